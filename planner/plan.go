@@ -1,0 +1,218 @@
+package planner
+
+import (
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// PlanFormat is the value of format in every plan that this version writes,
+// and the only one that it reads.
+const PlanFormat = "privsync/plan/v1"
+
+// Plan is the dry run: what would have to change so that the server matches the
+// policy. It is a value: sorted, serialisable, without code and without text
+// for display. Its JSON form is described by schema/plan.schema.json.
+//
+// Changes and Findings are sorted: groups before users, then by display name in
+// byte order, then by id; privileges by number.
+type Plan struct {
+	Format      string      `json:"format"`
+	Tool        Tool        `json:"tool"`
+	CreatedAt   time.Time   `json:"createdAt"`
+	ExpiresAt   time.Time   `json:"expiresAt"`
+	Environment Environment `json:"environment"`
+	Actor       Actor       `json:"actor"`
+	Policy      PolicyRef   `json:"policy"`
+	Scope       Scope       `json:"scope"`
+	Safety      Safety      `json:"safety"`
+	Complete    bool        `json:"complete"` // false: a principal could not be read completely
+	Summary     Summary     `json:"summary"`
+	Changes     []Change    `json:"changes"`
+	Findings    []Finding   `json:"findings"`
+	Commands    []string    `json:"commands"`
+	Digest      string      `json:"digest"` // see [Plan.Seal]
+}
+
+// Tool names the program that wrote a document.
+type Tool struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// Environment is the server that was observed. Versions are empty where the
+// server does not tell them.
+type Environment struct {
+	URL            string `json:"url"`
+	IServerVersion string `json:"iServerVersion"`
+	WebVersion     string `json:"webVersion"`
+}
+
+// Actor is the user whose session observed or changed the server.
+type Actor struct {
+	ID   mstrapi.ObjectID `json:"id"`
+	Name string           `json:"name"`
+}
+
+// PolicyRef names the policy that was in force. Environment is the --env NAME
+// that selected its overlays, empty for none.
+type PolicyRef struct {
+	Name        string        `json:"name"`
+	Environment string        `json:"environment,omitempty"`
+	Digest      string        `json:"digest"`
+	Files       []policy.File `json:"files"`
+}
+
+// Scope is the level of the privileges that the plan may touch.
+type Scope struct {
+	Level mstrapi.Level `json:"level"`
+}
+
+// Safety holds what the guards need, so that a saved plan can be judged without
+// the policy. A limit that is empty does not limit. ActorLoses are the
+// privileges that the session's user needs and would lose.
+type Safety struct {
+	ObservedDirect       int            `json:"observedDirect"`                 // direct grants in scope of all covered principals
+	MaxRevokes           string         `json:"maxRevokes,omitempty"`           // "25" or "10%"
+	MaxChangedPrincipals string         `json:"maxChangedPrincipals,omitempty"` // "200"
+	Protected            []Principal    `json:"protected"`
+	ActorLoses           []PrivilegeRef `json:"actorLoses"`
+}
+
+// Summary counts. Principals = InSync + Changed + Unknown.
+type Summary struct {
+	Principals int           `json:"principals"`
+	InSync     int           `json:"inSync"`
+	Changed    int           `json:"changed"`
+	Grants     int           `json:"grants"`
+	Revokes    int           `json:"revokes"`
+	Unknown    int           `json:"unknown"`
+	Findings   FindingCounts `json:"findings"`
+}
+
+// FindingCounts counts findings by severity.
+type FindingCounts struct {
+	Error   int `json:"error"`
+	Warning int `json:"warning"`
+	Info    int `json:"info"`
+}
+
+// Principal is a user or a group of the server. Login is empty for groups.
+// ID is empty for one that the policy names and the server does not know.
+type Principal struct {
+	Kind  mstrapi.Kind     `json:"kind"`
+	ID    mstrapi.ObjectID `json:"id"`
+	Name  string           `json:"name"`
+	Login string           `json:"login,omitempty"`
+}
+
+// PrivilegeRef is a privilege by number and catalogue name. Name is empty for a
+// number that the catalogue does not have.
+type PrivilegeRef struct {
+	ID   mstrapi.PrivilegeID `json:"id"`
+	Name string              `json:"name"`
+}
+
+// Reason says why a privilege is granted or revoked. It explains; it never
+// drives the apply.
+type Reason string
+
+const (
+	ReasonListed    Reason = "listed"     // grant: the policy lists it
+	ReasonNotListed Reason = "not-listed" // revoke: authoritative, not listed
+	ReasonForbidden Reason = "forbidden"  // revoke: the policy forbids it
+	ReasonExpired   Reason = "expired"    // revoke: its entry's last day is over
+	ReasonRedundant Reason = "redundant"  // revoke: inherited as well
+	ReasonUnlisted  Reason = "unlisted"   // revoke: no entry covers the principal
+	ReasonRollback  Reason = "rollback"   // grant or revoke: undoes a report
+)
+
+// PlannedPrivilege is one privilege to grant or to revoke.
+//
+// ReliesOn (revokes only) lists the principals whose grant of the same
+// privilege in this plan must be verified first: until then, somebody who holds
+// the privilege now and is meant to keep it would lose it. If one of those
+// grants is not verified the revoke is held back.
+type PlannedPrivilege struct {
+	PrivilegeRef
+	Reason   Reason             `json:"reason"`
+	ReliesOn []mstrapi.ObjectID `json:"reliesOn,omitempty"`
+}
+
+// Change is what one principal needs. Grant and Revoke are sorted by number and
+// disjoint; at least one is not empty.
+type Change struct {
+	Principal Principal          `json:"principal"`
+	Grant     []PlannedPrivilege `json:"grant"`
+	Revoke    []PlannedPrivilege `json:"revoke"`
+	Observed  ObservedSets       `json:"observed"`
+	Impact    Impact             `json:"impact"`
+
+	// ObservedAt is when Observed was read; the zero Time in a plan that was
+	// read from a file, which means: read again before writing.
+	ObservedAt time.Time `json:"-"`
+}
+
+// ObservedSets are the privileges in scope that a principal held when it was
+// read.
+type ObservedSets struct {
+	Direct    Set `json:"direct"`
+	Inherited Set `json:"inherited"`
+}
+
+// Impact says whom a change reaches: the users who belong to the group at any
+// depth; 0 for a user.
+type Impact struct {
+	Members int `json:"members"`
+}
+
+// Severity of a finding.
+type Severity string
+
+const (
+	SeverityError   Severity = "error"
+	SeverityWarning Severity = "warning"
+	SeverityInfo    Severity = "info"
+)
+
+// Code is the stable code of a finding.
+type Code string
+
+const (
+	CodeUnknownPrincipal   Code = "unknown-principal"
+	CodeAmbiguousPrincipal Code = "ambiguous-principal"
+	CodeNameMismatch       Code = "name-mismatch"
+	CodeUnknownPrivilege   Code = "unknown-privilege"
+	CodeReadFailed         Code = "read-failed"
+	CodeDisabledUser       Code = "disabled-user"
+	CodeInheritedForbidden Code = "inherited-forbidden"
+	CodeInheritedNotListed Code = "inherited-not-listed"
+	CodeRedundantDirect    Code = "redundant-direct"
+	CodeExpiredEntry       Code = "expired-entry"
+	CodeExpiringSoon       Code = "expiring-soon"
+	CodeProtectedPrincipal Code = "protected-principal"
+	CodeUnlistedPrincipal  Code = "unlisted-principal"
+	CodeRuleViolation      Code = "rule-violation"
+)
+
+// Finding is something a person must know that is not a change.
+// Principal, Privilege and Position are nil where they do not apply. Message is
+// one plain sentence without the position; it may contain untrusted names, so
+// renderers escape it.
+type Finding struct {
+	Code      Code             `json:"code"`
+	Severity  Severity         `json:"severity"`
+	Principal *Principal       `json:"principal,omitempty"`
+	Privilege *PrivilegeRef    `json:"privilege,omitempty"`
+	Message   string           `json:"message"`
+	Sources   []Source         `json:"sources,omitempty"`
+	Position  *policy.Position `json:"position,omitempty"`
+}
+
+// Source is why a privilege is held: the group that it comes from.
+type Source struct {
+	Kind mstrapi.Kind     `json:"kind"`
+	ID   mstrapi.ObjectID `json:"id"`
+	Name string           `json:"name"`
+}

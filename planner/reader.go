@@ -1,0 +1,39 @@
+package planner
+
+import (
+	"context"
+
+	"privsync/mstrapi"
+)
+
+// Reader is what [Observe] needs of a server. [*mstrapi.Reader] implements it;
+// it has no method that writes, so neither a plan nor an audit can write.
+// All methods may be called concurrently.
+type Reader interface {
+	PrincipalReader
+	Status(ctx context.Context) (mstrapi.Status, error)
+	SessionUser(ctx context.Context) (mstrapi.SessionUser, error)
+	SessionPrivilege(ctx context.Context, id mstrapi.PrivilegeID) (mstrapi.SessionPrivilege, error)
+	Catalogue(ctx context.Context) ([]mstrapi.Privilege, error)
+	// ListPage returns one page of users or groups.
+	ListPage(ctx context.Context, kind mstrapi.Kind, q mstrapi.Query, offset, limit int) (mstrapi.Page, error)
+	// ListAll yields every row exactly once, or an error that matches
+	// [mstrapi.ErrIncomplete] when the server did not deliver as many as it promised.
+	ListAll(ctx context.Context, kind mstrapi.Kind, q mstrapi.Query, yield func(mstrapi.PrincipalRow) error) error
+	// Principal reads one user or group; users with Enabled, Login and Memberships.
+	Principal(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (mstrapi.PrincipalRow, error)
+	// Memberships returns the direct parent groups of a user or a group.
+	Memberships(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) ([]mstrapi.ObjectRef, error)
+	// MembersPage returns one page of a group's members; flat asks for members at
+	// any depth, which an older server may ignore.
+	MembersPage(ctx context.Context, group mstrapi.ObjectID, flat bool, offset, limit int) (mstrapi.Page, error)
+	// MembersAll is to MembersPage what ListAll is to ListPage.
+	MembersAll(ctx context.Context, group mstrapi.ObjectID, flat bool, yield func(mstrapi.PrincipalRow) error) error
+}
+
+// PrincipalReader reads the effective privileges of one principal.
+type PrincipalReader interface {
+	// Held returns every privilege of the level that the principal effectively
+	// holds, or an error: never a part of them.
+	Held(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) ([]mstrapi.Held, error)
+}

@@ -1,0 +1,230 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// Position is a place in a policy file. Line and Column count from 1; the zero
+// value means "nowhere in a file" (a default, or a plan made without one).
+type Position struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+}
+
+// String returns file:line:column.
+func (p Position) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+
+// Kind is the kind of a principal: "user" or "group".
+type Kind string
+
+const (
+	User  Kind = "user"
+	Group Kind = "group"
+)
+
+// Level is the scope of a policy. The zero value is not valid: Load sets LevelServer.
+type Level string
+
+const (
+	LevelServer  Level = "server"
+	LevelProject Level = "project"
+	LevelAll     Level = "all"
+)
+
+// Mode says what happens to direct grants that the policy does not list.
+type Mode string
+
+const (
+	Additive      Mode = "additive"      // left alone
+	Authoritative Mode = "authoritative" // revoked
+)
+
+// SatisfiedBy says what satisfies a listed privilege.
+type SatisfiedBy string
+
+const (
+	Effective SatisfiedBy = "effective" // direct or inherited
+	Direct    SatisfiedBy = "direct"    // only a direct grant
+)
+
+// Redundant says what happens to a listed direct grant that is inherited as well.
+type Redundant string
+
+const (
+	RedundantKeep   Redundant = "keep"
+	RedundantRevoke Redundant = "revoke"
+)
+
+// Inherited says what happens to an inherited privilege that is not listed.
+type Inherited string
+
+const (
+	InheritedAllow  Inherited = "allow"
+	InheritedReport Inherited = "report"
+)
+
+// Settings are the four settings that an entry may have and that defaults give.
+// In an [Entry] and in [Policy.Defaults] after Load no field is empty.
+type Settings struct {
+	Mode        Mode
+	SatisfiedBy SatisfiedBy
+	Redundant   Redundant
+	Inherited   Inherited
+}
+
+// Ref names a privilege as the policy writes it: ID when the scalar's own text
+// is all decimal digits, otherwise Name. Exactly one of the two is set.
+type Ref struct {
+	ID   int
+	Name string
+	Pos  Position
+}
+
+// String returns the id or the name as the policy writes it.
+func (r Ref) String() string {
+	if r.ID != 0 {
+		return fmt.Sprint(r.ID)
+	}
+	return r.Name
+}
+
+// Listed is a privilege that an entry lists, from its own list or from a set.
+// Until is the zero Time for an entry that does not expire; otherwise it is
+// midnight UTC of the last day that counts. Set names the set it came from,
+// empty for the entry's own list.
+type Listed struct {
+	Ref
+	Until  time.Time
+	Reason string
+	Set    string
+}
+
+// Expired reports whether the last day that counts is over at now.
+func (l Listed) Expired(now time.Time) bool {
+	return !l.Until.IsZero() && !now.Before(l.Until.AddDate(0, 0, 1))
+}
+
+// PrincipalRef names one principal: by id if ID is set (then Name is checked),
+// otherwise by Name (a user's login, a group's name).
+type PrincipalRef struct {
+	Kind Kind
+	Name string
+	ID   string // 32 upper-case hex digits, or empty
+	Pos  Position
+}
+
+// Entry is one item of principals. Either Principal is set or Selector is.
+// Listed holds own privileges and those of the sets, flattened; Listed and
+// Forbid may both be empty only where the policy says `privileges: []`.
+type Entry struct {
+	Principal *PrincipalRef
+	Selector  *Selector
+	Settings  Settings
+	Listed    []Listed
+	Forbid    []Ref
+	Pos       Position
+}
+
+// Selector chooses principals on the server; its conditions combine with and.
+type Selector struct {
+	Kind         Kind
+	MemberOf     string // group name; empty: no condition
+	MemberOfPos  Position
+	Nested       bool   // also members of member groups
+	LoginMatches string // glob with * and ?, without regard to case; users only
+	NameMatches  string // glob with * and ?, exact case
+	Enabled      *bool  // users only
+	Pos          Position
+}
+
+// Environment is the optional section that says where the server is. Empty
+// fields were not given. Flags and variables override it.
+type Environment struct {
+	URL       string
+	LoginMode string // standard, ldap or apiToken
+}
+
+// Limit is a number, or a percent. The zero value is the limit 0.
+type Limit struct {
+	Number  int
+	Percent bool // Number is a percent, 0 to 100
+	Pos     Position
+}
+
+// String returns the limit as the policy writes it: 25 or 10%.
+func (l Limit) String() string {
+	if l.Percent {
+		return fmt.Sprintf("%d%%", l.Number)
+	}
+	return fmt.Sprint(l.Number)
+}
+
+// Safety holds the guards that the policy asks for. A nil limit does not limit.
+type Safety struct {
+	MaxRevokes           *Limit
+	MaxChangedPrincipals *Limit // never a percent
+	Protected            []PrincipalRef
+}
+
+// Unlisted says what happens to principals that no entry covers.
+type Unlisted string
+
+const (
+	UnlistedIgnore Unlisted = "ignore"
+	UnlistedReport Unlisted = "report"
+	UnlistedRevoke Unlisted = "revoke"
+)
+
+// RuleSeverity is "error" or "warning".
+type RuleSeverity string
+
+const (
+	RuleError   RuleSeverity = "error"
+	RuleWarning RuleSeverity = "warning"
+)
+
+// Rule judges the projected effective state. Exactly one of Deny, Conflict and
+// Require is non-empty.
+type Rule struct {
+	Name     string
+	Severity RuleSeverity
+	Deny     []Ref          // nobody holds any of these
+	Except   []PrincipalRef // a group here means it and its members at any depth
+	Conflict []Ref          // nobody holds two of these
+	Require  []Ref          // at least AtLeast enabled users hold each of these
+	AtLeast  int
+	Pos      Position
+}
+
+// Command is a metadata command that is run at the end of every apply.
+type Command struct {
+	Name string // assign-watch-kpi-insight
+	Pos  Position
+}
+
+// File is one file that the policy was read from, in the order of reading.
+type File struct {
+	Path   string `json:"path"`
+	Digest string `json:"digest"` // sha256:HEX of its bytes
+}
+
+// Policy is a validated policy. It is immutable after Load and may be read
+// concurrently.
+type Policy struct {
+	Name                string // metadata.name
+	Owner               string
+	Scope               Level
+	Environment         Environment
+	Defaults            Settings
+	Safety              *Safety // nil: no safety section
+	Principals          []Entry
+	Unlisted            Unlisted
+	ExpiringWithinDays  int // default 14: how long before its end an entry gives expiring-soon
+	Rules               []Rule
+	Commands            []Command
+	Files               []File
+	Digest              string // sha256:HEX over all files
+	EnvironmentSelected string // the --env NAME in force, empty for none
+}
