@@ -118,10 +118,14 @@ type PrincipalRef struct {
 // Entry is one item of principals. Either Principal is set or Selector is.
 // Listed holds own privileges and those of the sets, flattened; Listed and
 // Forbid may both be empty only where the policy says `privileges: []`.
+//
+// Settings are complete; Stated has only those that the entry itself gives, its
+// other fields are empty. Entries with the same sets may share one Listed slice.
 type Entry struct {
 	Principal *PrincipalRef
 	Selector  *Selector
 	Settings  Settings
+	Stated    Settings
 	Listed    []Listed
 	Forbid    []Ref
 	Pos       Position
@@ -215,6 +219,7 @@ type File struct {
 type Policy struct {
 	Name                string // metadata.name
 	Owner               string
+	Description         string
 	Scope               Level
 	Environment         Environment
 	Defaults            Settings

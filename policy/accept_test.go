@@ -1,0 +1,298 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDesignPolicy(t *testing.T) {
+	p, err := Load([]string{"testdata/design.yaml"}, Options{})
+	if err != nil {
+		t.Fatalf("Load: %v", err)
+	}
+	at := func(line, column int) Position { return Position{"testdata/design.yaml", line, column} }
+	settings := Settings{Additive, Effective, RedundantKeep, InheritedAllow}
+	authoritative := settings
+	authoritative.Mode = Authoritative
+	until := time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
+	want := &Policy{
+		Name: "production", Owner: "bi-platform", Scope: LevelServer,
+		Environment: Environment{"https://bi.example.com/MicroStrategyLibrary", "standard"},
+		Defaults:    settings,
+		Safety: &Safety{
+			MaxRevokes:           &Limit{Number: 25, Pos: at(12, 15)},
+			MaxChangedPrincipals: &Limit{Number: 200, Pos: at(13, 25)},
+			Protected:            []PrincipalRef{{User, "Administrator", "", at(14, 22)}, {Group, "System Administrators", "", at(14, 46)}},
+		},
+		Principals: []Entry{
+			{
+				Principal: &PrincipalRef{Group, "Night Shift", "", at(23, 12)},
+				Settings:  authoritative, Stated: Settings{Mode: Authoritative}, Pos: at(23, 5),
+				Listed: []Listed{
+					{Ref: Ref{Name: "Monitor Database Connections", Pos: at(18, 18)}, Set: "monitoring"},
+					{Ref: Ref{ID: 54, Pos: at(18, 48)}, Set: "monitoring"},
+					{Ref: Ref{Name: "Web user", Pos: at(21, 18)}, Set: "base"},
+				},
+			},
+			{
+				Principal: &PrincipalRef{User, "demo", "6C9DFE134D0F8764893B469525E38EB0", at(26, 11)},
+				Settings:  settings, Pos: at(26, 5),
+				Listed: []Listed{
+					{Ref: Ref{Name: "Create configuration objects", Pos: at(29, 9)}},
+					{Ref: Ref{ID: 54, Pos: at(30, 21)}, Until: until, Reason: "CHG-1234"},
+				},
+				Forbid: []Ref{{Name: "Bypass all object security access checks", Pos: at(31, 14)}},
+			},
+			{
+				Selector: &Selector{Kind: User, MemberOf: "Contractors", MemberOfPos: at(32, 23), Nested: true, Pos: at(32, 12)},
+				Settings: settings, Pos: at(32, 5),
+				Forbid: []Ref{{Name: "Web administration", Pos: at(33, 14)}},
+			},
+		},
+		Unlisted: UnlistedIgnore, ExpiringWithinDays: 14,
+		Rules: []Rule{
+			{Name: "bypass-only-for-admins", Severity: RuleError, Deny: []Ref{{Name: "Bypass all object security access checks", Pos: at(37, 12)}},
+				Except: []PrincipalRef{{Group, "System Administrators", "", at(38, 22)}}, Pos: at(36, 11)},
+			{Name: "four-eyes", Severity: RuleError, Pos: at(39, 11),
+				Conflict: []Ref{{Name: "Create and edit users and groups", Pos: at(40, 16)}, {Name: "Assign security roles", Pos: at(40, 50)}}},
+		},
+		Commands: []Command{{"assign-watch-kpi-insight", at(41, 12)}},
+	}
+	want.Files, want.Digest = p.Files, p.Digest
+	if diff := cmp.Diff(want, p); diff != "" {
+		t.Errorf("Load(design.yaml) (-want +got):\n%s", diff)
+	}
+	if len(p.Files) != 1 || !strings.HasPrefix(p.Digest, "sha256:") || !strings.HasPrefix(p.Files[0].Digest, "sha256:") || p.Digest == p.Files[0].Digest {
+		t.Errorf("Files = %v, Digest = %s", p.Files, p.Digest)
+	}
+}
+
+func TestNamesSurvive(t *testing.T) {
+	names := []string{"no", "on", "yes", "off", "true", "0123", "1E10", "1e-3", "0x1F", "0o17", "1_000", "1:30", "2026-01-01", "2026-01-01T10:00:00Z",
+		".inf", ".nan", "-5", "+5", "1.50", "é", "a b", "<<x", "= x", "54 ", "nullable", "12345678901234567890123456789012"}
+	for _, name := range names {
+		for _, written := range []string{name, "'" + name + "'", `"` + name + `"`} {
+			if strings.TrimSpace(name) != name && written == name {
+				continue
+			}
+			body := fmt.Sprintf("privilegeSets:\n  %[1]s: {privileges: [1]}\nprincipals:\n- user: %[1]s\n  sets: [%[1]s]\n- group: %[1]s\n  forbid: [x%[2]s]\n", written, "")
+			p := mustParse(t, body)
+			if got := p.Principals[0].Principal.Name; got != name {
+				t.Errorf("user: %s is %q, want %q", written, got, name)
+			}
+			if got := p.Principals[1].Principal.Name; got != name {
+				t.Errorf("group: %s is %q, want %q", written, got, name)
+			}
+			if got := p.Principals[0].Listed[0].Set; got != name {
+				t.Errorf("set %s is %q, want %q", written, got, name)
+			}
+		}
+	}
+	for _, name := range []string{"null", "~", "Null", "NULL"} {
+		if got := mustParse(t, "principals:\n- user: '"+name+"'\n  forbid: [1]\n").Principals[0].Principal.Name; got != name {
+			t.Errorf("user: '%s' is %q", name, got)
+		}
+	}
+}
+
+func TestIDsSurvive(t *testing.T) {
+	for _, id := range []string{
+		"6C9DFE134D0F8764893B469525E38EB0", "12345678901234567890123456789012", "00000000000000000000000000000054",
+		"1E101234567890123456789012345678", "12345678901234567890123456789E10", "0b101010101010101010101010101010", "6c9dfe134d0f8764893b469525e38eb0",
+	} {
+		for _, written := range []string{id, "'" + id + "'", `"` + id + `"`} {
+			p := mustParse(t, "principals:\n- user: a\n  id: "+written+"\n  forbid: [1]\n")
+			if got := p.Principals[0].Principal.ID; got != strings.ToUpper(id) {
+				t.Errorf("id: %s is %q", written, got)
+			}
+		}
+	}
+}
+
+func TestPrivilegeNumbers(t *testing.T) {
+	p := mustParse(t, "principals:\n- user: a\n  privileges: [54, '55', \"56\", 65535, 0x1F, '1_0', 5.0, -1, 1E3]\n")
+	var got []string
+	for _, l := range p.Principals[0].Listed {
+		got = append(got, fmt.Sprintf("%d/%s", l.ID, l.Name))
+	}
+	want := []string{"54/", "55/", "56/", "65535/", "0/0x1F", "0/1_0", "0/5.0", "0/-1", "0/1E3"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("privileges (-want +got):\n%s", diff)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	p := mustParse(t, `
+defaults: {mode: authoritative, inherited: report, expiringWithinDays: 0}
+principals:
+- user: a
+  forbid: [1]
+- user: b
+  forbid: [1]
+  mode: additive
+  satisfiedBy: direct
+- user: c
+  forbid: [1]
+  redundant: revoke
+  inherited: allow
+- user: leaver
+  mode: authoritative
+  privileges: []
+`)
+	want := []Settings{
+		{Authoritative, Effective, RedundantKeep, InheritedReport},
+		{Additive, Direct, RedundantKeep, InheritedReport},
+		{Authoritative, Effective, RedundantRevoke, InheritedAllow},
+		{Authoritative, Effective, RedundantKeep, InheritedReport},
+	}
+	stated := []Settings{{}, {Mode: Additive, SatisfiedBy: Direct}, {Redundant: RedundantRevoke, Inherited: InheritedAllow}, {Mode: Authoritative}}
+	for i, e := range p.Principals {
+		if e.Settings != want[i] || e.Stated != stated[i] {
+			t.Errorf("entry %d: settings %v, stated %v, want %v, %v", i, e.Settings, e.Stated, want[i], stated[i])
+		}
+	}
+	if p.ExpiringWithinDays != 0 {
+		t.Errorf("ExpiringWithinDays = %d, want 0", p.ExpiringWithinDays)
+	}
+	if e := p.Principals[3]; len(e.Listed) != 0 || len(e.Forbid) != 0 {
+		t.Errorf("leaver lists %v and forbids %v, want nothing", e.Listed, e.Forbid)
+	}
+}
+
+func TestSelectors(t *testing.T) {
+	p := mustParse(t, `
+principals:
+- users: {memberOf: G, nested: True, loginMatches: 'svc_*', nameMatches: "? Robot", enabled: false}
+  forbid: [1]
+- groups: {memberOf: G, nameMatches: 2026-*}
+  forbid: [1]
+`)
+	no := false
+	at := func(line, column int) Position { return Position{"p.yaml", line, column} }
+	want := []*Selector{
+		{User, "G", at(6, 21), true, "svc_*", "? Robot", &no, at(6, 10)},
+		{Group, "G", at(8, 22), false, "", "2026-*", nil, at(8, 11)},
+	}
+	got := []*Selector{p.Principals[0].Selector, p.Principals[1].Selector}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("selectors (-want +got):\n%s", diff)
+	}
+}
+
+func TestRulesAndLimits(t *testing.T) {
+	p := mustParse(t, `
+safety: {maxRevokes: 10%, maxChangedPrincipals: 0}
+unlisted: revoke
+rules:
+- {name: a, require: [1, B], atLeast: 2, severity: warning, description: why}
+`)
+	if got := p.Safety.MaxRevokes.String() + " " + p.Safety.MaxChangedPrincipals.String(); got != "10% 0" {
+		t.Errorf("limits are %s, want 10%% 0", got)
+	}
+	if p.Unlisted != UnlistedRevoke {
+		t.Errorf("Unlisted = %s, want revoke", p.Unlisted)
+	}
+	r := p.Rules[0]
+	if r.AtLeast != 2 || r.Severity != RuleWarning || len(r.Require) != 2 || r.Require[1].String() != "B" || r.Require[0].String() != "1" {
+		t.Errorf("rule = %+v", r)
+	}
+}
+
+// Every listing is kept: which of two dates counts is the planner's business.
+func TestSetsFlatten(t *testing.T) {
+	p := mustParse(t, `
+privilegeSets:
+  top: {privileges: [1, A], include: [left, right]}
+  left: {include: [bottom], privileges: [2]}
+  right: {privileges: [{privilege: 1, until: 2026-01-31, reason: r}], include: [bottom]}
+  bottom: {privileges: [9]}
+principals:
+- user: a
+  sets: [top]
+- user: b
+  sets: [top]
+  privileges: [1]
+- user: c
+  sets: [top]
+- user: d
+  sets: [bottom, left]
+`)
+	text := func(ls []Listed) string {
+		var out []string
+		for _, l := range ls {
+			s := l.String() + "@" + l.Set
+			if !l.Until.IsZero() {
+				s += l.Until.Format("<=2006-01-02")
+			}
+			out = append(out, s)
+		}
+		return strings.Join(out, " ")
+	}
+	top := "1@top A@top 2@left 9@bottom 1@right<=2026-01-31"
+	for i, want := range []string{top, top + " 1@", top, "9@bottom 2@left"} {
+		if got := text(p.Principals[i].Listed); got != want {
+			t.Errorf("entry %d lists %s, want %s", i, got, want)
+		}
+	}
+	a, c := p.Principals[0].Listed, p.Principals[2].Listed
+	if unsafe.SliceData(a) != unsafe.SliceData(c) {
+		t.Error("entries with the same sets do not share one slice")
+	}
+	if cap(a) != len(a) {
+		t.Errorf("a shared slice has room for %d more: append would write into it", cap(a)-len(a))
+	}
+}
+
+func TestSetsAreBounded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("privilegeSets:\n  s0: {privileges: [1]}\n")
+	const n = 3000
+	for i := 1; i < n; i++ {
+		fmt.Fprintf(&b, "  s%d: {privileges: [1], include: [s%d]}\n", i, i-1)
+	}
+	b.WriteString("principals:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "- user: u%d\n  sets: [s%d]\n", i, i)
+	}
+	_, err := Parse("p.yaml", []byte(header+b.String()))
+	got := problemsOf(t, err)
+	if len(got) == 0 || !strings.Contains(got[0], "the sets in use stand for more than 4000000 privileges") {
+		t.Errorf("Parse(sets that explode) = %.200q", got)
+	}
+}
+
+func TestAliases(t *testing.T) {
+	p := mustParse(t, `
+principals:
+- &first
+  group: G
+  forbid: &list [1, &name no]
+- group: H
+  forbid: *list
+- group: *name
+  privileges: [*name]
+`)
+	if got := p.Principals[1].Forbid; len(got) != 2 || got[0].ID != 1 || got[1].Name != "no" {
+		t.Errorf("forbid: *list is %v", got)
+	}
+	e := p.Principals[2]
+	if e.Principal.Name != "no" || e.Listed[0].Pos != (Position{"p.yaml", 12, 16}) {
+		t.Errorf("aliases of a name: %v, %v", e.Principal, e.Listed[0].Pos)
+	}
+}
+
+func TestLongListsFindRepetitions(t *testing.T) {
+	names := strings.Split(manyNames(100), ", ")
+	list := strings.Join(append(names, names[3], names[50]), ", ")
+	_, err := Parse("p.yaml", []byte(header+"privilegeSets: {"+strings.Join(names, ": {privileges: [1]}, ")+": {privileges: [1]}, "+names[70]+": {privileges: [1]}}\n"+
+		"principals:\n- user: a\n  forbid: ["+list+"]\n  sets: ["+list+"]\n"))
+	got := problemsOf(t, err)
+	if len(got) != 5 {
+		t.Errorf("problems = %q, want two in forbid, two in sets, one in privilegeSets", got)
+	}
+}

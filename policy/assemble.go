@@ -1,0 +1,374 @@
+package policy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const defaultNoticeDays = 14
+
+// assembler puts documents together. What it reports needs more than one place
+// or more than one file to be seen.
+type assembler struct {
+	out      *collector
+	docs     []*document
+	overlays []overlay // one per name, in the order of the files
+}
+
+// assemble returns the policy that docs make together, with the overlay called
+// env in force. It is worth something only if out is empty afterwards.
+func assemble(docs []*document, env string, out *collector) *Policy {
+	a := &assembler{out: out, docs: docs}
+	p := &Policy{Scope: LevelServer, Unlisted: UnlistedIgnore, EnvironmentSelected: env}
+
+	metadata := a.metadata()
+	scope := single(a, "scope", func(d *document) (word, Position) { return d.scope, d.scope.pos })
+	environment := single(a, "environment", func(d *document) (environmentSection, Position) { return d.environment, d.environment.pos })
+	defaults := single(a, "defaults", func(d *document) (defaultsSection, Position) { return d.defaults, d.defaults.pos })
+	safety := single(a, "safety", func(d *document) (safetySection, Position) { return d.safety, d.safety.pos })
+	unlisted := single(a, "unlisted", func(d *document) (word, Position) { return d.unlisted, d.unlisted.pos })
+	a.mergeOverlays()
+
+	variants := []variant{{defaults: defaults}}
+	for _, o := range a.overlays {
+		if o.defaults.pos.Line != 0 {
+			variants = append(variants, variant{fmt.Sprintf(" in overlay %q", cut(o.name)), defaults.with(o.defaults)})
+		}
+	}
+	clash := a.checkDefaults(variants)
+
+	if env != "" {
+		if o := a.selected(env); o != nil {
+			metadata, environment = metadata.with(o.metadata), environment.with(o.environment)
+			defaults, safety = defaults.with(o.defaults), safety.with(o.safety)
+		}
+	}
+	p.Name, p.Owner, p.Description = metadata.name.text, metadata.owner.text, metadata.description.text
+	if scope.given() {
+		p.Scope = Level(scope.text)
+	}
+	p.Environment = Environment{URL: environment.url.text, LoginMode: environment.loginMode.text}
+	p.Defaults = defaults.settings()
+	p.ExpiringWithinDays = defaultNoticeDays
+	if defaults.expiringWithinDays != nil {
+		p.ExpiringWithinDays = *defaults.expiringWithinDays
+	}
+	if safety.pos.Line != 0 {
+		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected}
+	}
+	if unlisted.given() {
+		p.Unlisted = Unlisted(unlisted.text)
+	}
+	p.Principals = a.principals(p.Defaults, clash)
+	p.Rules = a.rules()
+	p.Commands = a.commands()
+	if a.whole(principalsKey, "unlisted", "commands") && len(p.Principals) == 0 && p.Unlisted == UnlistedIgnore && len(p.Commands) == 0 {
+		out.add(docs[0].start, "write principals", "the policy covers nobody")
+	}
+	for _, d := range docs {
+		p.Files = append(p.Files, d.file)
+	}
+	p.Digest = digest(p.Files, env)
+	return p
+}
+
+// whole reports whether the sections could be read in every file: only then is
+// something that is not there really missing.
+func (a *assembler) whole(sections ...string) bool {
+	for _, d := range a.docs {
+		if d.lost[everything] || slices.ContainsFunc(sections, func(s string) bool { return d.lost[s] }) {
+			return false
+		}
+	}
+	return true
+}
+
+// single returns the one section that is given, or the zero value, and reports
+// all further ones.
+func single[T any](a *assembler, name string, of func(*document) (T, Position)) T {
+	var section T
+	var first Position
+	for _, d := range a.docs {
+		s, pos := of(d)
+		switch {
+		case pos.Line == 0:
+		case first.Line == 0:
+			section, first = s, pos
+		default:
+			a.out.add(pos, "one file has it for all", fmt.Sprintf("%s is given twice: first at %s", name, first))
+		}
+	}
+	return section
+}
+
+// metadata may stand in several files as long as they agree.
+func (a *assembler) metadata() metadataSection {
+	var all metadataSection
+	for _, d := range a.docs {
+		if all.pos.Line == 0 {
+			all.pos = d.metadata.pos
+		}
+		a.agree("metadata.name", &all.name, d.metadata.name)
+		a.agree("metadata.owner", &all.owner, d.metadata.owner)
+		a.agree("metadata.description", &all.description, d.metadata.description)
+	}
+	if !all.name.given() && a.whole("metadata") {
+		pos := all.pos
+		if pos.Line == 0 {
+			pos = a.docs[0].start
+		}
+		a.out.add(pos, "write metadata: {name: NAME}", "the policy has no metadata.name")
+	}
+	return all
+}
+
+func (a *assembler) agree(what string, all *word, w word) {
+	switch {
+	case !w.given():
+	case !all.given():
+		*all = w
+	case all.text != w.text:
+		a.out.add(w.pos, "", fmt.Sprintf("%s is %q here and %q at %s", what, cut(w.text), cut(all.text), all.pos))
+	}
+}
+
+// mergeOverlays joins the overlays of all files by name. A section of one
+// overlay is given once.
+func (a *assembler) mergeOverlays() {
+	for _, d := range a.docs {
+		for _, o := range d.overlays {
+			i := slices.IndexFunc(a.overlays, func(other overlay) bool { return other.name == o.name })
+			if i < 0 {
+				a.overlays = append(a.overlays, o)
+				continue
+			}
+			into := &a.overlays[i]
+			overlaySection(a, o.name, "metadata", &into.metadata, o.metadata, into.metadata.pos, o.metadata.pos)
+			overlaySection(a, o.name, "environment", &into.environment, o.environment, into.environment.pos, o.environment.pos)
+			overlaySection(a, o.name, "defaults", &into.defaults, o.defaults, into.defaults.pos, o.defaults.pos)
+			overlaySection(a, o.name, "safety", &into.safety, o.safety, into.safety.pos, o.safety.pos)
+		}
+	}
+}
+
+func overlaySection[T any](a *assembler, overlay, section string, into *T, more T, first, second Position) {
+	switch {
+	case second.Line == 0:
+	case first.Line == 0:
+		*into = more
+	default:
+		a.out.add(second, "", fmt.Sprintf("%s of overlay %q is given twice: first at %s", section, cut(overlay), first))
+	}
+}
+
+func (a *assembler) selected(env string) *overlay {
+	var names []string
+	for i, o := range a.overlays {
+		if o.name == env {
+			return &a.overlays[i]
+		}
+		names = append(names, o.name)
+	}
+	if !a.whole("overlays") {
+		return nil
+	}
+	slices.Sort(names)
+	message, hint := fmt.Sprintf("unknown environment %q: the policy has no overlays", cut(env)), ""
+	if len(names) > 0 {
+		message = fmt.Sprintf("unknown environment %q: the policy has overlays for %s", cut(env), cut(strings.Join(names, ", ")))
+		hint = didYouMean(env, names)
+	}
+	a.out.add(a.docs[0].start, hint, message)
+	return nil
+}
+
+func (s metadataSection) with(o metadataSection) metadataSection {
+	s.name, s.owner, s.description = or(o.name, s.name), or(o.owner, s.owner), or(o.description, s.description)
+	return s
+}
+
+func (s environmentSection) with(o environmentSection) environmentSection {
+	s.url, s.loginMode = or(o.url, s.url), or(o.loginMode, s.loginMode)
+	return s
+}
+
+func (s defaultsSection) with(o defaultsSection) defaultsSection {
+	s.mode, s.satisfiedBy = or(o.mode, s.mode), or(o.satisfiedBy, s.satisfiedBy)
+	s.redundant, s.inherited = or(o.redundant, s.redundant), or(o.inherited, s.inherited)
+	s.expiringWithinDays = cmp.Or(o.expiringWithinDays, s.expiringWithinDays)
+	return s
+}
+
+func (s safetySection) with(o safetySection) safetySection {
+	if o.pos.Line != 0 {
+		s.pos = o.pos
+	}
+	s.maxRevokes = cmp.Or(o.maxRevokes, s.maxRevokes)
+	s.maxChangedPrincipals = cmp.Or(o.maxChangedPrincipals, s.maxChangedPrincipals)
+	if o.protected != nil {
+		s.protected = o.protected
+	}
+	return s
+}
+
+func or(w, otherwise word) word {
+	if w.given() {
+		return w
+	}
+	return otherwise
+}
+
+// settings fills what defaults do not give with what holds without them.
+func (s defaultsSection) settings() Settings {
+	return Settings{Mode(s.mode.text), SatisfiedBy(s.satisfiedBy.text), Redundant(s.redundant.text), Inherited(s.inherited.text)}.
+		orElse(Settings{Additive, Effective, RedundantKeep, InheritedAllow})
+}
+
+// orElse returns s with its empty fields taken from d.
+func (s Settings) orElse(d Settings) Settings {
+	return Settings{cmp.Or(s.Mode, d.Mode), cmp.Or(s.SatisfiedBy, d.SatisfiedBy), cmp.Or(s.Redundant, d.Redundant), cmp.Or(s.Inherited, d.Inherited)}
+}
+
+func (s Settings) restless() bool { return s.Redundant == RedundantRevoke && s.SatisfiedBy == Direct }
+
+const restlessMessage = "redundant: revoke together with satisfiedBy: direct can never come to rest"
+
+// variant is what defaults come to, without and with each overlay; where says
+// which in a message.
+type variant struct {
+	where    string
+	defaults defaultsSection
+}
+
+// checkDefaults reports defaults that contradict themselves and returns the
+// variants that entries have to be checked against.
+func (a *assembler) checkDefaults(variants []variant) []variant {
+	var sound []variant
+	for _, v := range variants {
+		if !v.defaults.settings().restless() {
+			sound = append(sound, v)
+			continue
+		}
+		a.out.add(v.defaults.redundant.pos, "", restlessMessage+v.where)
+	}
+	return sound
+}
+
+// principals gives every entry its settings and its flattened list.
+func (a *assembler) principals(defaults Settings, variants []variant) []Entry {
+	n := 0
+	for _, d := range a.docs {
+		n += len(d.principals)
+	}
+	entries := make([]Entry, 0, n)
+	sets := newSetTable(a.docs, a.out)
+	settings := make([]Settings, len(variants))
+	for i, v := range variants {
+		settings[i] = v.defaults.settings()
+	}
+	seen := make(principalIndex, n)
+	for _, d := range a.docs {
+		for i := range d.principals {
+			e := &d.principals[i]
+			if e.Principal != nil {
+				if first, twice := seen.add(e.Principal); twice {
+					a.out.add(e.Principal.Pos, "make one entry of both", describe(*e.Principal)+" has an entry already: at "+first.String())
+				}
+			}
+			e.Settings = e.Stated.orElse(defaults)
+			if e.clash.Line != 0 {
+				for i, s := range settings {
+					if e.Stated.orElse(s).restless() {
+						a.out.add(e.clash, "", restlessMessage+variants[i].where)
+					}
+				}
+			}
+			e.Listed = e.own
+			if len(e.sets) > 0 {
+				flat := sets.flatten(e.sets)
+				a.checkForbidden(e, flat)
+				if len(e.own) == 0 {
+					e.Listed = flat.listed
+				} else {
+					e.Listed = slices.Concat(flat.listed, e.own)
+				}
+			} else {
+				a.checkForbidden(e, nil)
+			}
+			entries = append(entries, e.Entry)
+		}
+		// The entries are copied: what only served to read them may go.
+		d.principals = nil
+	}
+	return entries
+}
+
+// checkForbidden reports what an entry both lists and forbids, by the text as
+// written; [Policy.CheckCatalogue] knows which name is which number.
+func (a *assembler) checkForbidden(e *entry, flat *flatList) {
+	if len(e.Forbid) == 0 {
+		return
+	}
+	own := flatList{listed: e.own}
+	for _, f := range e.Forbid {
+		pos, listed := own.find(f)
+		if !listed && flat != nil {
+			pos, listed = flat.find(f)
+		}
+		if listed {
+			a.out.add(f.Pos, "", fmt.Sprintf("privilege %s is forbidden here and listed at %s", quoteRef(f), pos))
+		}
+	}
+}
+
+func (a *assembler) rules() []Rule {
+	var all []Rule
+	seen := map[string]Position{}
+	for _, d := range a.docs {
+		for _, r := range d.rules {
+			if first, twice := seen[r.Name]; twice && r.Name != "" {
+				a.out.add(r.Pos, "", fmt.Sprintf("rule %q is given twice: first at %s", cut(r.Name), first))
+			} else {
+				seen[r.Name] = r.Pos
+			}
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func (a *assembler) commands() []Command {
+	var all []Command
+	for _, d := range a.docs {
+		for _, c := range d.commands {
+			if i := slices.IndexFunc(all, func(other Command) bool { return other.Name == c.Name }); i >= 0 {
+				a.out.add(c.Pos, "", commandTwice(c, all[i]))
+				continue
+			}
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+func commandTwice(second, first Command) string {
+	return fmt.Sprintf("command %q is given twice: first at %s", second.Name, first.Pos)
+}
+
+// digest covers what the files say and which overlay is in force, but neither
+// their names nor their order: the same policy has the same digest however it
+// is given on the command line.
+func digest(files []File, env string) string {
+	digests := make([]string, len(files))
+	for i, f := range files {
+		digests[i] = f.Digest
+	}
+	slices.Sort(digests)
+	h := sha256.New()
+	fmt.Fprintf(h, "privsync/policy/v1\nenvironment %q\n%s\n", env, strings.Join(digests, "\n"))
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}

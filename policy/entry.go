@@ -1,0 +1,359 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"gopkg.in/yaml.v3"
+)
+
+// entry is an item of principals whose sets are not looked up yet.
+type entry struct {
+	Entry
+	sets  []word
+	own   []Listed
+	clash Position // its own redundant or satisfiedBy, whichever could contradict
+}
+
+// privilegeSet is an item of privilegeSets. Its position is that of its name.
+type privilegeSet struct {
+	name    string
+	pos     Position
+	own     []Listed
+	include []word
+}
+
+var (
+	entryKeys         = []string{"user", "group", "users", "groups", "id", "sets", "privileges", "forbid", "mode", "satisfiedBy", "redundant", "inherited"}
+	userSelectorKeys  = []string{"memberOf", "nested", "loginMatches", "nameMatches", "enabled"}
+	groupSelectorKeys = []string{"memberOf", "nested", "nameMatches"}
+	setKeys           = []string{"description", "privileges", "include"}
+	listedKeys        = []string{"privilege", "until", "reason"}
+)
+
+// entry reads one item of principals and adds it to d.
+func (p *parser) entry(d *document, n *yaml.Node) {
+	before := p.out.count()
+	e := entry{}
+	e.Pos = p.pos(n)
+	var subject, pin, privileges *yaml.Node // the keys
+	var ref PrincipalRef
+	wants := false
+	clean := p.mapping(n, whatEntry, entryKeys, func(key string, k, v *yaml.Node) {
+		switch key {
+		case "user", "group", "users", "groups":
+			if subject != nil {
+				p.problem(k, "make two entries of it", "an entry has exactly one of user, group, users and groups: %s is at %d:%d",
+					subject.Value, subject.Line+p.lineBase, subject.Column)
+				return
+			}
+			subject = k
+			switch key {
+			case "user", "group":
+				if name, ok := p.name(v, key); ok {
+					ref.Kind, ref.Name, ref.Pos = Kind(key), name, p.pos(v)
+				}
+			case "users":
+				e.Selector = p.selector(v, User, userSelectorKeys)
+			case "groups":
+				e.Selector = p.selector(v, Group, groupSelectorKeys)
+			}
+		case "id":
+			pin = k
+			ref.ID, _ = p.objectID(v, key)
+		case "sets":
+			wants = true
+			e.sets = p.setNames(v, key)
+		case "privileges":
+			wants = true
+			e.own = p.listed(v, whatDirectList, true)
+			if v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
+				privileges = v
+			}
+		case "forbid":
+			wants = true
+			e.Forbid = p.refs(v, key)
+		default:
+			text, ok := p.setting(key, v)
+			if !ok {
+				return
+			}
+			switch key {
+			case "mode":
+				e.Stated.Mode = Mode(text)
+			case "satisfiedBy":
+				if e.Stated.SatisfiedBy = SatisfiedBy(text); e.clash.Line == 0 {
+					e.clash = p.pos(v)
+				}
+			case "redundant":
+				e.Stated.Redundant = Redundant(text)
+				e.clash = p.pos(v)
+			case "inherited":
+				e.Stated.Inherited = Inherited(text)
+			}
+		}
+	})
+	if clean && subject == nil {
+		p.problem(n, "write user, group, users or groups", "the entry names nobody")
+	}
+	if pin != nil && subject != nil && (subject.Value == "users" || subject.Value == "groups") {
+		p.problem(pin, "", "id belongs to user or group, not to a selector")
+	}
+	if clean && !wants {
+		p.problem(n, "write sets, privileges or forbid; mode: authoritative with privileges: [] if it is meant to have nothing", "the entry wants nothing")
+	}
+	if clean && privileges != nil && e.Stated.Mode != Authoritative {
+		p.problem(privileges, "write mode: authoritative as well if it is meant to have nothing", "privileges is an empty list")
+	}
+	if e.Stated.restless() {
+		p.out.add(e.clash, "", restlessMessage)
+		e.clash = Position{}
+	}
+	if ref.Name != "" {
+		e.Principal = &ref
+	}
+	d.principals = append(d.principals, e)
+	if p.out.count() == before {
+		p.checkEntry(n)
+	}
+}
+
+func (p *parser) selector(n *yaml.Node, kind Kind, known []string) *Selector {
+	s := &Selector{Kind: kind, Pos: p.pos(n)}
+	what := string(kind) + "s"
+	var nested *yaml.Node
+	conditions := 0
+	clean := p.section(n, what, known, func(key string, k, v *yaml.Node) {
+		if key == "nested" {
+			nested = k
+			s.Nested, _ = p.boolean(v, key)
+			return
+		}
+		conditions++
+		switch key {
+		case "memberOf":
+			s.MemberOf, _ = p.name(v, key)
+			s.MemberOfPos = p.pos(v)
+		case "loginMatches":
+			s.LoginMatches, _ = p.name(v, key)
+		case "nameMatches":
+			s.NameMatches, _ = p.name(v, key)
+		case "enabled":
+			if b, ok := p.boolean(v, key); ok {
+				s.Enabled = &b
+			}
+		}
+	})
+	switch {
+	case nested != nil && s.MemberOfPos.Line == 0 && clean:
+		p.problem(nested, "", "nested belongs to memberOf, which is missing")
+	case conditions == 0 && clean:
+		p.problem(n, "", "%s has no condition", what)
+	}
+	return s
+}
+
+// setNames reads a list of names of sets, each once.
+func (p *parser) setNames(n *yaml.Node, what string) []word {
+	var names []word
+	var seen map[string]bool
+	p.list(n, what, false, func(v *yaml.Node) {
+		name, ok := p.name(v, "the name of a set")
+		if !ok {
+			return
+		}
+		if len(names) == 16 {
+			seen = map[string]bool{}
+			for _, w := range names {
+				seen[w.text] = true
+			}
+		}
+		if seen[name] || seen == nil && slices.ContainsFunc(names, func(w word) bool { return w.text == name }) {
+			p.problem(v, "", "set %q is given twice in %s", cut(name), what)
+			return
+		}
+		if seen != nil {
+			seen[name] = true
+		}
+		names = append(names, word{name, p.pos(v)})
+	})
+	return names
+}
+
+// listed reads a list of privileges that may have a last day, each once.
+func (p *parser) listed(n *yaml.Node, what string, mayBeEmpty bool) []Listed {
+	var list []Listed
+	if n.Kind == yaml.SequenceNode {
+		list = make([]Listed, 0, len(n.Content))
+	}
+	var seen refIndex
+	p.list(n, what, mayBeEmpty, func(v *yaml.Node) {
+		l, ok := p.listing(v)
+		if !ok {
+			return
+		}
+		if first, twice := seen.add(l.Ref); twice {
+			p.out.add(l.Pos, "", "privilege "+quoteRef(l.Ref)+" is given twice in "+what+": first at "+first.String())
+			return
+		}
+		list = append(list, l)
+	})
+	return slices.Clip(list)
+}
+
+func (p *parser) listing(n *yaml.Node) (Listed, bool) {
+	if n.Kind != yaml.MappingNode {
+		ref, ok := p.ref(n, "the privilege")
+		return Listed{Ref: ref}, ok
+	}
+	var l Listed
+	good, named := true, false
+	before := p.out.count()
+	clean := p.mapping(n, "a listed privilege", listedKeys, func(key string, _, v *yaml.Node) {
+		ok := false
+		switch key {
+		case "privilege":
+			named = true
+			l.Ref, ok = p.ref(v, key)
+		case "until":
+			var day time.Time
+			day, ok = p.date(v, key)
+			l.Until = day
+		case "reason":
+			l.Reason, ok = p.text(v, key)
+		}
+		good = good && ok
+	})
+	if !named && (clean || p.out.count() == before+1 && len(n.Content) == 2) {
+		p.problem(n, "a name that holds a colon needs quotes", "the item has no privilege")
+	}
+	return l, clean && good && named
+}
+
+// privilegeSets returns the sets it could read, and whether that is all of them.
+func (p *parser) privilegeSets(n *yaml.Node) ([]*privilegeSet, bool) {
+	var sets []*privilegeSet
+	whole := true
+	clean := p.section(n, "privilegeSets", nil, func(name string, k, v *yaml.Node) {
+		s := &privilegeSet{name: p.intern(name), pos: p.pos(k)}
+		if _, ok := p.name(k, "the name of a set"); !ok {
+			whole = false
+			return
+		}
+		what := "set " + strconv.Quote(cut(name))
+		wants := false
+		clean := p.mapping(v, what, setKeys, func(key string, _, v *yaml.Node) {
+			switch key {
+			case "description":
+				p.text(v, key)
+			case "privileges":
+				wants = true
+				s.own = p.listed(v, key, false)
+				for i := range s.own {
+					s.own[i].Set = s.name
+				}
+			case "include":
+				wants = true
+				s.include = p.setNames(v, key)
+			}
+		})
+		if clean && !wants {
+			p.problem(v, "write privileges or include", "%s has no privileges", what)
+		}
+		sets = append(sets, s)
+	})
+	return sets, clean && whole
+}
+
+// refKey is what makes two refs the same text.
+type refKey struct {
+	id   int
+	name string
+}
+
+func (r Ref) key() refKey { return refKey{r.ID, r.Name} }
+
+// refIndex finds repetitions in a list of privileges: by looking through the
+// short ones, by a map in the long ones.
+type refIndex struct {
+	refs []Ref
+	at   map[refKey]Position
+}
+
+// add returns the position of an equal ref that was added before.
+func (x *refIndex) add(r Ref) (Position, bool) {
+	if x.at == nil {
+		for _, other := range x.refs {
+			if other.ID == r.ID && other.Name == r.Name {
+				return other.Pos, true
+			}
+		}
+		if x.refs = append(x.refs, r); len(x.refs) == 16 {
+			x.at = make(map[refKey]Position, 64)
+			for _, other := range x.refs {
+				x.at[other.key()] = other.Pos
+			}
+		}
+		return Position{}, false
+	}
+	first, twice := x.at[r.key()]
+	if !twice {
+		x.at[r.key()] = r.Pos
+	}
+	return first, twice
+}
+
+func quoteRef(r Ref) string {
+	if r.ID != 0 {
+		return strconv.Itoa(r.ID)
+	}
+	return strconv.Quote(cut(r.Name))
+}
+
+func describe(r PrincipalRef) string { return fmt.Sprintf("%s %q", r.Kind, cut(r.Name)) }
+
+// principalIndex finds principals that are named twice: logins without regard
+// to letter case, group names exactly, pins of either.
+type principalIndex map[string]Position
+
+// add returns the position of the same principal added before.
+func (x principalIndex) add(r *PrincipalRef) (Position, bool) {
+	key := "g" + r.Name
+	if r.Kind == User {
+		key = "u" + foldLogin(r.Name)
+	}
+	if first, twice := x[key]; twice {
+		return first, true
+	}
+	x[key] = r.Pos
+	if r.ID == "" {
+		return Position{}, false
+	}
+	pin := "#" + r.ID
+	first, twice := x[pin]
+	if !twice {
+		x[pin] = r.Pos
+	}
+	return first, twice
+}
+
+// foldLogin maps logins that [strings.EqualFold] takes for equal to one text.
+func foldLogin(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x80 && r != 'k' && r != 'K' && r != 's' && r != 'S' {
+			if 'A' <= r && r <= 'Z' {
+				return r + 'a' - 'A'
+			}
+			return r
+		}
+		least := r
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			least = min(least, other)
+		}
+		return least
+	}, s)
+}

@@ -1,0 +1,172 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxFlattened bounds how many privileges the sets in use stand for together,
+// so that sets that include each other cleverly cannot fill the memory.
+const maxFlattened = 4_000_000
+
+// setTable holds the sets of all files, and the flattened lists that entries
+// share: the same sets give the same slice, however many entries use them.
+type setTable struct {
+	out       *collector
+	byName    map[string]*privilegeSet
+	names     []string // in the order of the files
+	flat      map[string]*flatList
+	flattened int
+	unknown   map[string]string // hints for unknown names
+	partial   bool              // some file could not be read whole: its sets are not unknown
+	key       []byte
+}
+
+// flatList is what a list of sets stands for. It is shared and never changed.
+type flatList struct {
+	listed []Listed
+	index  map[refKey]Position
+}
+
+func newSetTable(docs []*document, out *collector) *setTable {
+	t := &setTable{out: out, byName: map[string]*privilegeSet{}, flat: map[string]*flatList{}, unknown: map[string]string{}}
+	for _, d := range docs {
+		t.partial = t.partial || d.lost[everything] || d.lost["privilegeSets"]
+		for _, s := range d.sets {
+			if first, twice := t.byName[s.name]; twice {
+				out.add(s.pos, "", fmt.Sprintf("set %q is given twice: first at %s", cut(s.name), first.pos))
+				continue
+			}
+			t.byName[s.name] = s
+			t.names = append(t.names, s.name)
+		}
+	}
+	t.checkIncludes()
+	return t
+}
+
+// lookup returns the set that w names, or reports it as unknown.
+func (t *setTable) lookup(w word) *privilegeSet {
+	if s, ok := t.byName[w.text]; ok {
+		return s
+	}
+	if t.partial {
+		return nil
+	}
+	hint, known := t.unknown[w.text]
+	if !known && len(t.unknown) < maxProblems {
+		hint = didYouMean(w.text, t.names)
+		t.unknown[w.text] = hint
+	}
+	t.out.add(w.pos, hint, fmt.Sprintf("unknown set %q", cut(w.text)))
+	return nil
+}
+
+// checkIncludes reports includes of unknown sets, and cycles: each once, at the
+// include that closes it.
+func (t *setTable) checkIncludes() {
+	const (
+		inProgress = 1
+		done       = 2
+	)
+	state := make(map[*privilegeSet]int, len(t.names))
+	var path []string
+	var visit func(s *privilegeSet)
+	visit = func(s *privilegeSet) {
+		state[s] = inProgress
+		path = append(path, s.name)
+		kept := s.include[:0:0]
+		for _, w := range s.include {
+			inner := t.lookup(w)
+			if inner == nil {
+				continue
+			}
+			if state[inner] == inProgress {
+				from := slices.Index(path, inner.name)
+				t.out.add(w.pos, "", fmt.Sprintf("set %q includes itself: %s", cut(inner.name), arrows(path[from:], inner.name)))
+				continue
+			}
+			kept = append(kept, w)
+			if state[inner] != done {
+				visit(inner)
+			}
+		}
+		// Without the includes that close a cycle, flattening comes to an end.
+		s.include = kept
+		path = path[:len(path)-1]
+		state[s] = done
+	}
+	for _, name := range t.names {
+		if s := t.byName[name]; state[s] == 0 {
+			visit(s)
+		}
+	}
+}
+
+func arrows(path []string, last string) string {
+	const enough = 8
+	names := make([]string, 0, len(path)+1)
+	for _, n := range path {
+		names = append(names, cut(n))
+	}
+	if len(names) > enough {
+		names = append(names[:enough-1:enough-1], "…")
+	}
+	return strings.Join(append(names, cut(last)), " > ")
+}
+
+// flatten returns the privileges of sets and of all that they include, each set
+// once: own privileges first, then includes, in the order written.
+func (t *setTable) flatten(sets []word) *flatList {
+	t.key = t.key[:0]
+	for _, w := range sets {
+		t.key = append(append(t.key, w.text...), 0)
+	}
+	if f, ok := t.flat[string(t.key)]; ok {
+		// Unknown sets are reported wherever they are named.
+		for _, w := range sets {
+			t.lookup(w)
+		}
+		return f
+	}
+	f := &flatList{}
+	t.flat[string(t.key)] = f
+	taken := map[*privilegeSet]bool{}
+	var take func(w word)
+	take = func(w word) {
+		s := t.lookup(w)
+		if s == nil || taken[s] || t.flattened > maxFlattened {
+			return
+		}
+		taken[s] = true
+		f.listed = append(f.listed, s.own...)
+		// A set costs something even if it only includes others.
+		if t.flattened += len(s.own) + 1; t.flattened > maxFlattened {
+			t.out.add(w.pos, "", fmt.Sprintf("the sets in use stand for more than %d privileges", maxFlattened))
+			return
+		}
+		for _, inner := range s.include {
+			take(inner)
+		}
+	}
+	for _, w := range sets {
+		take(w)
+	}
+	f.listed = slices.Clip(f.listed)
+	return f
+}
+
+// find returns where r is listed.
+func (f *flatList) find(r Ref) (Position, bool) {
+	if f.index == nil {
+		f.index = make(map[refKey]Position, len(f.listed))
+		for _, l := range f.listed {
+			if _, ok := f.index[l.key()]; !ok {
+				f.index[l.key()] = l.Pos
+			}
+		}
+	}
+	pos, ok := f.index[r.key()]
+	return pos, ok
+}
