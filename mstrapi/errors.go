@@ -3,6 +3,7 @@ package mstrapi
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -12,9 +13,20 @@ import (
 // page that is not JSON). What was read must not be taken for the whole.
 var ErrIncomplete = errors.New("incomplete answer")
 
-// Error is a request that failed. Status is 0 when no complete answer came;
-// then Err says why. The texts are the server's: untrusted. It never holds a
-// secret: neither bodies that privsync sent nor headers are kept.
+// ErrClosed is matched by the errors of requests after Close.
+var ErrClosed = errors.New("the session is closed")
+
+// iServerTimeout is the Intelligence Server's code for a request that timed out
+// inside it: the REST layer gave up waiting, the work may still be done.
+const iServerTimeout = -2147206497
+
+// Error is a request that failed. Status is 0 when no answer came; then Err says
+// why. With a status of 2xx the answer could not be understood. The texts are
+// the server's: untrusted, but bounded, valid UTF-8 and free of control
+// characters. It never holds a secret: neither bodies that privsync sent nor
+// headers are kept, and secrets that a server echoes are cut out. When a context
+// ended the request, Err wraps the context's cause and the rest describes the
+// last answer before that.
 type Error struct {
 	Method      string
 	Path        string // without the base URL and without secrets
@@ -69,7 +81,61 @@ func OutcomeUnknown(err error) bool {
 	if !errors.As(err, &e) {
 		return err != nil
 	}
-	return !e.Unsent && (e.Status < 400 || e.Status >= 500 || e.Status == 408)
+	return !e.Unsent && (e.Status < 400 || e.Status >= 500 || e.Status == 408 || e.IServerCode == iServerTimeout)
+}
+
+// IsNotFound reports whether the server says that the object does not exist. A
+// 404 that did not come from the API (a proxy's page) proves nothing and does
+// not count, nor does [IsRouteMissing].
+func IsNotFound(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == 404 && e.Code != "" && !IsRouteMissing(err)
+}
+
+// IsRouteMissing reports whether this version of the server does not have the
+// endpoint: 404 ERR004 with the message "HTTP 404 Not Found", or 405.
+func IsRouteMissing(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Status == 405 || e.Status == 404 && codeNumber(e.Code) == 4 && strings.Contains(e.Message, "HTTP 404 Not Found")
+}
+
+// IsForbidden reports whether the session's user may not do this: 403, or one of
+// the codes for insufficient privileges (14) and permissions (17), which the
+// server spells with or without a zero before them.
+func IsForbidden(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.Status < 400 {
+		return false
+	}
+	code := codeNumber(e.Code)
+	return e.Status == 403 || code == 14 || code == 17
+}
+
+// IsAuth reports whether the login was refused or the session is lost: 401. It
+// looks into the whole chain: a request may fail because a login did.
+func IsAuth(err error) bool {
+	for e := (*Error)(nil); errors.As(err, &e); err = e.Err {
+		if e.Status == 401 {
+			return true
+		}
+	}
+	return false
+}
+
+// codeNumber returns the number of an API error code: 14 for ERR014 and ERR0014,
+// -1 for anything that is no such code.
+func codeNumber(code string) int {
+	if len(code) < 4 || len(code) > 12 || !strings.EqualFold(code[:3], "ERR") {
+		return -1
+	}
+	n, err := strconv.Atoi(code[3:])
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
 }
 
 // Stats counts what a client sent. Requests includes logins, logouts and every

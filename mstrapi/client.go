@@ -1,0 +1,135 @@
+package mstrapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// logoutTimeout bounds Close, which happens on bad endings too.
+const logoutTimeout = 10 * time.Second
+
+// client is what Reader and Writer share: the pipeline and what it needs.
+type client struct {
+	cfg       Config
+	base      *url.URL
+	log       *slog.Logger
+	transport http.RoundTripper
+	pace      *pacer
+	sessions  sessions
+	decoders  decoders
+	buffers   sync.Pool // of *[]byte, for bodies
+	everyone  userList
+
+	life context.Context // of logins that serve several callers
+	end  context.CancelFunc
+
+	closing  sync.Once
+	closeErr error
+
+	requests, retries atomic.Int64
+
+	secretsMu sync.Mutex
+	secrets   []string // cut out of the server's texts
+}
+
+// newClient returns a client that has not logged in.
+func newClient(ctx context.Context, cfg Config) (*client, error) {
+	cfg, base, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &client{cfg: cfg, base: base, log: cfg.Logger, transport: cfg.Transport, pace: newPacer(cfg.Rate)}
+	if c.transport == nil {
+		if c.transport, err = newTransport(cfg); err != nil {
+			return nil, err
+		}
+	}
+	c.everyone.loading = make(chan struct{}, 1)
+	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
+	c.keepSecret(cfg.Password)
+	c.keepSecret(cfg.APIToken)
+	return c, nil
+}
+
+// open returns a client that has logged in.
+func open(ctx context.Context, cfg Config) (*client, error) {
+	if err := cfg.checkLogin(); err != nil {
+		return nil, err
+	}
+	c, err := newClient(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.login(ctx, 1, true)
+	if err != nil {
+		c.end()
+		c.closeIdle()
+		return nil, err
+	}
+	c.sessions.current, c.sessions.last = s, 1
+	return c, nil
+}
+
+// close logs out once; see [Reader.Close].
+func (c *client) close(ctx context.Context) error {
+	c.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTimeout)
+		defer cancel()
+		if s := c.sessions.close(ctx, c.end); s != nil {
+			c.closeErr = c.logout(ctx, s)
+		}
+		c.closeIdle()
+	})
+	return c.closeErr
+}
+
+// closeIdle gives back the connections of the client's own transport.
+func (c *client) closeIdle() {
+	if t, ok := c.transport.(*http.Transport); ok && c.cfg.Transport == nil {
+		t.CloseIdleConnections()
+	}
+}
+
+// shortSecret is the length below which a secret is not cut out of the server's
+// texts: it would be found by chance, and the gaps would give it away.
+const shortSecret = 4
+
+// keepSecret remembers a secret that must not come back in an error.
+func (c *client) keepSecret(s Secret) {
+	text := s.Reveal()
+	if len(text) < shortSecret {
+		return
+	}
+	c.secretsMu.Lock()
+	defer c.secretsMu.Unlock()
+	for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text), strings.Trim(string(encodeJSON(text)), `"`)} {
+		if !slices.Contains(c.secrets, form) {
+			c.secrets = append(c.secrets, form)
+		}
+	}
+}
+
+// scrub cuts the client's secrets out of a text from the server.
+func (c *client) scrub(text string) string {
+	if text == "" {
+		return ""
+	}
+	c.secretsMu.Lock()
+	defer c.secretsMu.Unlock()
+	for _, secret := range c.secrets {
+		text = strings.ReplaceAll(text, secret, redacted)
+	}
+	return text
+}
+
+// stats returns what was sent so far.
+func (c *client) stats() Stats {
+	return Stats{Requests: c.requests.Load(), Retries: c.retries.Load()}
+}

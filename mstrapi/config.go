@@ -1,0 +1,236 @@
+package mstrapi
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+	"time"
+)
+
+// LoginMode says how [OpenReader] and [OpenWriter] log in. The numbers are the
+// API's own. The zero value means [Standard].
+type LoginMode int
+
+const (
+	Standard LoginMode = 1
+	LDAP     LoginMode = 16
+	// APIToken logs in with Config.APIToken; the API carries it in the user name,
+	// so Config.Username is not used.
+	APIToken LoginMode = 4096
+)
+
+// Defaults for the fields of [Config] that are 0.
+const (
+	DefaultConcurrency = 8
+	DefaultTimeout     = 30 * time.Second
+	DefaultMaxAttempts = 6
+)
+
+// Config says which server to talk to, as whom and how hard. URL and either
+// Username or APIToken are needed; zero values elsewhere mean the defaults.
+// Printing a Config shows no secret.
+type Config struct {
+	// URL is the base URL, for example https://bi.example.com/MicroStrategyLibrary.
+	// Trailing slashes and a trailing /api do no harm. User information, a query
+	// and a fragment are refused, and so is http unless the host is loopback or
+	// AllowHTTP is set.
+	URL       string
+	LoginMode LoginMode
+	Username  string
+	Password  Secret // may be empty: blank passwords are legal
+	APIToken  Secret
+
+	CAFile    string // PEM file with certificates to trust besides the system's
+	AllowHTTP bool   // plain http to hosts other than loopback
+
+	Concurrency int           // most connections; callers should run no more requests at once
+	Rate        float64       // most requests per second, logins and retries included; 0: no limit
+	Timeout     time.Duration // for each attempt of a request, its answer included
+	MaxAttempts int           // for each request, the first included
+
+	UserAgent string
+	Logger    *slog.Logger      // retries and logins at level debug; nil: none
+	Transport http.RoundTripper // instead of the client's own; for tests
+}
+
+// caFileLimit bounds Config.CAFile; the system's whole bundle is 0.2 MiB.
+const caFileLimit = 4 << 20
+
+// withDefaults returns a copy of cfg without zero values, and its parsed URL.
+func (cfg Config) withDefaults() (Config, *url.URL, error) {
+	u, err := parseBaseURL(cfg.URL, cfg.AllowHTTP)
+	if err != nil {
+		return cfg, nil, err
+	}
+	if cfg.LoginMode == 0 {
+		cfg.LoginMode = Standard
+	}
+	if cfg.Concurrency == 0 {
+		cfg.Concurrency = DefaultConcurrency
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.MaxAttempts == 0 {
+		cfg.MaxAttempts = DefaultMaxAttempts
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "privsync"
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case cfg.Concurrency < 0:
+		return cfg, nil, fmt.Errorf("concurrency %d is negative", cfg.Concurrency)
+	case cfg.Timeout < 0:
+		return cfg, nil, fmt.Errorf("timeout %s is negative", cfg.Timeout)
+	case cfg.MaxAttempts < 0:
+		return cfg, nil, fmt.Errorf("maximum of attempts %d is negative", cfg.MaxAttempts)
+	case cfg.Rate < 0 || math.IsNaN(cfg.Rate) || math.IsInf(cfg.Rate, 0):
+		return cfg, nil, fmt.Errorf("rate %v is not a number of requests per second", cfg.Rate)
+	}
+	return cfg, u, nil
+}
+
+// checkLogin reports whether cfg has what its login mode needs.
+func (cfg Config) checkLogin() error {
+	switch cfg.LoginMode {
+	case 0, Standard, LDAP:
+		if cfg.Username == "" {
+			return errors.New("no user name to log in with")
+		}
+	case APIToken:
+		if cfg.APIToken == "" {
+			return errors.New("no API token to log in with")
+		}
+	default:
+		return fmt.Errorf("login mode %d is not supported: want 1 (standard), 16 (LDAP) or 4096 (API token)", cfg.LoginMode)
+	}
+	return nil
+}
+
+// parseBaseURL returns the normalised base URL: scheme and host in lower case,
+// no default port, no trailing slash, no trailing /api. Its errors never quote
+// the text, which may hold a password that someone put there.
+func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
+	const want = "want https://HOST/PATH, for example https://bi.example.com/MicroStrategyLibrary"
+	if strings.TrimSpace(text) == "" {
+		return nil, errors.New("no server URL: " + want)
+	}
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil {
+		return nil, errors.New("the server URL cannot be parsed: " + want)
+	}
+	scheme := strings.ToLower(u.Scheme)
+	switch {
+	case u.User != nil:
+		return nil, errors.New("the server URL holds a user name or a password: take them out, credentials have their own settings")
+	case scheme != "https" && scheme != "http":
+		return nil, errors.New("the server URL is neither https nor http: " + want)
+	case u.Opaque != "" || u.Hostname() == "":
+		return nil, errors.New("the server URL names no host: " + want)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("the server URL has a query or a fragment: " + want)
+	}
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if scheme == "http" && !allowHTTP && !isLoopback(host) {
+		return nil, fmt.Errorf("plain http to %s would send the password in clear text: use https, or --allow-http if that is acceptable", host)
+	}
+	if scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		port = ""
+	}
+	out := &url.URL{Scheme: scheme, Host: host}
+	if strings.Contains(host, ":") {
+		out.Host = "[" + host + "]"
+	}
+	if port != "" {
+		out.Host = net.JoinHostPort(host, port)
+	}
+	// Cleaning the escaped form keeps an escaped slash what it is.
+	p := path.Clean("/" + u.EscapedPath())
+	p = strings.TrimSuffix(p, "/api")
+	if p == "/" {
+		p = ""
+	}
+	if out.Path, err = url.PathUnescape(p); err != nil {
+		return nil, errors.New("the path of the server URL cannot be parsed: " + want)
+	}
+	if out.Path != p {
+		out.RawPath = p
+	}
+	return out, nil
+}
+
+// isLoopback reports whether traffic to host stays on this machine.
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// newTransport returns the client's own transport: HTTP/1.1 with as many
+// connections as there may be requests at once, all of them kept.
+func newTransport(cfg Config) (*http.Transport, error) {
+	roots, err := rootCAs(cfg.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	var protocols http.Protocols
+	// One HTTP/2 connection would carry all workers, behind one flow-control
+	// window and with its own ideas about retrying.
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    min(cfg.Timeout, 10*time.Second),
+		MaxConnsPerHost:        cfg.Concurrency,
+		MaxIdleConns:           cfg.Concurrency,
+		MaxIdleConnsPerHost:    cfg.Concurrency,
+		IdleConnTimeout:        90 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+		Protocols:              &protocols,
+	}, nil
+}
+
+// rootCAs returns the system's certificates with those of file, or nil (which
+// means the system's) when there is no file.
+func rootCAs(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("CA file: %w", err)
+	}
+	defer f.Close()
+	pem, err := io.ReadAll(io.LimitReader(f, caFileLimit+1))
+	if err != nil {
+		return nil, fmt.Errorf("CA file: %w", err)
+	}
+	if len(pem) > caFileLimit {
+		return nil, fmt.Errorf("CA file %s is larger than %d bytes", file, caFileLimit)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("CA file %s holds no PEM certificate", file)
+	}
+	return roots, nil
+}

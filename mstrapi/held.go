@@ -1,0 +1,442 @@
+package mstrapi
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+)
+
+const (
+	// knownGroups bounds the groups that a decoder remembers, knownTexts the names
+	// and ids that all decoders share.
+	knownGroups = 1 << 12
+	knownTexts  = 1 << 16
+	// longestKnown is the longest text worth sharing, in bytes.
+	longestKnown = 512
+
+	// A decoder remembers the text of the objects that describe privileges, by
+	// number, and of the sources it has met last.
+	memoPrivileges = 1 << 10
+	memoSources    = 16
+	longestMemo    = 1 << 10
+)
+
+// decoders hands out decoders of privilege answers, which share the names and
+// ids of groups: the same few groups stand in every answer.
+type decoders struct {
+	pool sync.Pool // of *heldDecoder
+
+	mu    sync.Mutex
+	texts map[string]string
+}
+
+// share returns text, and the same memory for equal texts.
+func (ds *decoders) share(text string) string {
+	if len(text) > longestKnown {
+		return text
+	}
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	if known, ok := ds.texts[text]; ok {
+		return known
+	}
+	if ds.texts == nil || len(ds.texts) >= knownTexts {
+		ds.texts = make(map[string]string)
+	}
+	ds.texts[text] = text
+	return text
+}
+
+// held decodes the answer of GET /api/users/{id}/privileges or its like for
+// groups. Privileges of another level than the one asked for are left out: a
+// server may ignore the parameter.
+func (ds *decoders) held(body []byte, level Level) ([]Held, error) {
+	d, ok := ds.pool.Get().(*heldDecoder)
+	if !ok {
+		d = &heldDecoder{shared: ds, known: make(map[string]ObjectRef), privileges: make(map[PrivilegeID]privilegeMemo)}
+	}
+	defer ds.pool.Put(d)
+	return d.decode(body, level)
+}
+
+// heldDecoder decodes one answer after the other; it keeps its memory, and what
+// it has met: the same privileges, groups and sources stand in most answers, and
+// a JSON object that begins with the bytes of another, whole one is equal to it,
+// which is faster to see than to read it again.
+type heldDecoder struct {
+	scanner
+	shared *decoders
+	known  map[string]ObjectRef // by the id as it stands in the document
+
+	privileges map[PrivilegeID]privilegeMemo
+	recent     [memoSources]sourceMemo
+	oldest     int // of recent, the next to be replaced
+
+	held   []Held
+	ends   []int       // of each held's groups in groups
+	groups []ObjectRef // of all held, one after the other
+	seen   [int(MaxPrivilegeID)/64 + 1]uint64
+	twice  bool // a privilege stands in the document more than once
+}
+
+// A privilegeMemo is the text of an object that describes a privilege, and its
+// level.
+type privilegeMemo struct {
+	text  []byte
+	level Level
+}
+
+// A sourceMemo is the text of a source and what it means. An empty text is none.
+type sourceMemo struct {
+	text   []byte
+	source source
+}
+
+// A source is why a privilege is held: exactly one of its fields is set.
+type source struct {
+	direct, other bool
+	group         ObjectRef
+}
+
+// decode returns what body says, in memory of its own.
+func (d *heldDecoder) decode(body []byte, level Level) ([]Held, error) {
+	d.reset(body)
+	d.held, d.ends, d.groups, d.twice = d.held[:0], d.ends[:0], d.groups[:0], false
+	defer func() {
+		for _, h := range d.held {
+			d.seen[h.ID/64] = 0
+		}
+		d.b = nil
+	}()
+	d.document(level)
+	if err := d.end(); err != nil {
+		return nil, err
+	}
+	return d.result(), nil
+}
+
+// result copies the decoded privileges. All groups share one array.
+func (d *heldDecoder) result() []Held {
+	held := make([]Held, len(d.held))
+	groups := make([]ObjectRef, len(d.groups))
+	copy(held, d.held)
+	copy(groups, d.groups)
+	from := 0
+	for i, end := range d.ends {
+		if end > from {
+			held[i].Groups = groups[from:end:end]
+		}
+		from = end
+	}
+	if d.twice {
+		held = mergeHeld(held)
+	}
+	return held
+}
+
+// mergeHeld makes one entry of those with the same number, where the first
+// stands.
+func mergeHeld(held []Held) []Held {
+	at := make(map[PrivilegeID]int, len(held))
+	merged := held[:0:0]
+	for _, h := range held {
+		i, ok := at[h.ID]
+		if !ok {
+			at[h.ID] = len(merged)
+			merged = append(merged, h)
+			continue
+		}
+		m := &merged[i]
+		m.Direct = m.Direct || h.Direct
+		m.Other = m.Other || h.Other
+		m.Groups = dedupe(append(m.Groups[:len(m.Groups):len(m.Groups)], h.Groups...))
+	}
+	return merged
+}
+
+// dedupe returns groups, in place, without repetitions of an id.
+func dedupe(groups []ObjectRef) []ObjectRef {
+	const few = 16
+	kept := groups[:0]
+	var seen map[ObjectID]bool
+	if len(groups) > few {
+		seen = make(map[ObjectID]bool, len(groups))
+	}
+next:
+	for _, g := range groups {
+		if seen != nil {
+			if seen[g.ID] {
+				continue
+			}
+			seen[g.ID] = true
+		} else {
+			for _, k := range kept {
+				if k.ID == g.ID {
+					continue next
+				}
+			}
+		}
+		kept = append(kept, g)
+	}
+	return kept
+}
+
+// document consumes {"privileges":[…]}.
+func (d *heldDecoder) document(level Level) {
+	var seen uint
+	first := true
+	d.open('{')
+	for d.more(&first, '}') {
+		switch string(d.key()) {
+		case "privileges":
+			if !d.once(&seen, 0) {
+				return
+			}
+			item := true
+			d.open('[')
+			for d.more(&item, ']') {
+				d.entry(level)
+			}
+		default:
+			d.skip()
+		}
+	}
+	if seen == 0 {
+		d.fail(`no "privileges"`)
+	}
+}
+
+// entry consumes {"privilege":{…},"sources":[…]}.
+func (d *heldDecoder) entry(level Level) {
+	var (
+		h    Held
+		seen uint
+		from = len(d.groups)
+	)
+	first := true
+	d.open('{')
+	for d.more(&first, '}') {
+		switch string(d.key()) {
+		case "privilege":
+			if d.once(&seen, 0) {
+				h.ID, h.Level = d.privilege()
+			}
+		case "sources":
+			if d.once(&seen, 1) {
+				d.sources(&h)
+			}
+		default:
+			d.skip()
+		}
+	}
+	if d.err != nil {
+		return
+	}
+	if seen != 3 {
+		d.fail(`an entry without "privilege" or "sources"`)
+		return
+	}
+	if h.Level == "" && level != LevelAll {
+		h.Level = level
+	}
+	if level != LevelAll && h.Level != level {
+		d.groups = d.groups[:from]
+		return
+	}
+	d.groups = d.groups[:from+len(dedupe(d.groups[from:]))]
+	if word, bit := h.ID/64, uint64(1)<<(h.ID%64); d.seen[word]&bit != 0 {
+		d.twice = true
+	} else {
+		d.seen[word] |= bit
+	}
+	d.held = append(d.held, h)
+	d.ends = append(d.ends, len(d.groups))
+}
+
+// privilege consumes {"id":"2","level":"server",…}.
+func (d *heldDecoder) privilege() (id PrivilegeID, level Level) {
+	d.peek()
+	rest := d.b[d.i:]
+	if memo := d.privileges[glimpseID(rest)]; len(memo.text) > 0 && bytes.HasPrefix(rest, memo.text) {
+		d.i += len(memo.text)
+		return glimpseID(rest), memo.level
+	}
+	var seen uint
+	first := true
+	d.open('{')
+	for d.more(&first, '}') {
+		switch string(d.key()) {
+		case "id":
+			if d.once(&seen, 0) {
+				id = d.privilegeID()
+			}
+		case "level":
+			if d.once(&seen, 1) && !d.null() {
+				level = d.level()
+			}
+		default:
+			d.skip()
+		}
+	}
+	if id == 0 {
+		d.fail("a privilege without a number")
+	}
+	if text := rest[:len(rest)-len(d.b[d.i:])]; d.err == nil && len(text) <= longestMemo && glimpseID(text) == id {
+		if len(d.privileges) >= memoPrivileges {
+			clear(d.privileges)
+		}
+		d.privileges[id] = privilegeMemo{bytes.Clone(text), level}
+	}
+	return id, level
+}
+
+// glimpseID returns the number of a privilege whose object begins with it, as
+// the server's do, and 0 for any other text.
+func glimpseID(object []byte) PrivilegeID {
+	const start, longest = `{"id":"`, 5
+	if len(object) < len(start)+longest+1 || string(object[:len(start)]) != start {
+		return 0
+	}
+	digits := object[len(start) : len(start)+longest+1]
+	id, _ := parsePrivilegeID(digits[:max(bytes.IndexByte(digits, '"'), 0)])
+	return id
+}
+
+// level consumes the name of a level.
+func (d *heldDecoder) level() Level {
+	text := d.str().bytes()
+	switch string(text) {
+	case string(LevelServer):
+		return LevelServer
+	case string(LevelProject):
+		return LevelProject
+	}
+	for _, level := range []Level{LevelServer, LevelProject} {
+		if strings.EqualFold(string(text), string(level)) {
+			return level
+		}
+	}
+	return Level(clip(string(text), codeLimit))
+}
+
+// sources consumes [{"direct":true},{"direct":false,"group":{…}}]. A privilege
+// that is held for no reason is not understood.
+func (d *heldDecoder) sources(h *Held) {
+	n := 0
+	first := true
+	d.open('[')
+	for d.more(&first, ']') {
+		d.source(h)
+		n++
+	}
+	if n == 0 {
+		d.fail("a privilege without sources")
+	}
+}
+
+// source consumes one source.
+func (d *heldDecoder) source(h *Held) {
+	d.peek()
+	rest := d.b[d.i:]
+	for i := range d.recent {
+		if memo := &d.recent[i]; len(memo.text) > 0 && bytes.HasPrefix(rest, memo.text) {
+			d.i += len(memo.text)
+			d.add(h, memo.source)
+			return
+		}
+	}
+	src := d.readSource()
+	if d.err != nil {
+		return
+	}
+	d.add(h, src)
+	if text := rest[:len(rest)-len(d.b[d.i:])]; len(text) <= longestMemo {
+		memo := &d.recent[d.oldest]
+		memo.text, memo.source = append(memo.text[:0], text...), src
+		d.oldest = (d.oldest + 1) % len(d.recent)
+	}
+}
+
+// add adds a source to h, whose groups are the last in d.groups.
+func (d *heldDecoder) add(h *Held, src source) {
+	switch {
+	case src.direct:
+		h.Direct = true
+	case src.other:
+		h.Other = true
+	default:
+		d.groups = append(d.groups, src.group)
+	}
+}
+
+// readSource consumes one source that is not remembered.
+func (d *heldDecoder) readSource() source {
+	var (
+		seen     uint
+		src      source
+		hasGroup bool
+	)
+	first := true
+	d.open('{')
+	for d.more(&first, '}') {
+		switch string(d.key()) {
+		case "direct":
+			if d.once(&seen, 0) && !d.null() {
+				src.direct = d.boolean()
+			}
+		case "group":
+			if d.once(&seen, 1) && !d.null() {
+				src.group, hasGroup = d.group(), true
+			}
+		default:
+			d.skip()
+		}
+	}
+	if src.direct {
+		return source{direct: true}
+	}
+	src.other = !hasGroup
+	return src
+}
+
+// group consumes {"name":"…","id":"…"}.
+func (d *heldDecoder) group() ObjectRef {
+	var (
+		seen     uint
+		id, name rawString
+	)
+	first := true
+	d.open('{')
+	for d.more(&first, '}') {
+		switch string(d.key()) {
+		case "id":
+			if d.once(&seen, 0) {
+				id = d.str()
+			}
+		case "name":
+			if d.once(&seen, 1) && !d.null() {
+				name = d.str()
+			}
+		default:
+			d.skip()
+		}
+	}
+	if d.err != nil {
+		return ObjectRef{}
+	}
+	known, ok := d.known[string(id.plain())]
+	if ok && !name.escaped && string(name.plain()) == known.Name {
+		return known
+	}
+	objectID, valid := parseObjectID(id.bytes())
+	if !valid {
+		d.fail("a group without a valid id")
+		return ObjectRef{}
+	}
+	ref := ObjectRef{ID: ObjectID(d.shared.share(string(objectID))), Name: d.shared.share(name.String())}
+	if len(d.known) >= knownGroups {
+		clear(d.known)
+	}
+	d.known[string(id.plain())] = ref
+	return ref
+}

@@ -1,0 +1,93 @@
+package mstrtest
+
+import (
+	"time"
+)
+
+// SourceStyle says which group an inherited source names. The vendor does not
+// document it.
+type SourceStyle int
+
+const (
+	// Holder names every group, at any distance, that holds the privilege directly.
+	Holder SourceStyle = iota
+	// Parent names the immediate parents through which the privilege arrives.
+	Parent
+)
+
+// Options configure a server. The zero value is a well-behaved one.
+type Options struct {
+	// PathPrefix stands before /api; "" means /MicroStrategyLibrary, "/" means none.
+	PathPrefix  string
+	SourceStyle SourceStyle
+
+	// Latency is slept before each request under the prefix is answered, plus or
+	// minus a uniformly distributed part of Jitter. See [Server.MeasuredLatency].
+	Latency time.Duration
+	Jitter  time.Duration
+	// Seed decides the jitter.
+	Seed uint64
+
+	// PageCap is the most rows that a page may have, whatever limit asks for; 0
+	// means no cap.
+	PageCap int
+	// SessionTimeout ends idle sessions; 0 means 30 minutes.
+	SessionTimeout time.Duration
+	// MaxSessions is how many sessions may be open; 0 means no limit.
+	MaxSessions int
+	// Now is the clock of sessions, dates and Retry-After; nil means [time.Now],
+	// which testing/synctest replaces.
+	Now func() time.Time
+	// IServerVersion replaces the environment's, if not empty.
+	IServerVersion string
+	// Gzip compresses answers for clients that accept it.
+	Gzip bool
+
+	// QueuePolls is how many times the queue of a command must be asked until it
+	// has ended; 0 means 3. QueueError, if not 0, is the iServerErrorCode that it
+	// ends with. QueueEndless makes it run for ever.
+	QueuePolls   int
+	QueueError   int
+	QueueEndless bool
+
+	// NoLog keeps no [Request], NoLedger no [Loss]: for benchmarks.
+	NoLog    bool
+	NoLedger bool
+
+	Quirks Quirks
+}
+
+// Quirks choose among the ways in which real servers differ, or are said to.
+// The zero value is the documented one.
+type Quirks struct {
+	// EmptyUserList answers {} to GET /api/users.
+	EmptyUserList bool
+	// BareRows leaves username, fullName, enabled and initials out of the rows of
+	// GET /api/users. Rows of group members have them always.
+	BareRows bool
+	// CountHeader spells the header of the total count; "" means X-MSTR-Total-Count.
+	CountHeader string
+	// NoCount leaves that header out, NoCountWithID only where id= is given.
+	NoCount       bool
+	NoCountWithID bool
+	// FlatIgnored treats flatMembers=true like false; FlatWithGroups adds the
+	// groups at any depth to a flat list, which otherwise holds users only.
+	FlatIgnored    bool
+	FlatWithGroups bool
+	// WrappedMemberships answers {"memberships":[…]} instead of an array.
+	WrappedMemberships bool
+	// RefuseOwnPrivilege answers 403 to GET /api/sessions/privileges/{id} when the
+	// caller lacks the privilege.
+	RefuseOwnPrivilege bool
+	// LongZero spells error codes with one more zero (ERR0017, not ERR017).
+	LongZero bool
+	// ErrorNumberKey spells the key of the server's number in errors; "" means
+	// iServerCode, one documented sample has IserverCode.
+	ErrorNumberKey string
+	// WrappedErrors answers {"errors":[{…}]}; SubErrors adds a list of sub-errors.
+	WrappedErrors bool
+	SubErrors     bool
+	// Without lists endpoints that this version of the server does not have: 404
+	// ERR004 "HTTP 404 Not Found".
+	Without []Endpoint
+}

@@ -1,0 +1,141 @@
+package mstrtest
+
+import (
+	"privsync/mstrapi"
+)
+
+// fragments is the JSON of the inherited sources of each privilege, as the
+// members of one class have them. Every write to an ancestor drops it.
+type fragments [][]byte
+
+// privilegeHeads returns for each privilege of the catalogue the JSON that
+// stands before its sources.
+func privilegeHeads(catalogue []mstrapi.Privilege) [][]byte {
+	heads := make([][]byte, len(catalogue))
+	for i, p := range catalogue {
+		o := newObject([]byte(`{"privilege":`), nil)
+		o.string("id", p.ID.String())
+		o.string("name", p.Name)
+		if p.Description != "" {
+			o.string("description", p.Description)
+		}
+		o.string("level", string(p.Level()))
+		heads[i] = append(o.end(), `,"sources":[`...)
+	}
+	return heads
+}
+
+// appendHeld appends the answer of GET …/privileges: what p effectively holds
+// among mask, in the order of the numbers; for each the inherited sources in
+// the order of the group ids, then the roles, then the direct grant. With a
+// project only the roles of that project count. The caller holds mu.
+func (s *Server) appendHeld(b []byte, p *principal, mask bitset, project mstrapi.ObjectID) []byte {
+	st := s.st
+	inherited, sources := p.class.inherited, fragments(nil)
+	if project == "" || p.class.fromRoles.empty() {
+		if cached := p.class.fragments.Load(); cached != nil {
+			sources = *cached
+		} else {
+			sources = s.sources(p.class, inherited, "")
+			p.class.fragments.Store(&sources)
+		}
+	} else {
+		inherited = newBitset(st.words)
+		for _, g := range p.class.ancestors {
+			inherited.or(g.direct)
+		}
+		st.eachRole(p.class, func(r RoleGrant) {
+			if role := st.role(r.Role); role != nil && r.Project == project {
+				held := st.set(role.Privileges)
+				held.and(st.project)
+				inherited.or(held)
+			}
+		})
+		sources = s.sources(p.class, inherited, project)
+	}
+	held := p.direct.clone()
+	held.or(inherited)
+	held.and(mask)
+	b = append(b, `{"privileges":[`...)
+	first := true
+	held.each(func(i int) {
+		if !first {
+			b = append(b, ',')
+		}
+		first = false
+		b = append(b, s.heads[i]...)
+		b = append(b, sources[i]...)
+		if p.direct.has(i) {
+			if len(sources[i]) > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, `{"direct":true}`...)
+		}
+		b = append(b, ']', '}')
+	})
+	return append(b, ']', '}')
+}
+
+// sources returns the inherited sources of every privilege in the set.
+func (s *Server) sources(c *class, inherited bitset, project mstrapi.ObjectID) fragments {
+	st := s.st
+	out := make(fragments, len(st.catalogue))
+	put := func(i int, kind, name string, id mstrapi.ObjectID) {
+		b := out[i]
+		if len(b) > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"direct":false,"`...)
+		b = append(b, kind...)
+		b = append(b, `":{"name":`...)
+		b = appendString(b, name)
+		b = append(b, `,"id":"`...)
+		b = append(b, id...)
+		out[i] = append(b, `"}}`...)
+	}
+	for _, g := range c.ancestors {
+		via := g.direct
+		if s.options.SourceStyle == Parent {
+			if !isParent(c, g) {
+				continue
+			}
+			via = g.effective()
+		}
+		via.each(func(i int) { put(i, "group", g.name, g.id) })
+	}
+	st.eachRole(c, func(r RoleGrant) {
+		role := st.role(r.Role)
+		if role == nil || project != "" && r.Project != project {
+			return
+		}
+		held := st.set(role.Privileges)
+		held.and(inherited)
+		held.and(st.project)
+		held.each(func(i int) { put(i, "securityRole", role.Name, role.ID) })
+	})
+	return out
+}
+
+func isParent(c *class, g *principal) bool {
+	for _, parent := range c.parents {
+		if parent == g {
+			return true
+		}
+	}
+	return false
+}
+
+// mask returns the privileges of a level, and whether there is such a level.
+func (st *state) mask(level string) (bitset, bool) {
+	switch mstrapi.Level(level) {
+	case mstrapi.LevelServer:
+		return st.server, true
+	case mstrapi.LevelProject:
+		return st.project, true
+	case "":
+		all := st.server.clone()
+		all.or(st.project)
+		return all, true
+	}
+	return nil, false
+}

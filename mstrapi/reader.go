@@ -1,0 +1,341 @@
+package mstrapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// A Reader is a session that can read and nothing else. Its methods send GET
+// requests; only RenewSession sends PUT /api/sessions, which changes no data.
+// All methods may be called concurrently. Get one from [OpenReader].
+type Reader struct {
+	c *client
+}
+
+// OpenReader logs in and returns a Reader. It sends one request. Close it: the
+// server's sessions are licensed and limited. Errors are [*Error] for what the
+// server or the way to it refuses, others for a wrong Config.
+func OpenReader(ctx context.Context, cfg Config) (*Reader, error) {
+	c, err := open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{c}, nil
+}
+
+// ServerStatus asks the server of cfg for its versions, without a login.
+func ServerStatus(ctx context.Context, cfg Config) (Status, error) {
+	c, err := newClient(ctx, cfg)
+	if err != nil {
+		return Status{}, err
+	}
+	defer c.closeIdle()
+	defer c.end()
+	return c.status(ctx, true)
+}
+
+// Close logs out, within 10 s of its own even when ctx has ended, and waits for a
+// login that is under way. Requests after it fail with [ErrClosed]. Calling it
+// again returns the same result and sends nothing.
+func (r *Reader) Close(ctx context.Context) error { return r.c.close(ctx) }
+
+// Stats returns what the client has sent so far.
+func (r *Reader) Stats() Stats { return r.c.stats() }
+
+// URL returns the base URL, normalised and without credentials: two settings
+// that mean the same server and path give the same text.
+func (r *Reader) URL() string { return r.c.base.String() }
+
+// Status returns the server's versions. It needs no session.
+func (r *Reader) Status(ctx context.Context) (Status, error) { return r.c.status(ctx, false) }
+
+func (c *client) status(ctx context.Context, first bool) (Status, error) {
+	var status Status
+	err := c.do(ctx, &request{
+		method: http.MethodGet, path: "/api/status", limit: singleLimit, open: true, first: first, door: true,
+		accept: acceptJSON(&status, func() error {
+			if status == (Status{}) {
+				return incompletef("no version")
+			}
+			return nil
+		}),
+	})
+	status.IServerVersion, status.WebVersion = clip(status.IServerVersion, codeLimit), clip(status.WebVersion, codeLimit)
+	return status, err
+}
+
+// SessionUser returns the user that the session belongs to.
+func (r *Reader) SessionUser(ctx context.Context) (SessionUser, error) {
+	var user SessionUser
+	err := r.c.do(ctx, &request{
+		method: http.MethodGet, path: "/api/sessions/userInfo", limit: singleLimit,
+		accept: acceptJSON(&user, func() error {
+			id, ok := parseObjectID([]byte(user.ID))
+			if !ok {
+				return incompletef("no user id")
+			}
+			user.ID = id
+			return nil
+		}),
+	})
+	return user, err
+}
+
+// SessionInfo returns what the server tells about the session.
+func (r *Reader) SessionInfo(ctx context.Context) (SessionInfo, error) {
+	var answer *struct {
+		Timeout *float64 `json:"timeout"`
+		Code    string   `json:"code"` // of an error in spite of the status
+	}
+	err := r.c.do(ctx, &request{
+		method: http.MethodGet, path: "/api/sessions", limit: singleLimit,
+		accept: acceptJSON(&answer, func() error {
+			if answer == nil || answer.Timeout == nil && answer.Code != "" {
+				return incompletef("nothing about the session")
+			}
+			return nil
+		}),
+	})
+	if err != nil {
+		return SessionInfo{}, err
+	}
+	var info SessionInfo
+	if answer.Timeout != nil && *answer.Timeout > 0 && *answer.Timeout < 1<<31 {
+		info.TimeoutSeconds = int(*answer.Timeout)
+	}
+	return info, nil
+}
+
+// RenewSession resets the session's idle time. It is the one method that sends a
+// PUT; it changes no data.
+func (r *Reader) RenewSession(ctx context.Context) error {
+	return r.c.do(ctx, &request{method: http.MethodPut, path: "/api/sessions", limit: singleLimit})
+}
+
+// anyPrivilegeID decodes the number of a privilege, a string or an integer.
+type anyPrivilegeID PrivilegeID
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (id *anyPrivilegeID) UnmarshalJSON(data []byte) error {
+	s := scanner{b: data}
+	*id = anyPrivilegeID(s.privilegeID())
+	return s.end()
+}
+
+// SessionPrivilege returns whether the session's user has a privilege. A server
+// may refuse to tell a user who has not: then [IsForbidden] or [IsNotFound] may
+// hold of the error.
+func (r *Reader) SessionPrivilege(ctx context.Context, id PrivilegeID) (SessionPrivilege, error) {
+	if err := checkPrivilege(id); err != nil {
+		return SessionPrivilege{}, err
+	}
+	var answer struct {
+		ID                 anyPrivilegeID `json:"id"`
+		Name               string         `json:"name"`
+		IsUserLevelAllowed *bool          `json:"isUserLevelAllowed"`
+		Projects           []struct {
+			IsAllowed bool `json:"isAllowed"`
+		} `json:"projects"`
+	}
+	err := r.c.do(ctx, &request{
+		method: http.MethodGet, path: "/api/sessions/privileges/" + id.String(), limit: singleLimit,
+		accept: acceptJSON(&answer, func() error {
+			if PrivilegeID(answer.ID) != id || answer.IsUserLevelAllowed == nil {
+				return incompletef(`no "id" or no "isUserLevelAllowed"`)
+			}
+			return nil
+		}),
+	})
+	if err != nil {
+		return SessionPrivilege{}, err
+	}
+	p := SessionPrivilege{ID: id, Name: answer.Name, UserLevelAllowed: *answer.IsUserLevelAllowed}
+	for _, project := range answer.Projects {
+		if project.IsAllowed {
+			p.ProjectsAllowed++
+		}
+	}
+	return p, nil
+}
+
+// Catalogue returns all privileges that the server knows, in its order.
+func (r *Reader) Catalogue(ctx context.Context) ([]Privilege, error) {
+	var answer []struct {
+		ID           anyPrivilegeID `json:"id"`
+		Name         string         `json:"name"`
+		Description  string         `json:"description"`
+		Categories   []string       `json:"categories"`
+		ProjectLevel *bool          `json:"isProjectLevelPrivilege"`
+	}
+	err := r.c.do(ctx, &request{
+		method: http.MethodGet, path: "/api/iserver/privileges", limit: listLimit,
+		accept: acceptJSON(&answer, func() error {
+			if len(answer) == 0 {
+				return incompletef("no privileges")
+			}
+			seen := make(map[anyPrivilegeID]bool, len(answer))
+			for _, p := range answer {
+				switch {
+				case p.ID == 0 || p.Name == "" || p.ProjectLevel == nil:
+					return incompletef(`a privilege without "id", "name" or "isProjectLevelPrivilege"`)
+				case seen[p.ID]:
+					return incompletef("privilege %d stands twice", p.ID)
+				}
+				seen[p.ID] = true
+			}
+			return nil
+		}),
+	})
+	if err != nil {
+		return nil, err
+	}
+	catalogue := make([]Privilege, len(answer))
+	for i, p := range answer {
+		catalogue[i] = Privilege{ID: PrivilegeID(p.ID), Name: p.Name, Description: p.Description, Categories: p.Categories, ProjectLevel: *p.ProjectLevel}
+	}
+	return catalogue, nil
+}
+
+// Principal reads one user or group: users with Enabled, Login and Memberships
+// where the server tells them. [IsNotFound] holds of the error when there is none.
+func (r *Reader) Principal(ctx context.Context, kind Kind, id ObjectID) (PrincipalRow, error) {
+	return r.c.principal(ctx, kind, id)
+}
+
+func (c *client) principal(ctx context.Context, kind Kind, id ObjectID) (PrincipalRow, error) {
+	path, err := principalPath(kind, id)
+	if err != nil {
+		return PrincipalRow{}, err
+	}
+	fields := groupFields + ",subtype"
+	if kind == User {
+		fields = userFields + ",subtype,memberships"
+	}
+	var row PrincipalRow
+	err = c.do(ctx, &request{
+		method: http.MethodGet, path: path, query: "fields=" + fields, limit: singleLimit,
+		accept: func(body []byte, _ http.Header) (err error) {
+			row, err = decodeRow(body, kind, id)
+			return err
+		},
+	})
+	if err != nil {
+		return PrincipalRow{}, err
+	}
+	return row, nil
+}
+
+// Memberships returns the direct parent groups of a user or a group; empty, not
+// nil, for one without.
+func (r *Reader) Memberships(ctx context.Context, kind Kind, id ObjectID) ([]ObjectRef, error) {
+	path, err := principalPath(kind, id)
+	if err != nil {
+		return nil, err
+	}
+	q := &request{method: http.MethodGet, path: path, query: "fields=id,memberships", limit: singleLimit}
+	if kind == Group {
+		q.path, q.query = path+"/memberships", ""
+	}
+	var refs []ObjectRef
+	q.accept = func(body []byte, h http.Header) (err error) {
+		if refs, err = decodeMemberships(body); err != nil {
+			return err
+		}
+		total, err := totalCount(h)
+		if err == nil && kind == Group && total > len(refs) {
+			err = incompletef("%d parents promised, %d received", total, len(refs))
+		}
+		return err
+	}
+	if err := r.c.do(ctx, q); err != nil {
+		return nil, err
+	}
+	return refs, nil
+}
+
+// Held returns every privilege of the level that the principal effectively
+// holds, one entry each, or an error: never a part of them. An empty result
+// means that the server said so.
+func (r *Reader) Held(ctx context.Context, kind Kind, id ObjectID, level Level) ([]Held, error) {
+	path, err := principalPath(kind, id)
+	if err != nil {
+		return nil, err
+	}
+	q := &request{method: http.MethodGet, path: path + "/privileges", limit: singleLimit}
+	switch level {
+	case LevelServer, LevelProject:
+		q.query = "privilege.level=" + string(level)
+	case LevelAll:
+	default:
+		return nil, fmt.Errorf("privilege level %q: want server, project or all", level)
+	}
+	var held []Held
+	q.accept = func(body []byte, _ http.Header) (err error) {
+		held, err = r.c.decoders.held(body, level)
+		return err
+	}
+	if err := r.c.do(ctx, q); err != nil {
+		return nil, err
+	}
+	return held, nil
+}
+
+// Queue returns the state of a submitted metadata command.
+func (r *Reader) Queue(ctx context.Context, id string) (QueueEntry, error) {
+	if !isQueueID(id) {
+		return QueueEntry{}, fmt.Errorf("%q is not the id of a queue entry", clip(id, codeLimit))
+	}
+	var answer struct {
+		Status           *int `json:"status"`
+		Progress         int  `json:"progress"`
+		IServerErrorCode int  `json:"iServerErrorCode"`
+	}
+	err := r.c.do(ctx, &request{
+		method: http.MethodGet, path: "/api/iserver/queues/" + id, limit: singleLimit,
+		accept: acceptJSON(&answer, func() error {
+			if answer.Status == nil {
+				return incompletef(`no "status"`)
+			}
+			return nil
+		}),
+	})
+	if err != nil {
+		return QueueEntry{}, err
+	}
+	return QueueEntry{ID: id, Status: *answer.Status, Progress: answer.Progress, IServerErrorCode: answer.IServerErrorCode}, nil
+}
+
+// isQueueID reports whether text can stand in a path as it is.
+func isQueueID(text string) bool {
+	return text != "" && len(text) <= 128 && strings.Trim(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == ""
+}
+
+// principalPath returns the path of one user or group.
+func principalPath(kind Kind, id ObjectID) (string, error) {
+	if err := checkKind(kind); err != nil {
+		return "", err
+	}
+	if upper, ok := parseObjectID([]byte(id)); !ok || upper != id {
+		return "", fmt.Errorf("%q is not an object id: want 32 hexadecimal digits in upper case", clip(string(id), codeLimit))
+	}
+	if kind == Group {
+		return "/api/usergroups/" + string(id), nil
+	}
+	return "/api/users/" + string(id), nil
+}
+
+func checkKind(kind Kind) error {
+	if kind != User && kind != Group {
+		return fmt.Errorf("kind %q: want user or group", clip(string(kind), codeLimit))
+	}
+	return nil
+}
+
+func checkPrivilege(id PrivilegeID) error {
+	if id < 1 || id > MaxPrivilegeID {
+		return fmt.Errorf("privilege number %d is not within 1 and %d", id, MaxPrivilegeID)
+	}
+	return nil
+}
