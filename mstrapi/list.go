@@ -19,7 +19,7 @@ const (
 	// mostRows bounds the total that a server may promise.
 	mostRows = 5_000_000
 	// listPasses is how often a list is read that changes meanwhile.
-	listPasses = 3
+	listPasses = 5
 )
 
 const (

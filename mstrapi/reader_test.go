@@ -177,18 +177,20 @@ func TestReadsRefuseOddArguments(t *testing.T) {
 	w := f.writer(t)
 	ctx := t.Context()
 	for name, call := range map[string]func() error{
-		"lower case id":      func() error { _, err := w.Held(ctx, User, "6c9dfe134d0f8764893b469525e38eb0", LevelServer); return err },
-		"path in an id":      func() error { _, err := w.Principal(ctx, Group, "../../../../../../../../../../x"); return err },
-		"empty id":           func() error { _, err := w.Memberships(ctx, User, ""); return err },
-		"kind":               func() error { _, err := w.Principal(ctx, "role", demoUser); return err },
-		"kind of a list":     func() error { _, err := w.ListPage(ctx, "", Query{}, 0, 1); return err },
-		"group of members":   func() error { _, err := w.MembersPage(ctx, "x", true, 0, 1); return err },
-		"level":              func() error { _, err := w.Held(ctx, User, demoUser, "Server"); return err },
-		"privilege":          func() error { _, err := w.SessionPrivilege(ctx, 0); return err },
-		"queue":              func() error { _, err := w.Queue(ctx, "a/../b"); return err },
-		"command":            func() error { _, err := w.SubmitCommand(ctx, 0); return err },
-		"empty change":       func() error { return w.PatchPrivileges(ctx, User, demoUser, PrivilegePatch{Comment: "x"}) },
-		"add and remove":     func() error { return w.PatchPrivileges(ctx, User, demoUser, PrivilegePatch{Add: []PrivilegeID{2}, Remove: []PrivilegeID{2}}) },
+		"lower case id":    func() error { _, err := w.Held(ctx, User, "6c9dfe134d0f8764893b469525e38eb0", LevelServer); return err },
+		"path in an id":    func() error { _, err := w.Principal(ctx, Group, "../../../../../../../../../../x"); return err },
+		"empty id":         func() error { _, err := w.Memberships(ctx, User, ""); return err },
+		"kind":             func() error { _, err := w.Principal(ctx, "role", demoUser); return err },
+		"kind of a list":   func() error { _, err := w.ListPage(ctx, "", Query{}, 0, 1); return err },
+		"group of members": func() error { _, err := w.MembersPage(ctx, "x", true, 0, 1); return err },
+		"level":            func() error { _, err := w.Held(ctx, User, demoUser, "Server"); return err },
+		"privilege":        func() error { _, err := w.SessionPrivilege(ctx, 0); return err },
+		"queue":            func() error { _, err := w.Queue(ctx, "a/../b"); return err },
+		"command":          func() error { _, err := w.SubmitCommand(ctx, 0); return err },
+		"empty change":     func() error { return w.PatchPrivileges(ctx, User, demoUser, PrivilegePatch{Comment: "x"}) },
+		"add and remove": func() error {
+			return w.PatchPrivileges(ctx, User, demoUser, PrivilegePatch{Add: []PrivilegeID{2}, Remove: []PrivilegeID{2}})
+		},
 		"privilege too high": func() error { return w.PatchPrivileges(ctx, User, demoUser, PrivilegePatch{Add: []PrivilegeID{65536}}) },
 		"id of a change":     func() error { return w.PatchPrivileges(ctx, User, "x", PrivilegePatch{Add: []PrivilegeID{2}}) },
 	} {

@@ -15,7 +15,6 @@ type node struct {
 	members []member
 	items   []node
 	kind    byte // '{', '[' or 0
-	depth   int
 }
 
 type member struct {

@@ -73,7 +73,8 @@ func cookieURL(u *url.URL) *url.URL {
 const (
 	// uselessInARow ends a client whose fresh sessions are refused one after
 	// another: each of them may still be open on the server, and they are limited.
-	uselessInARow = 3
+	// A server in trouble can lose a few sessions before their first use, though.
+	uselessInARow = 8
 	// doubtfulLogins is how many logins may be spent, at any time, on answers of
 	// 401 that do not say ERR009 and that the login did not cure: such a 401 may
 	// be about the request, not about the session.
@@ -183,14 +184,14 @@ func (ss *sessions) lost(s *session, t *authTrace, code string) (again bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	gone := codeNumber(code) == 9
-	if t.renewed {
-		if s.number > ss.judged {
-			ss.judged = s.number
-			ss.useless++
-		}
+	if !s.worked.Load() && s.number > ss.judged {
+		ss.judged = s.number
+		ss.useless++
 		if ss.useless >= uselessInARow && ss.refused == nil {
 			ss.refused = errors.New("the server refuses the session right after each login: check that cookies and the load balancer's stickiness survive the way to it")
 		}
+	}
+	if t.renewed {
 		if ss.current == s && gone {
 			ss.current = nil
 		}

@@ -293,7 +293,7 @@ func (a *assembler) principals(defaults Settings, variants []variant) []Entry {
 				a.checkForbidden(e, flat)
 				if len(e.own) == 0 {
 					e.Listed = flat.listed
-				} else {
+				} else if sets.spend(len(flat.listed), e.Pos) {
 					e.Listed = slices.Concat(flat.listed, e.own)
 				}
 			} else {

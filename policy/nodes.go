@@ -28,6 +28,7 @@ type parser struct {
 	shapes  map[string]bool   // shapes of entries that the schema accepts
 	scratch []byte
 
+	maxAliased   int
 	aliased      int // nodes that aliases stand for so far
 	aliasesEnded bool
 	sizes        map[*yaml.Node]int
@@ -35,7 +36,7 @@ type parser struct {
 
 func newParser(file string, out *collector) *parser {
 	return &parser{
-		file: file, chunkSize: chunkSize, out: out,
+		file: file, chunkSize: chunkSize, maxAliased: maxAliased, out: out,
 		names: map[string]string{}, shapes: map[string]bool{}, sizes: map[*yaml.Node]int{},
 	}
 }
@@ -67,10 +68,10 @@ func (p *parser) resolve(n *yaml.Node) (*yaml.Node, bool) {
 		p.problem(n, "", "alias *%s stands for something that holds the alias itself", cut(n.Value))
 		return nil, false
 	}
-	if p.aliased = p.aliased + min(size, maxAliased+1); p.aliased > maxAliased {
+	if p.aliased += size; p.aliased > p.maxAliased {
 		if !p.aliasesEnded {
 			p.aliasesEnded = true
-			p.problem(n, "use privilegeSets instead", "the aliases of this file stand for more than %d values", maxAliased)
+			p.problem(n, "use privilegeSets instead", "the aliases of this file stand for more than %d values", p.maxAliased)
 		}
 		return nil, false
 	}

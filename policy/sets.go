@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// maxFlattened bounds how many privileges the sets in use stand for together,
-// so that sets that include each other cleverly cannot fill the memory.
-const maxFlattened = 4_000_000
+// maxFlattened bounds how many privileges the entries get from sets in all, each
+// shared list counted once: 100,000 entries with lists of their own are well
+// below it, and sets that include each other cleverly cannot fill the memory.
+const maxFlattened = 10_000_000
 
 // setTable holds the sets of all files, and the flattened lists that entries
 // share: the same sets give the same slice, however many entries use them.
@@ -17,7 +18,9 @@ type setTable struct {
 	byName    map[string]*privilegeSet
 	names     []string // in the order of the files
 	flat      map[string]*flatList
+	most      int // [maxFlattened]
 	flattened int
+	ended     bool              // most was reported
 	unknown   map[string]string // hints for unknown names
 	partial   bool              // some file could not be read whole: its sets are not unknown
 	key       []byte
@@ -30,7 +33,7 @@ type flatList struct {
 }
 
 func newSetTable(docs []*document, out *collector) *setTable {
-	t := &setTable{out: out, byName: map[string]*privilegeSet{}, flat: map[string]*flatList{}, unknown: map[string]string{}}
+	t := &setTable{most: maxFlattened, out: out, byName: map[string]*privilegeSet{}, flat: map[string]*flatList{}, unknown: map[string]string{}}
 	for _, d := range docs {
 		t.partial = t.partial || d.lost[everything] || d.lost["privilegeSets"]
 		for _, s := range d.sets {
@@ -136,16 +139,12 @@ func (t *setTable) flatten(sets []word) *flatList {
 	var take func(w word)
 	take = func(w word) {
 		s := t.lookup(w)
-		if s == nil || taken[s] || t.flattened > maxFlattened {
+		// A set costs something even if it only includes others.
+		if s == nil || taken[s] || !t.spend(len(s.own)+1, w.pos) {
 			return
 		}
 		taken[s] = true
 		f.listed = append(f.listed, s.own...)
-		// A set costs something even if it only includes others.
-		if t.flattened += len(s.own) + 1; t.flattened > maxFlattened {
-			t.out.add(w.pos, "", fmt.Sprintf("the sets in use stand for more than %d privileges", maxFlattened))
-			return
-		}
 		for _, inner := range s.include {
 			take(inner)
 		}
@@ -155,6 +154,20 @@ func (t *setTable) flatten(sets []word) *flatList {
 	}
 	f.listed = slices.Clip(f.listed)
 	return f
+}
+
+// spend counts n more privileges from sets. It returns false once there are too
+// many, and reports that once.
+func (t *setTable) spend(n int, pos Position) bool {
+	if t.flattened+n <= t.most {
+		t.flattened += n
+		return true
+	}
+	if !t.ended {
+		t.ended = true
+		t.out.add(pos, "", fmt.Sprintf("the sets in use stand for more than %d privileges", t.most))
+	}
+	return false
 }
 
 // find returns where r is listed.

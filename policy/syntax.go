@@ -51,8 +51,40 @@ func (p *parser) readable(data []byte) bool {
 
 // byteAt is the position of the byte at offset i.
 func (p *parser) byteAt(data []byte, i int) Position {
-	start := bytes.LastIndexByte(data[:i], '\n') + 1
-	return Position{p.file, bytes.Count(data[:i], []byte("\n")) + 1, utf8.RuneCount(data[start:i]) + 1}
+	line := 1
+	for rest := data; ; line++ {
+		text, next, more := cutLine(rest)
+		begin := len(data) - len(rest)
+		if !more || i < len(data)-len(next) {
+			return Position{p.file, line, utf8.RuneCount(text[:min(len(text), i-begin)]) + 1}
+		}
+		rest = next
+	}
+}
+
+// cutLine returns the first line of data without its break, and what follows.
+// It knows the breaks that YAML knows: editors agree on lines only where a file
+// has no others than these.
+func cutLine(data []byte) (line, rest []byte, more bool) {
+	for i := 0; i < len(data); i++ {
+		n := 0
+		switch {
+		case data[i] == '\n':
+			n = 1
+		case data[i] == '\r':
+			if n = 1; i+1 < len(data) && data[i+1] == '\n' {
+				n = 2
+			}
+		case data[i] == 0xc2 && i+1 < len(data) && data[i+1] == 0x85:
+			n = 2
+		case data[i] == 0xe2 && i+2 < len(data) && data[i+1] == 0x80 && data[i+2]|1 == 0xa9:
+			n = 3
+		}
+		if n > 0 {
+			return data[:i], data[i+n:], true
+		}
+	}
+	return data, nil, false
 }
 
 // decode parses exactly one YAML document. A nil node without an error is an
@@ -107,7 +139,8 @@ func (p *parser) syntaxProblem(data []byte, err error) {
 		// yaml.v3 counts the lines of these from 0.
 		line++
 	}
-	pos := Position{p.file, min(max(1, line), bytes.Count(data, []byte("\n"))+1), 1}
+	_, line = lineOf(data, line)
+	pos := Position{p.file, line, 1}
 	hint := ""
 	if m := unknownAnchor.FindStringSubmatch(message); m != nil {
 		if i := bytes.Index(data, []byte("*"+m[1])); i >= 0 {
@@ -115,7 +148,7 @@ func (p *parser) syntaxProblem(data []byte, err error) {
 		}
 		hint = fmt.Sprintf("quote a name that begins with *, or write &%s where the alias should point", cut(m[1]))
 	}
-	text := lineOf(data, pos.Line)
+	text, _ := lineOf(data, pos.Line)
 	indent := text[:len(text)-len(bytes.TrimLeft(text, " \t"))]
 	switch i := bytes.IndexByte(indent, '\t'); {
 	case i >= 0:
@@ -155,14 +188,13 @@ func firstLineWith(data []byte, message string, reported int) int {
 	return high
 }
 
-func lineOf(data []byte, line int) []byte {
-	for range line - 1 {
-		_, rest, ok := bytes.Cut(data, []byte("\n"))
-		if !ok {
-			return nil
+// lineOf returns a line and its number, the last line if there are fewer.
+func lineOf(data []byte, line int) ([]byte, int) {
+	for n := 1; ; n++ {
+		text, rest, more := cutLine(data)
+		if n >= line || !more {
+			return text, n
 		}
 		data = rest
 	}
-	text, _, _ := bytes.Cut(data, []byte("\n"))
-	return bytes.TrimSuffix(text, []byte("\r"))
 }

@@ -230,6 +230,10 @@ func TestFaultsChooseTheirRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	dial(t, s).want(500, "POST", "/api/auth/login", testdata(t, "login.json"))
+	s.ClearFaults()
+	if err := s.Inject(Fault{Kind: ServerError}); err != nil {
+		t.Fatal(err)
+	}
 	if a := newClient(t, s.Transport(), "http://server.example").get("/"); a.status != 200 {
 		t.Errorf("a fault outside the prefix: %d", a.status)
 	}

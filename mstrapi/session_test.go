@@ -1,0 +1,462 @@
+package mstrapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLoginBodies(t *testing.T) {
+	tests := []struct {
+		change func(*Config)
+		want   string
+	}{
+		{func(c *Config) { c.Password = "" }, `{"loginMode":1,"username":"administrator","password":""}`},
+		{func(c *Config) { c.Password = `p"<&é` }, `{"loginMode":1,"username":"administrator","password":"p\"<&é"}`},
+		{func(c *Config) { c.LoginMode = LDAP }, `{"loginMode":16,"username":"administrator","password":"pass-word-1"}`},
+		{func(c *Config) { c.LoginMode, c.APIToken = APIToken, "api-token-1" }, `{"loginMode":4096,"username":"api-token-1"}`},
+	}
+	for _, test := range tests {
+		f := newFake(t)
+		f.reader(t, test.change)
+		if f.bodies[0] != test.want {
+			t.Errorf("the login sent %s, want %s", f.bodies[0], test.want)
+		}
+	}
+}
+
+// What a person sees when logging in goes wrong: what to check, and no secret,
+// even if the server echoes it.
+func TestLoginErrors(t *testing.T) {
+	page := body(`<!DOCTYPE html><html><head><title>Welcome to nginx!</title></head></html>`)
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		apiError(w, 401, "ERR003", "Login failure for 'api-token-1' with pass-word-1")
+	}
+	tests := []struct {
+		name  string
+		mode  LoginMode
+		fault fault
+		want  string
+	}{
+		{"password", Standard, echo, "check user name, password and login mode"},
+		{"token", APIToken, echo, "check the API token"},
+		{"account", Standard, status(403), "account is enabled"},
+		{"page", Standard, page, "not a MicroStrategy Library REST server; check --url (base path)"},
+		{"page with 404", Standard, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(404)
+			page(w, r)
+		}, "not a MicroStrategy Library REST server"},
+		{"page with 405", Standard, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(405) }, "not a MicroStrategy Library REST server"},
+		{"no token", Standard, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }, "no X-MSTR-AuthToken"},
+		{"redirect", Standard, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://u:pw@sso.example.com/login?t=x", http.StatusFound)
+		}, "redirected to https://sso.example.com/login, which is not followed"},
+	}
+	for _, test := range tests {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			always := []fault{test.fault, test.fault, test.fault, test.fault, test.fault, test.fault}
+			f.inject("POST /api/auth/login", always...)
+			cfg := f.config()
+			cfg.LoginMode, cfg.APIToken = test.mode, "api-token-1"
+			_, err := OpenReader(t.Context(), cfg)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("%s: OpenReader = %v, want %q", test.name, err, test.want)
+			}
+			for _, secret := range []string{"api-token-1", "pass-word-1", "u:pw", "t=x"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("%s: OpenReader = %v: shows %s", test.name, err, secret)
+				}
+			}
+			if test.want[0] == 'c' && !IsAuth(err) {
+				t.Errorf("%s: IsAuth(%v) = false", test.name, err)
+			}
+		})
+	}
+}
+
+// One login serves all workers, and none of them loses its request.
+func TestSessionIsRenewedOnceForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		w := f.writer(t)
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			time.Sleep(10 * time.Millisecond)
+			return false
+		}
+		var group sync.WaitGroup
+		for i := range 16 {
+			group.Go(func() {
+				for range 50 {
+					if i%2 == 0 {
+						if err := w.PatchPrivileges(t.Context(), User, demoUser, PrivilegePatch{Add: []PrivilegeID{2}}); err != nil {
+							t.Error(err)
+						}
+					} else if held, err := w.Held(t.Context(), User, demoUser, LevelServer); err != nil || len(held) != 2 {
+						t.Errorf("Held = %v, %v", held, err)
+					}
+				}
+			})
+		}
+		const lost = 5
+		for range lost {
+			time.Sleep(73 * time.Millisecond)
+			f.kill()
+		}
+		group.Wait()
+		if f.logins != 1+lost {
+			t.Errorf("%d logins for %d lost sessions", f.logins, lost)
+		}
+		if err := w.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if len(f.alive) != 0 {
+			t.Errorf("sessions left open: %v", f.alive)
+		}
+	})
+}
+
+// A worker that leaves does not take the login away from the others.
+func TestRenewalOutlivesTheWorkerThatBeganIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		r := f.reader(t)
+		f.kill()
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/login") {
+				time.Sleep(time.Second)
+			}
+			return false
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, err := r.Held(ctx, User, demoUser, LevelServer); !errors.Is(err, context.Canceled) {
+				t.Errorf("the one that left: %v", err)
+			}
+		})
+		synctest.Wait()
+		group.Go(func() {
+			if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+				t.Errorf("the one that stayed: %v", err)
+			}
+		})
+		time.Sleep(100 * time.Millisecond)
+		cancel()
+		group.Wait()
+		if f.logins != 2 {
+			t.Errorf("%d logins, want 2", f.logins)
+		}
+	})
+}
+
+// A second 401 after a fresh login is the answer. Endless 401s do not become
+// endless logins: each may leave a session open.
+func TestSecond401IsFinal(t *testing.T) {
+	for _, code := range []string{"ERR009", "ERR003"} {
+		f := newFake(t)
+		sampleServer(f)
+		r := f.reader(t)
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/privileges") {
+				apiError(w, 401, code, "no")
+				return true
+			}
+			return false
+		}
+		_, err := r.Held(t.Context(), User, demoUser, LevelServer)
+		checkAttempts(t, code, err, 2)
+		if !IsAuth(err) || OutcomeUnknown(err) {
+			t.Errorf("Held = %v, want an error that IsAuth", err)
+		}
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				for range 10 {
+					if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err == nil {
+						t.Error("Held = nil")
+					}
+				}
+			})
+		}
+		group.Wait()
+		if want := max(uselessInARow, 1+doubtfulLogins); f.logins > want {
+			t.Errorf("%s: %d logins, want at most %d", code, f.logins, want)
+		}
+	}
+}
+
+// A 401 that is about one endpoint does not cost the others their session.
+func TestEndpointThatRefusesLeavesTheRestAlone(t *testing.T) {
+	f := newFake(t)
+	sampleServer(f)
+	r := f.reader(t)
+	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/userInfo") {
+			apiError(w, 401, "ERR003", "not for you")
+			return true
+		}
+		return false
+	}
+	for range 20 {
+		if _, err := r.SessionUser(t.Context()); !IsAuth(err) {
+			t.Errorf("SessionUser = %v", err)
+		}
+		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+			t.Errorf("Held = %v", err)
+		}
+	}
+	if f.logins > 1+doubtfulLogins {
+		t.Errorf("%d logins, want at most %d", f.logins, 1+doubtfulLogins)
+	}
+}
+
+// A refused login is not repeated by every worker: that locks accounts.
+func TestRefusedRenewalIsFinal(t *testing.T) {
+	f := newFake(t)
+	sampleServer(f)
+	r := f.reader(t)
+	f.kill()
+	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/login") {
+			apiError(w, 401, "ERR003", "password expired")
+			return true
+		}
+		return false
+	}
+	for range 5 {
+		_, err := r.Held(t.Context(), User, demoUser, LevelServer)
+		if !IsAuth(err) || !strings.Contains(err.Error(), "check user name, password") || OutcomeUnknown(err) {
+			t.Errorf("Held = %v", err)
+		}
+	}
+	if n := f.count("POST /api/auth/login"); n != 2 {
+		t.Errorf("%d logins were tried, want 2", n)
+	}
+}
+
+// A login that fails for reasons of its own time is tried again later.
+func TestFailedRenewalIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		r := f.reader(t, func(c *Config) { c.MaxAttempts = 2 })
+		f.kill()
+		f.inject("POST /api/auth/login", status(502), broken(errReset))
+		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err == nil || OutcomeUnknown(err) {
+			t.Errorf("Held = %v, want an error of the login", err)
+		}
+		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+			t.Errorf("Held afterwards = %v", err)
+		}
+	})
+}
+
+func TestClose(t *testing.T) {
+	t.Run("ended context", func(t *testing.T) {
+		f := newFake(t)
+		r := f.reader(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := r.Close(ctx); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+		if err := r.Close(ctx); err != nil {
+			t.Errorf("second Close = %v", err)
+		}
+		if n := f.count("POST /api/auth/logout"); n != 1 || len(f.alive) != 0 {
+			t.Errorf("%d logouts, sessions left: %v", n, f.alive)
+		}
+		_, err := r.Held(t.Context(), User, demoUser, LevelServer)
+		if !errors.Is(err, ErrClosed) || OutcomeUnknown(err) {
+			t.Errorf("Held after Close = %v, want ErrClosed", err)
+		}
+	})
+	t.Run("session gone", func(t *testing.T) {
+		f := newFake(t)
+		r := f.reader(t)
+		f.kill()
+		if err := r.Close(t.Context()); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+		if f.logins != 1 {
+			t.Errorf("Close logged in again")
+		}
+	})
+	t.Run("server that hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			r := f.reader(t)
+			f.inject("POST /api/auth/logout", hang, hang, hang)
+			started := time.Now()
+			if err := r.Close(t.Context()); err == nil {
+				t.Error("Close = nil")
+			}
+			if took := time.Since(started); took != logoutTimeout {
+				t.Errorf("Close took %s, want %s", took, logoutTimeout)
+			}
+		})
+	})
+	t.Run("server in a pause", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			sampleServer(f)
+			r := f.reader(t, func(c *Config) { c.MaxAttempts = 1 })
+			f.inject("GET", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Retry-After", "200")
+				status(503)(w, r)
+			})
+			r.Held(t.Context(), User, demoUser, LevelServer)
+			if err := r.Close(t.Context()); err != nil || len(f.alive) != 0 {
+				t.Errorf("Close = %v, sessions left: %v", err, f.alive)
+			}
+		})
+	})
+	t.Run("during a login", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			sampleServer(f)
+			r := f.reader(t)
+			f.kill()
+			f.before = func(w http.ResponseWriter, r *http.Request) bool {
+				if strings.HasSuffix(r.URL.Path, "/login") {
+					time.Sleep(time.Second)
+				}
+				return false
+			}
+			done := make(chan error)
+			go func() {
+				_, err := r.Held(t.Context(), User, demoUser, LevelServer)
+				done <- err
+			}()
+			time.Sleep(100 * time.Millisecond)
+			closed := make(chan error)
+			go func() { closed <- r.Close(context.Background()) }()
+			if err := <-done; !errors.Is(err, ErrClosed) {
+				t.Errorf("Held = %v, want ErrClosed", err)
+			}
+			if err := <-closed; err != nil {
+				t.Errorf("Close = %v", err)
+			}
+			if len(f.alive) != 0 {
+				t.Errorf("sessions left open: %v", f.alive)
+			}
+		})
+	})
+	t.Run("during a login that hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			sampleServer(f)
+			r := f.reader(t)
+			f.kill()
+			f.inject("POST /api/auth/login", hang, hang, hang, hang, hang, hang)
+			go r.Held(t.Context(), User, demoUser, LevelServer)
+			synctest.Wait()
+			started := time.Now()
+			r.Close(context.Background())
+			if took := time.Since(started); took > logoutTimeout {
+				t.Errorf("Close took %s", took)
+			}
+		})
+	})
+}
+
+// A cookie that an answer renews goes with the next request.
+func TestCookiesAreKept(t *testing.T) {
+	f := newFake(t)
+	n := 0
+	f.handle("GET /api/status", func(w http.ResponseWriter, r *http.Request) {})
+	f.handle("GET /api/sessions", func(w http.ResponseWriter, r *http.Request) {
+		if c, err := r.Cookie("ROUTE"); n > 0 && (err != nil || c.Value != "b") {
+			t.Errorf("cookie ROUTE = %v, %v, want b", c, err)
+		}
+		n++
+		http.SetCookie(w, &http.Cookie{Name: "ROUTE", Value: "b", Path: "/consume-dev/api"})
+		w.Write([]byte(`{"timeout":60}`))
+	})
+	r := f.reader(t)
+	for range 2 {
+		if _, err := r.SessionInfo(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestServerStatus(t *testing.T) {
+	f := newFake(t)
+	sampleServer(f)
+	cfg := f.config()
+	cfg.Username = ""
+	got, err := ServerStatus(t.Context(), cfg)
+	if err != nil || got.IServerVersion != "11.4.0000.0123" || f.logins != 0 {
+		t.Errorf("ServerStatus = %v, %v, after %d logins", got, err, f.logins)
+	}
+	f.inject("GET /api/status", body("<html>hello</html>"))
+	if _, err := ServerStatus(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "not a MicroStrategy Library") {
+		t.Errorf("ServerStatus of a page = %v", err)
+	}
+	if _, err := ServerStatus(t.Context(), Config{}); err == nil {
+		t.Error("ServerStatus without URL = nil")
+	}
+}
+
+// When a kept connection turns out to be closed the transport repeats a read by
+// itself; that counts as a request too.
+func TestTransportsOwnRetryIsCounted(t *testing.T) {
+	f := newFake(t)
+	sampleServer(f)
+	var mu sync.Mutex
+	cut := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		now := cut
+		cut = false
+		mu.Unlock()
+		if now {
+			f.mu.Lock()
+			f.log = append(f.log, "cut")
+			f.mu.Unlock()
+			panic(http.ErrAbortHandler)
+		}
+		f.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	cfg := f.config()
+	cfg.Transport, cfg.URL, cfg.Rate = nil, server.URL+fakePrefix, 1000
+	w, err := OpenWriter(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	cut = true
+	mu.Unlock()
+	if _, err := w.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+		t.Error(err)
+	}
+	if got := w.Stats(); got.Requests != int64(f.count("")) || got.Retries != 1 {
+		t.Errorf("Stats = %+v, the server saw %d requests", got, f.count(""))
+	}
+	mu.Lock()
+	cut = true
+	mu.Unlock()
+	// A write whose connection is cut may have been done.
+	err = w.PatchPrivileges(t.Context(), User, demoUser, PrivilegePatch{Add: []PrivilegeID{2}})
+	checkAttempts(t, "write", err, 1)
+	if !OutcomeUnknown(err) {
+		t.Errorf("OutcomeUnknown(%v) = false", err)
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := w.Stats(); got.Requests != int64(f.count("")) {
+		t.Errorf("Stats = %+v, the server saw %d requests", got, f.count(""))
+	}
+}
