@@ -286,6 +286,9 @@ func TestReaderSendsOnlyGET(t *testing.T) {
 			t.Errorf("a Reader sent %s", line)
 		}
 	}
+	if got := r.URL(); got != "http://127.0.0.1:8080"+fakePrefix {
+		t.Errorf("URL() = %s", got)
+	}
 	if got := r.Stats().Requests; got != int64(len(log)) {
 		t.Errorf("Stats().Requests = %d, the server saw %d", got, len(log))
 	}

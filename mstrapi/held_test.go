@@ -178,6 +178,52 @@ func TestDecodeHeldRefuses(t *testing.T) {
 
 const entryOnly = `{"privilege":{"id":"2"},"sources":[{"direct":true}]}`
 
+func TestDecodeHeldWithManySources(t *testing.T) {
+	var sources []string
+	var want []ObjectRef
+	for i := range 100 {
+		id := testID(i % 40)
+		sources = append(sources, fmt.Sprintf(`{"group":{"id":%q,"name":"n"}}`, id))
+		if i < 40 {
+			want = append(want, ObjectRef{ID: ObjectID(id), Name: "n"})
+		}
+	}
+	var ds decoders
+	got, err := ds.held([]byte(entry(`{"id":"9"}`, `[`+strings.Join(sources, ",")+`]`)), LevelServer)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("held = %v, %v", got, err)
+	}
+	if diff := cmp.Diff(want, got[0].Groups); diff != "" {
+		t.Errorf("groups differ (-want +got):\n%s", diff)
+	}
+}
+
+// Texts that begin like remembered ones but mean something else.
+func TestDecodeHeldIsNotFooledByItsMemory(t *testing.T) {
+	bodies := []string{
+		entry(`{"id":"2","level":"server"}`, `[{"direct":true}]`),
+		entry(`{"id":"2","level":"project"}`, `[{"direct":false}]`),
+		entry(`{"id":"2"}`, `[{"direct":true,"group":null}]`),
+		entry(`{"id":"2","level":"server"}`, `[{"direct":true},{"direct":true}]`),
+		entry(`{"id":"2","level":"server","id":"3"}`, `[{"direct":true}]`),
+		entry(`{"id":"2","level":"server"}x`, `[{"direct":true}]`),
+		entry(`{"id":"2","level":"server"}`, `[{"direct":true}x]`),
+		entry(`{"id":"2","level":"server"}`, `[`+groupSource+`]`),
+		entry(`{"id":"2","level":"server"}`, `[`+strings.Replace(groupSource, "User", "Other", 1)+`]`),
+		entry(`{"id":"02","level":"server"}`, `[`+groupSource+`,`+groupSource+`]`),
+	}
+	var ds decoders
+	for range 3 {
+		for _, body := range bodies {
+			got, err := ds.held([]byte(body), LevelAll)
+			want, wantErr := referenceHeld([]byte(body), LevelAll)
+			if (err == nil) != (wantErr == nil) || !cmp.Equal(got, want) {
+				t.Errorf("held(%s) = %v, %v, the reference says %v, %v", body, got, err, want, wantErr)
+			}
+		}
+	}
+}
+
 // The result must outlive the body's buffer and the decoder's memory.
 func TestDecodeHeldOwnsItsMemory(t *testing.T) {
 	var ds decoders

@@ -24,6 +24,8 @@ const (
 	raiseSteps = 20
 	// slowestShare of the full rate is never undercut.
 	slowestShare = 0.05
+	// hurryMost is the longest that a logout waits for its turn.
+	hurryMost = 2 * time.Second
 )
 
 // A pacer decides when the next request may be sent. It counts every request,
@@ -59,7 +61,8 @@ func newPacer(perSecond float64) *pacer {
 }
 
 // wait blocks until the next request may be sent, or ctx ends; then it returns
-// ctx's cause. With hurry, pauses do not count: a logout goes ahead of them.
+// ctx's cause. With hurry, pauses do not count and the wait is short: a logout
+// has little time, behind workers that may have given up their turns.
 func (p *pacer) wait(ctx context.Context, hurry bool) error {
 	for {
 		if err := context.Cause(ctx); err != nil {
@@ -77,6 +80,9 @@ func (p *pacer) wait(ctx context.Context, hurry bool) error {
 		// is not the context's.
 		r := p.limiter.Reserve()
 		if d := r.Delay(); d > 0 {
+			if hurry {
+				d = min(d, hurryMost)
+			}
 			if err := sleep(ctx, d); err != nil {
 				r.Cancel()
 				return err

@@ -240,6 +240,27 @@ func TestSharedPause(t *testing.T) {
 	}
 }
 
+// A pause holds back those too that were only waiting for their turn.
+func TestPauseReachesThoseInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPacer(1)
+		p.wait(t.Context(), false) // the burst
+		started := time.Now()
+		var group sync.WaitGroup
+		group.Go(func() {
+			if err := p.wait(t.Context(), false); err != nil {
+				t.Error(err)
+			}
+			if waited := time.Since(started); waited < 10*time.Second {
+				t.Errorf("the one in line waited %s, want 10s", waited)
+			}
+		})
+		synctest.Wait()
+		p.slowDown(10 * time.Second)
+		group.Wait()
+	})
+}
+
 // A write that gets 503 is not repeated, but everyone slows down.
 func TestWriteThat503SlowsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -372,7 +393,7 @@ func TestPace(t *testing.T) {
 				var group sync.WaitGroup
 				for range 32 {
 					group.Go(func() {
-						for range int(perSecond) {
+						for range int(perSecond)/4 + 1 {
 							if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
 								t.Error(err)
 							}

@@ -281,12 +281,9 @@ func (c *client) login(ctx context.Context, number uint64, first bool) (*session
 	q := &request{
 		method: http.MethodPost, path: "/api/auth/login", body: encodeJSON(body),
 		class: loginRequest, first: first, session: s, limit: errorBodyLimit,
-		accept: func(body []byte, h http.Header) error {
+		accept: func(_ []byte, h http.Header) error {
 			s.token = Secret(h.Get("X-MSTR-AuthToken"))
 			if s.token == "" {
-				if isHTML(body) {
-					return errNotLibrary
-				}
 				return incompletef("no X-MSTR-AuthToken in the answer")
 			}
 			return nil

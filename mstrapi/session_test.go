@@ -123,6 +123,28 @@ func TestSessionIsRenewedOnceForAll(t *testing.T) {
 	})
 }
 
+// Those who wait for their turn while the session is lost do not try the old one.
+func TestLostSessionIsNotTriedByThoseInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		r := f.reader(t, func(c *Config) { c.Rate = 2 })
+		f.kill()
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if n := f.count("GET"); n != 9 {
+			t.Errorf("%d reads were sent for 8 workers and one lost session, want 9", n)
+		}
+	})
+}
+
 // A worker that leaves does not take the login away from the others.
 func TestRenewalOutlivesTheWorkerThatBeganIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -217,6 +239,40 @@ func TestEndpointThatRefusesLeavesTheRestAlone(t *testing.T) {
 	if f.logins > 1+doubtfulLogins {
 		t.Errorf("%d logins, want at most %d", f.logins, 1+doubtfulLogins)
 	}
+}
+
+// Sessions that are lost with another code than ERR009 are renewed as often as
+// it takes, as long as that helps.
+func TestRenewalThatHelpsIsNotDoubted(t *testing.T) {
+	f := newFake(t)
+	sampleServer(f)
+	r := f.reader(t)
+	const lost = 3 * doubtfulLogins
+	for range lost {
+		f.kill()
+		f.inject("GET", func(w http.ResponseWriter, r *http.Request) { apiError(w, 401, "ERR003", "gone") })
+		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+			t.Fatalf("Held = %v", err)
+		}
+	}
+	if f.logins != 1+lost {
+		t.Errorf("%d logins for %d lost sessions", f.logins, lost)
+	}
+}
+
+// A page that a proxy puts in the way of a renewal passes; at the first login it
+// means that the URL is wrong.
+func TestRenewalSurvivesAPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		r := f.reader(t)
+		f.kill()
+		f.inject("POST /api/auth/login", body("<html>please wait</html>"), broken(errDial), broken(errDial), status(503))
+		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+			t.Errorf("Held = %v", err)
+		}
+	})
 }
 
 // A refused login is not repeated by every worker: that locks accounts.
@@ -315,6 +371,16 @@ func TestClose(t *testing.T) {
 				status(503)(w, r)
 			})
 			r.Held(t.Context(), User, demoUser, LevelServer)
+			if err := r.Close(t.Context()); err != nil || len(f.alive) != 0 {
+				t.Errorf("Close = %v, sessions left: %v", err, f.alive)
+			}
+		})
+	})
+	t.Run("slow pace", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			sampleServer(f)
+			r := f.reader(t, func(c *Config) { c.Rate = 0.01 })
 			if err := r.Close(t.Context()); err != nil || len(f.alive) != 0 {
 				t.Errorf("Close = %v, sessions left: %v", err, f.alive)
 			}

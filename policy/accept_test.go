@@ -305,3 +305,21 @@ func TestLongListsFindRepetitions(t *testing.T) {
 		t.Errorf("problems = %q, want two in forbid, two in sets, one in privilegeSets", got)
 	}
 }
+
+func TestExpired(t *testing.T) {
+	until := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	lastMoment := time.Date(2026, 3, 1, 23, 59, 59, 999, time.UTC)
+	for _, tt := range []struct {
+		until, now time.Time
+		want       bool
+	}{
+		{until, lastMoment, false},
+		{until, lastMoment.Add(time.Second), true},
+		{until, time.Date(2026, 3, 2, 0, 30, 0, 0, time.FixedZone("", 3600)), false}, // still 1 March in UTC
+		{time.Time{}, lastMoment, false},
+	} {
+		if got := (Listed{Until: tt.until}).Expired(tt.now); got != tt.want {
+			t.Errorf("Listed{Until: %v}.Expired(%v) = %v, want %v", tt.until, tt.now, got, tt.want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -166,20 +167,20 @@ func overlaySection[T any](a *assembler, overlay, section string, into *T, more 
 }
 
 func (a *assembler) selected(env string) *overlay {
-	var names []string
+	var names, quoted []string
 	for i, o := range a.overlays {
 		if o.name == env {
 			return &a.overlays[i]
 		}
-		names = append(names, o.name)
+		names, quoted = append(names, o.name), append(quoted, strconv.Quote(o.name))
 	}
 	if !a.whole("overlays") {
 		return nil
 	}
-	slices.Sort(names)
+	slices.Sort(quoted)
 	message, hint := fmt.Sprintf("unknown environment %q: the policy has no overlays", cut(env)), ""
 	if len(names) > 0 {
-		message = fmt.Sprintf("unknown environment %q: the policy has overlays for %s", cut(env), cut(strings.Join(names, ", ")))
+		message = fmt.Sprintf("unknown environment %q: the policy has overlays for %s", cut(env), cut(strings.Join(quoted, ", ")))
 		hint = didYouMean(env, names)
 	}
 	a.out.add(a.docs[0].start, hint, message)

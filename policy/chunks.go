@@ -70,6 +70,8 @@ func cutPrincipals(data []byte, size int) (layout, bool) {
 				l.chunks = append(l.chunks, chunk{data[from:at], lines})
 				from, lines = at, line
 			}
+		case depth > 0 && depth <= indent:
+			return layout{}, false
 		case depth <= indent:
 			end = at
 		}
@@ -165,11 +167,13 @@ func (p *parser) parseChunks(data []byte) (*document, bool) {
 	return d, true
 }
 
-// emptyKey returns the principals key at the line, if its value is nothing.
+// emptyKey returns the principals key at the line, if its value is nothing: not
+// even a tag or an anchor further down.
 func emptyKey(root *yaml.Node, line int) *yaml.Node {
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		k, v := root.Content[i], root.Content[i+1]
-		if k.Value == principalsKey && k.Line == line && isNull(v) && v.Value == "" && v.Anchor == "" {
+		if k.Value == principalsKey && k.Line == line && isNull(v) && v.Anchor == "" &&
+			v.Line == line && v.Column == k.Column+len("principals:") {
 			return k
 		}
 	}

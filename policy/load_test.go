@@ -273,7 +273,7 @@ principals:
 		t.Error("the digest does not tell which overlay is in force")
 	}
 	_, err := Load([]string{"a.yaml", "b.yaml"}, Options{EnvName: "dve"})
-	if diff := cmp.Diff([]string{`a.yaml:1:1: unknown environment "dve": the policy has overlays for dev, qa; did you mean "dev"?`}, problemLines(err)); diff != "" {
+	if diff := cmp.Diff([]string{`a.yaml:1:1: unknown environment "dve": the policy has overlays for "dev", "qa"; did you mean "dev"?`}, problemLines(err)); diff != "" {
 		t.Errorf("Load(dve) problems (-want +got):\n%s", diff)
 	}
 	if err := os.WriteFile("c.yaml", []byte(header+"unlisted: report\n"), 0o600); err != nil {

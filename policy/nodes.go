@@ -248,7 +248,7 @@ func looksSecret(key string) bool {
 func (p *parser) list(n *yaml.Node, what string, mayBeEmpty bool, item func(v *yaml.Node)) bool {
 	switch {
 	case n.Kind == yaml.ScalarNode && !isNull(n):
-		p.problem(n, fmt.Sprintf("write [%s]", cut(n.Value)), "%s must be a list, not a single value", what)
+		p.problem(n, fmt.Sprintf("write [%q]", cut(n.Value)), "%s must be a list, not a single value", what)
 		return false
 	case n.Kind != yaml.SequenceNode:
 		p.wrongType(n, what, "a list")

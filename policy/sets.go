@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -111,12 +112,12 @@ func arrows(path []string, last string) string {
 	const enough = 8
 	names := make([]string, 0, len(path)+1)
 	for _, n := range path {
-		names = append(names, cut(n))
+		names = append(names, strconv.Quote(cut(n)))
 	}
 	if len(names) > enough {
 		names = append(names[:enough-1:enough-1], "…")
 	}
-	return strings.Join(append(names, cut(last)), " > ")
+	return strings.Join(append(names, strconv.Quote(cut(last))), " > ")
 }
 
 // flatten returns the privileges of sets and of all that they include, each set
