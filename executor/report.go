@@ -99,6 +99,8 @@ type Result struct {
 	Outcome    Outcome                    `json:"outcome"`
 	Grant      []planner.PlannedPrivilege `json:"grant"`
 	Revoke     []planner.PlannedPrivilege `json:"revoke"`
+	Granted    []mstrapi.PrivilegeID      `json:"granted,omitempty"`  // of Grant: done by this run and seen by reading back
+	Revoked    []mstrapi.PrivilegeID      `json:"revoked,omitempty"`  // of Revoke: done by this run and seen by reading back
 	HeldBack   []planner.PrivilegeRef     `json:"heldBack,omitempty"` // revokes that were held back
 	Before     *Sets                      `json:"before"`             // null: unknown
 	After      *Sets                      `json:"after"`              // null: unknown
@@ -134,11 +136,22 @@ type Error struct {
 
 // CommandResult is what happened to one metadata command.
 type CommandResult struct {
-	Name             string `json:"name"`
-	QueueID          string `json:"queueId"`
-	Status           int    `json:"status"`
-	Progress         int    `json:"progress"`
-	IServerErrorCode int    `json:"iServerErrorCode"`
-	Outcome          string `json:"outcome"` // succeeded, failed, timed-out, interrupted, not-attempted
-	Error            *Error `json:"error,omitempty"`
+	Name             string         `json:"name"`
+	QueueID          string         `json:"queueId"`
+	Status           int            `json:"status"`
+	Progress         int            `json:"progress"`
+	IServerErrorCode int            `json:"iServerErrorCode"`
+	Outcome          CommandOutcome `json:"outcome"`
+	Error            *Error         `json:"error,omitempty"`
 }
+
+// CommandOutcome is the ending of a metadata command.
+type CommandOutcome string
+
+const (
+	CommandSucceeded    CommandOutcome = "succeeded"
+	CommandFailed       CommandOutcome = "failed"
+	CommandTimedOut     CommandOutcome = "timed-out"   // still running when the time was over
+	CommandInterrupted  CommandOutcome = "interrupted" // submitted, not followed to its end
+	CommandNotAttempted CommandOutcome = "not-attempted"
+)

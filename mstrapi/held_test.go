@@ -93,6 +93,8 @@ func TestDecodeHeld(t *testing.T) {
 			server(2, Held{Groups: []ObjectRef{{ID: userAdmins, Name: `Café 😀 "\`}}})},
 		{"bytes that are no UTF-8", entry(`{"id":2}`, `[{"group":{"name":"a`+"\xff"+`b\ud800","id":"17CD5CDB43085A8A52533B86A05DCB3A"}}]`), LevelServer,
 			server(2, Held{Groups: []ObjectRef{{ID: userAdmins, Name: "a\ufffdb\ufffd"}}})},
+		{"short name that is no UTF-8", entry(`{"id":2}`, `[{"group":{"name":"a`+"\xff"+`b","id":"17CD5CDB43085A8A52533B86A05DCB3A"}}]`), LevelServer,
+			server(2, Held{Groups: []ObjectRef{{ID: userAdmins, Name: "a\ufffdb"}}})},
 		{"privilege twice", `{"privileges":[{"privilege":{"id":2},"sources":[` + groupSource + `]},{"privilege":{"id":3},"sources":[{"direct":true}]},{"privilege":{"id":"2"},"sources":[{"direct":true},` + groupSource + `]}]}`, LevelServer,
 			[]Held{{ID: 2, Level: LevelServer, Direct: true, Groups: []ObjectRef{admins}}, {ID: 3, Level: LevelServer, Direct: true}}},
 		{"largest", entry(`{"id":"65535"}`, `[{"direct":true}]`), LevelServer, server(65535, Held{Direct: true})},

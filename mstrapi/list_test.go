@@ -121,6 +121,11 @@ func TestListAll(t *testing.T) {
 				l.ids = append(append([]int{}, l.ids[1:]...), l.ids[0])
 			}
 		}}, want: 2500},
+		{name: "grows once", list: &listing{ids: count(2500), onPage: func(page int, l *listing) {
+			if page == 2 {
+				l.ids = append(l.ids, 2500)
+			}
+		}}, want: 2501},
 		{name: "never rests", list: &listing{ids: count(2500), onPage: func(page int, l *listing) { l.ids = l.ids[1:] }}, want: -1},
 	}
 	for _, test := range tests {

@@ -456,6 +456,16 @@ func TestCookiesAreKept(t *testing.T) {
 	}
 }
 
+// A Secure cookie goes over plain http where that is allowed at all.
+func TestSecureCookiesOverAllowedHTTP(t *testing.T) {
+	f := newFake(t)
+	sampleServer(f)
+	r := f.reader(t, func(c *Config) { c.URL, c.AllowHTTP = "http://bi.example.com"+fakePrefix, true })
+	if _, err := r.SessionInfo(t.Context()); err != nil || f.logins != 1 {
+		t.Errorf("SessionInfo = %v, after %d logins", err, f.logins)
+	}
+}
+
 func TestServerStatus(t *testing.T) {
 	f := newFake(t)
 	sampleServer(f)

@@ -194,6 +194,11 @@ const (
 	CodeProtectedPrincipal Code = "protected-principal"
 	CodeUnlistedPrincipal  Code = "unlisted-principal"
 	CodeRuleViolation      Code = "rule-violation"
+
+	// CodeConflictingEntries: entries that cover the same principal contradict
+	// each other. CodeSelectorEmpty: a selector chooses nobody.
+	CodeConflictingEntries Code = "conflicting-entries"
+	CodeSelectorEmpty      Code = "selector-empty"
 )
 
 // Finding is something a person must know that is not a change.

@@ -98,6 +98,16 @@ func (s Set) Minus(t Set) Set {
 	return Set{out}
 }
 
+// trimmed returns s without words of zeros at its end, so that equal sets are
+// represented alike.
+func (s Set) trimmed() Set {
+	n := len(s.words)
+	for n > 0 && s.words[n-1] == 0 {
+		n--
+	}
+	return Set{s.words[:n:n]}
+}
+
 // Equal reports whether s and t have the same elements.
 func (s Set) Equal(t Set) bool {
 	if len(s.words) < len(t.words) {

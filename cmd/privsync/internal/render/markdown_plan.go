@@ -1,0 +1,54 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"privsync/planner"
+)
+
+// markdownPlan is the view of a plan.
+func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
+	known := planNames(p)
+	changes := make([]changed, len(p.Changes))
+	for i, c := range p.Changes {
+		changes[i] = changed{c.Principal, c.Grant, c.Revoke, c.Impact}
+	}
+	var head strings.Builder
+	fmt.Fprintf(&head, "## privsync plan for %s on %s\n\n", span(policyName(p.Policy), clipName), span(p.Environment.URL, clipName))
+	if !p.Complete {
+		fmt.Fprintf(&head, "⛔ **%s**\n\n", incompletePlan(p))
+	}
+	summary := "**" + PlanSummary(p) + "**\n"
+	if n := mostReached(p); n > 0 {
+		summary += fmt.Sprintf("\nThe change with the widest reach is on a group of %s.\n", count(n, "user"))
+	}
+	m := markdown{head: head.String(), noun: "plan", hint: cmp.Or(o.ShowHint, "privsync show plan.json")}
+	m.add(guardSection(o.Guards))
+	m.add(findingSection(p.Findings, planner.SeverityError))
+	m.add(overviewSection("➖ "+count(p.Summary.Revokes, "revoke"), "privilege to revoke", changes, func(c changed) []planner.PlannedPrivilege { return c.revoke }))
+	m.add(overviewSection("➕ "+count(p.Summary.Grants, "grant"), "privilege to grant", changes, func(c changed) []planner.PlannedPrivilege { return c.grant }))
+	m.text("\n### Summary\n\n" + summary)
+	m.add(changeSection(changes, known))
+	m.add(findingSection(p.Findings, planner.SeverityWarning))
+	m.add(findingSection(p.Findings, planner.SeverityInfo))
+	m.add(listSection("Commands at the end of the apply", "command", p.Commands))
+	m.foot = fmt.Sprintf("Made %s by %s, valid until %s. Server %s. Scope: %s. Digest %s. %s\n",
+		stamp(p.CreatedAt), span(actor(p.Actor), clipName), stamp(p.ExpiresAt), span(server(p.Environment), clipMessage),
+		span(scope(p.Scope), clipName), span(p.Digest, clipName), toolWords(p.Tool))
+	return m
+}
+
+func toolWords(t planner.Tool) string {
+	return "Written by " + span(t.Name+" "+t.Version, clipName) + "."
+}
+
+// mostReached is the greatest number of users that one group's change reaches.
+func mostReached(p *planner.Plan) int {
+	n := 0
+	for _, c := range p.Changes {
+		n = max(n, c.Impact.Members)
+	}
+	return n
+}

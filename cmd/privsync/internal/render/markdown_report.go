@@ -1,0 +1,114 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"privsync/executor"
+	"privsync/planner"
+)
+
+// markdownReport is the view of a report.
+func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
+	known := reportNames(r)
+	sign := "⛔"
+	switch r.Run.Outcome {
+	case executor.RunInSync, executor.RunSucceeded:
+		sign = "✅"
+	case executor.RunPartial:
+		sign = "⚠️"
+	}
+	var head strings.Builder
+	fmt.Fprintf(&head, "## %s privsync %s with %s on %s: %s\n\n", sign, span(r.Run.Command, clipName),
+		span(policyName(r.Policy), clipName), span(r.Environment.URL, clipName), span(string(r.Run.Outcome), clipName))
+	if r.Run.Recovered {
+		head.WriteString("⚠️ **Recovered:** the run died; this report was written later, from its journal and from what the server says now.\n\n")
+	}
+	if r.Error != nil {
+		fmt.Fprintf(&head, "⛔ **Ended early:** %s\n\n", span(failure(r.Error), clipMessage))
+	}
+	m := markdown{head: head.String(), noun: "report", hint: cmp.Or(o.ShowHint, "privsync show report.json")}
+	m.add(guardSection(r.Guards))
+	m.add(findingSection(r.Findings, planner.SeverityError))
+	groups := byOutcome(r)
+	outcomes := orderedOutcomes(groups)
+	for _, o := range outcomes {
+		if o != executor.InSync && o != executor.Applied {
+			m.add(outcomeSection(r, o, groups[o], known))
+		}
+	}
+	m.add(commandSection(r.Commands))
+	m.text("\n### Summary\n\n" + reportTotals(r))
+	if len(groups[executor.Applied]) > 0 {
+		m.add(outcomeSection(r, executor.Applied, groups[executor.Applied], known))
+	}
+	m.add(findingSection(r.Findings, planner.SeverityWarning))
+	m.add(findingSection(r.Findings, planner.SeverityInfo))
+	m.foot = fmt.Sprintf("Run %s by %s, started %s, took %s. Server %s. Scope: %s. Digest %s. %s\n",
+		span(r.Run.ID, clipName), span(actor(r.Actor), clipName), stamp(r.Run.StartedAt), runTook(r),
+		span(server(r.Environment), clipMessage), span(scope(r.Scope), clipName), span(r.Digest, clipName), toolWords(r.Tool))
+	return m
+}
+
+// reportTotals is the table of a report's numbers.
+func reportTotals(r *executor.Report) string {
+	var b strings.Builder
+	b.WriteString("| | principals |\n|---|---:|\n")
+	fmt.Fprintf(&b, "| **covered** | **%d** |\n", r.Summary.Principals)
+	for _, c := range outcomeCounts(r.Summary) {
+		if c.n > 0 || c.outcome == executor.InSync {
+			fmt.Fprintf(&b, "| %s | %d |\n", c.word, c.n)
+		}
+	}
+	fmt.Fprintf(&b, "\n%s. Findings: %s. %s, %s.\n", changeTotals(r), severities(severityCounts(r.Findings)), count(r.Summary.Requests, "request"), count(r.Summary.Retries, "retry"))
+	return b.String()
+}
+
+// outcomeSection lists the principals with one outcome.
+func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known names) section {
+	s := section{noun: "principal", n: len(at), weight: 6}
+	said := outcomeSaid(o)
+	heading := count(len(at), "principal") + " of another outcome"
+	if said != "" {
+		heading = count(len(at), "principal") + " " + strings.ReplaceAll(string(o), "-", " ") + ": " + said
+	}
+	if o == executor.Applied {
+		s.weight = 3
+	}
+	s.open, s.close = fold(heading, "Show the principals", s.n)
+	s.item = func(i int) (string, string) {
+		res := &r.Principals[at[i]]
+		head := "- " + spanWho(res.Principal)
+		if said == "" {
+			head += " " + span(string(res.Outcome), clipName)
+		}
+		head += ": " + countChanges(res.Grant, res.Revoke)
+		if res.Attempts > 0 {
+			head += fmt.Sprintf(", %s in %s", count(res.Attempts, "write"), took(time.Duration(res.DurationMs)*time.Millisecond))
+		}
+		short := head + "\n"
+		if res.Error != nil {
+			short += "  - " + span(failure(res.Error), clipMessage) + "\n"
+		}
+		full := short + changeLines(res.Grant, res.Revoke, known, func(g planner.PlannedPrivilege, granted bool) string {
+			if granted {
+				return grantNote(res, g.ID)
+			}
+			return revokeNote(res, g.ID)
+		})
+		if full != short {
+			short += "  - (changes too long to list here)\n"
+		}
+		return full, short
+	}
+	return s
+}
+
+func commandSection(cs []executor.CommandResult) section {
+	return section{open: "\n### Commands\n\n", noun: "command", n: len(cs), weight: 1, item: func(i int) (string, string) {
+		s := "- " + span(commandText(cs[i]), clipMessage) + "\n"
+		return s, s
+	}}
+}

@@ -1,0 +1,218 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// changed is what Markdown shows of one principal's grants and revokes.
+type changed struct {
+	principal     planner.Principal
+	grant, revoke []planner.PlannedPrivilege
+	impact        planner.Impact
+}
+
+// foldFrom is how many items of a kind are folded away.
+const foldFrom = 12
+
+// fold frames a section: a heading, and a <details> if it has many items.
+func fold(heading, summary string, n int) (open, close string) {
+	open = "\n### " + heading + "\n\n"
+	if n < foldFrom {
+		return open, ""
+	}
+	return open + "<details><summary>" + summary + "</summary>\n\n", "\n</details>\n"
+}
+
+func guardSection(gs []planner.Guard) section {
+	refused := 0
+	for _, g := range gs {
+		if !g.Allowed {
+			refused++
+		}
+	}
+	heading := "⛔ " + count(refused, "guard") + " exceeded: apply refuses this"
+	if refused == 0 {
+		heading = "⚠️ " + count(len(gs), "guard") + " exceeded, allowed by a flag"
+	}
+	return section{open: "\n### " + heading + "\n\n", noun: "guard", n: len(gs), weight: 4, item: func(i int) (string, string) {
+		g := gs[i]
+		state := "refused"
+		if g.Allowed {
+			state = "allowed"
+		}
+		short := fmt.Sprintf("- **%s** %s: %s, the limit is %s\n", state, span(g.Name, clipName), span(g.Actual, clipName), span(g.Limit, clipName))
+		full := short
+		if g.Message != "" {
+			full += "  - " + span(g.Message, clipMessage) + "\n"
+		}
+		if len(g.Offenders) > 0 {
+			var s []string
+			for _, p := range g.Offenders {
+				s = append(s, spanWho(p))
+			}
+			full += "  - foremost: " + strings.Join(s, ", ") + "\n"
+		}
+		return full, short
+	}}
+}
+
+// findingSection is the section of the findings of one severity.
+func findingSection(all []planner.Finding, severity planner.Severity) section {
+	var fs []planner.Finding
+	for _, f := range all {
+		known := f.Severity == planner.SeverityError || f.Severity == planner.SeverityWarning
+		if f.Severity == severity || !known && severity == planner.SeverityInfo {
+			fs = append(fs, f)
+		}
+	}
+	s := section{n: len(fs), item: func(i int) (string, string) { return findingItem(fs[i]) }}
+	switch severity {
+	case planner.SeverityError:
+		s.noun, s.weight = "error finding", 6
+		s.open = "\n### ⛔ " + count(len(fs), s.noun) + "\n\n"
+	case planner.SeverityWarning:
+		s.noun, s.weight = "warning", 3
+		s.open, s.close = fold("⚠️ "+count(len(fs), s.noun), "Show the warnings", len(fs))
+	default:
+		s.noun, s.weight = "info", 1
+		s.open, s.close = fold("ℹ️ "+count(len(fs), s.noun), "Show the infos", len(fs))
+	}
+	return s
+}
+
+func findingItem(f planner.Finding) (full, short string) {
+	var b strings.Builder
+	b.WriteString("- " + span(string(f.Code), clipName))
+	if f.Principal != nil {
+		b.WriteString(" " + spanWho(*f.Principal))
+	}
+	if f.Privilege != nil {
+		b.WriteString(" " + spanPrivilege(*f.Privilege))
+	}
+	short = b.String() + "\n"
+	if f.Message != "" {
+		b.WriteString(": " + span(f.Message, clipMessage))
+	}
+	if s := sourcesNotIn(f); len(s) > 0 {
+		const most = 5
+		b.WriteString(" from ")
+		for i, name := range s[:min(len(s), most)] {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(span(name, clipName))
+		}
+		if n := len(s) - most; n > 0 {
+			fmt.Fprintf(&b, " and %d more", n)
+		}
+	}
+	if p := place(f.Position); p != "" {
+		b.WriteString(" at " + span(p, clipName))
+	}
+	return b.String() + "\n", short
+}
+
+// overviewSection says for each privilege whom its revokes (or grants) hit: the
+// most hit first.
+func overviewSection(heading, noun string, changes []changed, of func(changed) []planner.PlannedPrivilege) section {
+	type hit struct {
+		privilege  planner.PrivilegeRef
+		principals []int
+	}
+	index := make(map[mstrapi.PrivilegeID]int)
+	var hits []hit
+	for i, c := range changes {
+		for _, g := range of(c) {
+			at, ok := index[g.ID]
+			if !ok {
+				at = len(hits)
+				index[g.ID] = at
+				hits = append(hits, hit{privilege: g.PrivilegeRef})
+			}
+			hits[at].principals = append(hits[at].principals, i)
+		}
+	}
+	slices.SortFunc(hits, func(a, b hit) int {
+		return cmp.Or(cmp.Compare(len(b.principals), len(a.principals)), cmp.Compare(a.privilege.ID, b.privilege.ID))
+	})
+	const most = 5
+	return section{
+		open: "\n### " + heading + "\n\n", noun: noun, n: len(hits), weight: 2,
+		item: func(i int) (string, string) {
+			h := hits[i]
+			short := fmt.Sprintf("- %s on %s\n", spanPrivilege(h.privilege), count(len(h.principals), "principal"))
+			var s []string
+			for _, at := range h.principals[:min(len(h.principals), most)] {
+				c := changes[at]
+				who := spanWho(c.principal)
+				if r := reach(c.impact); r != "" {
+					who += " (**" + r + "**)"
+				}
+				s = append(s, who)
+			}
+			rest := ""
+			if n := len(h.principals) - most; n > 0 {
+				rest = fmt.Sprintf(" and %d more", n)
+			}
+			return strings.TrimSuffix(short, "\n") + ": " + strings.Join(s, ", ") + rest + "\n", short
+		},
+	}
+}
+
+// changeSection lists the principals with what changes on them.
+func changeSection(changes []changed, known names) section {
+	s := section{noun: "principal", n: len(changes), weight: 8}
+	s.open, s.close = fold("Changes by principal", "Show the changes of "+count(s.n, "principal"), s.n)
+	s.item = func(i int) (string, string) {
+		c := changes[i]
+		head := fmt.Sprintf("- %s: %s", spanWho(c.principal), countChanges(c.grant, c.revoke))
+		if r := reach(c.impact); r != "" {
+			head += ", **" + r + "**"
+		}
+		return head + "\n" + changeLines(c.grant, c.revoke, known, nil), head + " (too long to list here)\n"
+	}
+	return s
+}
+
+func countChanges(grant, revoke []planner.PlannedPrivilege) string {
+	return count(len(grant), "grant") + ", " + count(len(revoke), "revoke")
+}
+
+// changeLines lists grants and revokes. note, which may be nil, gives a last
+// word of ours for each.
+func changeLines(grant, revoke []planner.PlannedPrivilege, known names, note func(g planner.PlannedPrivilege, granted bool) string) string {
+	var b strings.Builder
+	write := func(sign string, g planner.PlannedPrivilege, granted bool) {
+		fmt.Fprintf(&b, "  - %s %s (%s", sign, spanPrivilege(g.PrivilegeRef), reasonWord(g.Reason))
+		if r := known.relies(g.ReliesOn); r != "" {
+			b.WriteString("; " + span(r, 2*clipName))
+		}
+		if note != nil {
+			if n := note(g, granted); n != "" {
+				b.WriteString("; **" + n + "**")
+			}
+		}
+		b.WriteString(")\n")
+	}
+	for _, g := range revoke {
+		write("➖ revoke", g, false)
+	}
+	for _, g := range grant {
+		write("➕ grant", g, true)
+	}
+	return b.String()
+}
+
+// listSection lists strings from outside.
+func listSection(heading, noun string, items []string) section {
+	return section{open: "\n### " + heading + "\n\n", noun: noun, n: len(items), weight: 1, item: func(i int) (string, string) {
+		s := "- " + span(items[i], clipMessage) + "\n"
+		return s, s
+	}}
+}

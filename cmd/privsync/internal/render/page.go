@@ -1,0 +1,99 @@
+package render
+
+import (
+	"html/template"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// page is everything that the template shows. Its strings are clean; the
+// template escapes them.
+type page struct {
+	Style, Script template.HTML
+	Policy        string // Content-Security-Policy
+
+	Noun     string // plan, report
+	Title    string
+	Verdict  string
+	Tone     string // good, warn, bad: of the verdict
+	Sentence string
+	Facts    []fact
+	Evidence []fact // what an auditor compares
+	Alarms   []alarmed
+	Guards   []guarded
+	Tiles    []tile
+	Charts   []chart
+
+	Columns     []column
+	Kinds       []string
+	Outcomes    []string
+	Principals  []*entry
+	Wide        bool   // the matrix is too wide for paper
+	MatrixNote  string // what is left out of the matrix
+	Left        string // which principals are left out of the page
+	Errors      []noted
+	Notes       []noted // warnings and infos
+	Commands    []toned
+	WholeReport bool // every covered principal is in the document
+}
+
+type fact struct{ Name, Value string }
+
+type alarmed struct{ Tone, Word, Text string }
+
+type guarded struct {
+	Tone, Word, Name, Actual, Limit, Message string
+	Offenders                                []string
+}
+
+type tile struct {
+	Label, Tone string
+	Value       int64
+}
+
+type toned struct{ Tone, Text string }
+
+// noted is a finding.
+type noted struct {
+	Severity, Code, Principal, Privilege, Message, Sources, Place string
+	Anchor                                                        string // of the principal's section, or empty
+}
+
+// column is a privilege of the matrix.
+type column struct {
+	ID   mstrapi.PrivilegeID
+	Name string
+}
+
+// entry is one principal: a row of the matrix and a section.
+type entry struct {
+	Anchor                string
+	Kind, Name, Login, ID string
+	Outcome, Said, Tone   string
+	Reach, Effort         string
+	InSync                bool
+	Known                 bool // what it holds is known
+	InMatrix              bool
+	Held, Direct          int
+	States                string        // the states that occur, for the filter
+	Cells                 template.HTML // made of constants only
+	Changes               []changeLine
+	Error                 string
+	Notes                 []noted
+	Sources               []source
+	SourcesCut            bool
+
+	direct, inherited, missing, surplus, forbidden planner.Set
+}
+
+// changeLine is a grant or a revoke.
+type changeLine struct{ Class, Verb, Privilege, Why string }
+
+// source is a node of a principal's graph, with what arrives through it.
+type source struct {
+	Class, Label string
+	Privileges   []held
+}
+
+type held struct{ Class, Text string }

@@ -1,0 +1,155 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// outcomeTone is the colour of an outcome.
+func outcomeTone(o executor.Outcome) string {
+	switch outcomeStyle(o) {
+	case alarm:
+		return "bad"
+	case yellow:
+		return "warn"
+	}
+	return "good"
+}
+
+// pageOfReport makes the page of a report.
+func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
+	b := newPageBuilder(doc.Findings, o)
+	b.known = reportNames(doc)
+	p := b.page
+	p.Noun, p.WholeReport = "report", true
+	p.Title = capital(Clean(doc.Run.Command)) + " of " + policyName(doc.Policy)
+	p.Sentence = ReportSummary(doc)
+	p.Verdict = capital(runOutcome(doc))
+	switch runStyle(doc.Run.Outcome) {
+	case green:
+		p.Tone = "good"
+	case yellow:
+		p.Tone = "warn"
+	default:
+		p.Tone = "bad"
+	}
+	if doc.Run.Recovered {
+		p.Alarms = append(p.Alarms, alarmed{"warn", "Recovered", "the run died; this report was written later, from its journal and from what the server says now."})
+	}
+	if doc.Error != nil {
+		p.Alarms = append(p.Alarms, alarmed{"bad", "Ended early", failure(doc.Error)})
+	}
+	p.Facts = facts([]fact{
+		{"Server", doc.Environment.URL}, {"Session's user", cmp.Or(doc.Actor.Name, string(doc.Actor.ID))}, {"Started", stamp(doc.Run.StartedAt)},
+		{"Took", runTook(doc)}, {"Scope", scope(doc.Scope)},
+		{"Requests", fmt.Sprintf("%d, %s", doc.Summary.Requests, count(doc.Summary.Retries, "retry"))},
+	})
+	var plan string
+	if doc.Plan != nil {
+		plan = doc.Plan.Digest
+	}
+	p.Evidence = evidence(doc.Tool, doc.Environment, doc.Actor, doc.Policy, fact{"Run", doc.Run.ID}, fact{"Plan digest", plan},
+		fact{"Report digest", doc.Digest}, fact{"Previous report", doc.Previous})
+	found := severityCounts(doc.Findings)
+	s := doc.Summary
+	p.Tiles = []tile{{"principals", "", int64(s.Principals)}}
+	var outcomes []bar
+	for _, c := range outcomeCounts(s) {
+		tone := outcomeTone(c.outcome)
+		outcomes = append(outcomes, bar{c.word, tone, c.n})
+		if c.n > 0 || c.outcome == executor.InSync {
+			p.Tiles = append(p.Tiles, tile{c.word, tone, int64(c.n)})
+		}
+	}
+	grants, revokes := tile{"grants done", "grant", int64(s.Grants)}, tile{"revokes done", "revoke", int64(s.Revokes)}
+	if s.Drifted > 0 || doc.Run.Command == "audit" {
+		missing, surplus := drift(doc)
+		grants, revokes = tile{"missing", "warn", int64(missing)}, tile{"surplus", "warn", int64(surplus)}
+	}
+	p.Tiles = append(p.Tiles, grants, revokes,
+		tile{"errors", "bad", int64(found.Error)}, tile{"warnings", "warn", int64(found.Warning)})
+	b.guards(doc.Guards)
+
+	reasons, holding := newTally(), newHoldings()
+	chosen := choose(len(doc.Principals), o.MaxPrincipals, func(i int) bool { return doc.Principals[i].Outcome == executor.InSync })
+	for i, at := range chosen {
+		b.anchor(i, doc.Principals[at].Principal.ID)
+	}
+	for i := range doc.Principals {
+		r := &doc.Principals[i]
+		b.learnAll(r.Grant, r.Revoke)
+		reasons.addPlanned(r.Grant, r.Revoke)
+		if now := lastRead(r); now != nil {
+			holding.add(now.Direct, now.Inherited)
+		}
+	}
+	for i, at := range chosen {
+		r := &doc.Principals[at]
+		now := lastRead(r)
+		var sets *planner.ObservedSets
+		var from []executor.PrivilegeSource
+		if now != nil {
+			sets, from = &planner.ObservedSets{Direct: now.Direct, Inherited: now.Inherited}, now.Sources
+		}
+		e := b.entry(r.Principal, sets, r.Grant, r.Revoke)
+		e.Anchor = b.anchor(i, r.Principal.ID)
+		e.Outcome, e.Said, e.Tone = Clean(string(r.Outcome)), outcomeSaid(r.Outcome), outcomeTone(r.Outcome)
+		e.InSync = r.Outcome == executor.InSync
+		if r.Attempts > 0 {
+			e.Effort = count(r.Attempts, "write") + ", " + took(time.Duration(r.DurationMs)*time.Millisecond)
+		}
+		if r.Error != nil {
+			e.Error = failure(r.Error)
+		}
+		grantWord, revokeWord := "grant", "revoke"
+		if r.Outcome == executor.Drifted {
+			grantWord, revokeWord = "missing", "surplus"
+		}
+		b.changes(e, r.Grant, r.Revoke, grantWord, revokeWord, func(id mstrapi.PrivilegeID, granted bool) string {
+			if granted {
+				return grantNote(r, id)
+			}
+			return revokeNote(r, id)
+		})
+		b.sources(e, from)
+		b.add(e)
+	}
+	p.Left = left(len(doc.Principals) - len(chosen))
+	changesTitle := "Planned changes by reason"
+	if doc.Run.Command == "audit" {
+		changesTitle = "Differences by reason"
+	}
+	b.notes(doc.Findings)
+	b.matrix()
+	p.Charts = charts(
+		stacked("Principals by outcome", outcomes),
+		reasons.chart(changesTitle),
+		findingChart(doc.Findings),
+		holding.chart("Privileges most held", b.label),
+	)
+	for _, c := range doc.Commands {
+		tone := "bad"
+		if c.Outcome == executor.CommandSucceeded {
+			tone = "good"
+		}
+		p.Commands = append(p.Commands, toned{tone, commandText(c)})
+	}
+	return p
+}
+
+// lastRead is what a principal held when it was last read, nil for unknown.
+func lastRead(r *executor.Result) *executor.Sets {
+	if r.After != nil {
+		return r.After
+	}
+	// After a write, what was there before says nothing about what is there.
+	if r.Attempts > 0 {
+		return nil
+	}
+	return r.Before
+}

@@ -1,0 +1,120 @@
+package render
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf16"
+
+	"privsync/policy"
+)
+
+// ProblemsText writes one line per problem, file:line:column: message; hint. It
+// writes nothing for no problems. The error is the writer's.
+func ProblemsText(w io.Writer, ps policy.Problems, o Options) error {
+	b := bufio.NewWriter(w)
+	t := &textWriter{w: b, o: o}
+	for _, p := range ps {
+		where := place(&p.Pos)
+		if where != "" {
+			where = t.paint(bold, where+":") + " "
+		}
+		b.WriteString(where + Clean(p.Message))
+		if p.Hint != "" {
+			b.WriteString("; " + Clean(p.Hint))
+		}
+		b.WriteByte('\n')
+	}
+	return b.Flush()
+}
+
+// GitHub writes one GitHub Actions workflow command per problem, which makes
+// the workflow show it at its line of the file:
+//
+//	::error file=policy.yaml,line=12,col=7,title=privsync::message
+//
+// The file is written as the problem names it, so it must be relative to the
+// root of the repository for the annotation to find its place. A problem
+// without a file annotates the run. The error is the writer's.
+func GitHub(w io.Writer, ps policy.Problems) error {
+	b := bufio.NewWriter(w)
+	for _, p := range ps {
+		b.WriteString("::error ")
+		if p.Pos.File != "" {
+			fmt.Fprintf(b, "file=%s,", commandProperty(strings.TrimPrefix(p.Pos.File, "./")))
+			if p.Pos.Line > 0 {
+				fmt.Fprintf(b, "line=%d,", p.Pos.Line)
+			}
+			if p.Pos.Column > 0 {
+				fmt.Fprintf(b, "col=%d,", p.Pos.Column)
+			}
+		}
+		message := p.Message
+		if p.Hint != "" {
+			message += " (" + p.Hint + ")"
+		}
+		fmt.Fprintf(b, "title=privsync::%s\n", commandData(message))
+	}
+	return b.Flush()
+}
+
+// commandData and commandProperty escape as the runner's own toolkit does
+// (actions/toolkit, packages/core/src/command.ts). Line ends are escapes of
+// Clean by then; the runner's are kept for what Clean may one day let through.
+func commandData(s string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(Clean(s))
+}
+
+func commandProperty(s string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C").Replace(Clean(s))
+}
+
+// ProblemsJSON writes the problems for a machine:
+//
+//	{"valid": false, "problems": [{"file": "…", "line": 1, "column": 2, "message": "…", "hint": "…"}]}
+//
+// Strings keep what they hold; characters that [Clean] would change are written
+// as JSON escapes, so that the output can be shown raw. Bytes that are not
+// UTF-8 become U+FFFD. The error is the writer's.
+func ProblemsJSON(w io.Writer, ps policy.Problems) error {
+	type problem struct {
+		File    string `json:"file"`
+		Line    int    `json:"line"`
+		Column  int    `json:"column"`
+		Message string `json:"message"`
+		Hint    string `json:"hint,omitempty"`
+	}
+	doc := struct {
+		Valid    bool      `json:"valid"`
+		Problems []problem `json:"problems"`
+	}{len(ps) == 0, make([]problem, 0, len(ps))}
+	for _, p := range ps {
+		doc.Problems = append(doc.Problems, problem{p.Pos.File, p.Pos.Line, p.Pos.Column, p.Message, p.Hint})
+	}
+	data, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return fmt.Errorf("problems: %w", err)
+	}
+	_, err = io.WriteString(w, escapeJSON(string(data))+"\n")
+	return err
+}
+
+// escapeJSON writes the characters of a JSON text that Clean would change as
+// \u escapes. They can only stand inside its strings; its own line ends stay.
+func escapeJSON(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\n' || !unsafeRune(r):
+			b.WriteRune(r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,78 @@
+// Package render shows plans, reports and policy problems to people: as text
+// for a terminal, as Markdown for a pull request, as one HTML page for an audit,
+// and as annotations for a GitHub workflow.
+//
+// [Text], [Markdown] and [HTML] each take a *[planner.Plan] or an
+// *[executor.Report]. [Clean] makes a string from outside harmless; every name,
+// login, message, path, version and id in a document goes through it, because
+// whoever may choose a display name on the server would otherwise choose what
+// the reviewer sees. [ProblemsText], [GitHub] and [ProblemsJSON] show what
+// policy validation found.
+//
+// The package reads values and decides nothing: no exit code, no guard, no
+// outcome is worked out here, and nothing is changed in the documents. All
+// functions may be called concurrently, also for the same document.
+package render
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"privsync/executor"
+	"privsync/planner"
+)
+
+// errNilDocument is returned for a nil plan or report.
+var errNilDocument = errors.New("no document to render")
+
+// Options are the settings of [Text]. The zero value gives plain text without
+// colour and without wrapping.
+type Options struct {
+	// Color adds ANSI colours. Only set it for a terminal.
+	Color bool
+
+	// Width, in columns, is where findings and messages are wrapped; lines of
+	// changes never are. 0, and anything below 40, does not wrap.
+	Width int
+
+	// Guards are the guards that a plan exceeds: a plan does not hold them. For
+	// a report they are taken from the report.
+	Guards []planner.Guard
+
+	// Verbose shows every finding. Otherwise at most 20 warnings or infos of
+	// one code are shown, and the rest counted; errors are always all shown.
+	Verbose bool
+}
+
+// Text writes doc, a *planner.Plan or an *executor.Report, as text for a
+// terminal or a mail. Changes and errors are always complete; principals that
+// are in sync are only counted. The error is the writer's, or says that doc is
+// of another type or nil.
+func Text(w io.Writer, doc any, o Options) error {
+	b := bufio.NewWriter(w)
+	t := &textWriter{w: b, o: o}
+	switch doc := doc.(type) {
+	case *planner.Plan:
+		if doc == nil {
+			return errNilDocument
+		}
+		t.plan(doc)
+	case *executor.Report:
+		if doc == nil {
+			return errNilDocument
+		}
+		t.report(doc)
+	default:
+		return unknownDocument(doc)
+	}
+	return b.Flush()
+}
+
+func unknownDocument(doc any) error {
+	if doc == nil {
+		return errNilDocument
+	}
+	return fmt.Errorf("cannot render a %T", doc)
+}

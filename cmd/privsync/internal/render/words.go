@@ -1,0 +1,282 @@
+package render
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+// count returns n and the noun, in the plural unless n is 1.
+func count[N int | int64](n N, noun string) string {
+	s := strconv.FormatInt(int64(n), 10) + " " + noun
+	if n == 1 {
+		return s
+	}
+	if strings.HasSuffix(noun, "y") {
+		return strings.TrimSuffix(s, "y") + "ies"
+	}
+	return s + "s"
+}
+
+// quote returns s clean and in double quotes, so that its ends can be seen.
+func quote(s string) string {
+	return `"` + strings.ReplaceAll(Clean(s), `"`, `\"`) + `"`
+}
+
+// login returns a login as it is, or quoted where its ends could not be seen.
+func login(s string) string {
+	if s == "" || strings.ContainsAny(s, " \"`,;:()") {
+		return quote(s)
+	}
+	return Clean(s)
+}
+
+// identity names a principal without its kind: demo "Demo User", or "Night Shift".
+func identity(p planner.Principal) string {
+	switch {
+	case p.Login != "" && p.Name != "" && p.Name != p.Login:
+		return login(p.Login) + " " + quote(p.Name)
+	case p.Login != "":
+		return login(p.Login)
+	case p.Name != "":
+		return quote(p.Name)
+	case p.ID != "":
+		return Clean(string(p.ID))
+	}
+	return "(no name)"
+}
+
+// who names a principal: user demo "Demo User", group "Night Shift".
+func who(p planner.Principal) string {
+	if p.Kind == "" {
+		return identity(p)
+	}
+	return Clean(string(p.Kind)) + " " + identity(p)
+}
+
+// privilege names a privilege: 53 Monitor Database Connections.
+func privilege(p planner.PrivilegeRef) string {
+	switch {
+	case p.ID == 0:
+		return Clean(p.Name)
+	case p.Name == "":
+		return p.ID.String() + " (not in the catalogue)"
+	}
+	return p.ID.String() + " " + Clean(p.Name)
+}
+
+// server names the server: its URL, and the versions that it told.
+func server(e planner.Environment) string {
+	s := Clean(e.URL)
+	var v []string
+	if e.IServerVersion != "" {
+		v = append(v, "Intelligence Server "+Clean(e.IServerVersion))
+	}
+	if e.WebVersion != "" {
+		v = append(v, "web "+Clean(e.WebVersion))
+	}
+	if len(v) > 0 {
+		s += " (" + strings.Join(v, ", ") + ")"
+	}
+	return s
+}
+
+// actor names the session's user.
+func actor(a planner.Actor) string {
+	switch {
+	case a.Name == "":
+		return Clean(string(a.ID))
+	case a.ID == "":
+		return quote(a.Name)
+	}
+	return quote(a.Name) + " (" + Clean(string(a.ID)) + ")"
+}
+
+// policyName names the policy and the environment that was selected.
+func policyName(p planner.PolicyRef) string {
+	s := Clean(p.Name)
+	if s == "" {
+		s = "(without a name)"
+	}
+	if p.Environment != "" {
+		s += " (environment " + Clean(p.Environment) + ")"
+	}
+	return s
+}
+
+// scope says which privileges may be touched.
+func scope(s planner.Scope) string {
+	switch s.Level {
+	case mstrapi.LevelServer:
+		return "server-level privileges"
+	case mstrapi.LevelProject:
+		return "project-level privileges"
+	case mstrapi.LevelAll:
+		return "all privileges"
+	}
+	return Clean(string(s.Level))
+}
+
+// stamp is a point in time, in UTC; "unknown" for the zero time.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "unknown"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// took is the duration of a run, or of one principal's part of it.
+func took(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "unknown"
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
+}
+
+// place is a position in a policy file, or "" for none.
+func place(p *policy.Position) string {
+	if p == nil || p.File == "" {
+		return ""
+	}
+	if p.Line == 0 {
+		return Clean(p.File)
+	}
+	return fmt.Sprintf("%s:%d:%d", Clean(p.File), p.Line, p.Column)
+}
+
+// failure is an error of a report on one line, the ticket last: it is what the
+// vendor's support asks for.
+func failure(e *executor.Error) string {
+	var b strings.Builder
+	if e.Status != 0 {
+		fmt.Fprintf(&b, "HTTP %d ", e.Status)
+	}
+	if e.Code != "" {
+		fmt.Fprintf(&b, "%s ", Clean(e.Code))
+	}
+	if e.IServerCode != 0 {
+		fmt.Fprintf(&b, "(iServerCode %d) ", e.IServerCode)
+	}
+	head := strings.TrimSuffix(b.String(), " ")
+	msg := Clean(e.Message)
+	if msg == "" {
+		msg = "no message"
+	}
+	if head != "" {
+		head += ": "
+	}
+	if e.TicketID != "" {
+		msg += " [ticket " + Clean(e.TicketID) + "]"
+	}
+	return head + msg
+}
+
+// reach says whom a change to a group reaches, or "" for nobody else.
+func reach(i planner.Impact) string {
+	if i.Members == 0 {
+		return ""
+	}
+	return "reaches " + count(i.Members, "user")
+}
+
+// severities says how many findings there are of each severity.
+func severities(c planner.FindingCounts) string {
+	return fmt.Sprintf("%s, %s, %s", count(c.Error, "error"), count(c.Warning, "warning"), count(c.Info, "info"))
+}
+
+// severityCounts counts the findings of a report, whose summary does not.
+func severityCounts(fs []planner.Finding) planner.FindingCounts {
+	var c planner.FindingCounts
+	for _, f := range fs {
+		switch f.Severity {
+		case planner.SeverityError:
+			c.Error++
+		case planner.SeverityWarning:
+			c.Warning++
+		default:
+			c.Info++
+		}
+	}
+	return c
+}
+
+// names resolves the ids that a document mentions to its principals.
+type names map[mstrapi.ObjectID]planner.Principal
+
+func planNames(p *planner.Plan) names {
+	n := make(names)
+	for _, c := range p.Changes {
+		if len(c.Revoke) > 0 || len(c.Grant) > 0 {
+			n[c.Principal.ID] = c.Principal
+		}
+	}
+	return n
+}
+
+func reportNames(r *executor.Report) names {
+	n := make(names)
+	for _, p := range r.Principals {
+		if len(p.Grant) > 0 || len(p.Revoke) > 0 {
+			n[p.Principal.ID] = p.Principal
+		}
+	}
+	return n
+}
+
+// who names the principal with the id, by the id alone if the document does
+// not describe it.
+func (n names) who(id mstrapi.ObjectID) string {
+	if p, ok := n[id]; ok {
+		return who(p)
+	}
+	return Clean(string(id))
+}
+
+// relies says whose grants a revoke waits for, or "".
+func (n names) relies(ids []mstrapi.ObjectID) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	const most = 3
+	var s []string
+	for _, id := range ids[:min(len(ids), most)] {
+		s = append(s, n.who(id))
+	}
+	out := "waits for " + strings.Join(s, ", ")
+	if more := len(ids) - most; more > 0 {
+		out += fmt.Sprintf(" and %d more", more)
+	}
+	return out
+}
+
+// sourcesNotIn names the sources that the message of a finding does not name.
+func sourcesNotIn(f planner.Finding) []string {
+	var out []string
+	for _, s := range f.Sources {
+		if s.Name != "" && strings.Contains(f.Message, s.Name) {
+			continue
+		}
+		out = append(out, who(planner.Principal{Kind: s.Kind, ID: s.ID, Name: s.Name}))
+	}
+	return out
+}
+
+// byPrincipal indexes findings by the id of their principal.
+func byPrincipal(fs []planner.Finding) map[mstrapi.ObjectID][]planner.Finding {
+	m := make(map[mstrapi.ObjectID][]planner.Finding)
+	for _, f := range fs {
+		if f.Principal != nil && f.Principal.ID != "" {
+			m[f.Principal.ID] = append(m[f.Principal.ID], f)
+		}
+	}
+	return m
+}

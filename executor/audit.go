@@ -1,0 +1,182 @@
+package executor
+
+import (
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+// Audit returns the report of a run that only looked: every principal that the
+// policy covers with what it holds and why. A principal is [Drifted] if plan
+// changes it, if it holds an inherited privilege that is forbidden to it, or if
+// it breaks a rule of severity error; its Grant and Revoke are what would mend
+// it. state is what plan was made from. Nothing is changed.
+//
+// The run's outcome is in-sync, or partial if anything drifted, was not found or
+// could not be read.
+func Audit(_ *policy.Policy, state *planner.State, plan *planner.Plan, o Options) *Report {
+	return audit(seenOf(state), plan, o)
+}
+
+// InSyncOf yields the principals that the policy covers and plan does not
+// change, for [Options].InSync: in-sync, or unknown if they could not be read.
+func InSyncOf(state *planner.State, plan *planner.Plan) iter.Seq[Result] {
+	return func(yield func(Result) bool) {
+		changed := make(map[mstrapi.ObjectID]bool, len(plan.Changes))
+		for i := range plan.Changes {
+			changed[plan.Changes[i].Principal.ID] = true
+		}
+		for s := range seenOf(state) {
+			if changed[s.principal.ID] {
+				continue
+			}
+			if !yield(s.result(nil)) {
+				return
+			}
+		}
+	}
+}
+
+// seen is one principal as it was observed.
+type seen struct {
+	principal planner.Principal
+	sets      Sets
+	at        time.Time
+	held      iter.Seq[mstrapi.Held] // with sources
+	err       error                  // not nil: nothing is known
+}
+
+func seenOf(state *planner.State) iter.Seq[seen] {
+	return func(yield func(seen) bool) {
+		for o := range state.Principals() {
+			s := seen{principal: o.Principal, at: o.At, err: o.Err}
+			if s.err == nil {
+				s.sets = Sets{Direct: o.Direct, Inherited: o.Inherited}
+				s.held = state.Held(o)
+			}
+			if !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// result is the result of a principal that was only looked at.
+func (s *seen) result(sources []PrivilegeSource) Result {
+	res := Result{Principal: s.principal, Outcome: InSync, StartedAt: s.at,
+		Grant: []planner.PlannedPrivilege{}, Revoke: []planner.PlannedPrivilege{}}
+	if s.err != nil {
+		res.Outcome = UnknownState
+		res.Error = reportError("", s.err)
+		return res
+	}
+	sets := s.sets
+	sets.Sources = sources
+	res.Before, res.After = &sets, &sets
+	return res
+}
+
+func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
+	o.Command = "audit"
+	o = o.withDefaults(plan)
+	report := &Report{
+		Format: ReportFormat, Run: Run{ID: o.RunID, Command: o.Command, StartedAt: o.StartedAt},
+		Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor, Policy: plan.Policy, Scope: plan.Scope,
+		Findings: orEmpty(slices.Concat(plan.Findings, o.Findings)), Guards: orEmpty(slices.Clone(o.Guards)),
+		Principals: []Result{}, Commands: []CommandResult{},
+	}
+	changes := make(map[mstrapi.ObjectID]*planner.Change, len(plan.Changes))
+	for i := range plan.Changes {
+		changes[plan.Changes[i].Principal.ID] = &plan.Changes[i]
+	}
+	wrong := make(map[mstrapi.ObjectID]bool)
+	for _, f := range report.Findings {
+		if f.Principal != nil && (inheritedForbidden(f) || brokenRule(f)) {
+			wrong[f.Principal.ID] = true
+		}
+	}
+	shared := make(sourcePool)
+	for s := range all {
+		var sources []PrivilegeSource
+		if s.err == nil && s.held != nil {
+			sources = shared.intern(s.held)
+		}
+		res := s.result(sources)
+		if s.err == nil {
+			c := changes[s.principal.ID]
+			if c != nil {
+				res.Grant, res.Revoke = orEmpty(c.Grant), orEmpty(c.Revoke)
+			}
+			if c != nil || wrong[s.principal.ID] {
+				res.Outcome = Drifted
+			}
+		}
+		if res.StartedAt.IsZero() {
+			res.StartedAt = o.StartedAt
+		}
+		report.Principals = append(report.Principals, res)
+	}
+	slices.SortStableFunc(report.Principals, func(a, b Result) int { return comparePrincipals(a.Principal, b.Principal) })
+	report.Run.FinishedAt = o.Now()
+	stats := o.Stats()
+	report.Summary.Requests, report.Summary.Retries = stats.Requests, stats.Retries
+	report.summarize()
+	report.Run.Outcome = RunInSync
+	// A change or a broken rule counts even where its principal is not covered.
+	if report.Summary.Drifted+report.Summary.Unknown > 0 || len(plan.Changes) > 0 || !plan.Complete || unresolved(report.Findings) ||
+		slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return inheritedForbidden(f) || brokenRule(f) }) {
+		report.Run.Outcome = RunPartial
+	}
+	if o.Stop.Err() != nil {
+		report.Run.Outcome = RunInterrupted
+	}
+	report.seal(o.Logger)
+	return report
+}
+
+// sourcePool shares equal lists of sources: most users hold what they hold
+// through the same groups as many others, and 100,000 lists of 60 entries would
+// not fit into memory.
+type sourcePool map[string][]PrivilegeSource
+
+func (p sourcePool) intern(held iter.Seq[mstrapi.Held]) []PrivilegeSource {
+	var key strings.Builder
+	var list []PrivilegeSource
+	for h := range held {
+		key.WriteString(strconv.Itoa(int(h.ID)))
+		if h.Direct {
+			key.WriteByte('d')
+		}
+		for _, g := range h.Groups {
+			key.WriteByte(',')
+			key.WriteString(string(g.ID))
+			key.WriteByte('=')
+			key.WriteString(strconv.Quote(g.Name))
+		}
+		key.WriteByte(';')
+		list = append(list, PrivilegeSource{Privilege: h.ID, Direct: h.Direct, Groups: orEmpty(h.Groups)})
+	}
+	k := key.String()
+	if old, ok := p[k]; ok {
+		return old
+	}
+	p[k] = list
+	return list
+}
+
+// counter counts what concurrent workers have done and tells it.
+type counter struct {
+	n    atomic.Int64
+	tell func(int)
+}
+
+func newCounter(tell func(int)) *counter { return &counter{tell: tell} }
+
+func (c *counter) add() { c.tell(int(c.n.Add(1))) }

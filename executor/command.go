@@ -1,0 +1,149 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"privsync/mstrapi"
+)
+
+// CommandServer is what [RunCommand] needs of a server.
+type CommandServer interface {
+	// SubmitCommand submits a metadata command and returns the id of its queue entry.
+	SubmitCommand(ctx context.Context, commandID int) (queueID string, err error)
+	// Queue reads a queue entry.
+	Queue(ctx context.Context, id string) (mstrapi.QueueEntry, error)
+}
+
+// CommandNames returns the names of the metadata commands that [RunCommand]
+// knows.
+func CommandNames() []string { return []string{"assign-watch-kpi-insight"} }
+
+// commandID returns the server's number for a command's name. Only command 1
+// is documented as valid.
+func commandID(name string) (int, bool) {
+	return 1, name == "assign-watch-kpi-insight"
+}
+
+// Bounds of the growing pause between two looks at a queue entry.
+const (
+	firstPoll = 500 * time.Millisecond
+	lastPoll  = 10 * time.Second
+)
+
+// queueFinished is the status of a queue entry that finished well.
+const queueFinished = 3
+
+// RunCommand submits the metadata command called name once and follows its
+// queue entry to the end, to o.CommandTimeout, or until ctx or o.Stop is done;
+// o.Progress is told the percent. A submission whose answer was lost is not
+// repeated: the result says that the server may be running the command.
+func RunCommand(ctx context.Context, s CommandServer, name string, o Options) CommandResult {
+	o = o.withDefaults(nil)
+	res := CommandResult{Name: name, Outcome: CommandFailed}
+	id, ok := commandID(name)
+	if !ok {
+		res.Error = &Error{Message: fmt.Sprintf("unknown metadata command %q", clip(name, 80))}
+		return res
+	}
+	if ctx.Err() != nil || o.Stop.Err() != nil {
+		res.Outcome = CommandNotAttempted
+		return res
+	}
+	if err := o.Journal.commandIntent(name, o.Now()); err != nil {
+		res.Outcome = CommandNotAttempted
+		res.Error = reportError("", err)
+		return res
+	}
+	queueID, err := s.SubmitCommand(ctx, id)
+	if err != nil {
+		res.Error = reportError("submit", err)
+		if mstrapi.OutcomeUnknown(err) {
+			res.Error.Message += " (the answer was lost: the server may be running the command)"
+		}
+		return res
+	}
+	res.QueueID = queueID
+	// Losing this record costs the recovery a look at the queue, nothing else.
+	_ = o.Journal.commandQueued(name, queueID, o.Now())
+	followQueue(ctx, s, &res, o)
+	return res
+}
+
+// followQueue polls until the queue entry has ended.
+func followQueue(ctx context.Context, s CommandServer, res *CommandResult, o Options) {
+	limited, cancel := context.WithTimeout(ctx, o.CommandTimeout)
+	defer cancel()
+	var lastErr error
+	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
+		entry, err := s.Queue(limited, res.QueueID)
+		switch {
+		case err == nil:
+			lastErr = nil
+			res.Status, res.Progress, res.IServerErrorCode = entry.Status, entry.Progress, entry.IServerErrorCode
+			o.Progress("command", min(max(entry.Progress, 0), 100), 100)
+			if ended(res) {
+				return
+			}
+		case limited.Err() != nil:
+			// The error is the limit's own.
+		case gone(err):
+			res.Error = reportError("queue entry", err)
+			return
+		default:
+			lastErr = err
+		}
+		if sleep(limited, o.Stop, wait) {
+			continue
+		}
+		if limited.Err() == nil || ctx.Err() != nil {
+			res.Outcome = CommandInterrupted
+			return
+		}
+		res.Outcome = CommandTimedOut
+		res.Error = &Error{Message: fmt.Sprintf("still running after %s", o.CommandTimeout)}
+		if lastErr != nil {
+			res.Error = reportError(fmt.Sprintf("no answer about it within %s", o.CommandTimeout), lastErr)
+		}
+		return
+	}
+}
+
+// gone reports whether err says for good that there is no such queue entry, or
+// that it is not ours to see.
+func gone(err error) bool {
+	e, ok := asAPIError(err)
+	return ok && e.Status >= 400 && e.Status < 500 && e.Status != 408 && e.Status != 429
+}
+
+// ended sets the outcome of a queue entry that has come to its end.
+func ended(res *CommandResult) bool {
+	switch {
+	case res.IServerErrorCode != 0:
+		res.Outcome = CommandFailed
+		res.Error = &Error{IServerCode: res.IServerErrorCode, Message: fmt.Sprintf("the server ended the command with error code %d", res.IServerErrorCode)}
+	case res.Status == queueFinished:
+		res.Outcome = CommandSucceeded
+	default:
+		return false
+	}
+	return true
+}
+
+// commands runs the plan's metadata commands one after the other.
+func (r *run) commands() []CommandResult {
+	results := []CommandResult{}
+	for _, name := range r.plan.Commands {
+		if r.halted() {
+			results = append(results, CommandResult{Name: name, Outcome: CommandNotAttempted})
+			continue
+		}
+		res := RunCommand(r.ctx, r.s, name, r.o)
+		if err := r.o.Journal.commandDone(res, r.o.Now()); err != nil {
+			r.journalFailed(err)
+		}
+		results = append(results, res)
+	}
+	return results
+}

@@ -1,0 +1,168 @@
+package executor
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"privsync/mstrapi"
+)
+
+// ErrEdited is matched by the error of [ReadReport] for a report whose content
+// does not match its digest.
+var ErrEdited = errors.New("the content does not match the digest: it was edited after it was written")
+
+// maxReport bounds the size of a report that is read, in bytes: some ten times
+// that of a report on 100,000 principals.
+const maxReport = 1 << 30
+
+// ReadReport reads a report and checks its format and its digest. The errors
+// say what is wrong; one matches [ErrEdited]. What the document holds beyond
+// what this version knows is an error, too: a reader must not lose it silently.
+func ReadReport(r io.Reader) (*Report, error) {
+	report := new(Report)
+	targets := map[string]any{
+		"format": &report.Format, "run": &report.Run, "tool": &report.Tool, "environment": &report.Environment,
+		"actor": &report.Actor, "policy": &report.Policy, "scope": &report.Scope, "plan": &report.Plan,
+		"summary": &report.Summary, "findings": &report.Findings, "guards": &report.Guards,
+		"commands": &report.Commands, "error": &report.Error, "previous": &report.Previous, "digest": &report.Digest,
+	}
+	digest, err := scanDocument(r, func(name string, text []byte) error {
+		if name == "principals" {
+			var p Result
+			if err := unmarshalStrict(text, &p); err != nil {
+				return fmt.Errorf("principal %d: %w", len(report.Principals)+1, err)
+			}
+			report.Principals = append(report.Principals, p)
+			return nil
+		}
+		target, ok := targets[name]
+		if !ok {
+			return fmt.Errorf("unknown member %q", clip(name, 80))
+		}
+		if name == "format" {
+			if err := json.Unmarshal(text, target); err != nil || report.Format != ReportFormat {
+				return fmt.Errorf("format is %s, not %q", clip(string(text), 80), ReportFormat)
+			}
+			return nil
+		}
+		if err := unmarshalStrict(text, target); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	if report.Format == "" {
+		return nil, fmt.Errorf("report: no format, so not a privsync report")
+	}
+	if report.Digest != digest {
+		return nil, fmt.Errorf("report: %w", ErrEdited)
+	}
+	report.Principals = orEmpty(report.Principals)
+	return report, nil
+}
+
+// scanDocument reads one JSON object member by member, and the list principals
+// element by element, and returns the digest of the whole without the member
+// digest.
+func scanDocument(r io.Reader, visit func(name string, text []byte) error) (string, error) {
+	d := newDigester()
+	limited := &io.LimitedReader{R: r, N: maxReport}
+	dec := json.NewDecoder(limited)
+	fail := func(err error) (string, error) {
+		if limited.N <= 0 {
+			return "", fmt.Errorf("larger than %d bytes", maxReport)
+		}
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return "", err
+	}
+	if t, err := dec.Token(); err != nil {
+		return fail(err)
+	} else if t != json.Delim('{') {
+		return "", errors.New("not a JSON object")
+	}
+	seen := make(map[string]bool)
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return fail(err)
+		}
+		name, _ := t.(string) // the decoder lets only strings through here
+		if seen[name] {
+			return "", fmt.Errorf("member %q stands twice", clip(name, 80))
+		}
+		seen[name] = true
+		if name == "principals" {
+			if err := scanList(dec, d, name, visit); err != nil {
+				return fail(err)
+			}
+			continue
+		}
+		var text json.RawMessage
+		if err := dec.Decode(&text); err != nil {
+			return fail(err)
+		}
+		if name != "digest" {
+			if err := d.raw(name, text); err != nil {
+				return fail(err)
+			}
+		}
+		if err := visit(name, text); err != nil {
+			return "", err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return fail(err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return "", errors.New("more text after the document")
+	}
+	return d.sum()
+}
+
+func scanList(dec *json.Decoder, d *digester, name string, visit func(string, []byte) error) error {
+	if t, err := dec.Token(); err != nil {
+		return err
+	} else if t != json.Delim('[') {
+		return fmt.Errorf("%s is not a list", name)
+	}
+	list := []byte{'['}
+	for dec.More() {
+		var text json.RawMessage
+		err := dec.Decode(&text)
+		if err != nil {
+			return err
+		}
+		if list, err = appendCanonical(list, text); err != nil {
+			return err
+		}
+		if err := visit(name, text); err != nil {
+			return err
+		}
+	}
+	d.members[name] = append(list, ']')
+	_, err := dec.Token()
+	return err
+}
+
+func unmarshalStrict(text []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	return dec.Decode(into)
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func asAPIError(err error) (*mstrapi.Error, bool) {
+	var e *mstrapi.Error
+	ok := errors.As(err, &e)
+	return e, ok
+}

@@ -1,0 +1,73 @@
+package executor
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// WriteFile writes doc to path, whole or not at all: into a new file in the same
+// folder, mode 0600, which takes the place of path when everything is on disk.
+// Whatever goes wrong (a full disk, a crash) path stays as it was and no
+// half-written file is left under its name.
+//
+// A symbolic link at path, or anything else that is not a plain file, is refused:
+// it is neither followed nor replaced.
+func WriteFile(path string, doc io.WriterTo) (err error) {
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("write file: %w", err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("write file %s: there is a symbolic link, which is not followed; remove it or name another file", path)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("write file %s: there is something that is not a plain file", path)
+	}
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp-"+rand.Text())
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("write file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			// Nothing more can be done for a file that cannot be closed or removed.
+			_ = f.Close()
+			_ = os.Remove(temp)
+			err = fmt.Errorf("write file %s: %w", path, err)
+		}
+	}()
+	if _, err := doc.WriteTo(f); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes a rename in dir durable. Windows has nothing of the kind.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if closeErr := d.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}

@@ -1,0 +1,413 @@
+package executor
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// A journal is a file of JSON lines, one per run, in the folder journals of the
+// state folder:
+//
+//	begin     who, where, why, and where the report goes
+//	change    one change of the plan (as many as there are)
+//	finding   one finding of the plan (as many as there are)
+//	ready     the plan is complete; from here on there may be writes
+//	intent    a PATCH is about to be sent
+//	outcome   what came of a principal so far
+//	command   a metadata command is about to be submitted, is queued, has ended
+//	closed    the report is written
+//
+// The lines up to ready are written under another name and renamed, so a journal
+// that can be found is always complete that far. Every line carries a number and
+// a checksum. An intent is on disk before its PATCH is sent. An outcome is
+// written at once and is on disk with the next intent or at the end of its wave:
+// if it is lost, reading the server tells it again.
+//
+// Principals that needed nothing are not in the journal, so a recovered report
+// does not list them.
+
+const (
+	journalFormat = "privsync/journal/v1"
+	journalSuffix = ".jsonl"
+	closedSuffix  = ".done"
+
+	// keepJournals is how many closed journals are kept as evidence.
+	keepJournals = 20
+)
+
+// Destination is where a run's report goes; both may be given. It is noted in
+// the journal so that a recovery writes the report to the same place.
+type Destination struct {
+	File string `json:"file,omitempty"` // this file, replaced
+	Dir  string `json:"dir,omitempty"`  // a new file in this folder's chain of reports
+}
+
+// Absolute returns d with absolute paths: the one who recovers stands elsewhere.
+func (d Destination) Absolute() (Destination, error) {
+	for _, p := range []*string{&d.File, &d.Dir} {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return d, fmt.Errorf("report destination: %w", err)
+		}
+		*p = abs
+	}
+	return d, nil
+}
+
+// Journal is the diary of one run, made by [OpenJournal]. Its methods may be
+// called concurrently. A nil Journal keeps no diary.
+type Journal struct {
+	path string
+
+	mu      sync.Mutex // guards what follows
+	cond    *sync.Cond
+	f       *os.File
+	seq     int   // records written
+	synced  int   // records on disk
+	syncing bool  // somebody is waiting for the disk, without mu
+	err     error // the first failure; nothing is written after it
+}
+
+// line is one line of a journal. The checksum covers the bytes of Record.
+type line struct {
+	CRC    string          `json:"crc"`
+	Record json.RawMessage `json:"record"`
+}
+
+// record is the content of one line; Type says which of the fields matter.
+type record struct {
+	Seq  int       `json:"seq"`
+	Type string    `json:"type"`
+	At   time.Time `json:"at"`
+
+	Begin   *beginRecord     `json:"begin,omitempty"`
+	Change  *planner.Change  `json:"change,omitempty"`
+	Finding *planner.Finding `json:"finding,omitempty"`
+	Ready   *readyRecord     `json:"ready,omitempty"`
+	Intent  *intentRecord    `json:"intent,omitempty"`
+	Outcome *outcomeRecord   `json:"outcome,omitempty"`
+	Command *CommandResult   `json:"command,omitempty"`
+}
+
+const (
+	typeBegin         = "begin"
+	typeChange        = "change"
+	typeFinding       = "finding"
+	typeReady         = "ready"
+	typeIntent        = "intent"
+	typeOutcome       = "outcome"
+	typeCommandIntent = "command-intent"
+	typeCommandQueued = "command-queued"
+	typeCommandDone   = "command-done"
+	typeClosed        = "closed"
+)
+
+type beginRecord struct {
+	Format      string              `json:"format"`
+	Run         Run                 `json:"run"`
+	Tool        planner.Tool        `json:"tool"`
+	Environment planner.Environment `json:"environment"`
+	Actor       planner.Actor       `json:"actor"`
+	Policy      planner.PolicyRef   `json:"policy"`
+	Scope       planner.Scope       `json:"scope"`
+	PlanDigest  string              `json:"planDigest"`
+	Guards      []planner.Guard     `json:"guards"`
+	Commands    []string            `json:"commands"`
+	Destination Destination         `json:"destination"`
+}
+
+type readyRecord struct {
+	Changes  int `json:"changes"`
+	Findings int `json:"findings"`
+}
+
+type intentRecord struct {
+	Principal mstrapi.ObjectID       `json:"principal"`
+	Wave      wave                   `json:"wave"`
+	Add       []mstrapi.PrivilegeID  `json:"add"`
+	Remove    []mstrapi.PrivilegeID  `json:"remove"`
+	Before    *Sets                  `json:"before"` // as known when it was announced
+	HeldBack  []planner.PrivilegeRef `json:"heldBack,omitempty"`
+	StartedAt time.Time              `json:"startedAt"`
+}
+
+type outcomeRecord struct {
+	Wave   wave   `json:"wave"`
+	Ended  bool   `json:"ended"` // no further wave for this principal
+	Result Result `json:"result"`
+}
+
+// OpenJournal starts the journal of a run that is about to apply plan, in the
+// state folder dir, which is made if it does not exist. o is what Apply will be
+// given; o.RunID must not be empty. When OpenJournal returns, all that a recovery
+// needs is on disk.
+//
+// Take the server's lock ([AcquireLock]) first: an open journal of a server whose
+// lock is free belongs to a run that died.
+func OpenJournal(dir string, plan *planner.Plan, o Options, dest Destination) (*Journal, error) {
+	o = o.withDefaults(plan)
+	if o.RunID == "" {
+		return nil, errors.New("journal: the run has no id")
+	}
+	dest, err := dest.Absolute()
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	dir = journalDir(dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	run := Run{ID: o.RunID, Command: o.Command, StartedAt: stamp(o.StartedAt)}
+	path := filepath.Join(dir, runFileName(run)+journalSuffix)
+	if _, err := os.Lstat(path); err == nil {
+		return nil, fmt.Errorf("journal: %s exists already", path)
+	}
+	temp := path + ".new"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j := &Journal{path: path, f: f}
+	j.cond = sync.NewCond(&j.mu)
+	err = j.begin(plan, o, run, dest)
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		_ = f.Close()
+		_ = os.Remove(temp)
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	return j, nil
+}
+
+func journalDir(state string) string { return filepath.Join(state, "journals") }
+
+// Path returns the path of the journal file.
+func (j *Journal) Path() string { return j.path }
+
+// begin writes everything up to ready.
+func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination) error {
+	now := stamp(o.Now())
+	bw := bufio.NewWriterSize(j.f, 64<<10)
+	write := func(r record) error {
+		j.seq++
+		r.Seq, r.At = j.seq, now
+		text, err := encodeLine(r)
+		if err != nil {
+			return err
+		}
+		_, err = bw.Write(text)
+		return err
+	}
+	err := write(record{Type: typeBegin, Begin: &beginRecord{
+		Format: journalFormat, Run: run, Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor,
+		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Guards: o.Guards,
+		Commands: plan.Commands, Destination: dest,
+	}})
+	for i := range plan.Changes {
+		if err != nil {
+			return err
+		}
+		err = write(record{Type: typeChange, Change: &plan.Changes[i]})
+	}
+	findings := 0
+	for _, list := range [][]planner.Finding{plan.Findings, o.Findings} {
+		for i := range list {
+			if err != nil {
+				return err
+			}
+			findings++
+			err = write(record{Type: typeFinding, Finding: &list[i]})
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := write(record{Type: typeReady, Ready: &readyRecord{Changes: len(plan.Changes), Findings: findings}}); err != nil {
+		return err
+	}
+	if err := bw.Flush(); err != nil {
+		return err
+	}
+	j.synced = j.seq
+	return j.f.Sync()
+}
+
+func encodeLine(r record) ([]byte, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	out, err := json.Marshal(line{CRC: checksum(text), Record: text})
+	return append(out, '\n'), err
+}
+
+func checksum(text []byte) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// append writes one record; durable waits until it is on disk. After the first
+// failure every call returns it: a torn line must stay the last one.
+func (j *Journal) append(r record, durable bool) error {
+	if j == nil {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err != nil {
+		return j.err
+	}
+	r.Seq, r.At = j.seq+1, stamp(r.At)
+	text, err := encodeLine(r)
+	if err == nil {
+		_, err = j.f.Write(text)
+	}
+	if err != nil {
+		j.err = fmt.Errorf("journal: %w", err)
+		return j.err
+	}
+	j.seq++
+	if !durable {
+		return nil
+	}
+	return j.syncLocked(j.seq)
+}
+
+// syncLocked returns when the first n records are on disk. Whoever finds the
+// disk idle syncs for all who wait by then.
+func (j *Journal) syncLocked(n int) error {
+	for j.synced < n && j.err == nil {
+		if j.syncing {
+			j.cond.Wait()
+			continue
+		}
+		j.syncing = true
+		upTo := j.seq
+		j.mu.Unlock()
+		err := j.f.Sync()
+		j.mu.Lock()
+		j.syncing = false
+		if err != nil {
+			j.err = fmt.Errorf("journal: %w", err)
+		} else {
+			j.synced = upTo
+		}
+		j.cond.Broadcast()
+	}
+	return j.err
+}
+
+// sync returns when all that was written is on disk.
+func (j *Journal) sync() error {
+	if j == nil {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.syncLocked(j.seq)
+}
+
+// intent announces a PATCH; when it returns nil the announcement is on disk.
+func (j *Journal) intent(job *job, p mstrapi.PrivilegePatch, now time.Time) error {
+	t := job.t
+	before := t.res.Before
+	if t.wrote && t.seen != nil {
+		before = t.seen
+	}
+	return j.append(record{Type: typeIntent, At: now, Intent: &intentRecord{
+		Principal: t.change.Principal.ID, Wave: job.w, Add: p.Add, Remove: p.Remove,
+		Before: before, HeldBack: t.res.HeldBack, StartedAt: stamp(t.res.StartedAt),
+	}}, true)
+}
+
+// outcome notes what came of the principal so far.
+func (j *Journal) outcome(job *job, now time.Time) error {
+	if j == nil {
+		return nil
+	}
+	res := job.t.res
+	res.StartedAt = stamp(res.StartedAt)
+	res.DurationMs = (job.t.spent).Milliseconds()
+	// What was planned stands in the change already.
+	res.Grant, res.Revoke = nil, nil
+	return j.append(record{Type: typeOutcome, At: now, Outcome: &outcomeRecord{Wave: job.w, Ended: job.t.ended, Result: res}}, false)
+}
+
+func (j *Journal) commandIntent(name string, now time.Time) error {
+	return j.append(record{Type: typeCommandIntent, At: now, Command: &CommandResult{Name: name}}, true)
+}
+
+func (j *Journal) commandQueued(name, queueID string, now time.Time) error {
+	return j.append(record{Type: typeCommandQueued, At: now, Command: &CommandResult{Name: name, QueueID: queueID}}, true)
+}
+
+func (j *Journal) commandDone(res CommandResult, now time.Time) error {
+	return j.append(record{Type: typeCommandDone, At: now, Command: &res}, true)
+}
+
+// Close says that the run's report is written, and puts the journal aside. Call
+// it only then: without it the next run recovers this one. After a failure of the
+// journal it still puts it aside, because the report holds everything.
+func (j *Journal) Close(now time.Time) error {
+	if j == nil {
+		return nil
+	}
+	// A journal on a full disk cannot take the record, and needs it no more: the
+	// rename says the same.
+	_ = j.append(record{Type: typeClosed, At: now}, true)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.f.Close(); err != nil && j.err == nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	j.err = errors.New("journal: closed")
+	return putAside(j.path)
+}
+
+// Abandon closes the file and leaves the journal open for a recovery: the
+// report could not be written.
+func (j *Journal) Abandon() error {
+	if j == nil {
+		return nil
+	}
+	err := j.sync()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.err = errors.New("journal: closed")
+	return errors.Join(err, j.f.Close())
+}
+
+// putAside renames a journal that is closed, and removes the oldest of those
+// that were put aside before.
+func putAside(path string) error {
+	if err := os.Rename(path, path+closedSuffix); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	dir := filepath.Dir(path)
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	// Names begin with the time, so Glob's order is the order of the runs.
+	old, _ := filepath.Glob(filepath.Join(globEscape(dir), "*"+journalSuffix+closedSuffix))
+	for i := 0; i < len(old)-keepJournals; i++ {
+		_ = os.Remove(old[i]) // another run may have been faster
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package executor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// lockPoll is the pause between two tries to take a lock.
+const lockPoll = 100 * time.Millisecond
+
+// Holder says who holds a lock.
+type Holder struct {
+	PID     int       `json:"pid"`
+	Host    string    `json:"host"`
+	User    string    `json:"user"`
+	RunID   string    `json:"runId"`
+	Started time.Time `json:"started"`
+}
+
+// String returns one line for an error message. Host and user are untrusted.
+func (h Holder) String() string {
+	if h == (Holder{}) {
+		return "an unknown process"
+	}
+	return fmt.Sprintf("process %d of %q on %q, run %q, since %s", h.PID, h.User, h.Host, h.RunID, h.Started.UTC().Format(time.RFC3339))
+}
+
+// LockedError is the error of [AcquireLock] when another process holds the lock.
+// Holder is zero when it did not say who it is.
+type LockedError struct {
+	URL    string
+	Path   string
+	Holder Holder
+}
+
+// Error says who holds the lock.
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("another run works on %s: %s holds the lock %s", e.URL, e.Holder, e.Path)
+}
+
+// Lock keeps two runs on one server apart. It is held until [Lock.Release], or
+// until the process ends, however it ends.
+type Lock struct {
+	flock  *flock.Flock
+	holder string
+}
+
+// AcquireLock takes the lock for the server at url, in the state folder dir,
+// which is made if it does not exist. It waits up to timeout (0: not at all) and
+// then returns a [*LockedError]; ctx ends the wait early with its error.
+func AcquireLock(ctx context.Context, dir, url string, holder Holder, timeout time.Duration) (*Lock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	sum := sha256.Sum256([]byte(url))
+	base := filepath.Join(dir, "server-"+hex.EncodeToString(sum[:8]))
+	l := &Lock{flock: flock.New(base+".lock", flock.SetPermissions(0o600)), holder: base + ".holder.json"}
+	var over <-chan time.Time
+	if timeout > 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		over = timer.C
+	}
+	for {
+		ok, err := l.flock.TryLock()
+		if err != nil {
+			return nil, fmt.Errorf("lock: %w", err)
+		}
+		if ok {
+			break
+		}
+		held := &LockedError{URL: url, Path: l.flock.Path(), Holder: readHolder(l.holder)}
+		if timeout <= 0 {
+			return nil, held
+		}
+		poll := time.NewTimer(lockPoll)
+		select {
+		case <-poll.C:
+		case <-over:
+			poll.Stop()
+			return nil, held
+		case <-ctx.Done():
+			poll.Stop()
+			return nil, errors.Join(fmt.Errorf("lock: %w", ctx.Err()), held)
+		}
+	}
+	holder.Started = stamp(holder.Started)
+	if err := WriteFile(l.holder, jsonDocument{holder}); err != nil {
+		_ = l.flock.Unlock()
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	return l, nil
+}
+
+// Release gives the lock back. The lock file stays: removing it would let two
+// processes lock two files of the same name.
+func (l *Lock) Release() error {
+	removeErr := os.Remove(l.holder)
+	if errors.Is(removeErr, os.ErrNotExist) {
+		removeErr = nil
+	}
+	if err := errors.Join(removeErr, l.flock.Unlock()); err != nil {
+		return fmt.Errorf("release lock: %w", err)
+	}
+	return nil
+}
+
+// readHolder reads who holds a lock; the zero Holder if that is not to be read.
+func readHolder(path string) Holder {
+	f, err := os.Open(path)
+	if err != nil {
+		return Holder{}
+	}
+	defer f.Close()
+	var h Holder
+	if json.NewDecoder(io.LimitReader(f, 64<<10)).Decode(&h) != nil {
+		return Holder{}
+	}
+	h.Host, h.User, h.RunID = clip(h.Host, 200), clip(h.User, 200), clip(h.RunID, 200)
+	return h
+}
+
+// jsonDocument writes a small value as one line of JSON.
+type jsonDocument struct{ value any }
+
+// WriteTo writes the value and a newline.
+func (d jsonDocument) WriteTo(w io.Writer) (int64, error) {
+	text, err := marshalSafe(d.value)
+	if err != nil {
+		return 0, err
+	}
+	n, err := w.Write(append(text, '\n'))
+	return int64(n), err
+}
+
+// DefaultStateDir returns the folder for journals, locks and reports that have
+// no other place: privsync in $XDG_STATE_HOME, or in ~/.local/state. getenv is
+// os.Getenv, or a test's.
+func DefaultStateDir(getenv func(string) string) (string, error) {
+	// A relative path there is to be ignored, says the XDG specification.
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "privsync"), nil
+	}
+	if home := getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state", "privsync"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("state folder: %w; name one with --state-dir", err)
+	}
+	return filepath.Join(home, ".local", "state", "privsync"), nil
+}

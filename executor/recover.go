@@ -1,0 +1,422 @@
+package executor
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// ErrJournal is matched by errors about a journal that is damaged before its
+// last line, so that it cannot be told what its run did.
+var ErrJournal = errors.New("the journal is damaged")
+
+// maxJournalLine bounds one line of a journal that is read, in bytes.
+const maxJournalLine = 64 << 20
+
+// DeadRun is a run that left its journal open: it died, or could not write its
+// report.
+type DeadRun struct {
+	Path        string // of the journal
+	Run         Run
+	URL         string // of the server
+	Destination Destination
+
+	journal *journalContent
+}
+
+// FindOpen returns the open journals in the state folder dir that belong to the
+// server at url (all servers if url is empty), oldest first. The caller holds
+// the server's lock: otherwise the journal of a run that is alive is among them.
+// A journal that says itself that its report is written is put aside.
+//
+// An error that matches [ErrJournal] names a damaged journal, which a person has
+// to look at.
+func FindOpen(dir, url string) ([]*DeadRun, error) {
+	dir = journalDir(dir)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open journals: %w", err)
+	}
+	var dead []*DeadRun
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), journalSuffix) || !e.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		content, err := readJournal(path, url)
+		switch {
+		case errors.Is(err, errOtherServer), errors.Is(err, errNeverBegun):
+			continue
+		case err != nil:
+			return nil, err
+		case content.closed:
+			if err := putAside(path); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		dead = append(dead, newDeadRun(path, content))
+	}
+	return dead, nil
+}
+
+func newDeadRun(path string, c *journalContent) *DeadRun {
+	return &DeadRun{Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Destination: c.begin.Destination, journal: c}
+}
+
+// journalContent is what a journal says.
+type journalContent struct {
+	begin    *beginRecord
+	changes  []planner.Change
+	findings []planner.Finding
+	ready    bool
+	entries  map[mstrapi.ObjectID]*journalEntry
+	commands map[string]record // the latest of each name
+	closed   bool
+	last     time.Time // of the last record
+}
+
+// journalEntry is what a journal says about one principal.
+type journalEntry struct {
+	outcome *outcomeRecord  // the latest; nil: none
+	open    []*intentRecord // announced after it
+}
+
+var (
+	errOtherServer = errors.New("the journal belongs to another server")
+	errNeverBegun  = errors.New("the journal was never begun")
+)
+
+// readJournal reads a journal, or its first line only if that names another
+// server than url. What stands after the last newline is a torn record and is
+// ignored: an intent without a newline was never acted on, and an outcome is
+// read from the server again.
+func readJournal(path, url string) (*journalContent, error) {
+	f, err := openPlain(path)
+	if err != nil {
+		return nil, fmt.Errorf("journal %s: %w", path, err)
+	}
+	defer f.Close()
+	return parseJournal(f, path, url)
+}
+
+func parseJournal(f io.Reader, path, url string) (*journalContent, error) {
+	c := &journalContent{entries: make(map[mstrapi.ObjectID]*journalEntry), commands: make(map[string]record)}
+	s := bufio.NewScanner(f)
+	s.Buffer(make([]byte, 64<<10), maxJournalLine)
+	s.Split(wholeLines)
+	seq := 0
+	for s.Scan() {
+		seq++
+		r, err := decodeLine(s.Bytes())
+		if err == nil && r.Seq != seq {
+			err = fmt.Errorf("record %d is missing", seq)
+		}
+		if err == nil {
+			err = c.add(r)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("journal %s: line %d: %w: %w", path, seq, ErrJournal, err)
+		}
+		if url != "" && c.begin.Environment.URL != url {
+			return nil, errOtherServer
+		}
+	}
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("journal %s: line %d: %w: %w", path, seq+1, ErrJournal, err)
+	}
+	if c.begin == nil {
+		return nil, errNeverBegun
+	}
+	return c, nil
+}
+
+// wholeLines splits into lines that end with a newline and drops the rest.
+func wholeLines(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF {
+		return len(data), nil, nil
+	}
+	return 0, nil, nil
+}
+
+func decodeLine(text []byte) (record, error) {
+	var l line
+	var r record
+	if err := unmarshalStrict(text, &l); err != nil {
+		return r, err
+	}
+	if checksum(l.Record) != l.CRC {
+		return r, errors.New("the checksum does not match")
+	}
+	return r, json.Unmarshal(l.Record, &r)
+}
+
+// add takes up one record, in the order in which they may come.
+func (c *journalContent) add(r record) error {
+	if (c.begin == nil) != (r.Type == typeBegin) {
+		return fmt.Errorf("a record %q is out of place", clip(r.Type, 40))
+	}
+	c.last = r.At
+	entry := func(id mstrapi.ObjectID) (*journalEntry, error) {
+		if e := c.entries[id]; e != nil && c.ready {
+			return e, nil
+		}
+		return nil, fmt.Errorf("principal %q is not in the plan", clip(string(id), 40))
+	}
+	switch {
+	case r.Type == typeBegin && r.Begin != nil:
+		if r.Begin.Format != journalFormat {
+			return fmt.Errorf("format is not %q", journalFormat)
+		}
+		c.begin = r.Begin
+	case r.Type == typeChange && r.Change != nil && !c.ready:
+		c.changes = append(c.changes, *r.Change)
+		c.entries[r.Change.Principal.ID] = new(journalEntry)
+	case r.Type == typeFinding && r.Finding != nil && !c.ready:
+		c.findings = append(c.findings, *r.Finding)
+	case r.Type == typeReady && r.Ready != nil && !c.ready:
+		if r.Ready.Changes != len(c.changes) || r.Ready.Findings != len(c.findings) {
+			return errors.New("the plan in it is not whole")
+		}
+		c.ready = true
+	case r.Type == typeIntent && r.Intent != nil:
+		e, err := entry(r.Intent.Principal)
+		if err != nil {
+			return err
+		}
+		e.open = append(e.open, r.Intent)
+	case r.Type == typeOutcome && r.Outcome != nil:
+		e, err := entry(r.Outcome.Result.Principal.ID)
+		if err != nil {
+			return err
+		}
+		e.outcome, e.open = r.Outcome, nil
+	case (r.Type == typeCommandIntent || r.Type == typeCommandQueued || r.Type == typeCommandDone) && r.Command != nil:
+		c.commands[r.Command.Name] = r
+	case r.Type == typeClosed:
+		c.closed = true
+	default:
+		return fmt.Errorf("a record %q is out of place", clip(r.Type, 40))
+	}
+	return nil
+}
+
+// RecoverServer is what [Recover] needs of a server. [*mstrapi.Reader]
+// implements it.
+type RecoverServer interface {
+	planner.PrincipalReader
+	Queue(ctx context.Context, id string) (mstrapi.QueueEntry, error)
+}
+
+// RecoverOptions are the settings of [Recover]; the zero value is ready to use.
+type RecoverOptions struct {
+	// AcceptUnread writes the report although a principal whose write was in
+	// flight cannot be read; it is then unverified. Without it that is an error and
+	// the journal stays open. (A principal that the server says is gone is always
+	// accepted.)
+	AcceptUnread bool
+}
+
+// Recover writes the report of a run that died, where that run would have
+// written it, and puts its journal aside. What the journal holds an outcome of
+// keeps it; what was in flight is read from the server; what was never announced
+// is not-attempted. The report says run.recovered, and where it was written is
+// returned with it.
+//
+// If the run had written its report and only not put its journal aside, that
+// report is returned and nothing is written twice. After an error the journal is
+// as it was and Recover may be called again. The caller holds the server's lock.
+func Recover(ctx context.Context, s RecoverServer, d *DeadRun, o RecoverOptions) (*Report, []string, error) {
+	report, missing, paths := d.delivered()
+	if report == nil {
+		var err error
+		if report, err = d.reconstruct(ctx, s, o); err != nil {
+			return nil, nil, fmt.Errorf("recover run %s: %w", d.Run.ID, err)
+		}
+	}
+	if missing != (Destination{}) {
+		written, err := report.Deliver(ctx, missing)
+		if err != nil {
+			return nil, nil, fmt.Errorf("recover run %s: %w", d.Run.ID, err)
+		}
+		paths = append(paths, written...)
+	}
+	if err := putAside(d.Path); err != nil {
+		return nil, nil, fmt.Errorf("recover run %s: %w", d.Run.ID, err)
+	}
+	return report, paths, nil
+}
+
+// delivered returns the report that the run wrote before it died, if any, the
+// destinations that lack it, and the paths of those that have it.
+func (d *DeadRun) delivered() (*Report, Destination, []string) {
+	var report *Report
+	var paths []string
+	missing := d.Destination
+	has := func(path string) bool {
+		r, err := readReportFile(path)
+		if err != nil || r.Run.ID != d.Run.ID {
+			return false
+		}
+		report = r
+		paths = append(paths, path)
+		return true
+	}
+	if d.Destination.Dir != "" && has(filepath.Join(d.Destination.Dir, ReportFileName(d.Run))) {
+		missing.Dir = ""
+	}
+	if d.Destination.File != "" && has(d.Destination.File) && missing.Dir == "" {
+		// A folder gets its report first. If it is gone there, the file is written
+		// again, with the digest that it gets in the chain.
+		missing.File = ""
+	}
+	return report, missing, paths
+}
+
+// reconstruct makes the dead run's report from its journal and the server.
+func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOptions) (*Report, error) {
+	c, b := d.journal, d.journal.begin
+	report := &Report{
+		Format: ReportFormat, Run: b.Run, Tool: b.Tool, Environment: b.Environment, Actor: b.Actor,
+		Policy: b.Policy, Scope: b.Scope, Findings: orEmpty(c.findings), Guards: orEmpty(b.Guards),
+		Principals: []Result{}, Commands: []CommandResult{},
+	}
+	if b.PlanDigest != "" {
+		report.Plan = &PlanRef{Digest: b.PlanDigest}
+	}
+	report.Run.Recovered = true
+	report.Run.FinishedAt = c.last
+	left := 0
+	for i := range c.changes {
+		res, undone, err := d.result(ctx, s, &c.changes[i], o)
+		if err != nil {
+			return nil, err
+		}
+		if undone {
+			left++
+		}
+		report.Principals = append(report.Principals, res)
+	}
+	slices.SortStableFunc(report.Principals, func(a, b Result) int { return comparePrincipals(a.Principal, b.Principal) })
+	for _, name := range b.Commands {
+		res := c.command(ctx, s, name)
+		if res.Outcome == CommandInterrupted || res.Outcome == CommandNotAttempted {
+			left++
+		}
+		report.Commands = append(report.Commands, res)
+	}
+	report.summarize()
+	report.judge(left)
+	return report, report.Seal()
+}
+
+// result tells what came of one principal, and whether the run's death left
+// something of it undone or in doubt.
+func (d *DeadRun) result(ctx context.Context, s RecoverServer, change *planner.Change, o RecoverOptions) (Result, bool, error) {
+	e := d.journal.entries[change.Principal.ID]
+	t := &task{change: change, res: Result{Outcome: NotAttempted, StartedAt: d.Run.StartedAt,
+		Before: &Sets{Direct: change.Observed.Direct, Inherited: change.Observed.Inherited}}}
+	ended := false
+	if e.outcome != nil {
+		t.res, ended = e.outcome.Result, e.outcome.Ended
+	}
+	t.res.Principal, t.res.Grant, t.res.Revoke = change.Principal, orEmpty(change.Grant), orEmpty(change.Revoke)
+	switch {
+	case len(e.open) > 0:
+		return t.res, true, d.inFlight(ctx, s, t, e.open, o)
+	case e.outcome == nil:
+		return t.res, true, nil
+	case !ended:
+		t.holdBack(change.Revoke)
+		t.res.Error = &Error{Message: "the run died between the waves"}
+		return t.res, true, nil
+	}
+	return t.res, t.res.Outcome == NotAttempted, nil
+}
+
+// inFlight reads a principal whose write was announced and has no outcome.
+func (d *DeadRun) inFlight(ctx context.Context, s RecoverServer, t *task, open []*intentRecord, o RecoverOptions) error {
+	in := open[0] // further ones are the same write once more
+	j := &job{t: t, w: in.Wave, held: len(in.HeldBack) > 0}
+	j.grant, j.revoke = in.Wave.part(t.change)
+	j.revoke = slices.DeleteFunc(slices.Clone(j.revoke), func(p planner.PlannedPrivilege) bool { return !slices.Contains(in.Remove, p.ID) })
+	t.res.HeldBack = in.HeldBack
+	t.res.Attempts += len(open)
+	t.res.StartedAt = in.StartedAt
+	if t.res.Before == nil || d.journal.entries[t.change.Principal.ID].outcome == nil {
+		t.res.Before = in.Before
+	}
+	r := &run{} // only to give verdicts as a live run does
+	seen, err := planner.ReadPrincipal(ctx, s, t.change.Principal.Kind, t.change.Principal.ID, d.journal.begin.Scope.Level)
+	if err != nil {
+		if !mstrapi.IsNotFound(err) && !o.AcceptUnread || ctx.Err() != nil {
+			return fmt.Errorf("reading what was in flight: %w", err)
+		}
+		r.ctx = ctx
+		r.unreadable(j, fmt.Errorf("the run died with this write in flight, and what it did cannot be read: %w", err))
+		return nil
+	}
+	var before planner.Set
+	if in.Before != nil {
+		before = in.Before.Direct
+	}
+	sets := setsOf(seen)
+	switch v := compare(before, sets.Direct, planned(j.grant), planned(j.revoke)); v {
+	case undone:
+		t.res.After = sets
+		t.holdBackRest(j)
+		r.end(t, Failed, &Error{Message: "the run died with this write announced, and the server has not done it"})
+	case partly:
+		r.settle(j, before, sets, v, errors.New("the run died with this write in flight, and only a part of it is there"))
+	case complete:
+		r.settle(j, before, sets, v, nil)
+		if !t.ended {
+			t.holdBack(t.change.Revoke)
+			t.res.Error = &Error{Message: "the run died between the waves"}
+		}
+	}
+	return nil
+}
+
+// command tells what came of one metadata command.
+func (c *journalContent) command(ctx context.Context, s RecoverServer, name string) CommandResult {
+	r, ok := c.commands[name]
+	if !ok {
+		return CommandResult{Name: name, Outcome: CommandNotAttempted}
+	}
+	res := *r.Command
+	switch r.Type {
+	case typeCommandIntent:
+		res.Outcome = CommandInterrupted
+		res.Error = &Error{Message: "the run died when it submitted the command: the server may be running it"}
+	case typeCommandQueued:
+		res.Outcome = CommandInterrupted
+		entry, err := s.Queue(ctx, res.QueueID)
+		if err != nil {
+			res.Error = reportError("queue entry", err)
+			break
+		}
+		res.Status, res.Progress, res.IServerErrorCode = entry.Status, entry.Progress, entry.IServerErrorCode
+		ended(&res)
+	}
+	return res
+}

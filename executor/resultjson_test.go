@@ -1,0 +1,72 @@
+package executor
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/gowebpki/jcs"
+	"pgregory.net/rapid"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// TestResultsAreWrittenAsEncodingJSONWouldDo draws results with arbitrary names:
+// both hand-written forms hold what encoding/json and the canonical
+// transformation make of them.
+func TestResultsAreWrittenAsEncodingJSONWouldDo(t *testing.T) {
+	ids := rapid.SliceOfDistinct(rapid.Custom(func(t *rapid.T) mstrapi.PrivilegeID {
+		return mstrapi.PrivilegeID(rapid.IntRange(1, 300).Draw(t, "id"))
+	}), func(id mstrapi.PrivilegeID) mstrapi.PrivilegeID { return id })
+	nasty := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.RuneFrom([]rune("a<&\"\\\b\t\n\f\r\x00\x1b\x7f\u0085\u2028\u202e\ufeff😀"))),
+		rapid.Custom(func(t *rapid.T) string { return string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) }))
+	rapid.Check(t, func(rt *rapid.T) {
+		sets := func(label string) *Sets {
+			if rapid.Bool().Draw(rt, label+" unknown") {
+				return nil
+			}
+			s := &Sets{Direct: planner.SetOf(ids.Draw(rt, label)...), Inherited: planner.SetOf(ids.Draw(rt, label)...)}
+			for range rapid.IntRange(0, 2).Draw(rt, "sources") {
+				s.Sources = append(s.Sources, PrivilegeSource{Privilege: 3, Groups: []mstrapi.ObjectRef{{ID: "A", Name: nasty.Draw(rt, "group")}}})
+			}
+			return s
+		}
+		p := Result{
+			Principal: planner.Principal{Kind: mstrapi.User, ID: mstrapi.ObjectID(nasty.Draw(rt, "id")), Name: nasty.Draw(rt, "name"), Login: nasty.Draw(rt, "login")},
+			Outcome:   Applied, Grant: []planner.PlannedPrivilege{}, Revoke: []planner.PlannedPrivilege{},
+			Granted: ids.Draw(rt, "granted"), Before: sets("before"), After: sets("after"),
+			StartedAt: stamp(time.UnixMilli(rapid.Int64Range(0, 1<<40).Draw(rt, "at"))), DurationMs: rapid.Int64Range(0, 1<<40).Draw(rt, "ms"),
+		}
+		for range rapid.IntRange(0, 2).Draw(rt, "planned") {
+			p.Revoke = append(p.Revoke, planner.PlannedPrivilege{PrivilegeRef: planner.PrivilegeRef{ID: 4, Name: nasty.Draw(rt, "privilege")}})
+		}
+		if rapid.Bool().Draw(rt, "error") {
+			p.Error = &Error{Message: nasty.Draw(rt, "message")}
+		}
+		plain, err := json.Marshal(p)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		want, err := jcs.Transform(plain)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		canonical, err := asCanonical.result(nil, &p)
+		if err != nil || string(canonical) != string(want) {
+			rt.Fatalf("canonical = %s, %v\nwant        %s", canonical, err, want)
+		}
+		document, err := asDocument.result(nil, &p)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, c := range string(document) {
+			if deceptive(c) || c < 0x20 {
+				rt.Fatalf("the document holds %U", c)
+			}
+		}
+		if got, err := jcs.Transform(document); err != nil || string(got) != string(want) {
+			rt.Fatalf("document = %s, %v\nmeans      %s", document, err, want)
+		}
+	})
+}

@@ -1,0 +1,247 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// CodeChangedSince is the code of a finding of [Rollback]: what a report says was
+// done is not there any more, or cannot be told from what others did, so it is
+// not undone.
+const CodeChangedSince planner.Code = "changed-since"
+
+// RollbackOptions are the settings of [Rollback]; the zero value is ready to use.
+type RollbackOptions struct {
+	Tool        planner.Tool
+	Actor       planner.Actor                       // zero: the report's
+	Now         func() time.Time                    // nil: time.Now
+	TTL         time.Duration                       // how long the plan may be applied; zero: 24 hours
+	Concurrency int                                 // principals read at once; below 1: 8
+	Progress    func(phase string, done, total int) // "observe"; may be called concurrently; nil: nobody is told
+	Logger      *slog.Logger                        // nil: none
+
+	// Impact counts the users below a group, at any depth, for the plan's impact.
+	// Nil: the plan says 0.
+	Impact func(ctx context.Context, group mstrapi.ObjectID) (int, error)
+}
+
+const defaultTTL = 24 * time.Hour
+
+// Rollback reads the principals that report says were changed and returns the
+// plan that undoes it: what was granted is revoked, what was revoked is granted.
+// Only what the run did itself and saw done ([Result].Granted and Revoked) is
+// undone. What others have undone since is passed over with a finding
+// [CodeChangedSince] each; a principal that cannot be read makes the plan
+// incomplete. The plan runs no metadata commands, has no guard limits, and is
+// sealed.
+//
+// Its order is careful: a revoke on a group waits for every grant of the same
+// privilege in the plan, a revoke on a user for every such grant on a group.
+//
+// The error says that there is nothing to undo in such a report (an audit, a
+// refused run), or that ctx was done.
+func Rollback(ctx context.Context, s planner.PrincipalReader, report *Report, o RollbackOptions) (*planner.Plan, error) {
+	if report.Run.Command != "apply" {
+		return nil, fmt.Errorf("rollback: the report is one of %q: only an apply can be undone", clip(report.Run.Command, 40))
+	}
+	if report.Run.Outcome == RunRefused {
+		return nil, errors.New("rollback: that run was refused and changed nothing")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.TTL == 0 {
+		o.TTL = defaultTTL
+	}
+	if o.Concurrency < 1 {
+		o.Concurrency = defaultConcurrency
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, int, int) {}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Actor == (planner.Actor{}) {
+		o.Actor = report.Actor
+	}
+
+	var undos []*undo
+	for i := range report.Principals {
+		res := &report.Principals[i]
+		if len(res.Granted)+len(res.Revoked) > 0 || res.Outcome == Unverified {
+			undos = append(undos, &undo{res: res})
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(o.Concurrency)
+	progress := newCounter(func(n int) { o.Progress("observe", n, len(undos)) })
+	for _, u := range undos {
+		g.Go(func() error {
+			u.work(ctx, s, report.Scope.Level, o)
+			progress.add()
+			return nil
+		})
+	}
+	_ = g.Wait() // no worker returns an error
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("rollback: %w", err)
+	}
+
+	now := stamp(o.Now())
+	plan := &planner.Plan{
+		Format: planner.PlanFormat, Tool: o.Tool, CreatedAt: now, ExpiresAt: now.Add(o.TTL),
+		Environment: report.Environment, Actor: o.Actor, Policy: report.Policy, Scope: report.Scope,
+		Safety:   planner.Safety{Protected: []planner.Principal{}, ActorLoses: []planner.PrivilegeRef{}},
+		Complete: true, Changes: []planner.Change{}, Findings: []planner.Finding{}, Commands: []string{},
+	}
+	plan.Policy.Files = orEmpty(plan.Policy.Files)
+	for _, u := range undos {
+		plan.Summary.Principals++
+		plan.Findings = append(plan.Findings, u.findings...)
+		switch {
+		case u.err != nil:
+			plan.Complete = false
+			plan.Summary.Unknown++
+		case len(u.change.Grant)+len(u.change.Revoke) == 0:
+			plan.Summary.InSync++
+		default:
+			plan.Summary.Changed++
+			plan.Summary.Grants += len(u.change.Grant)
+			plan.Summary.Revokes += len(u.change.Revoke)
+			plan.Changes = append(plan.Changes, u.change)
+		}
+		plan.Safety.ObservedDirect += u.change.Observed.Direct.Len()
+	}
+	slices.SortStableFunc(plan.Changes, func(a, b planner.Change) int { return comparePrincipals(a.Principal, b.Principal) })
+	slices.SortStableFunc(plan.Findings, func(a, b planner.Finding) int { return comparePrincipals(*a.Principal, *b.Principal) })
+	for _, f := range plan.Findings {
+		switch f.Severity {
+		case planner.SeverityError:
+			plan.Summary.Findings.Error++
+		case planner.SeverityWarning:
+			plan.Summary.Findings.Warning++
+		}
+	}
+	relyOnGrants(plan)
+	if err := plan.Seal(); err != nil {
+		return nil, fmt.Errorf("rollback: %w", err)
+	}
+	return plan, nil
+}
+
+// undo is the work of one principal.
+type undo struct {
+	res      *Result
+	change   planner.Change
+	findings []planner.Finding
+	err      error
+}
+
+func (u *undo) work(ctx context.Context, s planner.PrincipalReader, level mstrapi.Level, o RollbackOptions) {
+	p := u.res.Principal
+	if u.err = ctx.Err(); u.err != nil {
+		return
+	}
+	now := o.Now()
+	seen, err := planner.ReadPrincipal(ctx, s, p.Kind, p.ID, level)
+	if err != nil {
+		u.err = err
+		u.find(planner.CodeReadFailed, planner.SeverityError, nil, "could not be read, so nothing is undone: "+clip(err.Error(), maxErrorText))
+		return
+	}
+	u.change = planner.Change{
+		Principal: p, Grant: []planner.PlannedPrivilege{}, Revoke: []planner.PlannedPrivilege{}, ObservedAt: now,
+		Observed: planner.ObservedSets{Direct: seen.Direct, Inherited: seen.Inherited},
+	}
+	granted, revoked := planner.SetOf(u.res.Granted...), planner.SetOf(u.res.Revoked...)
+	for _, g := range u.res.Grant {
+		switch {
+		case !granted.Has(g.ID):
+			u.doubt(g.PrivilegeRef, seen.Direct.Has(g.ID), true)
+		case seen.Direct.Has(g.ID):
+			u.change.Revoke = append(u.change.Revoke, planner.PlannedPrivilege{PrivilegeRef: g.PrivilegeRef, Reason: planner.ReasonRollback})
+		default:
+			u.find(CodeChangedSince, planner.SeverityWarning, &g.PrivilegeRef, "was granted by that run and has been revoked since")
+		}
+	}
+	for _, v := range u.res.Revoke {
+		switch {
+		case !revoked.Has(v.ID):
+			u.doubt(v.PrivilegeRef, seen.Direct.Has(v.ID), false)
+		case !seen.Direct.Has(v.ID):
+			u.change.Grant = append(u.change.Grant, planner.PlannedPrivilege{PrivilegeRef: v.PrivilegeRef, Reason: planner.ReasonRollback})
+		default:
+			u.find(CodeChangedSince, planner.SeverityWarning, &v.PrivilegeRef, "was revoked by that run and has been granted since")
+		}
+	}
+	if p.Kind == mstrapi.Group && o.Impact != nil && len(u.change.Grant)+len(u.change.Revoke) > 0 {
+		n, err := o.Impact(ctx, p.ID)
+		if err != nil {
+			// The number is for the reader; the plan is right without it.
+			o.Logger.Warn("impact of a group is not known", "group", string(p.ID), "error", err)
+		}
+		u.change.Impact.Members = n
+	}
+}
+
+// doubt tells of a write whose effect the run could not read and that is there
+// now, although it was not before: the run may have done it, or somebody else.
+func (u *undo) doubt(p planner.PrivilegeRef, holds, granted bool) {
+	if u.res.After != nil || u.res.Before == nil || u.res.Outcome != Unverified || slices.Contains(u.res.HeldBack, p) {
+		return
+	}
+	if held := u.res.Before.Direct.Has(p.ID); granted && !held && holds {
+		u.find(CodeChangedSince, planner.SeverityWarning, &p, "is granted now, but it was never verified that that run did it")
+	} else if !granted && held && !holds {
+		u.find(CodeChangedSince, planner.SeverityWarning, &p, "is revoked now, but it was never verified that that run did it")
+	}
+}
+
+func (u *undo) find(code planner.Code, severity planner.Severity, privilege *planner.PrivilegeRef, message string) {
+	p := u.res.Principal
+	what := fmt.Sprintf("%s %q", p.Kind, p.Name)
+	if privilege != nil {
+		what = fmt.Sprintf("privilege %d (%s) of %s", privilege.ID, privilege.Name, what)
+	}
+	u.findings = append(u.findings, planner.Finding{
+		Code: code, Severity: severity, Principal: &p, Privilege: privilege, Message: what + " " + message,
+	})
+}
+
+// relyOnGrants sets what every revoke of plan relies on.
+func relyOnGrants(plan *planner.Plan) {
+	groups, all := make(map[mstrapi.PrivilegeID][]mstrapi.ObjectID), make(map[mstrapi.PrivilegeID][]mstrapi.ObjectID)
+	for _, c := range plan.Changes {
+		for _, p := range c.Grant {
+			all[p.ID] = append(all[p.ID], c.Principal.ID)
+			if c.Principal.Kind == mstrapi.Group {
+				groups[p.ID] = append(groups[p.ID], c.Principal.ID)
+			}
+		}
+	}
+	for _, lists := range []map[mstrapi.PrivilegeID][]mstrapi.ObjectID{groups, all} {
+		for _, ids := range lists {
+			slices.Sort(ids)
+		}
+	}
+	for i := range plan.Changes {
+		c := &plan.Changes[i]
+		for k := range c.Revoke {
+			if c.Principal.Kind == mstrapi.Group {
+				c.Revoke[k].ReliesOn = all[c.Revoke[k].ID]
+			} else {
+				c.Revoke[k].ReliesOn = groups[c.Revoke[k].ID]
+			}
+		}
+	}
+}

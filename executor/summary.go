@@ -1,0 +1,157 @@
+package executor
+
+import (
+	"cmp"
+	"slices"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// Values of [Error].Code in [Report].Error: why a run wrote nothing, or ended
+// early.
+const (
+	CodeGuard       = "guard-exceeded"   // refused: a guard that no flag allows
+	CodeRule        = "rule-violation"   // refused: a rule of severity error is broken
+	CodePlanRefused = "plan-refused"     // refused: an edited, foreign, expired or malformed plan
+	CodeBlocking    = "blocking-finding" // refused: a principal or privilege that the policy names cannot be resolved
+	CodeIncomplete  = "incomplete-plan"  // refused: a principal could not be read completely
+	CodeJournal     = "journal-failed"   // the journal could not be written, so no further write was started
+	CodeDeadline    = "deadline"         // the run's time was over
+)
+
+// Exit codes, as design.md section 5 gives them.
+const (
+	ExitOK          = 0
+	ExitError       = 1
+	ExitDrift       = 2
+	ExitRefused     = 3
+	ExitIncomplete  = 4
+	ExitInterrupted = 130
+)
+
+// ExitCode returns the exit code that says what r says. Where several hold, 1
+// comes before 3, 3 before 4 and 4 before 2.
+func ExitCode(r *Report) int {
+	if r.Run.Command == "audit" {
+		return auditExitCode(r)
+	}
+	switch {
+	case r.Run.Outcome == RunInterrupted:
+		return ExitInterrupted
+	case r.Error != nil:
+		switch r.Error.Code {
+		case CodeGuard, CodeRule, CodePlanRefused:
+			return ExitRefused
+		case CodeDeadline:
+			return ExitIncomplete
+		}
+		return ExitError
+	case r.Run.Outcome == RunRefused:
+		return ExitRefused
+	case r.Run.Outcome == RunPartial, r.Run.Outcome == RunFailed:
+		return ExitIncomplete
+	}
+	return ExitOK
+}
+
+func auditExitCode(r *Report) int {
+	switch {
+	case r.Run.Outcome == RunInterrupted:
+		return ExitInterrupted
+	case r.Error != nil, r.Summary.Unknown > 0, unresolved(r.Findings):
+		return ExitError
+	case r.Summary.Drifted > 0, r.Run.Outcome != RunInSync:
+		return ExitDrift
+	}
+	return ExitOK
+}
+
+// unresolved reports whether findings has one that stops everything: what the
+// policy names was not found, or not read.
+func unresolved(findings []planner.Finding) bool {
+	return len((&planner.Plan{Findings: findings}).Blocking()) > 0 ||
+		slices.ContainsFunc(findings, func(f planner.Finding) bool { return f.Code == planner.CodeReadFailed })
+}
+
+func brokenRule(f planner.Finding) bool {
+	return f.Code == planner.CodeRuleViolation && f.Severity == planner.SeverityError
+}
+
+func inheritedForbidden(f planner.Finding) bool { return f.Code == planner.CodeInheritedForbidden }
+
+// comparePrincipals is the order of plans and reports: groups before users,
+// then names byte by byte, then ids.
+func comparePrincipals(a, b planner.Principal) int {
+	if a.Kind != b.Kind {
+		if a.Kind == mstrapi.Group {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+}
+
+// summarize counts r.Principals. Requests and retries stay as they are.
+func (r *Report) summarize() {
+	s := Summary{Requests: r.Summary.Requests, Retries: r.Summary.Retries, Principals: len(r.Principals)}
+	for i := range r.Principals {
+		p := &r.Principals[i]
+		switch p.Outcome {
+		case InSync:
+			s.InSync++
+		case Drifted:
+			s.Drifted++
+		case Applied:
+			s.Applied++
+		case Failed:
+			s.Failed++
+		case Stale:
+			s.Stale++
+		case HeldBack:
+			s.HeldBack++
+		case Unverified:
+			s.Unverified++
+		case NotAttempted:
+			s.NotAttempted++
+		case UnknownState:
+			s.Unknown++
+		}
+		s.Grants += len(p.Granted)
+		s.Revokes += len(p.Revoked)
+	}
+	r.Summary = s
+}
+
+// judge sets the outcome of an apply from what its principals and commands came
+// to. left is how many of them a stop left undone: a run that was stopped when
+// all was done is not interrupted.
+func (r *Report) judge(left int) {
+	s := r.Summary
+	undone := s.Failed + s.Stale + s.HeldBack + s.Unverified + s.NotAttempted + s.Unknown + s.Drifted
+	for _, c := range r.Commands {
+		if c.Outcome != CommandSucceeded {
+			undone++
+		}
+	}
+	planned, achieved := false, s.Grants+s.Revokes+s.Applied > 0
+	for i := range r.Principals {
+		if p := &r.Principals[i]; len(p.Grant)+len(p.Revoke) > 0 {
+			planned = true
+			achieved = achieved || p.Outcome == InSync
+		}
+	}
+	ended := r.Error != nil && r.Error.Code != CodeDeadline
+	switch {
+	case left > 0 && r.Error == nil:
+		r.Run.Outcome = RunInterrupted
+	case (ended || undone > 0 && planned) && !achieved:
+		r.Run.Outcome = RunFailed
+	case r.Error != nil, undone > 0, slices.ContainsFunc(r.Findings, inheritedForbidden):
+		r.Run.Outcome = RunPartial
+	case s.Applied > 0:
+		r.Run.Outcome = RunSucceeded
+	default:
+		r.Run.Outcome = RunInSync
+	}
+}

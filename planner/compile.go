@@ -1,0 +1,446 @@
+package planner
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// catalogue finds the privileges that a policy names.
+type catalogue struct {
+	byID   map[mstrapi.PrivilegeID]string
+	byName map[string][]mstrapi.Privilege
+	level  mstrapi.Level
+	levels map[mstrapi.PrivilegeID]mstrapi.Level
+	names  []string
+}
+
+func newCatalogue(list []mstrapi.Privilege, level mstrapi.Level) *catalogue {
+	c := &catalogue{
+		byID:   make(map[mstrapi.PrivilegeID]string, len(list)),
+		byName: make(map[string][]mstrapi.Privilege, len(list)),
+		levels: make(map[mstrapi.PrivilegeID]mstrapi.Level, len(list)),
+		level:  level,
+	}
+	for _, p := range list {
+		c.byID[p.ID] = p.Name
+		c.levels[p.ID] = p.Level()
+		c.byName[p.Name] = append(c.byName[p.Name], p)
+		c.names = append(c.names, p.Name)
+	}
+	return c
+}
+
+func (c *catalogue) ref(p mstrapi.PrivilegeID) PrivilegeRef {
+	return PrivilegeRef{ID: p, Name: c.byID[p]}
+}
+
+// label is how messages name a privilege.
+func (c *catalogue) label(p mstrapi.PrivilegeID) string {
+	if name := c.byID[p]; name != "" {
+		return fmt.Sprintf("%d %q", p, name)
+	}
+	return p.String()
+}
+
+// find returns the number of the privilege that ref names, or says why there is
+// none that the scope allows.
+func (c *catalogue) find(ref policy.Ref) (mstrapi.PrivilegeID, *Finding) {
+	var id mstrapi.PrivilegeID
+	if ref.ID != 0 {
+		id = mstrapi.PrivilegeID(ref.ID)
+		if _, ok := c.levels[id]; !ok {
+			return 0, c.problem(ref, fmt.Sprintf("the server's catalogue has no privilege %d", ref.ID))
+		}
+	} else {
+		found := c.byName[ref.Name]
+		switch len(found) {
+		case 0:
+			text := fmt.Sprintf("the server's catalogue has no privilege %q", ref.Name)
+			if near := policy.Suggest(ref.Name, c.names); near != "" {
+				text += fmt.Sprintf("; did you mean %q?", near)
+			}
+			return 0, c.problem(ref, text)
+		case 1:
+			id = found[0].ID
+		default:
+			ids := make([]string, len(found))
+			for i, p := range found {
+				ids[i] = p.ID.String()
+			}
+			slices.Sort(ids)
+			return 0, c.problem(ref, fmt.Sprintf("%q names several privileges of the server's catalogue (%s); write the number", ref.Name, strings.Join(ids, ", ")))
+		}
+	}
+	if got := c.levels[id]; c.level != mstrapi.LevelAll && got != c.level {
+		f := c.problem(ref, fmt.Sprintf("privilege %s is a %s-level privilege and lies outside the policy's scope (level: %s)", c.label(id), got, c.level))
+		f.Privilege = &PrivilegeRef{ID: id, Name: c.byID[id]}
+		return 0, f
+	}
+	return id, nil
+}
+
+func (c *catalogue) problem(ref policy.Ref, text string) *Finding {
+	f := &Finding{Code: CodeUnknownPrivilege, Severity: SeverityError, Message: text, Position: position(ref.Pos)}
+	if ref.ID == 0 {
+		f.Privilege = &PrivilegeRef{Name: ref.Name}
+	} else if ref.ID > 0 && ref.ID <= int(mstrapi.MaxPrivilegeID) {
+		f.Privilege = &PrivilegeRef{ID: mstrapi.PrivilegeID(ref.ID)}
+	}
+	return f
+}
+
+// position returns where in a policy file a finding belongs, or nil.
+func position(p policy.Position) *policy.Position {
+	if p == (policy.Position{}) {
+		return nil
+	}
+	return &p
+}
+
+// entrySets are the privileges of one entry by what it wants with them.
+type entrySets struct {
+	listed    Set
+	expired   Set // may overlap listed: then listed wins
+	forbidden Set
+}
+
+// want is what the policy wants of a principal, from all entries that cover it.
+// The sets are disjoint but for expired and forbidden.
+type want struct {
+	settings  policy.Settings
+	listed    Set // L
+	expired   Set // X, without L
+	forbidden Set // F, without what is listed as well
+	undecided Set // listed by one entry and forbidden by another: nothing is done
+	unlisted  bool
+	entries   []int32
+}
+
+// ruleSets are the privileges that a rule names.
+type ruleSets struct {
+	deny, conflict, require Set
+}
+
+// compiled is a policy with its names resolved against a catalogue.
+type compiled struct {
+	pol      *policy.Policy
+	cat      *catalogue
+	now      time.Time
+	entries  []entrySets
+	rules    []ruleSets
+	ruled    Set // every privilege that a rule names
+	findings []Finding
+
+	wants     map[string]*want
+	lastKey   []byte
+	conflicts map[conflictKey]*conflict
+	unlisted  *want
+}
+
+// compile resolves every privilege that pol names. Each place that names an
+// unknown one gives one finding.
+func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
+	c := &compiled{
+		pol: pol, cat: cat, now: now,
+		entries:   make([]entrySets, len(pol.Principals)),
+		rules:     make([]ruleSets, len(pol.Rules)),
+		wants:     make(map[string]*want),
+		conflicts: make(map[conflictKey]*conflict),
+		unlisted:  &want{unlisted: true, settings: policy.Settings{Mode: policy.Authoritative}},
+	}
+	var numbers Set
+	names := make(map[string]mstrapi.PrivilegeID)
+	told := make(map[policy.Ref]bool)
+	find := func(ref policy.Ref) mstrapi.PrivilegeID {
+		// What was found is found again without looking it up: large policies
+		// name the same few privileges again and again.
+		if ref.ID != 0 && numbers.Has(mstrapi.PrivilegeID(ref.ID)) {
+			return mstrapi.PrivilegeID(ref.ID)
+		}
+		if id, ok := names[ref.Name]; ok && ref.ID == 0 {
+			return id
+		}
+		id, problem := cat.find(ref)
+		switch {
+		case problem == nil && ref.ID != 0:
+			numbers.Add(id)
+		case problem == nil:
+			names[ref.Name] = id
+		case !told[ref]:
+			told[ref] = true
+			c.findings = append(c.findings, *problem)
+		}
+		return id
+	}
+	for i := range pol.Principals {
+		e := &pol.Principals[i]
+		sets := &c.entries[i]
+		for j := range e.Listed {
+			id := find(e.Listed[j].Ref)
+			if id == 0 {
+				continue
+			}
+			if e.Listed[j].Expired(now) {
+				sets.expired.Add(id)
+			} else {
+				sets.listed.Add(id)
+			}
+		}
+		for _, ref := range e.Forbid {
+			if id := find(ref); id != 0 {
+				sets.forbidden.Add(id)
+			}
+		}
+	}
+	collect := func(refs []policy.Ref) (s Set) {
+		for _, ref := range refs {
+			if id := find(ref); id != 0 {
+				s.Add(id)
+			}
+		}
+		c.ruled = c.ruled.Union(s)
+		return s
+	}
+	for i, r := range pol.Rules {
+		c.rules[i] = ruleSets{deny: collect(r.Deny), conflict: collect(r.Conflict), require: collect(r.Require)}
+	}
+	return c
+}
+
+// conflictKey names two entries that disagree, and about what: a privilege, or
+// a setting if privilege is 0.
+type conflictKey struct {
+	first, second int32
+	privilege     mstrapi.PrivilegeID
+	setting       string
+}
+
+type conflict struct {
+	principal *Observed // the first in report order
+	others    int
+}
+
+// wantFor combines the entries that cover o: what they list and forbid adds up;
+// for the settings an explicit entry beats selectors.
+func (c *compiled) wantFor(o *Observed) *want {
+	key := c.lastKey[:0]
+	for _, e := range o.entries {
+		key = append(key, byte(e), byte(e>>8), byte(e>>16), byte(e>>24))
+	}
+	c.lastKey = key
+	w := c.wants[string(key)]
+	if w == nil {
+		w = c.combine(o.entries)
+		// A principal with an entry of its own shares it with nobody.
+		if len(o.entries) != 1 || c.pol.Principals[o.entries[0]].Principal == nil {
+			c.wants[string(key)] = w
+		}
+	}
+	return w
+}
+
+func (c *compiled) combine(entries []int32) *want {
+	w := &want{entries: entries}
+	if len(entries) == 1 {
+		sets := &c.entries[entries[0]]
+		w.listed, w.expired, w.forbidden = sets.listed, sets.expired, sets.forbidden
+	} else {
+		for _, e := range entries {
+			sets := &c.entries[e]
+			w.listed = w.listed.Union(sets.listed)
+			w.expired = w.expired.Union(sets.expired)
+			w.forbidden = w.forbidden.Union(sets.forbidden)
+		}
+	}
+	if !w.expired.IsEmpty() {
+		w.expired = w.expired.Minus(w.listed)
+	}
+	if both := w.listed.Intersect(w.forbidden); !both.IsEmpty() {
+		w.undecided = both
+		w.listed, w.forbidden = w.listed.Minus(both), w.forbidden.Minus(both)
+		w.expired = w.expired.Minus(both)
+	}
+	w.settings = withDefaults(c.pol.Principals[c.deciding(entries)].Settings)
+	return w
+}
+
+// deciding returns the entry whose settings hold: the explicit one, otherwise
+// the first selector.
+func (c *compiled) deciding(entries []int32) int32 {
+	for _, e := range entries {
+		if c.pol.Principals[e].Principal != nil {
+			return e
+		}
+	}
+	return entries[0]
+}
+
+// withDefaults fills what a policy that was built by hand leaves out.
+func withDefaults(s policy.Settings) policy.Settings {
+	return policy.Settings{
+		Mode:        cmp.Or(s.Mode, policy.Additive),
+		SatisfiedBy: cmp.Or(s.SatisfiedBy, policy.Effective),
+		Redundant:   cmp.Or(s.Redundant, policy.RedundantKeep),
+		Inherited:   cmp.Or(s.Inherited, policy.InheritedAllow),
+	}
+}
+
+// noteConflicts remembers where the entries that cover o contradict each other.
+// Principals must be given in report order.
+func (c *compiled) noteConflicts(o *Observed, w *want) {
+	note := func(k conflictKey) {
+		if known := c.conflicts[k]; known != nil {
+			known.others++
+			return
+		}
+		c.conflicts[k] = &conflict{principal: o}
+	}
+	for p := range w.undecided.All() {
+		var lists, forbids int32 = -1, -1
+		for _, e := range o.entries {
+			if lists < 0 && c.entries[e].listed.Has(p) {
+				lists = e
+			}
+			if forbids < 0 && c.entries[e].forbidden.Has(p) {
+				forbids = e
+			}
+		}
+		note(conflictKey{first: lists, second: forbids, privilege: p})
+	}
+	lead := c.deciding(o.entries)
+	if len(o.entries) < 2 || c.pol.Principals[lead].Principal != nil {
+		return
+	}
+	first := withDefaults(c.pol.Principals[lead].Settings)
+	for _, e := range o.entries[1:] {
+		if setting := differing(first, withDefaults(c.pol.Principals[e].Settings)); setting != "" {
+			note(conflictKey{first: lead, second: e, setting: setting})
+		}
+	}
+}
+
+// differing names the settings that a and b do not share.
+func differing(a, b policy.Settings) string {
+	var out []string
+	if a.Mode != b.Mode {
+		out = append(out, "mode")
+	}
+	if a.SatisfiedBy != b.SatisfiedBy {
+		out = append(out, "satisfiedBy")
+	}
+	if a.Redundant != b.Redundant {
+		out = append(out, "redundant")
+	}
+	if a.Inherited != b.Inherited {
+		out = append(out, "inherited")
+	}
+	return strings.Join(out, ", ")
+}
+
+// conflictFindings says where entries contradict each other, once for each two
+// entries and what they contradict each other about.
+func (c *compiled) conflictFindings() []Finding {
+	keys := make([]conflictKey, 0, len(c.conflicts))
+	for k := range c.conflicts {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b conflictKey) int {
+		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.second, b.second), cmp.Compare(a.privilege, b.privilege))
+	})
+	var out []Finding
+	for _, k := range keys {
+		at := c.conflicts[k]
+		who := at.principal.Principal
+		f := Finding{Code: CodeConflictingEntries, Severity: SeverityError, Principal: &who}
+		if k.privilege != 0 {
+			lists, forbids := c.listedAt(k.first, k.privilege), c.forbiddenAt(k.second, k.privilege)
+			ref := c.cat.ref(k.privilege)
+			f.Privilege = &ref
+			f.Position = position(forbids)
+			f.Message = fmt.Sprintf("%s is covered by an entry that lists privilege %s (%s) and by one that forbids it (%s)",
+				who.label(), c.cat.label(k.privilege), lists, forbids)
+		} else {
+			first, second := c.pol.Principals[k.first].Pos, c.pol.Principals[k.second].Pos
+			f.Position = position(second)
+			f.Message = fmt.Sprintf("%s is covered by two selectors that disagree about %s (%s and %s); give it an entry of its own or make them agree",
+				who.label(), k.setting, first, second)
+		}
+		if at.others > 0 {
+			f.Message += fmt.Sprintf("; so %s", plural(at.others, "other principal is", "other principals are"))
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// listedAt returns where an entry lists p, and forbiddenAt where it forbids it.
+func (c *compiled) listedAt(entry int32, p mstrapi.PrivilegeID) policy.Position {
+	e := &c.pol.Principals[entry]
+	for i := range e.Listed {
+		if c.names(e.Listed[i].Ref, p) && !e.Listed[i].Expired(c.now) {
+			return e.Listed[i].Pos
+		}
+	}
+	return e.Pos
+}
+
+func (c *compiled) forbiddenAt(entry int32, p mstrapi.PrivilegeID) policy.Position {
+	e := &c.pol.Principals[entry]
+	for _, ref := range e.Forbid {
+		if c.names(ref, p) {
+			return ref.Pos
+		}
+	}
+	return e.Pos
+}
+
+// names reports whether ref is p.
+func (c *compiled) names(ref policy.Ref, p mstrapi.PrivilegeID) bool {
+	return ref.ID == int(p) || ref.ID == 0 && ref.Name == c.cat.byID[p]
+}
+
+// forbidPosition returns the place of the first entry in w that forbids p.
+func (c *compiled) forbidPosition(w *want, p mstrapi.PrivilegeID) *policy.Position {
+	for _, e := range w.entries {
+		if c.entries[e].forbidden.Has(p) {
+			return position(c.forbiddenAt(e, p))
+		}
+	}
+	return nil
+}
+
+// entryPosition returns the place of the entry whose settings hold.
+func (c *compiled) entryPosition(w *want) *policy.Position {
+	if len(w.entries) == 0 {
+		return nil
+	}
+	return position(c.pol.Principals[c.deciding(w.entries)].Pos)
+}
+
+// label is how messages name a principal.
+func (p Principal) label() string {
+	switch {
+	case p.Kind == mstrapi.Group:
+		return fmt.Sprintf("group %q", p.Name)
+	case p.Login != "" && p.Login != p.Name:
+		return fmt.Sprintf("user %q (%s)", p.Name, p.Login)
+	case p.Name != "":
+		return fmt.Sprintf("user %q", p.Name)
+	}
+	return fmt.Sprintf("%s %s", p.Kind, p.ID)
+}
+
+// plural joins a number with the noun that fits it.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}

@@ -1,0 +1,308 @@
+package planner
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/gowebpki/jcs"
+	"pgregory.net/rapid"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// samplePlan has something in every part of the document.
+func samplePlan(t *testing.T) *Plan {
+	m := newModel()
+	top := m.group("Top <&> \u2028", ids(1, 2))
+	m.user("demo", ids(3), top)
+	m.actor = m.user("session", ids(managerID)).row.ID
+	e := entry(policy.User, "demo", policy.Authoritative, listed(1), listed(4), until(5, testNow()))
+	e.Forbid = []policy.Ref{{ID: 2}}
+	pol := policyOf(entry(policy.Group, "Top <&> \u2028", policy.Authoritative, listed(2)), e)
+	pol.Safety = &policy.Safety{MaxRevokes: &policy.Limit{Number: 10, Percent: true}, Protected: []policy.PrincipalRef{{Kind: policy.User, Name: "session"}}}
+	pol.Commands = []policy.Command{{Name: "assign-watch-kpi-insight"}}
+	pol.Files = []policy.File{{Path: "policy.yaml", Digest: "sha256:" + strings.Repeat("0", 64)}}
+	pol.Digest = "sha256:" + strings.Repeat("1", 64)
+	plan := planFor(t, m, pol)
+	if err := plan.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+func written(t testing.TB, plan *Plan) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	n, err := plan.WriteTo(&b)
+	if err != nil || n != int64(b.Len()) {
+		t.Fatalf("WriteTo() = %d, %v, want %d bytes", n, err, b.Len())
+	}
+	return b.Bytes()
+}
+
+func TestPlanDocument(t *testing.T) {
+	plan := samplePlan(t)
+	text := written(t, plan)
+	back, err := ReadPlan(bytes.NewReader(text))
+	if err != nil {
+		t.Fatalf("ReadPlan() error: %v\n%s", err, text)
+	}
+	ignore := cmpopts.IgnoreFields(Change{}, "ObservedAt")
+	if diff := cmp.Diff(plan, back, ignore, cmp.Comparer(Set.Equal)); diff != "" {
+		t.Errorf("plan read back differs:\n%s", diff)
+	}
+	if again := written(t, back); !bytes.Equal(text, again) {
+		t.Errorf("plan written again differs:\n%s", cmp.Diff(string(text), string(again)))
+	}
+	if bytes.Contains(text, []byte("null")) {
+		t.Errorf("the document has a null:\n%s", text)
+	}
+	if n := bytes.Count(text, []byte("\n")); n < 25 {
+		t.Errorf("the document has %d lines, want one for each thing:\n%s", n, text)
+	}
+	// An independent way to the same digest.
+	var doc map[string]any
+	if err := json.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	delete(doc, "digest")
+	whole, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole, err = jcs.Transform(whole); err != nil {
+		t.Fatal(err)
+	}
+	if got := sumOf(whole); got != plan.Digest {
+		t.Errorf("digest = %s, want %s", plan.Digest, got)
+	}
+}
+
+func TestEmptyPlanDocument(t *testing.T) {
+	plan := &Plan{Format: PlanFormat, CreatedAt: testNow(), ExpiresAt: testNow(), Scope: Scope{Level: mstrapi.LevelServer}}
+	if err := plan.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	text := written(t, plan)
+	if bytes.Contains(text, []byte("null")) {
+		t.Errorf("the document has a null:\n%s", text)
+	}
+	if _, err := ReadPlan(bytes.NewReader(text)); err != nil {
+		t.Errorf("ReadPlan() error: %v", err)
+	}
+	if _, err := plan.WriteTo(brokenWriter{}); !errors.Is(err, errWriter) {
+		t.Errorf("WriteTo() of a broken writer: error = %v, want its", err)
+	}
+}
+
+var errWriter = errors.New("disk full")
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errWriter }
+
+// reseal gives an edited document the digest that fits it.
+func reseal(t *testing.T, text string) string {
+	t.Helper()
+	digest, err := DigestJSON([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.LastIndex(text, `"digest": "sha256:`) + len(`"digest": "`)
+	return text[:at] + digest + text[at+len(digest):]
+}
+
+func TestReadPlanRefuses(t *testing.T) {
+	good := string(written(t, samplePlan(t)))
+	replace := func(old, new string) func(string) string {
+		return func(s string) string {
+			if !strings.Contains(s, old) {
+				t.Fatalf("%q is not in the document", old)
+			}
+			return strings.Replace(s, old, new, 1)
+		}
+	}
+	tests := []struct {
+		name    string
+		edit    func(string) string
+		resealt bool
+		refused bool // else it is no plan
+		text    string
+	}{
+		{"a privilege edited", replace(`"reason":"listed"`, `"reason":"expired"`), false, true, "changed after it was made"},
+		{"a key added", replace(`"format"`, `"extra": 1, "format"`), false, true, "changed after it was made"},
+		{"a key added and sealed", replace(`"format"`, `"extra": 1, "format"`), true, true, "extra"},
+		{"digest taken out", replace(`"digest": "sha256:`, `"digest": "`), false, true, ""},
+		{"digest empty", func(s string) string { return s[:strings.LastIndex(s, `"digest"`)] + "\"digest\": \"\"\n}\n" }, false, true, "no digest"},
+		{"newer format", replace(PlanFormat, "privsync/plan/v2"), true, true, "v2"},
+		{"a report", replace(PlanFormat, "privsync/report/v1"), true, false, "report"},
+		{"not JSON", func(string) string { return "kind: Policy" }, false, false, "not a plan"},
+		{"a list", func(string) string { return "[]" }, false, false, "no JSON object"},
+		{"empty", func(string) string { return "" }, false, false, ""},
+		{"cut off", func(s string) string { return s[:len(s)/2] }, false, false, ""},
+		{"two documents", func(s string) string { return s + s }, false, false, "after the document"},
+		{"a key twice", replace(`"complete"`, `"complete": false, "complete"`), false, false, "twice"},
+		{"an id that is a path", replace(`"principal": {"kind":"user","id":"BB`, `"principal": {"kind":"user","id":"/B`), true, true, "id"},
+		{"a kind", replace(`"principal": {"kind":"user"`, `"principal": {"kind":"robot"`), true, true, "kind"},
+		{"a number out of range", replace(`{"id":4,`, `{"id":400000,`), true, true, "400000"},
+		{"granted and revoked", replace(`{"id":4,`, `{"id":3,`), true, true, "granted and revoked"},
+		{"observed out of range", replace(`"direct":[3]`, `"direct":[0]`), true, true, "0"},
+		{"no scope", replace(`{"level":"server"}`, `{"level":""}`), true, true, "scope"},
+		{"no dates", replace(`"2026-06-15T12:00:00Z"`, `"0001-01-01T00:00:00Z"`), true, true, "createdAt"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			text := test.edit(good)
+			if test.resealt {
+				text = reseal(t, text)
+			}
+			_, err := ReadPlan(strings.NewReader(text))
+			if err == nil {
+				t.Fatalf("ReadPlan() accepts it")
+			}
+			if errors.Is(err, ErrPlanRefused) != test.refused {
+				t.Errorf("ReadPlan() error = %q, matches ErrPlanRefused %v, want %v", err, !test.refused, test.refused)
+			}
+			contains(t, err.Error(), test.text)
+		})
+	}
+	// Space between the values is no change.
+	if _, err := ReadPlan(strings.NewReader(strings.ReplaceAll(good, "\n", "\n\t"))); err != nil {
+		t.Errorf("ReadPlan() of the same document with other indents: %v", err)
+	}
+}
+
+func TestCheckSaved(t *testing.T) {
+	plan := samplePlan(t)
+	url := plan.Environment.URL
+	tests := []struct {
+		name string
+		url  string
+		now  time.Time
+		text string // "": accepted
+	}{
+		{"at once", url, testNow(), ""},
+		{"an hour later", url, testNow().Add(time.Hour), ""},
+		{"just in time", url, testNow().Add(24*time.Hour - time.Second), ""},
+		{"a day later", url, testNow().Add(24 * time.Hour), "expired"},
+		{"clock a little behind", url, testNow().Add(-5 * time.Minute), ""},
+		{"a preview", url, testNow().AddDate(0, -1, 0), "has not come yet"},
+		{"another server", "https://other.example.com", testNow(), "other.example.com"},
+	}
+	for _, test := range tests {
+		err := plan.CheckSaved(test.url, test.now)
+		if (err == nil) != (test.text == "") || err != nil && (!errors.Is(err, ErrPlanRefused) || !strings.Contains(err.Error(), test.text)) {
+			t.Errorf("%s: CheckSaved() = %v, want %q", test.name, err, test.text)
+		}
+	}
+	plan.Format = "privsync/plan/v0"
+	if err := plan.CheckSaved(url, testNow()); !errors.Is(err, ErrPlanRefused) {
+		t.Errorf("CheckSaved() of an old format = %v, want a refusal", err)
+	}
+}
+
+// TestDigestAgrees: the digest of a value and of its document are the same, for
+// any text.
+func TestDigestAgrees(t *testing.T) {
+	type item struct {
+		Name string `json:"name,omitempty"`
+		N    int    `json:"n"`
+	}
+	type document struct {
+		Title  string         `json:"title"`
+		Items  []item         `json:"items"`
+		Nil    []item         `json:"nil"`
+		Map    map[string]int `json:"map"`
+		Bytes  []byte         `json:"bytes"`
+		Gone   string         `json:"gone,omitempty"`
+		Skip   int            `json:"-"`
+		Plain  bool
+		Digest string `json:"digest"`
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		doc := document{
+			Title: rapid.String().Draw(t, "title"),
+			Items: rapid.SliceOf(rapid.Custom(func(t *rapid.T) item {
+				return item{rapid.String().Draw(t, "name"), rapid.IntRange(-1<<40, 1<<40).Draw(t, "n")}
+			})).Draw(t, "items"),
+			Map:    rapid.MapOf(rapid.String(), rapid.IntRange(-9, 9)).Draw(t, "map"),
+			Bytes:  rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"),
+			Plain:  rapid.Bool().Draw(t, "plain"),
+			Digest: rapid.String().Draw(t, "digest"),
+		}
+		first, err := DigestOf(&doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.MarshalIndent(doc, "", "\t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := DigestJSON(text)
+		if err != nil || first != second {
+			t.Fatalf("DigestOf() = %s, DigestJSON() = %s, %v", first, second, err)
+		}
+		doc.Digest += "x"
+		if third, _ := DigestOf(doc); third != first {
+			t.Fatal("the digest covers itself")
+		}
+		doc.Title += "x"
+		if third, _ := DigestOf(doc); third == first {
+			t.Fatal("the digest does not cover the title")
+		}
+	})
+	if _, err := DigestOf(5); err == nil {
+		t.Error("DigestOf(5) gives no error")
+	}
+	if _, err := DigestOf(struct{ document }{}); err == nil {
+		t.Error("DigestOf() of an embedded struct gives no error")
+	}
+	if _, err := DigestOf(struct{ F func() }{func() {}}); err == nil {
+		t.Error("DigestOf() of a function gives no error")
+	}
+	if got, err := DigestOf(struct{}{}); err != nil || got != sumOf([]byte("{}")) {
+		t.Errorf("DigestOf(struct{}{}) = %s, %v", got, err)
+	}
+}
+
+func sumOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// FuzzReadPlan: whatever the bytes are, there is a plan that fits its digest, or
+// an error; never a panic.
+func FuzzReadPlan(f *testing.F) {
+	f.Add([]byte(`{"format":"privsync/plan/v1","digest":""}`))
+	f.Add([]byte(`{"format":"privsync/plan/v1","changes":[{"principal":{}}],"digest":"sha256:00"}`))
+	f.Add([]byte(`[1]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if digest, err := DigestJSON(data); err == nil && json.Valid(data) {
+			// With the right digest the contents alone decide.
+			members, _ := topLevel(data)
+			members["digest"], _ = json.Marshal(digest)
+			data, _ = json.Marshal(members)
+		}
+		plan, err := ReadPlan(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		if err := plan.Seal(); err != nil {
+			t.Fatalf("Seal() of a plan that was read: %v", err)
+		}
+		for _, c := range plan.Changes {
+			if !isObjectID(c.Principal.ID) || len(c.Grant)+len(c.Revoke) == 0 {
+				t.Fatalf("ReadPlan() accepts %+v", c)
+			}
+		}
+	})
+}

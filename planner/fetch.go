@@ -1,0 +1,323 @@
+package planner
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"privsync/mstrapi"
+)
+
+// fetch reads what a projection lacks. Every need is met or noted as impossible
+// to meet, so that the next projection needs something else or nothing.
+func (ob *observer) fetch(ctx context.Context, n *needs) error {
+	for o, err := range n.broken {
+		o.Err = fmt.Errorf("where it belongs: %w", err)
+		if o.Principal.Kind == mstrapi.Group {
+			o.Err = err
+		}
+	}
+	for _, step := range []func(context.Context, *needs) error{
+		ob.fetchHeld, ob.fetchParents, ob.fetchPlaces, ob.fetchMemberOf, ob.fetchCounts, ob.fetchMembers,
+		ob.fetchPrincipals, ob.fetchEnabled, ob.fetchUsers,
+	} {
+		if err := step(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetchHeld reads groups that privileges arrive through, and the groups that
+// these name in turn, each once, as far as they do not hold the privilege
+// themselves.
+func (ob *observer) fetchHeld(ctx context.Context, n *needs) error {
+	st := ob.st
+	todo := n.held
+	for len(todo) > 0 {
+		var list []*Observed
+		for _, id := range slices.Sorted(maps.Keys(todo)) {
+			o := &Observed{Principal: Principal{Kind: mstrapi.Group, ID: id, Name: st.groupName(id)}}
+			st.byID[id] = o
+			list = append(list, o)
+		}
+		if err := ob.readHeld(ctx, list); err != nil {
+			return err
+		}
+		var next needs
+		for _, o := range list {
+			if o.Err != nil {
+				continue
+			}
+			for q := range todo[o.Principal.ID].Intersect(o.Inherited).Minus(o.Direct).All() {
+				refs, _ := o.held.sources(q)
+				for _, i := range refs {
+					if id := st.refs.list[i].ID; st.byID[id] == nil {
+						next.addHeld(id, q)
+					}
+				}
+			}
+		}
+		todo = next.held
+	}
+	return nil
+}
+
+// fetchParents reads the memberships of groups, and of all groups above them,
+// each once.
+func (ob *observer) fetchParents(ctx context.Context, n *needs) error {
+	return ob.readParents(ctx, slices.Sorted(maps.Keys(n.parents)))
+}
+
+func (ob *observer) readParents(ctx context.Context, todo []mstrapi.ObjectID) error {
+	st := ob.st
+	for len(todo) > 0 {
+		ob.progress.grow(len(todo))
+		lists := make([]parentList, len(todo))
+		err := ob.each(ctx, len(todo), func(ctx context.Context, i int) error {
+			defer ob.progress.add(1)
+			refs, err := ob.r.Memberships(ctx, mstrapi.Group, todo[i])
+			if err != nil && ob.isFatal(ctx, err) {
+				return err
+			}
+			if err != nil {
+				lists[i] = parentList{known: true, err: fmt.Errorf("memberships of group %s: %w", todo[i], err)}
+				return nil
+			}
+			lists[i] = ob.parentList(refs)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		next := make(map[mstrapi.ObjectID]struct{})
+		for i, id := range todo {
+			st.parents[id] = lists[i]
+			for _, parent := range lists[i].ids {
+				next[parent] = struct{}{}
+			}
+		}
+		maps.DeleteFunc(next, func(id mstrapi.ObjectID, _ struct{}) bool { return st.parents[id].known })
+		todo = slices.Sorted(maps.Keys(next))
+	}
+	return nil
+}
+
+// fetchPlaces finds out which users are below which groups: from the
+// memberships of the users, one request each, or from the pages of the groups'
+// members, whichever takes fewer.
+func (ob *observer) fetchPlaces(ctx context.Context, n *needs) error {
+	if len(n.users) == 0 {
+		return nil
+	}
+	st := ob.st
+	groups := slices.Sorted(maps.Keys(n.below))
+	pages := 0
+	for _, id := range groups {
+		m := st.members[id]
+		if m == nil && len(n.users) > 1 {
+			list := []*Observed{{Principal: Principal{Kind: mstrapi.Group, ID: id}}}
+			if err := ob.readCounts(ctx, list, ob.countMembers); err != nil {
+				return err
+			}
+			m = st.members[id]
+		}
+		if m == nil || m.err != nil || m.unsteady {
+			return ob.fetchPlacesOf(ctx, n.users)
+		}
+		pages += m.left
+	}
+	if pages > len(n.users) {
+		return ob.fetchPlacesOf(ctx, n.users)
+	}
+	var list []*Observed
+	for _, id := range groups {
+		if !st.members[id].complete {
+			list = append(list, &Observed{Principal: Principal{Kind: mstrapi.Group, ID: id}})
+		}
+	}
+	return ob.readCounts(ctx, list, func(ctx context.Context, id mstrapi.ObjectID) (*memberList, error) {
+		known := st.members[id]
+		m, err := ob.completeMembers(ctx, id, known)
+		if err != nil && !ob.isFatal(ctx, err) {
+			// The count stands; who they are will be asked of the users.
+			return &memberList{count: known.count, keys: known.keys, left: known.left, unsteady: true}, nil
+		}
+		return m, err
+	})
+}
+
+// fetchPlacesOf reads the memberships of users, and of the groups above them.
+func (ob *observer) fetchPlacesOf(ctx context.Context, users map[*Observed]struct{}) error {
+	list := slices.SortedFunc(maps.Keys(users), compareObserved)
+	ob.progress.grow(len(list))
+	err := ob.each(ctx, len(list), func(ctx context.Context, i int) error {
+		defer ob.progress.add(1)
+		o := list[i]
+		refs, err := ob.r.Memberships(ctx, o.Principal.Kind, o.Principal.ID)
+		if err != nil && ob.isFatal(ctx, err) {
+			return err
+		}
+		if err != nil {
+			o.parents = parentList{known: true, err: err}
+			return nil
+		}
+		o.parents = ob.parentList(refs)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	above := make(map[mstrapi.ObjectID]struct{})
+	for _, o := range list {
+		for _, id := range o.parents.ids {
+			if !ob.st.parents[id].known {
+				above[id] = struct{}{}
+			}
+		}
+	}
+	return ob.readParents(ctx, slices.Sorted(maps.Keys(above)))
+}
+
+// fetchMemberOf reads the memberships that paths are named by.
+func (ob *observer) fetchMemberOf(ctx context.Context, n *needs) error {
+	maps.DeleteFunc(n.memberOf, func(o *Observed, _ struct{}) bool { return o.parents.known })
+	ob.st.traced += len(n.memberOf)
+	return ob.fetchPlacesOf(ctx, n.memberOf)
+}
+
+// fetchCounts counts the members of changed groups: one request each where the
+// first page tells.
+func (ob *observer) fetchCounts(ctx context.Context, n *needs) error {
+	return ob.readCounts(ctx, n.count, ob.countMembers)
+}
+
+func (ob *observer) readCounts(ctx context.Context, groups []*Observed, read func(context.Context, mstrapi.ObjectID) (*memberList, error)) error {
+	ob.progress.grow(len(groups))
+	lists := make([]*memberList, len(groups))
+	err := ob.each(ctx, len(groups), func(ctx context.Context, i int) error {
+		defer ob.progress.add(1)
+		m, err := read(ctx, groups[i].Principal.ID)
+		if err != nil {
+			if ob.isFatal(ctx, err) {
+				return err
+			}
+			m = &memberList{err: fmt.Errorf("members: %w", err)}
+		}
+		lists[i] = m
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, g := range groups {
+		ob.st.members[g.Principal.ID] = lists[i]
+	}
+	return nil
+}
+
+// fetchMembers reads the users below changed groups, and what each of them
+// holds: rules judge them too.
+func (ob *observer) fetchMembers(ctx context.Context, n *needs) error {
+	st := ob.st
+	rows := make([][]mstrapi.PrincipalRow, len(n.expand))
+	index := make(map[mstrapi.ObjectID]int, len(n.expand))
+	for i, g := range n.expand {
+		index[g.Principal.ID] = i
+	}
+	err := ob.readCounts(ctx, n.expand, func(ctx context.Context, id mstrapi.ObjectID) (*memberList, error) {
+		i := index[id]
+		return ob.allMembers(ctx, id, func(row mstrapi.PrincipalRow) { rows[i] = append(rows[i], row) })
+	})
+	if err != nil {
+		return err
+	}
+	var fresh []*Observed
+	for i, g := range n.expand {
+		st.expanded[g.Principal.ID] = true
+		for _, row := range rows[i] {
+			row.Kind = mstrapi.User
+			if o := ob.meet(row); o != nil {
+				fresh = append(fresh, o)
+			}
+			if o := st.byID[row.ID]; !st.reached[row.ID] && !o.Covered && !o.scanned {
+				st.strangers = append(st.strangers, o)
+			}
+			st.reached[row.ID] = true
+		}
+	}
+	slices.SortFunc(st.strangers, compareObserved)
+	return ob.readHeld(ctx, fresh)
+}
+
+// meet adds a user that nothing is wanted of; nil if it is known already.
+func (ob *observer) meet(row mstrapi.PrincipalRow) *Observed {
+	if o := ob.st.byID[row.ID]; o != nil {
+		o.Enabled = cmp.Or(o.Enabled, row.Enabled)
+		return nil
+	}
+	o := &Observed{Principal: principalOf(row), Enabled: row.Enabled}
+	ob.st.byID[row.ID] = o
+	ob.noteParents(o, row.Memberships)
+	return o
+}
+
+// fetchPrincipals reads users that are looked at for the session's sake or to
+// find holders of a required privilege.
+func (ob *observer) fetchPrincipals(ctx context.Context, n *needs) error {
+	var fresh []*Observed
+	for _, row := range n.principals {
+		if o := ob.meet(row); o != nil {
+			fresh = append(fresh, o)
+		}
+	}
+	return ob.readHeld(ctx, fresh)
+}
+
+// fetchEnabled asks whether users are enabled.
+func (ob *observer) fetchEnabled(ctx context.Context, n *needs) error {
+	list := slices.SortedFunc(maps.Keys(n.enabled), compareObserved)
+	ob.progress.grow(len(list))
+	return ob.each(ctx, len(list), func(ctx context.Context, i int) error {
+		defer ob.progress.add(1)
+		o := list[i]
+		o.asked = true
+		row, err := ob.r.Principal(ctx, o.Principal.Kind, o.Principal.ID)
+		if err != nil {
+			if ob.isFatal(ctx, err) {
+				return err
+			}
+			o.Err = fmt.Errorf("whether it is enabled: %w", err)
+			return nil
+		}
+		o.Enabled = row.Enabled
+		return nil
+	})
+}
+
+// fetchUsers reads the list of all users, in which a require rule looks for
+// holders.
+func (ob *observer) fetchUsers(ctx context.Context, n *needs) error {
+	if !n.everyUser {
+		return nil
+	}
+	st := ob.st
+	st.usersRead = true
+	rows, err := ob.readPages(ctx, ob.listPages(mstrapi.User), func(int) bool { return true })
+	if err != nil {
+		if ob.isFatal(ctx, err) {
+			return err
+		}
+		st.usersErr = err
+		return nil
+	}
+	st.setUsers(rows)
+	return nil
+}
+
+func (s *State) setUsers(rows []mstrapi.PrincipalRow) {
+	slices.SortFunc(rows, func(a, b mstrapi.PrincipalRow) int { return cmp.Compare(a.ID, b.ID) })
+	s.users, s.usersRead = rows, true
+}

@@ -1,0 +1,243 @@
+package planner
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// allFindings joins what the reading, the policy and the decisions found, in
+// order: those without a principal first, then by principal in report order,
+// code, privilege and position.
+func (d *draft) allFindings() []Finding {
+	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings())
+	if d.complete {
+		all = append(all, d.findings...)
+	} else {
+		d.changes = nil
+		all = append(all, Finding{
+			Code: CodeReadFailed, Severity: SeverityError,
+			Message: "the state was not observed for this policy: nothing can be decided from it",
+		})
+	}
+	for _, o := range d.st.covered {
+		if o.Enabled != mstrapi.No || !d.isExplicit(o) {
+			continue
+		}
+		who := o.Principal
+		all = append(all, Finding{
+			Code: CodeDisabledUser, Severity: SeverityWarning, Principal: &who,
+			Message: fmt.Sprintf("%s is disabled on the server", who.label()), Position: d.entryPosition(d.wantFor(o)),
+		})
+	}
+	slices.SortStableFunc(all, compareFindings)
+	return all
+}
+
+func (d *draft) isExplicit(o *Observed) bool {
+	return d.pol.Principals[d.deciding(o.entries)].Principal != nil
+}
+
+func compareFindings(a, b Finding) int {
+	return cmp.Or(
+		compareOptional(a.Principal, b.Principal, comparePrincipals),
+		cmp.Compare(a.Code, b.Code),
+		compareOptional(a.Privilege, b.Privilege, func(a, b PrivilegeRef) int {
+			return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))
+		}),
+		compareOptional(a.Position, b.Position, comparePositions),
+		cmp.Compare(a.Message, b.Message),
+	)
+}
+
+func compareOptional[T any](a, b *T, compare func(a, b T) int) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return 1
+	}
+	return compare(*a, *b)
+}
+
+func comparePositions(a, b policy.Position) int {
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+}
+
+// readFindings tells of everybody who could not be read completely.
+func (d *draft) readFindings() []Finding {
+	var out []Finding
+	for _, o := range d.st.byID {
+		if o.Err == nil {
+			continue
+		}
+		who := o.Principal
+		f := Finding{
+			Code: CodeReadFailed, Severity: SeverityError, Principal: &who,
+			Message: fmt.Sprintf("%s could not be read completely, so nothing is planned for it: %v", who.label(), o.Err),
+		}
+		if o.Covered {
+			f.Position = d.entryPosition(d.wantFor(o))
+		}
+		out = append(out, f)
+	}
+	if d.st.usersErr != nil {
+		out = append(out, Finding{
+			Code: CodeReadFailed, Severity: SeverityError,
+			Message: fmt.Sprintf("the list of all users could not be read completely: %v", d.st.usersErr),
+		})
+	}
+	return out
+}
+
+// suppressedFindings tells which revokes on groups are not planned because of
+// somebody who could not be read.
+func (d *draft) suppressedFindings() []Finding {
+	var out []Finding
+	for _, s := range d.suppressed {
+		who, ref := s.group.Principal, d.cat.ref(s.privilege)
+		why := "a selector that lists it could not be resolved completely"
+		if by := d.tainted[s.privilege]; by != nil {
+			why = by.Principal.label() + ", which may depend on it, could not be read"
+		}
+		out = append(out, Finding{
+			Code: CodeReadFailed, Severity: SeverityError, Principal: &who, Privilege: &ref,
+			Message: fmt.Sprintf("the revoke of privilege %s from %s is not planned: %s", d.cat.label(s.privilege), who.label(), why),
+		})
+	}
+	return out
+}
+
+// unlistedFindings tells of principals with direct grants that no entry covers.
+func (d *draft) unlistedFindings() []Finding {
+	var out []Finding
+	for _, o := range d.st.unlisted {
+		if o.Err != nil || o.Direct.IsEmpty() {
+			continue
+		}
+		who, n := o.Principal, plural(o.Direct.Len(), "privilege", "privileges")
+		switch {
+		case d.pol.Unlisted == policy.UnlistedReport:
+			out = append(out, Finding{
+				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
+				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s", who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
+			})
+		case d.pol.Unlisted == policy.UnlistedRevoke && d.isProtected(o):
+			out = append(out, Finding{
+				Code: CodeProtectedPrincipal, Severity: SeverityInfo, Principal: &who,
+				Message: fmt.Sprintf("%s holds %s directly, no entry of the policy covers it, and it is protected: it is passed over", who.label(), n),
+			})
+		}
+	}
+	return out
+}
+
+// day is how dates are shown: the last day that counts, in UTC.
+const day = "2006-01-02"
+
+// expiryFindings tells of entries whose last day is over or near, once for each
+// place in the policy.
+func (d *draft) expiryFindings() []Finding {
+	within := d.pol.ExpiringWithinDays
+	type place struct {
+		pos policy.Position
+		ref string
+	}
+	found := make(map[place]int)
+	var out []Finding
+	for i := range d.pol.Principals {
+		e := &d.pol.Principals[i]
+		for j := range e.Listed {
+			l := &e.Listed[j]
+			if l.Until.IsZero() {
+				continue
+			}
+			at := place{l.Pos, l.Ref.String()}
+			if l.Pos == (policy.Position{}) {
+				at.pos.Line = -1 - i // hand-made policies: each entry is a place
+			}
+			if n, told := found[at]; told {
+				// Several principals share it through a set.
+				if n >= 0 {
+					out[n].Principal = nil
+				}
+				continue
+			}
+			found[at] = -1
+			f, ok := d.expiry(l, within)
+			if !ok {
+				continue
+			}
+			if who := d.explicitPrincipal(int32(i)); who != nil && l.Set == "" {
+				f.Principal = who
+			}
+			found[at] = len(out)
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (d *draft) expiry(l *policy.Listed, within int) (Finding, bool) {
+	var ref PrivilegeRef
+	for _, p := range d.cat.byName[l.Name] {
+		ref = PrivilegeRef{ID: p.ID, Name: p.Name}
+	}
+	if l.ID != 0 {
+		ref = d.cat.ref(mstrapi.PrivilegeID(l.ID))
+	}
+	label := l.Ref.String()
+	if ref.ID != 0 {
+		label = d.cat.label(ref.ID)
+	}
+	f := Finding{Position: position(l.Pos)}
+	if ref.ID > 0 && ref.ID <= mstrapi.MaxPrivilegeID {
+		f.Privilege = &ref
+	}
+	why := ""
+	if l.Reason != "" {
+		why = fmt.Sprintf(" (%s)", l.Reason)
+	}
+	last := l.Until.UTC().Format(day)
+	switch {
+	case l.Expired(d.now):
+		f.Code, f.Severity = CodeExpiredEntry, SeverityInfo
+		f.Message = fmt.Sprintf("the entry for privilege %s%s ended with %s", label, why, last)
+		return f, true
+	case within > 0 && l.Expired(d.now.AddDate(0, 0, within)):
+		f.Code, f.Severity = CodeExpiringSoon, SeverityWarning
+		days := int(l.Until.AddDate(0, 0, 1).Sub(d.now)/(24*time.Hour)) + 1
+		f.Message = fmt.Sprintf("the entry for privilege %s%s ends with %s, in %s", label, why, last, plural(days, "day", "days"))
+		return f, true
+	}
+	return f, false
+}
+
+// explicitPrincipal returns the principal that the entry names, if it is known.
+func (d *draft) explicitPrincipal(entry int32) *Principal {
+	if d.pol.Principals[entry].Principal == nil {
+		return nil
+	}
+	o := d.st.byEntry[entry]
+	if o == nil {
+		return nil
+	}
+	who := o.Principal
+	return &who
+}
+
+// pathText shows a path from a principal to the group that holds a privilege.
+func pathText(names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = fmt.Sprintf("%q", n)
+	}
+	return strings.Join(quoted, " ← ")
+}

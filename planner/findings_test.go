@@ -1,0 +1,497 @@
+package planner
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// only returns the one finding of the plan, or fails.
+func only(t *testing.T, plan *Plan, code Code) Finding {
+	t.Helper()
+	if len(plan.Findings) != 1 || plan.Findings[0].Code != code {
+		t.Fatalf("findings = %v, want one %s", plan.Findings, code)
+	}
+	return plan.Findings[0]
+}
+
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("message %q does not say %q", text, part)
+		}
+	}
+}
+
+// TestNames: whom an entry names, and what is said when it names nobody.
+func TestNames(t *testing.T) {
+	build := func() *model {
+		m := newModel()
+		m.group("Night Shift", nil)
+		m.group("Twins", nil)
+		m.group("Twins", nil)
+		m.group("night shift", nil)
+		m.user("Demo", nil)
+		m.user("a*", nil)
+		m.user("abc", nil)
+		m.user(`o'brien "x"`, nil)
+		return m
+	}
+	pin := func(e policy.Entry, id mstrapi.ObjectID) policy.Entry {
+		e.Principal.ID = string(id)
+		return e
+	}
+	demo, nightShift := idOf(mstrapi.User, 5), idOf(mstrapi.Group, 1)
+	tests := []struct {
+		name  string
+		entry policy.Entry
+		found mstrapi.ObjectID // "": nobody
+		code  Code
+		text  []string
+	}{
+		{"login in another case", entry(policy.User, "dEMO", policy.Additive, listed(1)), demo, "", nil},
+		{"login with a wildcard", entry(policy.User, "a*", policy.Additive, listed(1)), idOf(mstrapi.User, 6), "", nil},
+		{"login with quotes", entry(policy.User, `O'Brien "X"`, policy.Additive, listed(1)), idOf(mstrapi.User, 8), "", nil},
+		{"group exactly", entry(policy.Group, "Night Shift", policy.Additive, listed(1)), nightShift, "", nil},
+		{"group in another case", entry(policy.Group, "NIGHT SHIFT", policy.Additive, listed(1)), "", CodeUnknownPrincipal, []string{`"NIGHT SHIFT"`}},
+		{"unknown", entry(policy.User, "demon", policy.Additive, listed(1)), "", CodeUnknownPrincipal, []string{`"demon"`}},
+		{"two of the name", entry(policy.Group, "Twins", policy.Additive, listed(1)), "", CodeAmbiguousPrincipal, []string{string(idOf(mstrapi.Group, 2)), string(idOf(mstrapi.Group, 3))}},
+		{"id decides", pin(entry(policy.Group, "Twins", policy.Additive, listed(1)), idOf(mstrapi.Group, 3)), idOf(mstrapi.Group, 3), "", nil},
+		{"id in lower case", pin(entry(policy.User, "demo", policy.Additive, listed(1)), mstrapi.ObjectID(strings.ToLower(string(demo)))), demo, "", nil},
+		{"id of another", pin(entry(policy.User, "abc", policy.Additive, listed(1)), demo), demo, CodeNameMismatch, []string{"Demo", `"abc"`}},
+		{"id of another group", pin(entry(policy.Group, "night shift", policy.Additive, listed(1)), nightShift), nightShift, CodeNameMismatch, []string{"Night Shift"}},
+		{"id of nobody", pin(entry(policy.User, "demo", policy.Additive, listed(1)), idOf(mstrapi.User, 99)), "", CodeUnknownPrincipal, []string{string(idOf(mstrapi.User, 99))}},
+		{"id of the other kind", pin(entry(policy.User, "demo", policy.Additive, listed(1)), nightShift), "", CodeUnknownPrincipal, nil},
+	}
+	for _, test := range tests {
+		for _, way := range []string{"alone", "from the list", "bare rows"} {
+			t.Run(test.name+"/"+way, func(t *testing.T) {
+				m := build()
+				m.bareRows = way == "bare rows"
+				entries := []policy.Entry{test.entry}
+				if way != "alone" {
+					// Another of the kind, so that the list is read.
+					other := entry(policy.User, "abc", policy.Additive)
+					if test.entry.Principal.Kind == policy.Group {
+						other = entry(policy.Group, "night shift", policy.Additive)
+					}
+					if test.name != "id of another group" {
+						entries = append(entries, other)
+					}
+				}
+				plan := planFor(t, m, policyOf(entries...))
+				if test.found == "" && len(plan.Changes) > 0 || test.found != "" && reasonIn(plan, test.found, 1) != ReasonListed {
+					t.Errorf("changes = %+v, want %q to be granted 1", plan.Changes, test.found)
+				}
+				if test.code == "" {
+					if len(plan.Findings) > 0 {
+						t.Errorf("findings = %v, want none", plan.Findings)
+					}
+					return
+				}
+				f := only(t, plan, test.code)
+				contains(t, f.Message, test.text...)
+				if f.Position == nil || f.Position.Line != 1 || f.Severity != SeverityError {
+					t.Errorf("finding = %+v, want an error at line 1", f)
+				}
+				if len(plan.Blocking()) != 1 || !plan.Complete {
+					t.Errorf("Blocking() = %v complete %v, want the finding and true", plan.Blocking(), plan.Complete)
+				}
+			})
+		}
+	}
+	t.Run("suggestion", func(t *testing.T) {
+		plan := planFor(t, build(), policyOf(entry(policy.Group, "Nigth Shift", policy.Additive), entry(policy.Group, "night shift", policy.Additive)))
+		contains(t, only(t, plan, CodeUnknownPrincipal).Message, `did you mean "Night Shift"?`)
+	})
+	t.Run("twice", func(t *testing.T) {
+		plan := planFor(t, build(), policyOf(
+			pin(entry(policy.User, "", policy.Additive, listed(1)), demo), entry(policy.User, "demo", policy.Additive, listed(2))))
+		f := only(t, plan, CodeAmbiguousPrincipal)
+		contains(t, f.Message, "policy.yaml:1:3")
+		if f.Position.Line != 3 || len(plan.Blocking()) != 1 {
+			t.Errorf("finding = %+v, want it at line 3, blocking", f)
+		}
+	})
+	t.Run("disabled", func(t *testing.T) {
+		m := build()
+		m.byID[demo].row.Enabled = mstrapi.No
+		f := only(t, planFor(t, m, policyOf(entry(policy.User, "demo", policy.Additive))), CodeDisabledUser)
+		if f.Severity != SeverityWarning {
+			t.Errorf("severity = %s, want warning", f.Severity)
+		}
+	})
+}
+
+// TestPrivilegeNames: a privilege that the policy may not name blocks; the rest
+// of its entry is still planned.
+func TestPrivilegeNames(t *testing.T) {
+	tests := []struct {
+		ref  policy.Ref
+		text []string
+	}{
+		{policy.Ref{ID: 77}, []string{"77"}},
+		{policy.Ref{Name: "Use Usr Manager"}, []string{`did you mean "Use User Manager"?`}},
+		{policy.Ref{Name: "Twice"}, []string{"31, 32", "write the number"}},
+		{policy.Ref{Name: "P21"}, []string{"project-level", "outside the policy's scope", "server"}},
+		{policy.Ref{ID: 21}, []string{"outside the policy's scope"}},
+	}
+	for _, test := range tests {
+		t.Run(test.ref.String(), func(t *testing.T) {
+			m := newModel()
+			m.catalogue = append(m.catalogue, mstrapi.Privilege{ID: 31, Name: "Twice"}, mstrapi.Privilege{ID: 32, Name: "Twice"})
+			u := m.user("u", ids(3))
+			for _, where := range []string{"listed", "forbid", "rule"} {
+				e := entry(policy.User, "u", policy.Additive, listed(1))
+				pol := policyOf(e)
+				switch where {
+				case "listed":
+					pol.Principals[0].Listed = append(pol.Principals[0].Listed, policy.Listed{Ref: test.ref})
+				case "forbid":
+					pol.Principals[0].Forbid = []policy.Ref{test.ref}
+				case "rule":
+					pol.Rules = []policy.Rule{{Name: "r", Deny: []policy.Ref{test.ref}}}
+				}
+				number(pol)
+				plan := planFor(t, m, pol)
+				f := only(t, plan, CodeUnknownPrivilege)
+				contains(t, f.Message, test.text...)
+				if len(plan.Blocking()) != 1 || reasonIn(plan, u.row.ID, 1) != ReasonListed {
+					t.Errorf("%s: plan = %+v, want it blocked and 1 still granted", where, plan.Changes)
+				}
+				if where != "rule" && f.Position.Line != 3 {
+					t.Errorf("%s: position = %v, want line 3", where, f.Position)
+				}
+			}
+		})
+	}
+}
+
+// TestSelectors: what the conditions choose is tested by the property against
+// the naive evaluator; here stand the odd cases.
+func TestSelectors(t *testing.T) {
+	enabled := func(b bool) *bool { return &b }
+	choose := func(s policy.Selector) policy.Entry {
+		return policy.Entry{Selector: &s, Listed: []policy.Listed{listed(1)}}
+	}
+	t.Run("nobody", func(t *testing.T) {
+		m := newModel()
+		m.user("u", nil)
+		f := only(t, planFor(t, m, policyOf(choose(policy.Selector{Kind: policy.User, LoginMatches: "x*"}))), CodeSelectorEmpty)
+		if f.Severity != SeverityWarning || f.Position.Line != 1 {
+			t.Errorf("finding = %+v, want a warning at line 1", f)
+		}
+	})
+	t.Run("unknown group", func(t *testing.T) {
+		m := newModel()
+		f := only(t, planFor(t, m, policyOf(choose(policy.Selector{Kind: policy.User, MemberOf: "Nobody"}))), CodeUnknownPrincipal)
+		contains(t, f.Message, `"Nobody"`)
+	})
+	t.Run("enabled, from Everyone", func(t *testing.T) {
+		m := newModel()
+		m.bareRows = true
+		m.principals = append(m.principals, &subject{row: mstrapi.PrincipalRow{Kind: mstrapi.Group, ID: mstrapi.EveryoneGroup, Name: "Everyone"}})
+		m.byID[mstrapi.EveryoneGroup] = m.principals[0]
+		for i := range 12 {
+			u := m.user(fmt.Sprintf("u%d", i), nil, m.principals[0])
+			if i%3 == 0 {
+				u.row.Enabled = mstrapi.No
+			}
+		}
+		plan := planFor(t, m, policyOf(choose(policy.Selector{Kind: policy.User, Enabled: enabled(false)})))
+		if len(plan.Changes) != 4 || m.total("Principal") != 0 || m.total("MembersPage") != 1 {
+			t.Errorf("changes = %d, calls = %v, want 4 from one page of Everyone", len(plan.Changes), m.calls)
+		}
+	})
+	t.Run("enabled, one by one", func(t *testing.T) {
+		m := newModel()
+		m.bareRows = true
+		m.user("svc1", nil)
+		m.user("svc2", nil).row.Enabled = mstrapi.No
+		m.user("other", nil)
+		plan := planFor(t, m, policyOf(choose(policy.Selector{Kind: policy.User, LoginMatches: "svc*", NameMatches: "The *", Enabled: enabled(true)})))
+		if len(plan.Changes) != 1 || plan.Changes[0].Principal.Login != "svc1" {
+			t.Errorf("changes = %+v, want svc1", plan.Changes)
+		}
+	})
+	t.Run("selectors disagree", func(t *testing.T) {
+		m := newModel()
+		m.user("a", ids(2))
+		m.user("b", ids(2))
+		m.user("c", ids(2))
+		one, two := choose(policy.Selector{Kind: policy.User}), choose(policy.Selector{Kind: policy.User, LoginMatches: "*"})
+		two.Settings.Mode = policy.Authoritative
+		explicit := entry(policy.User, "c", policy.Authoritative)
+		plan := planFor(t, m, policyOf(one, two, explicit))
+		f := only(t, plan, CodeConflictingEntries)
+		contains(t, f.Message, "mode", "policy.yaml:1:3", "policy.yaml:3:3", "1 other")
+		if len(plan.Blocking()) != 1 {
+			t.Error("selectors that disagree do not block")
+		}
+		if got := reasonIn(plan, m.principals[2].row.ID, 2); got != ReasonNotListed {
+			t.Errorf("the explicit entry's mode gives %q, want the revoke of 2", got)
+		}
+	})
+	t.Run("listed here, forbidden there", func(t *testing.T) {
+		m := newModel()
+		u := m.user("a", ids(1))
+		e := entry(policy.User, "a", policy.Authoritative)
+		e.Forbid = []policy.Ref{{ID: 1}}
+		plan := planFor(t, m, policyOf(choose(policy.Selector{Kind: policy.User}), e))
+		f := only(t, plan, CodeConflictingEntries)
+		contains(t, f.Message, "policy.yaml:2:3", "policy.yaml:4:3", `1 "P1"`)
+		if reasonIn(plan, u.row.ID, 1) != "" {
+			t.Error("the contradictory privilege is changed all the same")
+		}
+	})
+}
+
+func TestGlob(t *testing.T) {
+	tests := []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"", "", true}, {"*", "", true}, {"?", "", false}, {"a*", "abc", true}, {"*c", "abc", true}, {"a*c", "ac", true},
+		{"a?c", "abc", true}, {"a?c", "ac", false}, {"*a*b*", "xxaxxbxx", true}, {"*a*b", "aab", true}, {"*ab", "aaab", true},
+		{"a**", "a", true}, {"?", "é", true}, {"x", "xy", false}, {"[a]", "a", false}, {"***a", "bbbb", false},
+	}
+	for _, test := range tests {
+		if got := matchGlob(test.pattern, test.text); got != test.want {
+			t.Errorf("matchGlob(%q, %q) = %v, want %v", test.pattern, test.text, got, test.want)
+		}
+	}
+	if long := strings.Repeat("a", 2000); matchGlob(strings.Repeat("*a", 50)+"b", long) {
+		t.Error("a long text matches what is not in it")
+	}
+}
+
+// TestFoldLogin: logins that EqualFold calls equal fold to the same text.
+func TestFoldLogin(t *testing.T) {
+	for _, pair := range [][2]string{{"Demo", "dEMO"}, {"ſtraße", "STRAßE"}, {"K", "k"}, {"ΣΊΣΥΦΟΣ", "σίσυφος"}} {
+		if !strings.EqualFold(pair[0], pair[1]) || foldLogin(pair[0]) != foldLogin(pair[1]) {
+			t.Errorf("foldLogin(%q) = %q, foldLogin(%q) = %q, want them equal", pair[0], foldLogin(pair[0]), pair[1], foldLogin(pair[1]))
+		}
+	}
+	if foldLogin("a") == foldLogin("b") {
+		t.Error("different logins fold to the same text")
+	}
+}
+
+// TestExpiry: the last day counts to its end in UTC.
+func TestExpiry(t *testing.T) {
+	last := time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
+	tests := []struct {
+		now    time.Time
+		reason Reason
+		code   Code
+		text   []string
+	}{
+		{last.AddDate(0, -1, 0), "", "", nil},
+		{last.AddDate(0, 0, -13).Add(-time.Second), "", "", nil},
+		{last.AddDate(0, 0, -13), "", CodeExpiringSoon, []string{"2026-12-31", "CHG-1", "in 15 days"}},
+		{last.Add(23 * time.Hour), "", CodeExpiringSoon, []string{"in 1 day"}},
+		{last.Add(24 * time.Hour), ReasonExpired, CodeExpiredEntry, []string{"2026-12-31", "CHG-1"}},
+		{last.Add(24 * time.Hour).In(time.FixedZone("west", -10*3600)), ReasonExpired, CodeExpiredEntry, nil},
+	}
+	for _, test := range tests {
+		m := newModel()
+		u := m.user("u", ids(1))
+		l := until(1, last)
+		l.Reason = "CHG-1"
+		pol := policyOf(entry(policy.User, "u", policy.Additive, l))
+		st, err := Observe(t.Context(), m, pol, ObserveOptions{Now: test.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := Make(pol, st, MakeOptions{})
+		if got := reasonIn(plan, u.row.ID, 1); got != test.reason {
+			t.Errorf("at %s: reason = %q, want %q", test.now, got, test.reason)
+		}
+		if test.code == "" {
+			if len(plan.Findings) > 0 {
+				t.Errorf("at %s: findings = %v, want none", test.now, plan.Findings)
+			}
+			continue
+		}
+		f := only(t, plan, test.code)
+		contains(t, f.Message, test.text...)
+		if f.Position == nil || f.Position.Line != 2 || f.Principal == nil || f.Principal.ID != u.row.ID || f.Privilege.ID != 1 {
+			t.Errorf("at %s: finding = %+v, want it at line 2 for the user", test.now, f)
+		}
+	}
+	// A set's entry is told once, however many use it.
+	m := newModel()
+	m.user("a", nil)
+	m.user("b", nil)
+	l := until(1, testNow().AddDate(0, 0, -5))
+	l.Set = "temporary"
+	pol := policyOf(entry(policy.User, "a", policy.Additive, l), entry(policy.User, "b", policy.Additive, l))
+	pol.Principals[1].Listed[0].Pos = pol.Principals[0].Listed[0].Pos
+	if f := only(t, planFor(t, m, pol), CodeExpiredEntry); f.Principal != nil {
+		t.Errorf("finding = %+v, want it for nobody in particular", f)
+	}
+}
+
+// TestUnlisted: who is protected is passed over, and reported.
+func TestUnlisted(t *testing.T) {
+	build := func() (*model, *policy.Policy) {
+		m := newModel()
+		m.group("System Administrators", ids(1, 2))
+		m.group("Stray", ids(3))
+		m.user("listed", ids(1))
+		m.user("stray", ids(4, 21))
+		m.user("empty", nil)
+		pol := policyOf(entry(policy.User, "listed", policy.Additive))
+		pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{{Kind: policy.Group, Name: "System Administrators"}}}
+		return m, pol
+	}
+	m, pol := build()
+	pol.Unlisted = policy.UnlistedReport
+	plan := planFor(t, m, pol)
+	if len(plan.Changes) != 0 || len(plan.Findings) != 3 || plan.Findings[0].Code != CodeUnlistedPrincipal || plan.Drift() {
+		t.Errorf("report: changes %v findings %v, want three findings", plan.Changes, plan.Findings)
+	}
+	if got := m.total("ListPage"); got != 2 || m.total("Held") != 5 {
+		t.Errorf("calls = %v, want two pages and five reads", m.calls)
+	}
+	m, pol = build()
+	pol.Unlisted = policy.UnlistedRevoke
+	plan = planFor(t, m, pol)
+	only(t, plan, CodeProtectedPrincipal)
+	if len(plan.Changes) != 2 || reasonIn(plan, idOf(mstrapi.Group, 2), 3) != ReasonUnlisted || reasonIn(plan, idOf(mstrapi.User, 4), 4) != ReasonUnlisted {
+		t.Errorf("revoke: changes = %+v, want 3 from the group and 4 from the user", plan.Changes)
+	}
+	if s := plan.Summary; s.Principals != 3 || s.InSync != 1 || s.Changed != 2 || s.Unknown != 0 {
+		t.Errorf("summary = %+v, want one in sync and two changed", s)
+	}
+	// If it is not certain who is listed, it is not certain who is not.
+	m, pol = build()
+	pol.Unlisted = policy.UnlistedRevoke
+	pol.Principals = append(pol.Principals, entry(policy.User, "typo", policy.Additive))
+	if plan = planFor(t, m, pol); len(plan.Changes) != 0 {
+		t.Errorf("with an unknown principal: changes = %+v, want none", plan.Changes)
+	}
+	m, pol = build()
+	pol.Unlisted = policy.UnlistedReport
+	m.fail = failing("ListPage group", "ListAll group")
+	if plan = planFor(t, m, pol); plan.Complete || hasFinding(plan, CodeUnlistedPrincipal) {
+		t.Errorf("without the list of groups: complete %v findings %v", plan.Complete, plan.Findings)
+	}
+}
+
+// TestRuleMessages: a violation names the rule, who, every path, and whether it
+// is new.
+func TestRuleMessages(t *testing.T) {
+	m := newModel()
+	top := m.group("Top", ids(1))
+	left, right := m.group("Left", nil, top), m.group("Right", nil, top)
+	u := m.user("u", ids(1, 2), left, right)
+	m.user("exempt", nil, left)
+	admins := m.group("Admins", nil)
+	m.byID[idOf(mstrapi.User, 5)].parents = append(m.byID[idOf(mstrapi.User, 5)].parents, admins.row.ID)
+	pol := policyOf(entry(policy.User, "u", policy.Additive, listed(3)), entry(policy.User, "exempt", policy.Additive))
+	pol.Rules = []policy.Rule{
+		{Name: "no ones", Deny: []policy.Ref{{ID: 1}}, Except: []policy.PrincipalRef{{Kind: policy.Group, Name: "Admins"}}},
+		{Name: "four eyes", Conflict: []policy.Ref{{ID: 2}, {ID: 3}}, Severity: policy.RuleWarning},
+		{Name: "cover", Require: []policy.Ref{{ID: 5}}, AtLeast: 2},
+	}
+	number(pol)
+	plan := planFor(t, m, pol)
+	if len(plan.Findings) != 3 {
+		t.Fatalf("findings = %v, want one for each rule", plan.Findings)
+	}
+	byRule := make(map[string]Finding)
+	for _, f := range plan.Findings {
+		for _, r := range pol.Rules {
+			if strings.Contains(f.Message, r.Name) {
+				byRule[r.Name] = f
+				if f.Position == nil || f.Position.Line != r.Pos.Line {
+					t.Errorf("position of %s = %v, want line %d", r.Name, f.Position, r.Pos.Line)
+				}
+			}
+		}
+	}
+	contains(t, byRule["no ones"].Message, `user "The u" (u)`, `1 "P1"`, "directly", `through "Left" ← "Top"`, `through "Right" ← "Top"`, "already")
+	if f := byRule["no ones"]; f.Principal.ID != u.row.ID || len(f.Sources) != 1 || f.Sources[0].Name != "Top" {
+		t.Errorf("finding = %+v, want the source Top", f)
+	}
+	contains(t, byRule["four eyes"].Message, `2 "P2" directly`, `3 "P3" directly`, "would")
+	contains(t, byRule["cover"].Message, "0 enabled users of at least 2", "already")
+	if len(plan.BrokenRules()) != 2 {
+		t.Errorf("BrokenRules() = %v, want the two of severity error", plan.BrokenRules())
+	}
+	// An exception that does not exist must not go unnoticed.
+	pol.Rules[0].Except[0].Name = "Admin"
+	if plan = planFor(t, m, pol); len(plan.Blocking()) != 1 {
+		t.Errorf("Blocking() = %v, want the unknown exception", plan.Blocking())
+	}
+}
+
+// TestRequireStopsEarly: others are read only until enough are found.
+func TestRequireStopsEarly(t *testing.T) {
+	for _, atLeast := range []int{1, 5, 1000} {
+		m := newModel()
+		for i := range 500 {
+			m.user(fmt.Sprintf("u%03d", i), ids(5))
+		}
+		m.user("covered", ids(5)).row.Enabled = mstrapi.No
+		pol := policyOf(entry(policy.User, "covered", policy.Additive))
+		pol.Rules = []policy.Rule{{Name: "r", Require: []policy.Ref{{ID: 5}}, AtLeast: atLeast}}
+		plan := planFor(t, m, pol)
+		if broken := len(plan.BrokenRules()) > 0; broken != (atLeast > 500) {
+			t.Errorf("atLeast %d: findings = %v", atLeast, plan.Findings)
+		}
+		if got := m.total("Held"); atLeast < 10 && got > 1+minSearch {
+			t.Errorf("atLeast %d: %d reads, want at most %d", atLeast, got, 1+minSearch)
+		}
+	}
+	// Who cannot be read might have been one of them: say so, and be incomplete.
+	m := newModel()
+	m.user("a", ids(5))
+	b := m.user("b", ids(5))
+	m.fail = failing("Held user " + string(b.row.ID))
+	pol := policyOf(entry(policy.User, "a", policy.Additive))
+	pol.Rules = []policy.Rule{{Name: "r", Require: []policy.Ref{{ID: 5}}, AtLeast: 2}}
+	plan := planFor(t, m, pol)
+	if plan.Complete || len(plan.BrokenRules()) != 1 {
+		t.Errorf("complete %v findings %v, want it incomplete and broken", plan.Complete, plan.Findings)
+	}
+	contains(t, findingIn(plan, CodeRuleViolation).Message, "1 user could not be read")
+	m.fail = failing("ListPage user", "ListAll user")
+	pol.Principals[0].Principal.ID = string(idOf(mstrapi.User, 1))
+	if plan = planFor(t, m, pol); plan.Complete || len(plan.BrokenRules()) != 1 {
+		t.Errorf("without the list of users: complete %v findings %v", plan.Complete, plan.Findings)
+	}
+}
+
+// TestGroupsInACircle cannot be on a sound server; planning must end all the
+// same, and leave nobody without what is listed.
+func TestGroupsInACircle(t *testing.T) {
+	for _, style := range []bool{false, true} {
+		m := newModel()
+		m.parentStyle = style
+		a, b, c := m.group("A", nil), m.group("B", nil), m.group("C", nil)
+		a.parents = append(a.parents, b.row.ID)
+		b.parents = append(b.parents, c.row.ID)
+		c.parents = append(c.parents, a.row.ID)
+		u := m.user("u", nil, a)
+		pol := policyOf(
+			entry(policy.Group, "A", policy.Additive, listed(1)), entry(policy.Group, "B", policy.Additive, listed(1)),
+			entry(policy.User, "u", policy.Additive, listed(1)))
+		plan := planFor(t, m, pol)
+		for i := range plan.Changes {
+			m.apply(&plan.Changes[i], true, true)
+		}
+		if !m.effective(u.row.ID).Has(1) || !m.effective(b.row.ID).Has(1) {
+			t.Errorf("after %+v the user or group B lacks what is listed", plan.Changes)
+		}
+		if again := planFor(t, m, pol); len(again.Changes) > 0 {
+			t.Errorf("second plan = %+v, want nothing", again.Changes)
+		}
+	}
+}

@@ -1,0 +1,455 @@
+package planner
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// DefaultTTL is how long a saved plan may be applied where [MakeOptions] does
+// not say.
+const DefaultTTL = 24 * time.Hour
+
+// MakeOptions are what a plan needs besides the policy and the state. The zero
+// value makes a plan dated at the state's moment that is valid for [DefaultTTL].
+type MakeOptions struct {
+	Tool Tool
+	// Now is the moment that expiring entries are judged at, and the plan's date
+	// unless CreatedAt is set; zero: the state's.
+	Now       time.Time
+	CreatedAt time.Time
+	TTL       time.Duration
+}
+
+// Make computes what would have to change so that the server in st matches pol.
+// It is pure: the same input gives the same plan, and neither pol nor st
+// changes. st must have been observed for pol (see [Observe]); otherwise the
+// plan is incomplete and changes nothing. The plan is not sealed: see
+// [Plan.Seal].
+func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
+	now := o.Now
+	if now.IsZero() {
+		now = st.Now
+	}
+	created := cmp.Or(o.CreatedAt, now).UTC().Truncate(time.Second)
+	c := compile(pol, newCatalogue(st.Catalogue, st.Level), now)
+	d := evaluate(c, st)
+	plan := &Plan{
+		Format:      PlanFormat,
+		Tool:        o.Tool,
+		CreatedAt:   created,
+		ExpiresAt:   created.Add(cmp.Or(o.TTL, DefaultTTL)),
+		Environment: st.Environment,
+		Actor:       st.Actor,
+		Policy:      PolicyRef{Name: pol.Name, Environment: pol.EnvironmentSelected, Digest: pol.Digest, Files: slices.Clone(pol.Files)},
+		Scope:       Scope{Level: st.Level},
+		Safety:      d.safety(),
+		Changes:     d.changes,
+		Findings:    d.allFindings(),
+		Commands:    make([]string, 0, len(pol.Commands)),
+	}
+	for _, cmd := range pol.Commands {
+		plan.Commands = append(plan.Commands, cmd.Name)
+	}
+	plan.normalise()
+	plan.Complete = !slices.ContainsFunc(plan.Findings, func(f Finding) bool { return f.Code == CodeReadFailed })
+	plan.Summary = d.summary(plan)
+	return plan
+}
+
+// draft is a plan in the making. It counts only if nothing is missing.
+type draft struct {
+	*projection
+	complete bool
+	changes  []Change
+	findings []Finding
+	lost     []PrivilegeRef                                    // by the session's user
+	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
+	required map[requirement]*holders
+}
+
+// evaluate decides everything that the state allows to decide; what it lacks
+// stands in needs.
+func evaluate(c *compiled, st *State) *draft {
+	clear(c.conflicts)
+	d := &draft{
+		projection: project(c, st),
+		waits:      make(map[*Observed]map[mstrapi.PrivilegeID][]*Observed),
+		required:   make(map[requirement]*holders),
+	}
+	if !d.needs.isEmpty() {
+		return d
+	}
+	d.countMembers()
+	if !d.needs.isEmpty() {
+		return d
+	}
+	for _, o := range st.covered {
+		d.noteConflicts(o, d.wantFor(o))
+	}
+	d.decideUsers()
+	d.describeGroups()
+	d.checkActor()
+	d.checkRequired()
+	if !d.needs.isEmpty() {
+		return d
+	}
+	d.complete = true
+	slices.SortFunc(d.changes, func(a, b Change) int { return comparePrincipals(a.Principal, b.Principal) })
+	return d
+}
+
+// countMembers asks for the members of the groups that change: how many users
+// they reach, and for rules who these are.
+func (d *draft) countMembers() {
+	for _, g := range d.groups {
+		if d.decisions[g].isEmpty() {
+			continue
+		}
+		m := d.st.members[g.Principal.ID]
+		switch {
+		case m != nil && m.err != nil:
+			d.needs.addBroken(g, m.err)
+		case len(d.pol.Rules) > 0 && !d.st.expanded[g.Principal.ID]:
+			d.needs.expand = append(d.needs.expand, g)
+		case m == nil:
+			d.needs.count = append(d.needs.count, g)
+		}
+	}
+}
+
+// decideUsers goes through everybody who is not a group: those that the policy
+// covers, those that no entry covers where these lose what they hold, and those
+// whom a changed group reaches.
+func (d *draft) decideUsers() {
+	for _, o := range d.st.covered {
+		if o.Principal.Kind == mstrapi.User && o.Err == nil {
+			d.decideUser(o, d.wantFor(o))
+		}
+	}
+	for _, o := range d.st.unlisted {
+		if o.Principal.Kind == mstrapi.User && o.Err == nil {
+			d.decideUser(o, d.unlistedWant(o))
+		}
+	}
+	for _, o := range d.st.strangers {
+		if o.Err == nil {
+			d.decideUser(o, nil)
+		}
+	}
+}
+
+// unlistedWant returns what is wanted of a principal that no entry covers: nil
+// for nothing.
+func (d *draft) unlistedWant(o *Observed) *want {
+	if !d.revokesUnlisted() || d.isProtected(o) {
+		return nil
+	}
+	return d.compiled.unlisted
+}
+
+// decideUser decides about one user; w is nil for one of whom nothing is
+// wanted.
+func (d *draft) decideUser(o *Observed, w *want) {
+	judged := d.judged(o)
+	if w == nil {
+		if judged && !d.ruled.IsEmpty() {
+			d.judgeRules(o, o.Direct, d.inheritedAfter(o, nil, true))
+		}
+		return
+	}
+	dec := decide(w, o.Direct, d.inheritedAfter(o, w, judged))
+	if !dec.isEmpty() {
+		d.changes = append(d.changes, d.change(o, w, &dec, d.userReliesOn(o, &dec)))
+		d.waitFor(o, &dec)
+	}
+	if o.Covered {
+		d.describe(o, w, &dec)
+	}
+	if judged && !d.ruled.IsEmpty() {
+		d.judgeRules(o, dec.direct(o.Direct), dec.inherited)
+	}
+}
+
+// userReliesOn returns which grants on groups a revoke on a user relies on:
+// those that are all that lets the user keep the privilege. What is forbidden
+// is revoked in any case, but not from under the session itself.
+func (d *draft) userReliesOn(o *Observed, dec *decision) func(mstrapi.PrivilegeID) []mstrapi.ObjectID {
+	return func(q mstrapi.PrivilegeID) []mstrapi.ObjectID {
+		if dec.forbidden.Has(q) && (o != d.actor || q != d.work) {
+			return nil
+		}
+		if len(d.gainers[q]) == 0 || !dec.inherited.Has(q) || d.stays(o, q) {
+			return nil
+		}
+		return idsOf(d.gainersAbove(o, q))
+	}
+}
+
+// waitFor notes the groups whose revoke would take from a user what it is
+// granted in its place.
+func (d *draft) waitFor(o *Observed, dec *decision) {
+	for q := range dec.grant.Intersect(o.Inherited).Intersect(d.lossy).All() {
+		if dec.inherited.Has(q) {
+			continue
+		}
+		for _, g := range d.trace(o, q).groups {
+			if !slices.Contains(d.cut[q], g) {
+				continue
+			}
+			if d.waits[g] == nil {
+				d.waits[g] = make(map[mstrapi.PrivilegeID][]*Observed)
+			}
+			d.waits[g][q] = append(d.waits[g][q], o)
+		}
+	}
+}
+
+// describeGroups adds the groups' changes and findings, once it is known which
+// users' grants they wait for.
+func (d *draft) describeGroups() {
+	for _, g := range d.groups {
+		w, dec := d.active[g], d.decisions[g]
+		if !dec.isEmpty() {
+			d.changes = append(d.changes, d.change(g, w, dec, func(q mstrapi.PrivilegeID) []mstrapi.ObjectID {
+				// Who else is below both groups is not known: every grant counts.
+				return idsOf(append(slices.Clone(d.gainers[q]), d.waits[g][q]...))
+			}))
+		}
+		if g.Covered {
+			d.describe(g, w, dec)
+		}
+		if !d.ruled.IsEmpty() && d.judged(g) {
+			d.judgeRules(g, dec.direct(g.Direct), dec.inherited)
+		}
+	}
+}
+
+func idsOf(list []*Observed) []mstrapi.ObjectID {
+	if len(list) == 0 {
+		return nil
+	}
+	ids := make([]mstrapi.ObjectID, len(list))
+	for i, o := range list {
+		ids[i] = o.Principal.ID
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+func (d *draft) change(o *Observed, w *want, dec *decision, reliesOn func(mstrapi.PrivilegeID) []mstrapi.ObjectID) Change {
+	revoke := dec.revoke()
+	c := Change{
+		Principal:  o.Principal,
+		Grant:      make([]PlannedPrivilege, 0, dec.grant.Len()),
+		Revoke:     make([]PlannedPrivilege, 0, revoke.Len()),
+		Observed:   ObservedSets{Direct: o.Direct, Inherited: o.Inherited},
+		ObservedAt: o.At,
+	}
+	for q := range dec.grant.All() {
+		c.Grant = append(c.Grant, PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: ReasonListed})
+	}
+	for q := range revoke.All() {
+		c.Revoke = append(c.Revoke, PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: dec.reasonOf(q, w), ReliesOn: reliesOn(q)})
+	}
+	if m := d.st.members[o.Principal.ID]; m != nil {
+		c.Impact.Members = m.count
+	}
+	return c
+}
+
+// describe adds the findings about what a covered principal inherits.
+func (d *draft) describe(o *Observed, w *want, dec *decision) {
+	who := o.Principal
+	for q := range w.forbidden.Intersect(dec.inherited).All() {
+		sources, from := d.sources(o, q)
+		ref := d.cat.ref(q)
+		d.findings = append(d.findings, Finding{
+			Code: CodeInheritedForbidden, Severity: SeverityError, Principal: &who, Privilege: &ref, Sources: sources,
+			Message:  fmt.Sprintf("%s is forbidden privilege %s but inherits it from %s", who.label(), d.cat.label(q), from),
+			Position: d.forbidPosition(w, q),
+		})
+	}
+	if w.settings.Inherited == policy.InheritedReport {
+		for q := range dec.inherited.Minus(w.listed).Minus(w.forbidden).Minus(w.undecided).All() {
+			sources, from := d.sources(o, q)
+			ref := d.cat.ref(q)
+			d.findings = append(d.findings, Finding{
+				Code: CodeInheritedNotListed, Severity: SeverityWarning, Principal: &who, Privilege: &ref, Sources: sources,
+				Message:  fmt.Sprintf("%s inherits privilege %s, which is not listed for it, from %s", who.label(), d.cat.label(q), from),
+				Position: d.entryPosition(w),
+			})
+		}
+	}
+	if w.settings.Redundant == policy.RedundantKeep && w.settings.SatisfiedBy != policy.Direct {
+		d.describeRedundant(o, w)
+	}
+}
+
+// describeRedundant gives one finding for all direct grants that o inherits as
+// well, and goes on to inherit whatever the plan does.
+func (d *draft) describeRedundant(o *Observed, w *want) {
+	twice := w.listed.Intersect(o.Direct).Intersect(o.Inherited).Minus(d.lossy)
+	if twice.IsEmpty() {
+		return
+	}
+	who := o.Principal
+	f := Finding{Code: CodeRedundantDirect, Severity: SeverityInfo, Principal: &who, Position: d.entryPosition(w)}
+	ids := twice.IDs()
+	if len(ids) == 1 {
+		ref := d.cat.ref(ids[0])
+		f.Privilege = &ref
+		f.Message = fmt.Sprintf("%s holds privilege %s directly and inherits it as well", who.label(), d.cat.label(ids[0]))
+	} else {
+		f.Message = fmt.Sprintf("%s holds %d privileges directly and inherits them as well: %s", who.label(), len(ids), joinIDs(ids, maxNamed))
+	}
+	d.findings = append(d.findings, f)
+}
+
+// maxNamed bounds how many things a message names one by one.
+const maxNamed = 20
+
+func joinIDs(ids []mstrapi.PrivilegeID, most int) string {
+	var parts []string
+	for i, id := range ids {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and %d more", len(ids)-most))
+			break
+		}
+		parts = append(parts, id.String())
+	}
+	return strings.Join(parts, ", ")
+}
+
+// sources returns the groups that o will inherit q from, and says so in words.
+func (d *draft) sources(o *Observed, q mstrapi.PrivilegeID) ([]Source, string) {
+	groups, other := d.holders(o, q)
+	var out []Source
+	var names []string
+	for _, g := range groups {
+		out = append(out, Source{Kind: mstrapi.Group, ID: g.Principal.ID, Name: g.Principal.Name})
+		names = append(names, g.Principal.label())
+	}
+	if other {
+		names = append(names, "a security role")
+	}
+	if len(names) == 0 {
+		names = append(names, "a group that could not be determined")
+	}
+	return out, joinAnd(names)
+}
+
+func joinAnd(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+// checkActor finds out whether the session's user would lose the privilege that
+// the work needs.
+func (d *draft) checkActor() {
+	if d.work == 0 {
+		return
+	}
+	fromGroup := len(d.cut[d.work]) > 0 || d.spared.Has(d.work)
+	if d.actor == nil {
+		if !fromGroup {
+			return
+		}
+		if d.st.Actor.ID == "" {
+			// Whose privileges would have to be projected is not known.
+			d.lost = append(d.lost, d.cat.ref(d.work))
+			return
+		}
+		d.needs.principals = append(d.needs.principals, mstrapi.PrincipalRow{Kind: mstrapi.User, ID: d.st.Actor.ID, Name: d.st.Actor.Name})
+		return
+	}
+	o := d.actor
+	if o.Err != nil {
+		if fromGroup {
+			d.lost = append(d.lost, d.cat.ref(d.work))
+		}
+		return
+	}
+	if !o.Direct.Has(d.work) && !o.Inherited.Has(d.work) {
+		return
+	}
+	w := d.wantOf(o)
+	direct, inherited := o.Direct, d.inheritedAfter(o, w, false)
+	if w != nil {
+		dec := decide(w, direct, inherited)
+		direct = dec.direct(direct)
+	}
+	if !direct.Has(d.work) && !inherited.Has(d.work) {
+		d.lost = append(d.lost, d.cat.ref(d.work))
+	}
+}
+
+// wantOf returns what is wanted of a principal, nil for nothing.
+func (d *draft) wantOf(o *Observed) *want {
+	switch {
+	case o.Covered:
+		return d.wantFor(o)
+	case o.scanned:
+		return d.unlistedWant(o)
+	}
+	return nil
+}
+
+func (d *draft) safety() Safety {
+	s := Safety{Protected: []Principal{}, ActorLoses: d.lost}
+	for _, o := range d.st.covered {
+		if o.Err == nil {
+			s.ObservedDirect += o.Direct.Len()
+		}
+	}
+	if limits := d.pol.Safety; limits != nil {
+		if limits.MaxRevokes != nil {
+			s.MaxRevokes = limits.MaxRevokes.String()
+		}
+		if limits.MaxChangedPrincipals != nil {
+			s.MaxChangedPrincipals = limits.MaxChangedPrincipals.String()
+		}
+		s.Protected = append(s.Protected, d.st.protected...)
+		slices.SortFunc(s.Protected, comparePrincipals)
+	}
+	return s
+}
+
+func (d *draft) summary(plan *Plan) Summary {
+	s := Summary{Principals: len(d.st.covered) + d.st.lostNames, Unknown: d.st.lostNames, Changed: len(plan.Changes)}
+	for _, o := range d.st.covered {
+		if o.Err != nil {
+			s.Unknown++
+		}
+	}
+	for _, c := range plan.Changes {
+		s.Grants += len(c.Grant)
+		s.Revokes += len(c.Revoke)
+		if o := d.st.byID[c.Principal.ID]; o != nil && !o.Covered {
+			s.Principals++
+		}
+	}
+	s.InSync = s.Principals - s.Changed - s.Unknown
+	for _, f := range plan.Findings {
+		s.Findings.count(f.Severity)
+	}
+	return s
+}
+
+func (n *FindingCounts) count(s Severity) {
+	switch s {
+	case SeverityError:
+		n.Error++
+	case SeverityWarning:
+		n.Warning++
+	case SeverityInfo:
+		n.Info++
+	}
+}

@@ -1,0 +1,79 @@
+package planner
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"privsync/mstrapi"
+)
+
+// Observation is what one principal effectively held when it was read: the
+// privileges of the level that was asked for. Held is sorted by number, each
+// privilege once.
+type Observation struct {
+	Direct    Set
+	Inherited Set
+	Held      []mstrapi.Held
+	At        time.Time // when the reading began
+}
+
+// ReadPrincipal reads what one principal effectively holds at the level. The
+// error is the reader's, or one that matches [mstrapi.ErrIncomplete] for an
+// answer that cannot be believed; then nothing is known about the principal.
+func ReadPrincipal(ctx context.Context, r PrincipalReader, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) (Observation, error) {
+	seen := Observation{At: time.Now()}
+	held, err := r.Held(ctx, kind, id, level)
+	if err != nil {
+		return Observation{}, fmt.Errorf("privileges of %s %s: %w", kind, id, err)
+	}
+	seen.Held = make([]mstrapi.Held, 0, len(held))
+	sorted := true
+	for _, h := range held {
+		if h.ID < 1 || h.ID > mstrapi.MaxPrivilegeID {
+			return Observation{}, fmt.Errorf("privileges of %s %s: privilege number %d: %w", kind, id, h.ID, mstrapi.ErrIncomplete)
+		}
+		if !h.Direct && !h.Inherited() {
+			// It is held, and no direct grant of ours: something else gives it.
+			h.Other = true
+		}
+		// An older server may not know the parameter and answer with all levels.
+		if level != mstrapi.LevelAll && h.Level != "" && h.Level != level {
+			continue
+		}
+		if n := len(seen.Held); n > 0 && seen.Held[n-1].ID >= h.ID {
+			sorted = false
+		}
+		seen.Held = append(seen.Held, h)
+		if h.Direct {
+			seen.Direct.Add(h.ID)
+		}
+		if h.Inherited() {
+			seen.Inherited.Add(h.ID)
+		}
+	}
+	if !sorted {
+		seen.Held = mergeHeld(seen.Held)
+	}
+	return seen, nil
+}
+
+// mergeHeld sorts by number and joins what an answer says about one privilege
+// in several places, as it may for several projects.
+func mergeHeld(held []mstrapi.Held) []mstrapi.Held {
+	slices.SortStableFunc(held, func(a, b mstrapi.Held) int { return cmp.Compare(a.ID, b.ID) })
+	out := held[:0]
+	for _, h := range held {
+		if n := len(out); n > 0 && out[n-1].ID == h.ID {
+			last := &out[n-1]
+			last.Direct = last.Direct || h.Direct
+			last.Other = last.Other || h.Other
+			last.Groups = append(slices.Clip(last.Groups), h.Groups...)
+			continue
+		}
+		out = append(out, h)
+	}
+	return out
+}

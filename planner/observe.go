@@ -1,0 +1,304 @@
+package planner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// ObserveOptions are what observing needs besides the reader and the policy.
+type ObserveOptions struct {
+	URL         string    // of the server, for the plan
+	Concurrency int       // requests under way at once; 0: 8
+	Now         time.Time // what expiring entries are judged at; zero: the present
+	// Progress, if not nil, is told of what was done, one call at a time: the
+	// phases are "resolve" and "observe". total grows while more is found to do.
+	Progress func(phase string, done, total int)
+	Logger   *slog.Logger // nil: none
+}
+
+// ErrNotAllowed is matched by the error of [Observe] that says that the
+// session's user may not read and change the privileges of others.
+var ErrNotAllowed = errors.New("missing privilege")
+
+// Observe reads what it takes to plan pol: whom it covers, what each of them
+// holds and why, and of the groups around them what the projection needs. It
+// sends as few requests as it can: one for each principal's privileges, and for
+// the rest see the methods that read.
+//
+// What cannot be read about one principal does not end it: the principal
+// becomes unknown, with a finding in the plan. An error means that nothing can
+// be planned: ctx is over, the session is lost, its user lacks the privilege (an
+// error that matches [ErrNotAllowed]), or the catalogue cannot be read.
+func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions) (*State, error) {
+	ob := &observer{
+		r: r, pol: pol, url: o.URL, concurrency: o.Concurrency, log: o.Logger,
+		progress:   &progress{tell: o.Progress},
+		lists:      make(map[mstrapi.Kind][]mstrapi.PrincipalRow),
+		listErr:    make(map[mstrapi.Kind]error),
+		memberRows: make(map[memberKey][]mstrapi.PrincipalRow),
+		st: &State{
+			Level:      mstrapi.Level(cmp.Or(pol.Scope, policy.LevelServer)),
+			Now:        cmp.Or(o.Now, time.Now()),
+			byID:       make(map[mstrapi.ObjectID]*Observed),
+			byEntry:    make(map[int32]*Observed),
+			parents:    make(map[mstrapi.ObjectID]parentList),
+			members:    make(map[mstrapi.ObjectID]*memberList),
+			reached:    make(map[mstrapi.ObjectID]bool),
+			expanded:   make(map[mstrapi.ObjectID]bool),
+			failed:     make(map[int]error),
+			unresolved: make(map[int]bool),
+			except:     make(map[[2]int]Principal),
+		},
+	}
+	if ob.concurrency < 1 {
+		ob.concurrency = 8
+	}
+	if ob.log == nil {
+		ob.log = slog.New(slog.DiscardHandler)
+	}
+	ob.in = newInterner(&ob.st.refs)
+	if err := ob.observe(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	return ob.st, nil
+}
+
+// observer reads a state.
+type observer struct {
+	r           Reader
+	pol         *policy.Policy
+	url         string
+	concurrency int
+	log         *slog.Logger
+	progress    *progress
+
+	st      *State
+	in      *interner
+	mu      sync.Mutex // guards st while several workers read
+	lookups map[refKey]*lookup
+	lists   map[mstrapi.Kind][]mstrapi.PrincipalRow // whole lists, as far as they were read
+	listErr map[mstrapi.Kind]error                  // of whole lists that are needed
+	// everyone are the members of the group Everyone, nil until read.
+	everyone   map[mstrapi.ObjectID]mstrapi.PrincipalRow
+	memberRows map[memberKey][]mstrapi.PrincipalRow
+}
+
+func (ob *observer) observe(ctx context.Context) error {
+	if err := ob.readServer(ctx); err != nil {
+		return err
+	}
+	if err := ob.resolve(ctx); err != nil {
+		return err
+	}
+	st := ob.st
+	requires := func(r policy.Rule) bool { return len(r.Require) > 0 }
+	if rows := ob.lists[mstrapi.User]; rows != nil && slices.ContainsFunc(ob.pol.Rules, requires) {
+		st.setUsers(rows)
+	}
+	ob.lookups, ob.lists, ob.everyone, ob.memberRows = nil, nil, nil, nil
+	slices.SortFunc(st.covered, compareObserved)
+	slices.SortFunc(st.unlisted, compareObserved)
+	slices.SortFunc(st.protected, comparePrincipals)
+	ob.progress.start("observe", 0)
+	if err := ob.readHeld(ctx, slices.Concat(st.covered, st.unlisted)); err != nil {
+		return err
+	}
+	c := compile(ob.pol, newCatalogue(st.Catalogue, st.Level), st.Now)
+	for {
+		d := evaluate(c, st)
+		if d.needs.isEmpty() {
+			return ctx.Err()
+		}
+		ob.log.DebugContext(ctx, "reading more of the groups", "held", len(d.needs.held), "memberships", len(d.needs.parents),
+			"users", len(d.needs.users), "changed groups", len(d.needs.count)+len(d.needs.expand), "others", len(d.needs.principals))
+		if err := ob.fetch(ctx, &d.needs); err != nil {
+			return err
+		}
+	}
+}
+
+// isFatal reports whether err makes it pointless to go on: nobody waits for the
+// result any more, or every further request would fail as well.
+func (ob *observer) isFatal(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || mstrapi.IsAuth(err)
+}
+
+// each runs work for 0…n-1, several at a time, until one returns an error.
+func (ob *observer) each(ctx context.Context, n int, work func(ctx context.Context, i int) error) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(ob.concurrency)
+	for i := range n {
+		if gctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			if err := gctx.Err(); err != nil {
+				return err
+			}
+			return work(gctx, i)
+		})
+	}
+	return g.Wait()
+}
+
+// readServer reads what is the same for every policy: who is asking, the
+// server's versions, its catalogue, and whether the user may do this at all.
+func (ob *observer) readServer(ctx context.Context) error {
+	st := ob.st
+	var status mstrapi.Status
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		var err error
+		if status, err = ob.r.Status(gctx); err != nil {
+			if ob.isFatal(gctx, err) {
+				return err
+			}
+			ob.log.WarnContext(gctx, "the server's versions are not known", "error", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		who, err := ob.r.SessionUser(gctx)
+		if err != nil && !mstrapi.IsRouteMissing(err) {
+			return fmt.Errorf("who the session's user is: %w", err)
+		}
+		st.Actor = Actor{ID: who.ID, Name: who.FullName}
+		return nil
+	})
+	g.Go(func() error {
+		list, err := ob.r.Catalogue(gctx)
+		if err != nil {
+			return fmt.Errorf("catalogue of privileges: %w", err)
+		}
+		if len(list) == 0 {
+			return fmt.Errorf("catalogue of privileges: no privileges: %w", mstrapi.ErrIncomplete)
+		}
+		for i := range list {
+			list[i].Description = ""
+		}
+		slices.SortFunc(list, func(a, b mstrapi.Privilege) int { return cmp.Compare(a.ID, b.ID) })
+		st.Catalogue = list
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	st.Environment = Environment{URL: ob.url, IServerVersion: status.IServerVersion, WebVersion: status.WebVersion}
+	return ob.checkAllowed(ctx)
+}
+
+// checkAllowed makes sure that the session's user has the privilege to read and
+// change the privileges of others, before anything else fails less clearly.
+func (ob *observer) checkAllowed(ctx context.Context) error {
+	st := ob.st
+	i := slices.IndexFunc(st.Catalogue, func(p mstrapi.Privilege) bool { return p.Name == managerPrivilege })
+	if i < 0 {
+		ob.log.WarnContext(ctx, "the catalogue has no such privilege, so whether the session's user has it is not checked", "privilege", managerPrivilege)
+		return nil
+	}
+	id := st.Catalogue[i].ID
+	got, err := ob.r.SessionPrivilege(ctx, id)
+	switch {
+	case err == nil && got.UserLevelAllowed:
+		return nil
+	case err == nil || mstrapi.IsForbidden(err):
+		text := fmt.Sprintf("user %q lacks the privilege %d %q, which reading and changing the privileges of others needs: grant it to that user or use another account",
+			st.Actor.Name, id, managerPrivilege)
+		if err != nil {
+			return fmt.Errorf("%w: %s (%w)", ErrNotAllowed, text, err)
+		}
+		return fmt.Errorf("%w: %s", ErrNotAllowed, text)
+	case mstrapi.IsRouteMissing(err) || mstrapi.IsNotFound(err):
+		ob.log.InfoContext(ctx, "the server does not tell whether the session's user has the privilege", "privilege", managerPrivilege, "error", err)
+		return nil
+	}
+	return fmt.Errorf("privilege %q of the session's user: %w", managerPrivilege, err)
+}
+
+// readHeld reads what each of the list holds: one request for each.
+func (ob *observer) readHeld(ctx context.Context, list []*Observed) error {
+	ob.progress.grow(len(list))
+	return ob.each(ctx, len(list), func(ctx context.Context, i int) error {
+		defer ob.progress.add(1)
+		return ob.readOne(ctx, list[i])
+	})
+}
+
+// readOne reads what o holds; that it cannot is noted in o.
+func (ob *observer) readOne(ctx context.Context, o *Observed) error {
+	seen, err := ReadPrincipal(ctx, ob.r, o.Principal.Kind, o.Principal.ID, ob.st.Level)
+	if err != nil {
+		if ob.isFatal(ctx, err) {
+			return err
+		}
+		o.Err = err
+		return nil
+	}
+	ob.in.put(o, seen)
+	return nil
+}
+
+// noteParents keeps the memberships that a row came with. ob.mu must be held
+// or nobody else be reading.
+func (ob *observer) noteParents(o *Observed, refs []mstrapi.ObjectRef) {
+	if refs == nil || o.parents.known {
+		return
+	}
+	o.parents = ob.parentList(refs)
+	if o.Principal.Kind == mstrapi.Group {
+		ob.st.parents[o.Principal.ID] = o.parents
+	}
+}
+
+func (ob *observer) parentList(refs []mstrapi.ObjectRef) parentList {
+	ob.in.mu.Lock()
+	defer ob.in.mu.Unlock()
+	list := parentList{known: true, ids: make([]mstrapi.ObjectID, 0, len(refs))}
+	for _, ref := range refs {
+		list.ids = append(list.ids, ob.st.refs.list[ob.st.refs.number(ref)].ID)
+	}
+	slices.Sort(list.ids)
+	list.ids = slices.Compact(list.ids)
+	return list
+}
+
+// progress counts what was done of a phase. It tells from one goroutine at a
+// time.
+type progress struct {
+	tell func(phase string, done, total int)
+
+	mu          sync.Mutex
+	phase       string
+	done, total int
+}
+
+func (p *progress) start(phase string, total int) {
+	p.update(func() { p.phase, p.done, p.total = phase, 0, total })
+}
+
+func (p *progress) grow(n int) { p.update(func() { p.total += n }) }
+func (p *progress) add(n int)  { p.update(func() { p.done += n }) }
+
+func (p *progress) update(change func()) {
+	if p.tell == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+	p.tell(p.phase, p.done, p.total)
+}

@@ -1,0 +1,544 @@
+package planner
+
+import (
+	"slices"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// projection decides what every principal needs, groups before their members,
+// from a policy and a state. It asks for facts that the state does not have in
+// needs: then its answers do not count, and [Observe] reads them and projects
+// again. Both [Observe] and [Make] use it, so that what is read is what is
+// decided from.
+//
+//   - What a principal inherits after the plan (I') is what some group above it
+//     then holds directly. A privilege that no group loses stays inherited, so
+//     only the privileges that some group loses (lossy) or gains are looked at.
+//   - A lossy privilege stays if, following the sources that the server names
+//     from group to group, one is found that keeps it. This is right whether a
+//     source names the holder or the immediate parent, for both are groups above
+//     the principal, and all holders are found in the end.
+//   - A group that lists a privilege has it after the plan, whatever happens
+//     above it, and so have its members.
+//   - A gained privilege is inherited if a gaining group is above the principal;
+//     memberships are asked for only where that makes a difference.
+type projection struct {
+	*compiled
+	st    *State
+	actor *Observed           // nil: not read
+	work  mstrapi.PrivilegeID // what the session's user needs; 0: not known or out of scope
+
+	active    map[*Observed]*want     // groups that are decided about
+	groups    []*Observed             // the same in report order
+	decisions map[*Observed]*decision // of groups
+
+	tainted    map[mstrapi.PrivilegeID]*Observed // group revokes that are not planned, and who could not be read (nil: an entry)
+	taint      Set
+	suppressed []suppressed
+	lossy      Set
+	cut        map[mstrapi.PrivilegeID][]*Observed // groups that lose it
+	spared     Set                                 // privileges that a group loses and that stay inherited there (redundant)
+	gaining    Set
+	gainers    map[mstrapi.PrivilegeID][]*Observed // groups that may gain it; once groups are decided: those that do
+
+	closures map[mstrapi.ObjectID]*closure
+	traces   map[traceKey]*trace
+	needs    needs
+}
+
+// suppressed is a revoke on a group that is not planned because somebody who
+// could not be read may depend on it.
+type suppressed struct {
+	group     *Observed
+	privilege mstrapi.PrivilegeID
+}
+
+// needs are the facts that a projection lacks.
+type needs struct {
+	held       map[mstrapi.ObjectID]Set      // groups whose privileges are needed, and which of them
+	parents    map[mstrapi.ObjectID]struct{} // groups whose memberships are needed, and those of all groups above
+	users      map[*Observed]struct{}        // users whose place in the groups of below is needed
+	below      map[mstrapi.ObjectID]struct{}
+	memberOf   map[*Observed]struct{} // users whose own memberships are needed
+	count      []*Observed            // changed groups whose members are to be counted
+	expand     []*Observed            // changed groups whose members are to be read themselves
+	principals []mstrapi.PrincipalRow // users to be read
+	enabled    map[*Observed]struct{}
+	everyUser  bool
+	broken     map[*Observed]error // principals about which something could not be read
+}
+
+func (n *needs) isEmpty() bool {
+	return len(n.held) == 0 && len(n.parents) == 0 && len(n.users) == 0 && len(n.memberOf) == 0 && len(n.count) == 0 &&
+		len(n.expand) == 0 && len(n.principals) == 0 && len(n.enabled) == 0 && !n.everyUser && len(n.broken) == 0
+}
+
+func (n *needs) addHeld(id mstrapi.ObjectID, p mstrapi.PrivilegeID) {
+	if n.held == nil {
+		n.held = make(map[mstrapi.ObjectID]Set)
+	}
+	s := n.held[id].Union(Set{}) // a copy: Add changes in place
+	s.Add(p)
+	n.held[id] = s
+}
+
+func put[K comparable](m *map[K]struct{}, k K) {
+	if *m == nil {
+		*m = make(map[K]struct{})
+	}
+	(*m)[k] = struct{}{}
+}
+
+func (n *needs) addBroken(o *Observed, err error) {
+	if n.broken == nil {
+		n.broken = make(map[*Observed]error)
+	}
+	n.broken[o] = err
+}
+
+// managerPrivilege is the catalogue name of the privilege that reading and
+// changing the privileges of others needs.
+const managerPrivilege = "Use User Manager"
+
+// project decides the groups and says what is missing.
+func project(c *compiled, st *State) *projection {
+	p := &projection{
+		compiled:  c,
+		st:        st,
+		active:    make(map[*Observed]*want),
+		decisions: make(map[*Observed]*decision),
+		tainted:   make(map[mstrapi.PrivilegeID]*Observed),
+		cut:       make(map[mstrapi.PrivilegeID][]*Observed),
+		gainers:   make(map[mstrapi.PrivilegeID][]*Observed),
+		closures:  make(map[mstrapi.ObjectID]*closure),
+		traces:    make(map[traceKey]*trace),
+	}
+	if found := c.cat.byName[managerPrivilege]; len(found) == 1 && (c.cat.level == mstrapi.LevelAll || found[0].Level() == c.cat.level) {
+		p.work = found[0].ID
+	}
+	if st.Actor.ID != "" {
+		p.actor = st.byID[st.Actor.ID]
+	}
+	p.decideGroups()
+	return p
+}
+
+// decideGroups decides all groups. A gainer here is a group that may gain a
+// privilege: it lists it, so its members have it afterwards whether the group
+// is granted it or inherits it.
+func (p *projection) decideGroups() {
+	for _, o := range p.st.covered {
+		if o.Principal.Kind == mstrapi.Group && o.Err == nil {
+			p.active[o] = p.wantFor(o)
+			p.groups = append(p.groups, o)
+		}
+	}
+	if p.revokesUnlisted() {
+		for _, o := range p.st.unlisted {
+			if o.Principal.Kind == mstrapi.Group && o.Err == nil && !p.isProtected(o) {
+				p.active[o] = p.compiled.unlisted
+				p.groups = append(p.groups, o)
+			}
+		}
+	}
+	slices.SortFunc(p.groups, compareObserved)
+	p.findTaint()
+	for _, o := range p.groups {
+		var d decision
+		d.own(p.active[o], o.Direct)
+		for q := range d.revoke().All() {
+			if p.taint.Has(q) {
+				p.suppressed = append(p.suppressed, suppressed{o, q})
+				continue
+			}
+			p.cut[q] = append(p.cut[q], o)
+			p.lossy.Add(q)
+		}
+	}
+	for _, o := range p.groups {
+		w := p.active[o]
+		for q := range w.listed.Minus(o.Direct).All() {
+			if !o.Inherited.Has(q) || p.lossy.Has(q) {
+				p.gainers[q] = append(p.gainers[q], o)
+				p.gaining.Add(q)
+			}
+		}
+	}
+	for _, o := range p.groups {
+		w := p.active[o]
+		d := decide(w, o.Direct, p.inheritedAfter(o, w, p.judged(o)))
+		d.spare(p.taint)
+		p.decisions[o] = &d
+	}
+	p.gainers, p.gaining = make(map[mstrapi.PrivilegeID][]*Observed), Set{}
+	for _, o := range p.groups {
+		d := p.decisions[o]
+		for q := range d.grant.All() {
+			p.gainers[q] = append(p.gainers[q], o)
+			p.gaining.Add(q)
+		}
+		p.spared = p.spared.Union(d.redundant)
+	}
+}
+
+func (p *projection) revokesUnlisted() bool {
+	return p.pol.Unlisted == policy.UnlistedRevoke && len(p.st.failed) == 0 && len(p.st.unresolved) == 0
+}
+
+func (p *projection) isProtected(o *Observed) bool {
+	return slices.ContainsFunc(p.st.protected, func(q Principal) bool { return q.ID == o.Principal.ID && q.ID != "" })
+}
+
+// findTaint finds the privileges that no group may lose in this plan: those
+// that a principal which could not be read is meant to have (it may hold them
+// through any group), and those that a group which could not be read passes on.
+func (p *projection) findTaint() {
+	mark := func(s Set, o *Observed) {
+		for q := range s.All() {
+			if !p.taint.Has(q) {
+				p.taint.Add(q)
+				p.tainted[q] = o
+			}
+		}
+	}
+	for _, o := range p.st.covered {
+		if o.Err != nil {
+			mark(p.wantFor(o).listed, o)
+		}
+	}
+	for i := range p.pol.Principals {
+		if p.st.failed[i] != nil {
+			mark(p.entries[i].listed, nil)
+		}
+	}
+	passes := make(map[int]*Set) // what the groups that could not be read pass on
+	for i, ref := range p.st.refs.list {
+		if o := p.st.byID[ref.ID]; o != nil && o.Err != nil {
+			passes[i] = new(Set)
+		}
+	}
+	if len(passes) == 0 {
+		return
+	}
+	seen := make(map[*profile]bool)
+	for _, o := range p.st.byID {
+		if o.held == nil || seen[o.held] {
+			continue
+		}
+		seen[o.held] = true
+		for q, code := range o.held.all() {
+			for _, i := range code.groups() {
+				if s := passes[i]; s != nil {
+					s.Add(q)
+				}
+			}
+		}
+	}
+	var groups []*Observed
+	for i := range passes {
+		groups = append(groups, p.st.byID[p.st.refs.list[i].ID])
+	}
+	slices.SortFunc(groups, compareObserved)
+	for _, o := range groups {
+		mark(*passes[p.st.refs.index[o.Principal.ID]], o)
+	}
+}
+
+// judged reports whether rules judge o.
+func (p *projection) judged(o *Observed) bool { return o.Covered || p.st.reached[o.Principal.ID] }
+
+// relevant returns the privileges about which it matters whether o inherits
+// them after the plan, among those whose inheritance the plan may change.
+func (p *projection) relevant(o *Observed, w *want, ruled bool) Set {
+	touched := p.lossy.Union(p.gaining)
+	if touched.IsEmpty() {
+		return touched
+	}
+	var r Set
+	if w != nil {
+		r = w.listed.Minus(o.Direct).Union(w.forbidden)
+		if w.settings.Redundant == policy.RedundantRevoke {
+			r = r.Union(w.listed.Intersect(o.Direct))
+		}
+		if w.settings.Inherited == policy.InheritedReport {
+			r = r.Union(touched.Minus(w.listed))
+		}
+		if o.Principal.Kind == mstrapi.User {
+			// Whether a revoke relies on a group's grant.
+			var d decision
+			d.own(w, o.Direct)
+			r = r.Union(d.revoke())
+		}
+	}
+	if ruled {
+		r = r.Union(p.ruled)
+	}
+	if o == p.actor && p.work != 0 {
+		r = r.Union(SetOf(p.work))
+	}
+	return r.Intersect(touched)
+}
+
+// inheritedAfter returns what o inherits once the plan's group changes are
+// done. Lossy privileges that are not relevant to o are left out.
+func (p *projection) inheritedAfter(o *Observed, w *want, ruled bool) Set {
+	relevant := p.relevant(o, w, ruled)
+	if p.lossy.IsEmpty() && relevant.IsEmpty() {
+		return o.Inherited
+	}
+	after := o.Inherited.Minus(p.lossy)
+	for q := range relevant.All() {
+		if after.Has(q) {
+			continue
+		}
+		if o.Inherited.Has(q) && p.keeps(o, q) || p.gains(o, q) {
+			after.Add(q)
+		}
+	}
+	return after
+}
+
+// gains reports whether a gaining group is above o.
+func (p *projection) gains(o *Observed, q mstrapi.PrivilegeID) bool {
+	for _, g := range p.gainers[q] {
+		if g != o && p.above(g.Principal.ID, o) {
+			return true
+		}
+	}
+	return false
+}
+
+// gainersAbove returns the groups above o that are granted q.
+func (p *projection) gainersAbove(o *Observed, q mstrapi.PrivilegeID) []*Observed {
+	var out []*Observed
+	for _, g := range p.gainers[q] {
+		if g != o && p.above(g.Principal.ID, o) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// keeps reports whether o still inherits q from a group above it, one that it
+// inherits it from now.
+func (p *projection) keeps(o *Observed, q mstrapi.PrivilegeID) bool {
+	t := p.trace(o, q)
+	if t.other {
+		return true
+	}
+	for _, g := range t.groups {
+		if w := p.active[g]; w != nil && w.listed.Has(q) || g.Direct.Has(q) && !slices.Contains(p.cut[q], g) {
+			return true
+		}
+	}
+	p.wantRead(t, q)
+	return false
+}
+
+// stays reports whether o inherits q throughout, whatever becomes of the
+// plan's grants.
+func (p *projection) stays(o *Observed, q mstrapi.PrivilegeID) bool {
+	if !o.Inherited.Has(q) {
+		return false
+	}
+	if !p.lossy.Has(q) && !p.spared.Has(q) {
+		return true
+	}
+	t := p.trace(o, q)
+	if t.other {
+		return true
+	}
+	for _, g := range t.groups {
+		if g.Err == nil && g.Direct.Has(q) && !p.loses(g, q) {
+			return true
+		}
+	}
+	p.wantRead(t, q)
+	return false
+}
+
+// loses reports whether the plan revokes q from the group.
+func (p *projection) loses(g *Observed, q mstrapi.PrivilegeID) bool {
+	d := p.decisions[g]
+	return d != nil && (d.forbidden.Has(q) || d.expired.Has(q) || d.notListed.Has(q) || d.redundant.Has(q))
+}
+
+// holdsAfter reports whether the group holds q directly after the plan.
+func (p *projection) holdsAfter(g *Observed, q mstrapi.PrivilegeID) bool {
+	if d := p.decisions[g]; d != nil && d.grant.Has(q) {
+		return true
+	}
+	return g.Direct.Has(q) && !p.loses(g, q)
+}
+
+// holders returns the groups from which o inherits q after the plan: those
+// above it that then hold it directly, in report order; and whether it comes
+// from something that is no group.
+func (p *projection) holders(o *Observed, q mstrapi.PrivilegeID) (groups []*Observed, other bool) {
+	if o.Inherited.Has(q) {
+		t := p.trace(o, q)
+		other = t.other
+		for _, g := range t.groups {
+			if g.Err != nil || p.holdsAfter(g, q) {
+				groups = append(groups, g)
+			}
+		}
+		p.wantRead(t, q)
+	}
+	for _, g := range p.gainersAbove(o, q) {
+		if !slices.Contains(groups, g) {
+			groups = append(groups, g)
+		}
+	}
+	slices.SortFunc(groups, compareObserved)
+	return groups, other
+}
+
+// traceKey is what a trace depends on: principals with the same sources share
+// their traces.
+type traceKey struct {
+	from      *profile
+	privilege mstrapi.PrivilegeID
+}
+
+// trace is every group that a privilege arrives through, as far as they were
+// read: the sources that the server names, their sources, and so on.
+type trace struct {
+	groups []*Observed
+	unread []mstrapi.ObjectID
+	other  bool // it arrives from something that is no group as well
+}
+
+func (p *projection) trace(o *Observed, q mstrapi.PrivilegeID) *trace {
+	if o.held == nil {
+		return &trace{}
+	}
+	key := traceKey{o.held, q}
+	if t := p.traces[key]; t != nil {
+		return t
+	}
+	t := &trace{}
+	p.traces[key] = t
+	seen := make(map[int]bool)
+	var todo []int
+	follow := func(f *profile) {
+		refs, other := f.sources(q)
+		t.other = t.other || other
+		for _, i := range refs {
+			if !seen[i] {
+				seen[i] = true
+				todo = append(todo, i)
+			}
+		}
+	}
+	follow(o.held)
+	for len(todo) > 0 {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		id := p.st.refs.list[i].ID
+		g := p.st.byID[id]
+		if g == nil {
+			t.unread = append(t.unread, id)
+			continue
+		}
+		t.groups = append(t.groups, g)
+		if g.Err == nil && g.held != nil {
+			follow(g.held)
+		}
+	}
+	slices.SortFunc(t.groups, compareObserved)
+	return t
+}
+
+func (p *projection) wantRead(t *trace, q mstrapi.PrivilegeID) {
+	for _, id := range t.unread {
+		p.needs.addHeld(id, q)
+	}
+}
+
+// above reports whether o belongs to the group at any depth, and asks for what
+// it takes to know.
+func (p *projection) above(group mstrapi.ObjectID, o *Observed) bool {
+	if o.Principal.Kind == mstrapi.Group {
+		c := p.closure(o.Principal.ID)
+		if c.err != nil {
+			p.needs.addBroken(o, c.err)
+			return false
+		}
+		if !c.ids[group] {
+			return false
+		}
+		// Groups that contain each other cannot be on a sound server. Then the one
+		// that comes first counts as the upper, so that one of them is granted.
+		if c.ids[o.Principal.ID] && p.closure(group).ids[o.Principal.ID] {
+			return group < o.Principal.ID
+		}
+		return true
+	}
+	if group == mstrapi.EveryoneGroup {
+		return true
+	}
+	if o.parents.known {
+		if o.parents.err != nil {
+			p.needs.addBroken(o, o.parents.err)
+			return false
+		}
+		found := false
+		for _, parent := range o.parents.ids {
+			if parent == group {
+				return true
+			}
+			c := p.closure(parent)
+			if c.err != nil {
+				p.needs.addBroken(o, c.err)
+			}
+			found = found || c.ids[group]
+		}
+		return found
+	}
+	if m := p.st.members[group]; m != nil && m.complete {
+		return m.has(o.Principal.ID)
+	}
+	put(&p.needs.users, o)
+	put(&p.needs.below, group)
+	return false
+}
+
+// closure is every group above a group.
+type closure struct {
+	ids map[mstrapi.ObjectID]bool
+	err error
+}
+
+func (p *projection) closure(id mstrapi.ObjectID) *closure {
+	if c := p.closures[id]; c != nil {
+		return c
+	}
+	c := &closure{ids: make(map[mstrapi.ObjectID]bool)}
+	p.closures[id] = c
+	todo := []mstrapi.ObjectID{id}
+	asked := map[mstrapi.ObjectID]bool{id: true}
+	for len(todo) > 0 {
+		at := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		list := p.st.parents[at]
+		if !list.known {
+			put(&p.needs.parents, at)
+			continue
+		}
+		if list.err != nil {
+			c.err = list.err
+			return c
+		}
+		for _, parent := range list.ids {
+			c.ids[parent] = true
+			if !asked[parent] {
+				asked[parent] = true
+				todo = append(todo, parent)
+			}
+		}
+	}
+	return c
+}

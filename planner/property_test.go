@@ -1,0 +1,469 @@
+package planner
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// drawModel draws a server: up to eight groups nested in any way, up to seven
+// users, and direct grants everywhere.
+func drawModel(t *rapid.T) *model {
+	m := newModel()
+	privileges := rapid.SliceOfNDistinct(rapid.SampledFrom(ids(1, 2, 3, 4, 9, 21)), 0, 4, rapid.ID)
+	var groups []*subject
+	for i := range rapid.IntRange(0, 8).Draw(t, "groups") {
+		var parents []*subject
+		for _, g := range groups {
+			if rapid.IntRange(0, 9).Draw(t, "parent") < 4 {
+				parents = append(parents, g)
+			}
+		}
+		groups = append(groups, m.group(fmt.Sprintf("%c-group", 'A'+i), privileges.Draw(t, "direct"), parents...))
+	}
+	for i := range rapid.IntRange(1, 7).Draw(t, "users") {
+		var parents []*subject
+		for _, g := range groups {
+			if rapid.IntRange(0, 9).Draw(t, "parent") < 3 {
+				parents = append(parents, g)
+			}
+		}
+		u := m.user(fmt.Sprintf("%s_user%d", rapid.SampledFrom([]string{"svc", "Dev"}).Draw(t, "login"), i), privileges.Draw(t, "direct"), parents...)
+		if rapid.IntRange(0, 4).Draw(t, "disabled") == 0 {
+			u.row.Enabled = mstrapi.No
+		}
+	}
+	for _, s := range m.principals {
+		if rapid.IntRange(0, 9).Draw(t, "security role") == 0 {
+			s.other.Add(rapid.SampledFrom(ids(1, 2, 21)).Draw(t, "role's"))
+		}
+	}
+	m.actor = m.principals[len(m.principals)-1].row.ID
+	m.flatIgnored = rapid.Bool().Draw(t, "flat ignored")
+	m.flatWithGroups = rapid.Bool().Draw(t, "flat with groups")
+	if !m.flatIgnored && !m.flatWithGroups {
+		// A count that goes by the first page sees no groups on the second.
+		m.pageCap = rapid.SampledFrom([]int{0, 1, 2, 3}).Draw(t, "page cap")
+	}
+	m.bareRows = rapid.IntRange(0, 3).Draw(t, "bare rows") == 0
+	// Names and ids must not go together.
+	perm := rapid.Permutation(m.principals).Draw(t, "order")
+	m.principals = perm
+	return m
+}
+
+func drawRefs(t *rapid.T, label string, most int, scope policy.Level) []policy.Ref {
+	var out []policy.Ref
+	for _, p := range rapid.SliceOfNDistinct(rapid.SampledFrom(inScopeIDs(scope)), 0, most, rapid.ID).Draw(t, label) {
+		out = append(out, policy.Ref{ID: int(p)})
+	}
+	return out
+}
+
+func inScopeIDs(scope policy.Level) []mstrapi.PrivilegeID {
+	switch scope {
+	case policy.LevelServer:
+		return ids(1, 2, 3, 4, 9)
+	case policy.LevelProject:
+		return ids(21, 22)
+	}
+	return ids(1, 2, 3, 9, 21)
+}
+
+// drawPolicy draws a policy for the model: explicit entries, selectors, expiry,
+// forbidden privileges, unlisted, protected principals and rules.
+func drawPolicy(t *rapid.T, m *model) *policy.Policy {
+	pol := &policy.Policy{
+		Name:               "drawn",
+		Scope:              rapid.SampledFrom([]policy.Level{policy.LevelServer, policy.LevelServer, policy.LevelAll, policy.LevelProject}).Draw(t, "scope"),
+		Unlisted:           rapid.SampledFrom([]policy.Unlisted{policy.UnlistedIgnore, policy.UnlistedIgnore, policy.UnlistedReport, policy.UnlistedRevoke}).Draw(t, "unlisted"),
+		ExpiringWithinDays: 14,
+	}
+	settings := func() policy.Settings {
+		s := policy.Settings{
+			Mode:        rapid.SampledFrom([]policy.Mode{policy.Additive, policy.Authoritative}).Draw(t, "mode"),
+			SatisfiedBy: rapid.SampledFrom([]policy.SatisfiedBy{policy.Effective, policy.Effective, policy.Direct}).Draw(t, "satisfiedBy"),
+			Redundant:   rapid.SampledFrom([]policy.Redundant{policy.RedundantKeep, policy.RedundantRevoke}).Draw(t, "redundant"),
+			Inherited:   rapid.SampledFrom([]policy.Inherited{policy.InheritedAllow, policy.InheritedReport}).Draw(t, "inherited"),
+		}
+		if s.SatisfiedBy == policy.Direct {
+			s.Redundant = policy.RedundantKeep // the two together are a policy error
+		}
+		return s
+	}
+	common := settings() // of selectors, which must not disagree
+	fill := func(e *policy.Entry) {
+		for _, ref := range drawRefs(t, "listed", 3, pol.Scope) {
+			l := policy.Listed{Ref: ref}
+			switch rapid.IntRange(0, 5).Draw(t, "until") {
+			case 0:
+				l.Until = testNow().AddDate(0, 0, -rapid.IntRange(1, 3).Draw(t, "days")).Truncate(24 * 3600e9)
+			case 1:
+				l.Until = testNow().AddDate(0, 0, rapid.IntRange(0, 20).Draw(t, "days")).Truncate(24 * 3600e9)
+			}
+			e.Listed = append(e.Listed, l)
+		}
+		for _, ref := range drawRefs(t, "forbid", 2, pol.Scope) {
+			if !slices.ContainsFunc(e.Listed, func(l policy.Listed) bool { return l.ID == ref.ID }) {
+				e.Forbid = append(e.Forbid, ref)
+			}
+		}
+	}
+	var groupNames []string
+	for _, s := range m.principals {
+		if s.row.Kind == mstrapi.Group {
+			groupNames = append(groupNames, s.row.Name)
+		}
+		if rapid.IntRange(0, 9).Draw(t, "covered") < 5 {
+			name := s.row.Name
+			if s.row.Kind == mstrapi.User {
+				name = rapid.SampledFrom([]string{s.row.Login, strings.ToUpper(s.row.Login)}).Draw(t, "login")
+			}
+			e := policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.Kind(s.row.Kind), Name: name}, Settings: settings()}
+			fill(&e)
+			pol.Principals = append(pol.Principals, e)
+		}
+	}
+	for range rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "selectors") {
+		sel := &policy.Selector{Kind: rapid.SampledFrom([]policy.Kind{policy.User, policy.Group}).Draw(t, "kind")}
+		if len(groupNames) > 0 && rapid.Bool().Draw(t, "memberOf") {
+			sel.MemberOf = rapid.SampledFrom(groupNames).Draw(t, "group")
+			sel.Nested = rapid.Bool().Draw(t, "nested")
+		}
+		if sel.Kind == policy.User {
+			sel.LoginMatches = rapid.SampledFrom([]string{"", "SVC_*", "dev*"}).Draw(t, "loginMatches")
+			switch rapid.IntRange(0, 3).Draw(t, "enabled") {
+			case 0:
+				sel.Enabled = new(bool)
+			case 1:
+				yes := true
+				sel.Enabled = &yes
+			}
+		}
+		sel.NameMatches = rapid.SampledFrom([]string{"", "", "The svc*", "B*"}).Draw(t, "nameMatches")
+		e := policy.Entry{Selector: sel, Settings: common}
+		fill(&e)
+		pol.Principals = append(pol.Principals, e)
+	}
+	ref := func(label string) policy.PrincipalRef {
+		s := rapid.SampledFrom(m.principals).Draw(t, label)
+		if s.row.Kind == mstrapi.User {
+			return policy.PrincipalRef{Kind: policy.User, Name: s.row.Login}
+		}
+		return policy.PrincipalRef{Kind: policy.Group, Name: s.row.Name}
+	}
+	if rapid.Bool().Draw(t, "safety") {
+		pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{ref("protected")}}
+	}
+	for i := range rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "rules") {
+		r := policy.Rule{Name: fmt.Sprint("rule", i), Severity: policy.RuleError}
+		refs := drawRefs(t, "rule", 3, pol.Scope)
+		switch {
+		case len(refs) == 0:
+			continue
+		case len(refs) > 1 && rapid.Bool().Draw(t, "conflict"):
+			r.Conflict = refs
+		case rapid.Bool().Draw(t, "deny"):
+			r.Deny = refs
+			for range rapid.IntRange(0, 2).Draw(t, "excepts") {
+				r.Except = append(r.Except, ref("except"))
+			}
+		default:
+			r.Require, r.AtLeast = refs, rapid.IntRange(1, 4).Draw(t, "atLeast")
+		}
+		pol.Rules = append(pol.Rules, r)
+	}
+	number(pol)
+	return pol
+}
+
+// observeIn is observe for rapid.
+func observeIn(t *rapid.T, m *model, pol *policy.Policy) *State {
+	st, err := Observe(t.Context(), m, pol, ObserveOptions{URL: "https://bi.example.com", Now: testNow(), Concurrency: 4})
+	if err != nil {
+		t.Fatalf("Observe() error: %v", err)
+	}
+	return st
+}
+
+func makeIn(t *rapid.T, m *model, pol *policy.Policy) *Plan {
+	plan := Make(pol, observeIn(t, m, pol), MakeOptions{})
+	if !plan.Complete {
+		t.Fatalf("plan is not complete: %v", plan.Findings)
+	}
+	return plan
+}
+
+// clearTimes takes out what differs from reading to reading.
+func clearTimes(plan *Plan) *Plan {
+	for i := range plan.Changes {
+		plan.Changes[i].ObservedAt = testNow()
+	}
+	return plan
+}
+
+func asJSON(t rapid.TB, plan *Plan) string {
+	if err := plan.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := plan.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestAgreesWithNaive: the planner and an evaluator that knows everything and
+// does everything the slow way decide the same, and find the same.
+func TestAgreesWithNaive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		m.parentStyle = rapid.Bool().Draw(t, "parent style")
+		pol := drawPolicy(t, m)
+		plan := makeIn(t, m, pol)
+		want := newNaive(m, pol)
+		if want.conflicts {
+			if !hasFinding(plan, CodeConflictingEntries) {
+				t.Fatalf("no finding %s: %v", CodeConflictingEntries, plan.Findings)
+			}
+			return
+		}
+		changes, findings := planFacts(plan)
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(want.changes)), slices.Sorted(maps.Keys(changes))); diff != "" {
+			t.Fatalf("changes differ (-naive +plan):\n%s", diff)
+		}
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(want.findings)), slices.Sorted(maps.Keys(findings))); diff != "" {
+			t.Fatalf("findings differ (-naive +plan):\n%s", diff)
+		}
+		for _, c := range plan.Changes {
+			if c.Principal.Kind == mstrapi.Group {
+				below := 0
+				for _, s := range m.principals {
+					if s.row.Kind == mstrapi.User && m.ancestors(s.row.ID)[c.Principal.ID] {
+						below++
+					}
+				}
+				if c.Impact.Members != below {
+					t.Fatalf("impact of %s = %d, want %d", c.Principal.ID, c.Impact.Members, below)
+				}
+			}
+		}
+	})
+}
+
+// TestPlanIsTheWholeAnswer: once a plan is applied, the next one is empty.
+func TestPlanIsTheWholeAnswer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		m.parentStyle = rapid.Bool().Draw(t, "parent style")
+		pol := drawPolicy(t, m)
+		for i := range makeIn(t, m, pol).Changes {
+			plan := makeIn(t, m, pol)
+			for j := range plan.Changes {
+				m.apply(&plan.Changes[j], true, true)
+			}
+			if i == 0 {
+				break
+			}
+		}
+		if again := makeIn(t, m, pol); len(again.Changes) > 0 {
+			t.Fatalf("second plan changes %+v, want nothing", again.Changes)
+		}
+	})
+}
+
+// TestStylesAgree: whichever groups the server names as sources, the plan is the
+// same, to the byte.
+func TestStylesAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		pol := drawPolicy(t, m)
+		holder := asJSON(t, makeIn(t, m, pol))
+		m.parentStyle = true
+		if diff := cmp.Diff(holder, asJSON(t, makeIn(t, m, pol))); diff != "" {
+			t.Fatalf("plans differ (-holder +parent):\n%s", diff)
+		}
+	})
+}
+
+// TestOrderDoesNotMatter: neither the order in which the server lists principals
+// nor the order of the policy's entries shows in the changes.
+func TestOrderDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		pol := drawPolicy(t, m)
+		first := clearTimes(makeIn(t, m, pol))
+		other := *pol
+		other.Principals = rapid.Permutation(pol.Principals).Draw(t, "entries")
+		m.principals = rapid.Permutation(m.principals).Draw(t, "principals")
+		second := clearTimes(makeIn(t, m, &other))
+		if diff := cmp.Diff(first.Changes, second.Changes, cmp.Comparer(Set.Equal)); diff != "" {
+			t.Fatalf("changes differ:\n%s", diff)
+		}
+		// Which two of three entries are said to contradict each other may vary.
+		if diff := cmp.Diff(first.Summary, second.Summary); diff != "" && !hasFinding(first, CodeConflictingEntries) {
+			t.Fatalf("summaries differ:\n%s", diff)
+		}
+	})
+}
+
+// TestInputsStay: making a plan changes neither the policy nor the state.
+func TestInputsStay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		pol := drawPolicy(t, m)
+		before, err := json.Marshal(pol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := observeIn(t, m, pol)
+		first := asJSON(t, Make(pol, st, MakeOptions{}))
+		if second := asJSON(t, Make(pol, st, MakeOptions{})); first != second {
+			t.Fatalf("second plan of the same state differs:\n%s", cmp.Diff(first, second))
+		}
+		if after, _ := json.Marshal(pol); !bytes.Equal(before, after) {
+			t.Fatalf("policy changed:\n%s", cmp.Diff(string(before), string(after)))
+		}
+	})
+}
+
+// TestNobodyLosesInPassing runs the waves in the order of the design, where any
+// grant may fail, and holds back what relies on it. Whatever somebody had before
+// and was meant to have in the end is never taken away in between, but for what
+// is forbidden to a user.
+func TestNobodyLosesInPassing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		m.parentStyle = rapid.Bool().Draw(t, "parent style")
+		pol := drawPolicy(t, m)
+		plan := makeIn(t, m, pol)
+		end := m.clone()
+		for i := range plan.Changes {
+			end.apply(&plan.Changes[i], true, true)
+		}
+		keeps := make(map[mstrapi.ObjectID]Set)
+		for _, s := range m.principals {
+			keeps[s.row.ID] = m.effective(s.row.ID).Intersect(end.effective(s.row.ID))
+		}
+		check := func(step string) {
+			for _, s := range m.principals {
+				if lost := keeps[s.row.ID].Minus(m.effective(s.row.ID)); !lost.IsEmpty() {
+					t.Fatalf("%s: %s %s loses %v in passing", step, s.row.Kind, s.row.ID, lost.IDs())
+				}
+			}
+		}
+		failed := make(map[string]bool) // "id privilege"
+		failing := rapid.Bool().Draw(t, "failing")
+		fails := func(c *Change) bool {
+			if !failing || len(c.Grant) == 0 || rapid.IntRange(0, 2).Draw(t, "fails") > 0 {
+				return false
+			}
+			for _, g := range c.Grant {
+				failed[fmt.Sprint(c.Principal.ID, " ", g.ID)] = true
+			}
+			return true
+		}
+		held := func(c *Change, keepForbidden bool) *Change {
+			out := *c
+			out.Revoke = slices.DeleteFunc(slices.Clone(c.Revoke), func(r PlannedPrivilege) bool {
+				return slices.ContainsFunc(r.ReliesOn, func(id mstrapi.ObjectID) bool { return failed[fmt.Sprint(id, " ", r.ID)] })
+			})
+			return &out
+		}
+		forgive := func(c *Change) {
+			for _, r := range c.Revoke {
+				if r.Reason == ReasonForbidden {
+					keeps[c.Principal.ID] = keeps[c.Principal.ID].Minus(SetOf(r.ID))
+				}
+			}
+		}
+		for i := range plan.Changes {
+			if c := &plan.Changes[i]; c.Principal.Kind == mstrapi.Group && !fails(c) {
+				m.apply(c, true, false)
+				check("grants on groups")
+			}
+		}
+		for i := range plan.Changes {
+			c := &plan.Changes[i]
+			if c.Principal.Kind != mstrapi.User {
+				continue
+			}
+			if failing {
+				forgive(c)
+			}
+			m.apply(held(c, true), !fails(c), true)
+			check("users")
+		}
+		for i := range plan.Changes {
+			if c := &plan.Changes[i]; c.Principal.Kind == mstrapi.Group {
+				m.apply(held(c, true), false, true)
+				check("revokes on groups")
+			}
+		}
+	})
+}
+
+// TestFaultsDoNoHarm: whatever cannot be read, the plan says that it is
+// incomplete, and what it changes all the same takes nothing away from anybody
+// that is listed for it, read or not.
+func TestFaultsDoNoHarm(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		m.parentStyle = rapid.Bool().Draw(t, "parent style")
+		pol := drawPolicy(t, m)
+		seed := rapid.Uint64().Draw(t, "seed")
+		one := rapid.IntRange(2, 12).Draw(t, "one call in")
+		failed := make(map[string]bool)
+		m.fail = func(call string, id mstrapi.ObjectID) error {
+			if call == "Status" || call == "SessionUser" || call == "SessionPrivilege" || call == "Catalogue" {
+				return nil
+			}
+			h := fnv.New64a()
+			fmt.Fprint(h, seed, call, id)
+			if h.Sum64()%uint64(one) != 0 {
+				return nil
+			}
+			failed[call+" "+string(id)] = true
+			return errBroken
+		}
+		plan := Make(pol, observeIn(t, m, pol), MakeOptions{})
+		reads := false
+		for call := range failed {
+			reads = reads || strings.HasPrefix(call, "Held")
+		}
+		if reads && plan.Complete {
+			t.Fatalf("the plan counts as complete although %v failed", failed)
+		}
+		m.fail = nil
+		end := m.clone()
+		for i := range plan.Changes {
+			c := &plan.Changes[i]
+			if failed[fmt.Sprintf("Held %s %s", c.Principal.Kind, c.Principal.ID)] {
+				t.Fatalf("%s changes although it could not be read", c.Principal.ID)
+			}
+			end.apply(c, true, true)
+		}
+		n := newNaive(m, pol)
+		for _, s := range m.principals {
+			for _, i := range n.entries[s.row.ID] {
+				for _, l := range pol.Principals[i].Listed {
+					p := mstrapi.PrivilegeID(l.ID)
+					if !l.Expired(testNow()) && m.effective(s.row.ID).Has(p) && !end.effective(s.row.ID).Has(p) {
+						t.Fatalf("%s %s loses %d, which is listed for it; failed: %v", s.row.Kind, s.row.ID, p, failed)
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,453 @@
+package planner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/sync/errgroup"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// refKey is a principal as a policy names it: by id, or by folded login (users)
+// or exact name (groups).
+type refKey struct {
+	kind mstrapi.Kind
+	id   mstrapi.ObjectID
+	name string
+}
+
+func keyOfRef(ref policy.PrincipalRef) refKey {
+	kind := mstrapi.Kind(ref.Kind)
+	if ref.ID != "" {
+		return refKey{kind: kind, id: mstrapi.ObjectID(strings.ToUpper(ref.ID))}
+	}
+	if kind == mstrapi.User {
+		return refKey{kind: kind, name: foldLogin(ref.Name)}
+	}
+	return refKey{kind: kind, name: ref.Name}
+}
+
+// foldLogin maps logins that differ only in case to the same string, as
+// strings.EqualFold sees it.
+func foldLogin(s string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		return least
+	}, s)
+}
+
+// lookup is what the server has for a refKey.
+type lookup struct {
+	text string // as the policy writes it
+	rows []mstrapi.PrincipalRow
+	err  error
+}
+
+// resolve finds whom the policy names and whom its selectors choose.
+func (ob *observer) resolve(ctx context.Context) error {
+	ob.lookups = make(map[refKey]*lookup)
+	want := func(ref policy.PrincipalRef) {
+		if key := keyOfRef(ref); ob.lookups[key] == nil {
+			ob.lookups[key] = &lookup{text: ref.Name}
+		}
+	}
+	for i := range ob.pol.Principals {
+		e := &ob.pol.Principals[i]
+		if e.Principal != nil {
+			want(*e.Principal)
+		} else if e.Selector != nil && e.Selector.MemberOf != "" {
+			want(policy.PrincipalRef{Kind: policy.Group, Name: e.Selector.MemberOf})
+		}
+	}
+	if ob.pol.Safety != nil {
+		for _, ref := range ob.pol.Safety.Protected {
+			want(ref)
+		}
+	}
+	for _, r := range ob.pol.Rules {
+		for _, ref := range r.Except {
+			want(ref)
+		}
+	}
+	ob.progress.start("resolve", len(ob.lookups))
+	g, gctx := errgroup.WithContext(ctx)
+	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
+		g.Go(func() error { return ob.resolveKind(gctx, kind) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ob.place(ctx)
+}
+
+// needsList reports whether every principal of the kind is needed anyway.
+func (ob *observer) needsList(kind mstrapi.Kind) bool {
+	if ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke {
+		return true
+	}
+	return slices.ContainsFunc(ob.pol.Principals, func(e policy.Entry) bool {
+		return e.Selector != nil && e.Selector.MemberOf == "" && mstrapi.Kind(e.Selector.Kind) == kind
+	})
+}
+
+// resolveKind resolves the names and ids of one kind with as few requests as
+// possible: one for each, or the pages of the whole list where these are fewer.
+func (ob *observer) resolveKind(ctx context.Context, kind mstrapi.Kind) error {
+	keys := make([]refKey, 0, len(ob.lookups))
+	for k := range ob.lookups {
+		if k.kind == kind {
+			keys = append(keys, k)
+		}
+	}
+	all := ob.needsList(kind)
+	if len(keys) == 0 && !all {
+		return nil
+	}
+	if len(keys) == 1 && !all {
+		return ob.lookUpEach(ctx, keys)
+	}
+	list, err := ob.readPages(ctx, ob.listPages(kind), func(pages int) bool { return all || pages <= len(keys) })
+	if err != nil {
+		if ob.isFatal(ctx, err) {
+			return err
+		}
+		if all {
+			ob.mu.Lock()
+			ob.listErr[kind] = err
+			ob.mu.Unlock()
+		}
+		return ob.lookUpEach(ctx, keys)
+	}
+	if list == nil {
+		return ob.lookUpEach(ctx, keys)
+	}
+	ob.mu.Lock()
+	ob.lists[kind] = list
+	ob.mu.Unlock()
+	return ob.matchList(ctx, kind, keys, list)
+}
+
+// matchList finds the keys in the whole list.
+func (ob *observer) matchList(ctx context.Context, kind mstrapi.Kind, keys []refKey, list []mstrapi.PrincipalRow) error {
+	blind := false // a row without a login could be anybody
+	for _, row := range list {
+		if l := ob.lookups[refKey{kind: kind, id: row.ID}]; l != nil {
+			l.rows = append(l.rows, row)
+		}
+		name := row.Name
+		if kind == mstrapi.User {
+			blind = blind || row.Login == ""
+			name = foldLogin(row.Login)
+		}
+		if l := ob.lookups[refKey{kind: kind, name: name}]; l != nil && name != "" {
+			l.rows = append(l.rows, row)
+		}
+	}
+	if blind {
+		var open []refKey
+		for _, k := range keys {
+			// A pin's row without a login cannot be compared with the name beside it.
+			l := ob.lookups[k]
+			if k.id == "" && len(l.rows) == 0 || k.id != "" && len(l.rows) > 0 {
+				open = append(open, k)
+			}
+		}
+		return ob.lookUpEach(ctx, open)
+	}
+	ob.progress.add(len(keys))
+	return nil
+}
+
+// lookUpEach asks for each key by itself.
+func (ob *observer) lookUpEach(ctx context.Context, keys []refKey) error {
+	return ob.each(ctx, len(keys), func(ctx context.Context, i int) error {
+		defer ob.progress.add(1)
+		l := ob.lookups[keys[i]]
+		rows, err := ob.lookUp(ctx, keys[i], l.text)
+		if err != nil && ob.isFatal(ctx, err) {
+			return err
+		}
+		l.rows, l.err = rows, err
+		return nil
+	})
+}
+
+func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstrapi.PrincipalRow, error) {
+	if key.id != "" {
+		row, err := ob.r.Principal(ctx, key.kind, key.id)
+		if mstrapi.IsNotFound(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		row.Kind = key.kind
+		return []mstrapi.PrincipalRow{row}, nil
+	}
+	q := mstrapi.Query{NameBegins: text}
+	if key.kind == mstrapi.User {
+		q = mstrapi.Query{LoginBegins: text}
+	}
+	var rows []mstrapi.PrincipalRow
+	err := ob.r.ListAll(ctx, key.kind, q, func(row mstrapi.PrincipalRow) error {
+		row.Kind = key.kind
+		if key.kind == mstrapi.Group {
+			if row.Name == key.name {
+				rows = append(rows, row)
+			}
+			return nil
+		}
+		if row.Login == "" {
+			full, err := ob.r.Principal(ctx, key.kind, row.ID)
+			if err != nil {
+				return err
+			}
+			full.Kind = key.kind
+			row = full
+		}
+		if foldLogin(row.Login) == key.name {
+			rows = append(rows, row)
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// one returns the row that ref names, or the finding that says why there is
+// none.
+func (ob *observer) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding) {
+	key := keyOfRef(ref)
+	l := ob.lookups[key]
+	who := Principal{Kind: key.kind, ID: key.id, Name: ref.Name}
+	if key.kind == mstrapi.User {
+		who.Login = ref.Name
+	}
+	f := &Finding{Severity: SeverityError, Principal: &who, Position: position(ref.Pos)}
+	if l.err != nil {
+		f.Code = CodeReadFailed
+		f.Message = fmt.Sprintf("%s could not be looked up: %v", describeRef(ref), l.err)
+		return mstrapi.PrincipalRow{}, f
+	}
+	switch len(l.rows) {
+	case 1:
+		return l.rows[0], nil
+	case 0:
+		f.Code = CodeUnknownPrincipal
+		f.Message = fmt.Sprintf("the server has no %s", describeRef(ref))
+		if near := ob.suggest(key, ref.Name); near != "" {
+			f.Message += fmt.Sprintf("; did you mean %q?", near)
+		}
+	default:
+		ids := make([]string, len(l.rows))
+		for i, row := range l.rows {
+			ids[i] = string(row.ID)
+		}
+		slices.Sort(ids)
+		if len(ids) > maxNamed {
+			ids = append(ids[:maxNamed], fmt.Sprintf("and %d more", len(l.rows)-maxNamed))
+		}
+		f.Code = CodeAmbiguousPrincipal
+		f.Message = fmt.Sprintf("the server has %d principals that are %s; add the id of the one that is meant: %s",
+			len(l.rows), describeRef(ref), strings.Join(ids, ", "))
+	}
+	return mstrapi.PrincipalRow{}, f
+}
+
+func describeRef(ref policy.PrincipalRef) string {
+	if ref.ID != "" {
+		return fmt.Sprintf("%s with the id %s", ref.Kind, strings.ToUpper(ref.ID))
+	}
+	return fmt.Sprintf("%s %q", ref.Kind, ref.Name)
+}
+
+// suggest returns a name that the server has and that is nearly the one that it
+// has not; it looks only where all names were read anyway.
+func (ob *observer) suggest(key refKey, name string) string {
+	if key.id != "" {
+		return ""
+	}
+	rows := ob.lists[key.kind]
+	names := make([]string, 0, len(rows))
+	for _, row := range rows {
+		if key.kind == mstrapi.User {
+			names = append(names, row.Login)
+		} else {
+			names = append(names, row.Name)
+		}
+	}
+	return policy.Suggest(name, names)
+}
+
+// place records who is covered by which entry.
+func (ob *observer) place(ctx context.Context) error {
+	st := ob.st
+	for i := range ob.pol.Principals {
+		e := &ob.pol.Principals[i]
+		switch {
+		case e.Principal != nil:
+			ob.placeExplicit(int32(i), *e.Principal)
+		case e.Selector != nil:
+			if err := ob.placeSelected(ctx, int32(i), e.Selector); err != nil {
+				return err
+			}
+		}
+	}
+	if ob.pol.Safety != nil {
+		for _, ref := range ob.pol.Safety.Protected {
+			row, problem := ob.named(ref)
+			if problem != nil {
+				st.findings = append(st.findings, *problem)
+				continue
+			}
+			if p := principalOf(row); !slices.Contains(st.protected, p) {
+				st.protected = append(st.protected, p)
+			}
+		}
+	}
+	for i, r := range ob.pol.Rules {
+		for j, ref := range r.Except {
+			row, problem := ob.named(ref)
+			if problem != nil {
+				st.findings = append(st.findings, *problem)
+				continue
+			}
+			st.except[[2]int{i, j}] = principalOf(row)
+		}
+	}
+	return ob.placeUnlisted()
+}
+
+// named is one, with a finding where a pinned name does not fit.
+func (ob *observer) named(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding) {
+	row, problem := ob.one(ref)
+	if problem == nil {
+		if f := checkName(ref, row); f != nil {
+			ob.st.findings = append(ob.st.findings, *f)
+		}
+	}
+	return row, problem
+}
+
+// checkName compares the name beside a pinned id.
+func checkName(ref policy.PrincipalRef, row mstrapi.PrincipalRow) *Finding {
+	if ref.ID == "" || ref.Name == "" {
+		return nil
+	}
+	is := row.Name
+	if row.Kind == mstrapi.User {
+		is = row.Login
+		if foldLogin(is) == foldLogin(ref.Name) {
+			return nil
+		}
+	} else if is == ref.Name {
+		return nil
+	}
+	who := principalOf(row)
+	return &Finding{
+		Code: CodeNameMismatch, Severity: SeverityError, Principal: &who, Position: position(ref.Pos),
+		Message: fmt.Sprintf("the id %s belongs to %s, not to %s %q", row.ID, who.label(), ref.Kind, ref.Name),
+	}
+}
+
+func (ob *observer) placeExplicit(entry int32, ref policy.PrincipalRef) {
+	st := ob.st
+	row, problem := ob.named(ref)
+	if problem != nil {
+		st.findings = append(st.findings, *problem)
+		if problem.Code == CodeReadFailed {
+			st.failed[int(entry)] = ob.lookups[keyOfRef(ref)].err
+			st.lostNames++
+		} else {
+			st.unresolved[int(entry)] = true
+		}
+		return
+	}
+	if o := st.byID[row.ID]; o != nil {
+		for _, e := range o.entries {
+			if first := ob.pol.Principals[e].Principal; first != nil {
+				who := o.Principal
+				st.findings = append(st.findings, Finding{
+					Code: CodeAmbiguousPrincipal, Severity: SeverityError, Principal: &who, Position: position(ref.Pos),
+					Message: fmt.Sprintf("%s has two entries: this one and the one at %s", who.label(), first.Pos),
+				})
+				st.unresolved[int(entry)] = true
+				return
+			}
+		}
+	}
+	st.byEntry[entry] = ob.cover(entry, row)
+}
+
+// cover records that an entry covers a principal.
+func (ob *observer) cover(entry int32, row mstrapi.PrincipalRow) *Observed {
+	st := ob.st
+	o := st.byID[row.ID]
+	if o == nil {
+		o = &Observed{Principal: principalOf(row), Enabled: row.Enabled}
+		st.byID[row.ID] = o
+		ob.noteParents(o, row.Memberships)
+	}
+	if !o.Covered {
+		o.Covered = true
+		st.covered = append(st.covered, o)
+	}
+	if o.Enabled == mstrapi.Unknown {
+		o.Enabled = row.Enabled
+	}
+	if o.Principal.Login == "" && row.Kind == mstrapi.User {
+		o.Principal.Login = row.Login
+	}
+	if n := len(o.entries); n == 0 || o.entries[n-1] != entry {
+		o.entries = append(o.entries, entry)
+	}
+	return o
+}
+
+func principalOf(row mstrapi.PrincipalRow) Principal {
+	p := Principal{Kind: row.Kind, ID: row.ID, Name: row.Name}
+	if row.Kind == mstrapi.User {
+		p.Login = row.Login
+	}
+	return p
+}
+
+// placeUnlisted collects everybody whom no entry covers, where the policy asks
+// for them. If it is not certain who is covered, it is not certain who is not:
+// then nobody counts as unlisted.
+func (ob *observer) placeUnlisted() error {
+	st := ob.st
+	if ob.pol.Unlisted != policy.UnlistedReport && ob.pol.Unlisted != policy.UnlistedRevoke {
+		return nil
+	}
+	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
+		if err := ob.listErr[kind]; err != nil {
+			st.findings = append(st.findings, Finding{
+				Code: CodeReadFailed, Severity: SeverityError,
+				Message: fmt.Sprintf("the list of all %ss could not be read completely, so what is unlisted is not known: %v", kind, err),
+			})
+		}
+	}
+	if len(ob.listErr) > 0 || len(st.failed) > 0 || len(st.unresolved) > 0 {
+		return nil
+	}
+	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
+		for _, row := range ob.lists[kind] {
+			if o := st.byID[row.ID]; o != nil {
+				continue
+			}
+			o := &Observed{Principal: principalOf(row), Enabled: row.Enabled, scanned: true}
+			ob.noteParents(o, row.Memberships)
+			st.byID[row.ID] = o
+			st.unlisted = append(st.unlisted, o)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package planner
+
+import (
+	"context"
+	"fmt"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// placeSelected covers everybody whom a selector chooses.
+func (ob *observer) placeSelected(ctx context.Context, entry int32, s *policy.Selector) error {
+	st := ob.st
+	fail := func(f Finding) {
+		if f.Code == CodeReadFailed {
+			st.failed[int(entry)] = fmt.Errorf("%s", f.Message)
+		} else {
+			st.unresolved[int(entry)] = true
+		}
+		st.findings = append(st.findings, f)
+	}
+	kind := mstrapi.Kind(s.Kind)
+	var rows []mstrapi.PrincipalRow
+	var err error
+	if s.MemberOf != "" {
+		pos := s.MemberOfPos
+		if pos == (policy.Position{}) {
+			pos = s.Pos
+		}
+		group, problem := ob.one(policy.PrincipalRef{Kind: policy.Group, Name: s.MemberOf, Pos: pos})
+		if problem != nil {
+			fail(*problem)
+			return nil
+		}
+		rows, err = ob.membersOf(ctx, group.ID, kind, s.Nested)
+	} else {
+		rows, err = ob.lists[kind], ob.listErr[kind]
+	}
+	if err == nil {
+		rows, err = ob.choose(ctx, s, rows)
+	}
+	if err != nil {
+		if ob.isFatal(ctx, err) {
+			return err
+		}
+		fail(Finding{
+			Code: CodeReadFailed, Severity: SeverityError, Position: position(s.Pos),
+			Message: fmt.Sprintf("whom the selector chooses could not be read completely: %v", err),
+		})
+		return nil
+	}
+	if len(rows) == 0 {
+		st.findings = append(st.findings, Finding{
+			Code: CodeSelectorEmpty, Severity: SeverityWarning, Position: position(s.Pos),
+			Message: fmt.Sprintf("the selector chooses no %s", kind),
+		})
+		return nil
+	}
+	for _, row := range rows {
+		ob.cover(entry, row)
+	}
+	return nil
+}
+
+// membersOf returns the users or groups in a group, with nested at any depth.
+func (ob *observer) membersOf(ctx context.Context, group mstrapi.ObjectID, kind mstrapi.Kind, nested bool) ([]mstrapi.PrincipalRow, error) {
+	// Only users are sure to be in a flat list: who looks for groups goes down
+	// group by group. A server that does not know flatMembers lists groups too;
+	// then so does who looks for users.
+	flat := nested && kind == mstrapi.User
+	var out []mstrapi.PrincipalRow
+	seen := map[mstrapi.ObjectID]bool{group: true}
+	todo := []mstrapi.ObjectID{group}
+	for len(todo) > 0 {
+		id := todo[0]
+		todo = todo[1:]
+		rows, err := ob.readMembers(ctx, id, flat)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if seen[row.ID] {
+				continue
+			}
+			seen[row.ID] = true
+			if row.Kind == kind {
+				out = append(out, row)
+			}
+			if row.Kind == mstrapi.Group && nested {
+				todo = append(todo, row.ID)
+			}
+		}
+	}
+	return out, nil
+}
+
+// choose returns the rows that fulfil the other conditions of a selector.
+func (ob *observer) choose(ctx context.Context, s *policy.Selector, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, error) {
+	kind := mstrapi.Kind(s.Kind)
+	login, enabled := s.LoginMatches, s.Enabled
+	if kind == mstrapi.Group {
+		login, enabled = "", nil
+	}
+	var out, vague []mstrapi.PrincipalRow
+	test := func(row mstrapi.PrincipalRow, last bool) {
+		switch {
+		case s.NameMatches != "" && !matchGlob(s.NameMatches, row.Name):
+		case login != "" && row.Login != "" && !matchGlob(foldLogin(login), foldLogin(row.Login)):
+		case enabled != nil && row.Enabled != mstrapi.Unknown && (row.Enabled == mstrapi.Yes) != *enabled:
+		case !last && (login != "" && row.Login == "" || enabled != nil && row.Enabled == mstrapi.Unknown):
+			vague = append(vague, row)
+		case login != "" && row.Login == "" || enabled != nil && row.Enabled == mstrapi.Unknown:
+		default:
+			out = append(out, row)
+		}
+	}
+	for _, row := range rows {
+		test(row, false)
+	}
+	if len(vague) == 0 {
+		return out, nil
+	}
+	full, err := ob.fill(ctx, vague)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range full {
+		if enabled != nil && row.Enabled == mstrapi.Unknown || login != "" && row.Login == "" {
+			return nil, fmt.Errorf("the server does not tell the login of user %s or whether it is enabled: %w", row.ID, mstrapi.ErrIncomplete)
+		}
+		test(row, true)
+	}
+	return out, nil
+}
+
+// fill adds what rows of users lack, from the members of Everyone, whose rows
+// carry it, or by reading each user, whichever takes fewer requests.
+func (ob *observer) fill(ctx context.Context, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, error) {
+	if ob.everyone == nil && len(rows) > 1 {
+		list, err := ob.readPages(ctx, ob.memberPages(mstrapi.EveryoneGroup, true), func(pages int) bool { return pages <= len(rows) })
+		if err != nil && ob.isFatal(ctx, err) {
+			return nil, err
+		}
+		if list != nil {
+			ob.everyone = make(map[mstrapi.ObjectID]mstrapi.PrincipalRow, len(list))
+		}
+		for _, row := range list {
+			ob.everyone[row.ID] = row
+		}
+	}
+	out := make([]mstrapi.PrincipalRow, len(rows))
+	err := ob.each(ctx, len(rows), func(ctx context.Context, i int) error {
+		row := rows[i]
+		if more, ok := ob.everyone[row.ID]; ok && more.Enabled != mstrapi.Unknown && more.Login != "" {
+			row.Login, row.Enabled = more.Login, more.Enabled
+			out[i] = row
+			return nil
+		}
+		full, err := ob.r.Principal(ctx, row.Kind, row.ID)
+		if err != nil {
+			return err
+		}
+		full.Kind = row.Kind
+		out[i] = full
+		return nil
+	})
+	return out, err
+}
+
+// matchGlob reports whether all of s matches the pattern, in which * stands for
+// any text and ? for any one character.
+func matchGlob(pattern, s string) bool {
+	p, t := []rune(pattern), []rune(s)
+	star, mark := -1, 0
+	i, j := 0, 0
+	for j < len(t) {
+		switch {
+		case i < len(p) && p[i] == '*':
+			star, mark = i, j
+			i++
+		case i < len(p) && (p[i] == '?' || p[i] == t[j]):
+			i++
+			j++
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	for i < len(p) && p[i] == '*' {
+		i++
+	}
+	return i == len(p)
+}

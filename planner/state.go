@@ -1,0 +1,325 @@
+package planner
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"privsync/mstrapi"
+)
+
+// State is what [Observe] read: the facts that [Make] decides from. It does not
+// change after Observe has returned it and may then be read concurrently. The
+// zero value is a server about which nothing is known.
+type State struct {
+	Environment Environment
+	Actor       Actor
+	Level       mstrapi.Level       // the scope that was read
+	Now         time.Time           // the moment that expiry is judged at
+	Catalogue   []mstrapi.Privilege // by number
+
+	byID     map[mstrapi.ObjectID]*Observed
+	covered  []*Observed // in report order
+	unlisted []*Observed // scanned for unlisted: report or revoke, in report order
+	users    []mstrapi.PrincipalRow
+	refs     groupTable
+
+	parents    map[mstrapi.ObjectID]parentList // of groups
+	members    map[mstrapi.ObjectID]*memberList
+	reached    map[mstrapi.ObjectID]bool // users below a changed group; read for rules only
+	strangers  []*Observed               // the users among reached that are neither covered nor unlisted, in report order
+	expanded   map[mstrapi.ObjectID]bool // groups whose users are among reached
+	usersRead  bool                      // users holds every user; read for require rules only
+	usersErr   error
+	traced     int // users whose memberships were read
+	findings   []Finding
+	byEntry    map[int32]*Observed // whom an explicit entry names
+	failed     map[int]error       // entries of the policy that could not be resolved completely
+	unresolved map[int]bool        // entries of the policy that name nobody, or more than one
+	lostNames  int                 // explicit entries among failed: principals that count as unknown
+	protected  []Principal
+	except     map[[2]int]Principal // of rules, by the numbers of the rule and of the exception
+}
+
+// Observed is one principal as it was read. Only the principals for which
+// Covered is true are the policy's own; others are there because the projection
+// or a rule needed them.
+type Observed struct {
+	Principal Principal
+	Enabled   mstrapi.Tri // Unknown for groups, and for users whose rows do not tell
+	Covered   bool
+	Direct    Set
+	Inherited Set
+	At        time.Time // when it was read
+	Err       error     // not nil: it could not be read completely, and the sets mean nothing
+
+	asked   bool     // whether it is enabled was asked for itself
+	scanned bool     // no entry covers it; it was looked at because of unlisted
+	held    *profile // where the inherited privileges come from; nil until read
+	entries []int32  // indexes of the policy's entries that cover it, ascending
+	parents parentList
+}
+
+// parentList are the direct parent groups of a principal, as far as they were
+// read.
+type parentList struct {
+	known bool
+	err   error
+	ids   []mstrapi.ObjectID
+}
+
+// memberList is what is known about the users below a group, at any depth.
+type memberList struct {
+	err      error
+	count    int
+	complete bool    // keys holds every one of them
+	left     int     // pages that are still to be read
+	unsteady bool    // the pages that are left could not be read
+	keys     []idKey // sorted
+}
+
+// idKey is an object id in 16 bytes.
+type idKey [16]byte
+
+func keyOf(id mstrapi.ObjectID) idKey {
+	var k idKey
+	if len(id) != 2*len(k) {
+		copy(k[:], id)
+		return k
+	}
+	if _, err := hex.Decode(k[:], []byte(id)); err != nil {
+		copy(k[:], id)
+	}
+	return k
+}
+
+func (m *memberList) has(id mstrapi.ObjectID) bool {
+	_, found := slices.BinarySearchFunc(m.keys, keyOf(id), func(a, b idKey) int { return slices.Compare(a[:], b[:]) })
+	return found
+}
+
+// Principals yields the principals that the policy covers in report order:
+// groups before users, then by display name, then by id.
+func (s *State) Principals() iter.Seq[*Observed] { return slices.Values(s.covered) }
+
+// Lookup returns what was read of the principal with the id, or nil.
+func (s *State) Lookup(id mstrapi.ObjectID) *Observed { return s.byID[id] }
+
+// Held yields every privilege in scope that o holds, by number, with the groups
+// that the server named as its sources, sorted by name and id.
+func (s *State) Held(o *Observed) iter.Seq[mstrapi.Held] {
+	return func(yield func(mstrapi.Held) bool) {
+		for p := range o.Direct.Union(o.Inherited).All() {
+			h := mstrapi.Held{ID: p, Direct: o.Direct.Has(p), Level: s.levelOf(p)}
+			if o.held != nil {
+				var refs []int
+				refs, h.Other = o.held.sources(p)
+				for _, i := range refs {
+					h.Groups = append(h.Groups, s.refs.list[i])
+				}
+				slices.SortFunc(h.Groups, func(a, b mstrapi.ObjectRef) int {
+					return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+				})
+			}
+			if !yield(h) {
+				return
+			}
+		}
+	}
+}
+
+func (s *State) levelOf(p mstrapi.PrivilegeID) mstrapi.Level {
+	i, ok := slices.BinarySearchFunc(s.Catalogue, p, func(c mstrapi.Privilege, p mstrapi.PrivilegeID) int { return cmp.Compare(c.ID, p) })
+	if !ok {
+		return ""
+	}
+	return s.Catalogue[i].Level()
+}
+
+// groupName returns the best known display name of a group.
+func (s *State) groupName(id mstrapi.ObjectID) string {
+	if o := s.byID[id]; o != nil && o.Principal.Name != "" {
+		return o.Principal.Name
+	}
+	if i, ok := s.refs.index[id]; ok {
+		return s.refs.list[i].Name
+	}
+	return string(id)
+}
+
+// comparePrincipals is the report order.
+func comparePrincipals(a, b Principal) int {
+	return cmp.Or(
+		cmp.Compare(kindRank(a.Kind), kindRank(b.Kind)),
+		strings.Compare(a.Name, b.Name),
+		cmp.Compare(a.ID, b.ID),
+	)
+}
+
+func kindRank(k mstrapi.Kind) int {
+	if k == mstrapi.Group {
+		return 0
+	}
+	return 1
+}
+
+func compareObserved(a, b *Observed) int { return comparePrincipals(a.Principal, b.Principal) }
+
+// groupTable numbers the groups that sources and parents name.
+type groupTable struct {
+	index map[mstrapi.ObjectID]int
+	list  []mstrapi.ObjectRef
+}
+
+func (t *groupTable) number(ref mstrapi.ObjectRef) int {
+	if i, ok := t.index[ref.ID]; ok {
+		// The smallest name wins, so that the order of answers does not show.
+		if ref.Name != "" && (t.list[i].Name == "" || ref.Name < t.list[i].Name) {
+			t.list[i].Name = strings.Clone(ref.Name)
+		}
+		return i
+	}
+	if t.index == nil {
+		t.index = make(map[mstrapi.ObjectID]int)
+	}
+	ref.ID, ref.Name = mstrapi.ObjectID(strings.Clone(string(ref.ID))), strings.Clone(ref.Name)
+	t.index[ref.ID] = len(t.list)
+	t.list = append(t.list, ref)
+	return len(t.list) - 1
+}
+
+// profile is where the inherited privileges of a principal come from. Users in
+// the same groups share one, which is what keeps 100,000 of them small: code
+// holds, per privilege, its number, how many groups follow (doubled, plus 1 for
+// a source that is no group) and their numbers in the [groupTable].
+type profile struct {
+	inherited Set
+	code      string
+}
+
+// sources returns the numbers of the groups that p comes from, and whether it
+// has a source that is no group.
+func (f *profile) sources(p mstrapi.PrivilegeID) (groups []int, other bool) {
+	for id, refs := range f.all() {
+		if id == p {
+			return refs.groups(), refs.other
+		}
+	}
+	return nil, false
+}
+
+// sourceCode is the encoded list of the groups that one privilege comes from.
+type sourceCode struct {
+	count int
+	other bool
+	code  string
+}
+
+func (c sourceCode) groups() []int {
+	out := make([]int, 0, c.count)
+	rest := c.code
+	for range c.count {
+		var v uint64
+		v, rest = uvarint(rest)
+		out = append(out, int(v))
+	}
+	return out
+}
+
+func (f *profile) all() iter.Seq2[mstrapi.PrivilegeID, sourceCode] {
+	return func(yield func(mstrapi.PrivilegeID, sourceCode) bool) {
+		for rest := f.code; rest != ""; {
+			var id, head uint64
+			id, rest = uvarint(rest)
+			head, rest = uvarint(rest)
+			c := sourceCode{count: int(head >> 1), other: head&1 != 0, code: rest}
+			if !yield(mstrapi.PrivilegeID(id), c) {
+				return
+			}
+			for range c.count {
+				_, rest = uvarint(rest)
+			}
+		}
+	}
+}
+
+// uvarint is binary.Uvarint for strings.
+func uvarint(s string) (uint64, string) {
+	var v uint64
+	for i := 0; i < len(s); i++ {
+		v |= uint64(s[i]&0x7f) << (7 * i)
+		if s[i] < 0x80 {
+			return v, s[i+1:]
+		}
+	}
+	return v, ""
+}
+
+// interner makes principals that hold the same share the memory that says so.
+// It is used while a state is read, by several workers at once.
+type interner struct {
+	mu       sync.Mutex
+	refs     *groupTable
+	profiles map[string]*profile
+	sets     map[string]Set
+	buf      []byte
+	idx      []int
+}
+
+func newInterner(refs *groupTable) *interner {
+	return &interner{refs: refs, profiles: make(map[string]*profile), sets: make(map[string]Set)}
+}
+
+// put stores an observation in o.
+func (in *interner) put(o *Observed, seen Observation) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	buf := in.buf[:0]
+	for _, h := range seen.Held {
+		if !h.Inherited() {
+			continue
+		}
+		idx := in.idx[:0]
+		for _, g := range h.Groups {
+			idx = append(idx, in.refs.number(g))
+		}
+		slices.Sort(idx)
+		idx = slices.Compact(idx)
+		in.idx = idx
+		head := uint64(len(idx)) << 1
+		if h.Other {
+			head |= 1
+		}
+		buf = binary.AppendUvarint(buf, uint64(h.ID))
+		buf = binary.AppendUvarint(buf, head)
+		for _, i := range idx {
+			buf = binary.AppendUvarint(buf, uint64(i))
+		}
+	}
+	in.buf = buf
+	prof := in.profiles[string(buf)]
+	if prof == nil {
+		prof = &profile{inherited: in.set(seen.Inherited), code: string(buf)}
+		in.profiles[prof.code] = prof
+	}
+	o.held, o.Inherited, o.Direct, o.At = prof, prof.inherited, in.set(seen.Direct), seen.At
+}
+
+func (in *interner) set(s Set) Set {
+	s = s.trimmed()
+	var key [32 * 8]byte
+	k := key[:0]
+	for _, w := range s.words {
+		k = binary.LittleEndian.AppendUint64(k, w)
+	}
+	if known, ok := in.sets[string(k)]; ok {
+		return known
+	}
+	in.sets[string(k)] = s
+	return s
+}

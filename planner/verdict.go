@@ -1,0 +1,36 @@
+package planner
+
+import "slices"
+
+// Drift reports whether the server differs from the policy: something would be
+// changed, or something is inherited that is forbidden.
+func (p *Plan) Drift() bool {
+	return len(p.Changes) > 0 || slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Code == CodeInheritedForbidden })
+}
+
+// Blocking returns the findings that say that the policy does not fit the
+// server or itself: nothing may be applied while there are any.
+func (p *Plan) Blocking() []Finding {
+	return p.findingsWhere(func(f *Finding) bool {
+		switch f.Code {
+		case CodeUnknownPrincipal, CodeAmbiguousPrincipal, CodeNameMismatch, CodeUnknownPrivilege, CodeConflictingEntries:
+			return true
+		}
+		return false
+	})
+}
+
+// BrokenRules returns the violations of rules of severity error.
+func (p *Plan) BrokenRules() []Finding {
+	return p.findingsWhere(func(f *Finding) bool { return f.Code == CodeRuleViolation && f.Severity == SeverityError })
+}
+
+func (p *Plan) findingsWhere(keep func(*Finding) bool) []Finding {
+	var out []Finding
+	for i := range p.Findings {
+		if keep(&p.Findings[i]) {
+			out = append(out, p.Findings[i])
+		}
+	}
+	return out
+}
