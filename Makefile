@@ -1,0 +1,48 @@
+# privsync. `make demo` runs the main job on the embedded simulated server;
+# `make test` runs everything that CI runs. Both need only Go, git and make.
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 30s
+CHAOS       ?= 500
+
+.PHONY: help build demo test check race cover chaos crash fuzz bench golden generate man release clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+build: ## build bin/privsync
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/privsync ./cmd/privsync
+
+demo: build ## the whole story on the embedded simulated server
+	./bin/privsync demo
+
+test: check race cover chaos crash ## everything that CI runs
+
+check: ## format, vet, lint, module files
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt would change:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) mod verify
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+race: ## all tests under the race detector, with examples and import rules
+	$(GO) test -race ./...
+
+cover: ## statement coverage of the four core packages, at least 85 %
+	$(GO) test -coverpkg=./policy,./planner,./executor,./mstrapi -coverprofile=coverage.out ./policy/... ./planner/... ./executor/... ./mstrapi/... > /dev/null
+	@$(GO) tool cover -func=coverage.out | awk '/^total:/ {sub("%","",$$3); print "statement coverage of policy, planner, executor, mstrapi: " $$3 " %"; exit ($$3 < 85)}'
+
+golden: ## renew golden files and generated documents
+	$(GO) test ./cmd/... -run 'Golden|Script' -update
+
+fuzz: ## each fuzz target for FUZZTIME
+	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do d=$$(dirname $$t); \
+	  for f in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$t); do echo "== $$d $$f"; \
+	  $(GO) test $$d -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); done; done
+
+clean: ## remove what the build made
+	rm -rf bin dist .build coverage.out

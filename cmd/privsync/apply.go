@@ -1,0 +1,441 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+// defaultMaxStaleness is how old an observation may be when its principal is
+// written without being read again.
+const defaultMaxStaleness = time.Minute
+
+// applyFlags are the flags of apply.
+type applyFlags struct {
+	policy  policyFlags
+	conn    connectionFlags
+	guards  guardFlags
+	state   stateFlags
+	reports reportFlags
+
+	yes             bool
+	allowIncomplete bool
+	comment         string
+	commentGiven    bool
+	deadline        span
+	maxStaleness    span
+	lockTimeout     span
+	commandTimeout  span
+	format          choice
+}
+
+func newApply(a *app) *cobra.Command {
+	f := applyFlags{
+		deadline:       span{zeroOK: true},
+		maxStaleness:   span{value: defaultMaxStaleness, zeroOK: true},
+		lockTimeout:    span{zeroOK: true},
+		commandTimeout: span{value: defaultCommandTimeout},
+		format:         newChoice("text", "json"),
+	}
+	cmd := &cobra.Command{
+		Use:   "apply {-f FILE… | PLAN.json}",
+		Short: "Change the server as the policy, or a saved plan, says",
+		Long: `Plan, show the plan, ask, change the server, read every change back, and write a
+report. With PLAN.json exactly the saved plan is applied: its digest, format,
+server and age are checked, and what changed on the server since is left alone.
+
+Work is done in an order in which nobody loses, in passing, what they are meant
+to keep: grants on groups, then users, then revokes on groups. One principal
+that cannot be changed never stops the others.
+
+Without a terminal --yes is needed. The first interrupt finishes what is in
+flight, reads it back and reports; a second one stops at once.
+
+A report is written on every ending, mode 0600: to --report, into --report-dir,
+or into the state folder; the last line on stderr names it.
+
+Exit codes: 0 done and verified, or nothing to do; 1 error, nothing written;
+3 refused by a guard, a rule or because the saved plan is stale, nothing
+written; 4 applied, but not all of it is verified; 130 interrupted.`,
+		Example: `  privsync apply -f policy.yaml
+  privsync apply plan.json --yes --report-dir reports/
+  privsync apply -f policies/ --env prod --yes --max-revokes 10% --metrics-file privsync.prom`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.commentGiven = cmd.Flags().Changed("comment")
+			switch {
+			case len(args) == 1 && len(f.policy.files) > 0:
+				return hinted(errors.New("both a policy and a saved plan given"), "give either -f FILE or PLAN.json")
+			case len(args) == 0 && len(f.policy.files) == 0:
+				return hinted(errors.New("nothing to apply given"), "give a policy with -f FILE, or the file of a saved plan")
+			case !f.yes && !a.interactive():
+				return hinted(errors.New("apply needs a yes, and there is no terminal to ask on"), "review the plan first, then apply it with --yes")
+			}
+			r := &applyRun{app: a, f: &f, start: a.now()}
+			if err := r.load(args); err != nil {
+				return err
+			}
+			report, err := r.execute(cmd.Context())
+			return r.end(cmd.Context(), report, err)
+		},
+		ValidArgsFunction: completeJSONFile,
+	}
+	f.policy.register(cmd)
+	f.conn.register(cmd)
+	f.guards.register(cmd)
+	f.state.register(cmd)
+	f.reports.register(cmd)
+	addFormat(cmd, &f.format)
+	fs := cmd.Flags()
+	fs.BoolVarP(&f.yes, "yes", "y", false, "apply without asking")
+	fs.BoolVar(&f.allowIncomplete, "allow-incomplete", false, "apply the rest when some principals could not be read (then exit 4)")
+	fs.StringVar(&f.comment, "comment", "", "`TEXT` for the server's change journal, where its version takes one (default: policy, digest and run)")
+	fs.Var(&f.deadline, "deadline", "start nothing new after this time; 0 means no limit")
+	fs.Var(&f.maxStaleness, "max-staleness", "read a principal again before its write when it was observed longer ago than this")
+	fs.Var(&f.lockTimeout, "lock-timeout", "wait this long for another run on the same server to end")
+	fs.Var(&f.commandTimeout, "command-timeout", "how long a metadata command is followed")
+	for _, name := range []string{"comment", "deadline", "max-staleness", "lock-timeout", "command-timeout"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
+	}
+	return cmd
+}
+
+// applyRun is one apply on its way to a report.
+type applyRun struct {
+	*app
+	f     *applyFlags
+	start time.Time
+
+	policy *policy.Policy // nil for a saved plan
+	plan   *planner.Plan  // at first no more than what the report must say: policy, server, scope
+	saved  bool
+	guards []planner.Guard
+	actor  planner.Actor
+	states *planner.State // nil for a saved plan
+	writer *mstrapi.Writer
+	dest   executor.Destination
+
+	lock    *executor.Lock
+	journal *executor.Journal // nil: nothing was about to be written
+	changed bool              // the executor was asked to change the server
+}
+
+// load reads the policy or the plan. From here on every ending has a report.
+func (r *applyRun) load(args []string) error {
+	if len(args) == 0 {
+		p, err := r.f.policy.load(r.app)
+		if err != nil {
+			return err
+		}
+		r.policy = p
+		r.plan = plainPlan(p, r.f.conn.url)
+	} else {
+		plan, err := r.readPlan(args[0])
+		if err != nil {
+			return err
+		}
+		r.plan, r.saved = plan, true
+	}
+	var err error
+	r.dest, err = r.f.reports.destination(r.app, &r.f.state)
+	return err
+}
+
+// readPlan reads a saved plan. One that was edited or has another format is
+// refused; a file that cannot be read or is no plan at all is an error.
+func (a *app) readPlan(path string) (*planner.Plan, error) {
+	doc, err := a.readDocument(path)
+	switch {
+	case err == nil:
+	case errors.Is(err, errNotADocument), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+		return nil, hinted(fmt.Errorf("plan %s: %w", path, err), `name a file written by "privsync plan --out"`)
+	case errors.Is(err, planner.ErrPlanRefused):
+		return nil, refused(fmt.Errorf("%s: %w", path, err), newPlanHint)
+	default:
+		return nil, refused(fmt.Errorf("%s: plan refused: %w", path, err), newPlanHint)
+	}
+	plan, ok := doc.(*planner.Plan)
+	if !ok {
+		return nil, hinted(fmt.Errorf("plan %s: it is a report, not a plan", path), `to undo what a report says was done, make a plan with "privsync rollback"`)
+	}
+	return plan, nil
+}
+
+// execute does the work. It returns a report however it ends, and the error
+// to print, if the report's own words are not enough.
+func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
+	if d := r.f.deadline.value; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, r.start.Add(d))
+		defer cancel()
+	}
+	if err := r.connect(ctx); err != nil {
+		return r.failed(ctx, err)
+	}
+	state, err := r.f.state.path(r.app)
+	if err != nil {
+		return r.failed(ctx, err)
+	}
+	r.lock, err = executor.AcquireLock(ctx, state, r.writer.URL(), r.lockHolder(r.start), r.f.lockTimeout.value)
+	if err != nil {
+		return r.failed(ctx, lockError(err))
+	}
+	if _, err := r.recoverDead(ctx, r.writer.Reader, state, false); err != nil {
+		return r.failed(ctx, err)
+	}
+	if err := r.decidePlan(ctx); err != nil {
+		return r.failed(ctx, err)
+	}
+	if err := r.show(); err != nil {
+		return r.failed(ctx, err)
+	}
+	if why := r.refusal(); why != nil {
+		// The executor sees the same reasons and writes the report that names them.
+		return executor.Apply(ctx, r.writer, r.plan, r.options(ctx)), why
+	}
+	if err := r.ask(); err != nil {
+		return r.failed(ctx, err)
+	}
+	return r.change(ctx, state)
+}
+
+// connect checks a saved plan as far as that needs no server, and logs in.
+func (r *applyRun) connect(ctx context.Context) error {
+	environment := policy.Environment{URL: r.plan.Environment.URL}
+	if r.policy != nil {
+		environment = r.policy.Environment
+	}
+	if r.saved {
+		// Before a password is sent anywhere.
+		if err := r.plan.CheckSaved(r.plan.Environment.URL, r.now()); err != nil {
+			return refused(err, newPlanHint)
+		}
+	}
+	cfg, err := r.f.conn.config(r.app, environment)
+	if err != nil {
+		return err
+	}
+	w, err := r.openWriter(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	r.writer = w
+	if r.saved {
+		if err := r.plan.CheckSaved(w.URL(), r.now()); err != nil {
+			r.logout(ctx, w)
+			return refused(err, newPlanHint)
+		}
+	} else {
+		r.plan.Environment.URL = w.URL()
+	}
+	return nil
+}
+
+// newPlanHint says what to do about a plan that is refused.
+const newPlanHint = `make a new plan with "privsync plan --out", review it, and apply that`
+
+// decidePlan plans, or takes the saved plan, and judges its guards.
+func (r *applyRun) decidePlan(ctx context.Context) error {
+	if r.saved {
+		r.guards = planner.Guards(r.plan, r.f.guards.overrides())
+		who, err := r.writer.SessionUser(ctx)
+		if err != nil {
+			return fmt.Errorf("read who is logged in: %w", err)
+		}
+		r.actor = planner.Actor{ID: who.ID, Name: who.FullName}
+		if r.actor.ID != r.plan.Actor.ID {
+			r.log.Warn("the saved plan was made by another user; whether this one would lose the right to work was not judged",
+				"planned", r.plan.Actor.Name, "applying", r.actor.Name)
+		}
+		return nil
+	}
+	state, err := r.observe(ctx, r.writer.Reader, r.f.conn.concurrency.value, r.policy, r.f.policy.at(r.app))
+	if err != nil {
+		return err
+	}
+	plan, guards, err := r.decide(r.policy, state, r.f.policy.at(r.app), defaultPlanTTL, r.f.guards.overrides())
+	if err != nil {
+		return err
+	}
+	r.states, r.plan, r.guards = state, plan, guards
+	return nil
+}
+
+// show shows the plan: on stdout, or, where stdout is for the JSON report, to
+// the person who will be asked.
+func (r *applyRun) show() error {
+	v := view{format: "text", guards: r.guards}
+	switch {
+	case r.f.format.value == "text":
+		return r.render(r.stdout, r.plan, v)
+	case !r.f.yes:
+		return r.render(r.stderr, r.plan, v)
+	}
+	return nil
+}
+
+// refusal returns why the plan must not be applied, or nil.
+func (r *applyRun) refusal() error {
+	plan := *r.plan
+	plan.Complete = plan.Complete || r.f.allowIncomplete
+	return planEnding(&plan, r.guards, false)
+}
+
+// ask asks for a yes unless --yes was given or there is nothing to do.
+func (r *applyRun) ask() error {
+	if r.f.yes || len(r.plan.Changes)+len(r.plan.Commands) == 0 {
+		return nil
+	}
+	yes, err := r.confirm(fmt.Sprintf("Apply these changes to %s?", r.writer.URL()))
+	if err == nil && !yes {
+		err = hinted(errors.New("not confirmed: nothing was written"), "answer yes, in full, to apply")
+	}
+	return err
+}
+
+// change writes, under a journal.
+func (r *applyRun) change(ctx context.Context, state string) (*executor.Report, error) {
+	o := r.options(ctx)
+	if len(r.plan.Changes)+len(r.plan.Commands) > 0 {
+		journal, err := executor.OpenJournal(state, r.plan, o, r.dest)
+		if err != nil {
+			return r.failed(ctx, hinted(err, "make room in the state folder, or name another with --state-dir; nothing was written"))
+		}
+		r.journal, o.Journal = journal, journal
+	}
+	p := r.startProgress()
+	defer p.end()
+	o.Progress = p.report
+	r.changed = true
+	return executor.Apply(r.interrupts.hard, r.writer, r.plan, o), nil
+}
+
+// options are the executor's settings for this run; ctx ends when nothing new
+// may be started.
+func (r *applyRun) options(ctx context.Context) executor.Options {
+	o := executor.Options{
+		Command: "apply", RunID: r.runID, StartedAt: r.start, Tool: toolRef(), Actor: r.actor, Guards: r.guards,
+		Concurrency: r.f.conn.concurrency.value, Stop: ctx, Logger: r.log,
+		AllowIncomplete: r.f.allowIncomplete, Saved: r.saved,
+		MaxStaleness: max(r.f.maxStaleness.value, 1), // 0 means the default to the executor, and "always" to us
+		MaxAttempts:  r.f.conn.maxAttempts.value, CommandTimeout: r.f.commandTimeout.value,
+		Comment: r.comment,
+	}
+	if r.writer != nil {
+		o.Stats = r.writer.Stats
+	}
+	if r.states != nil {
+		o.InSync = executor.InSyncOf(r.states, r.plan)
+	}
+	return o
+}
+
+// comment returns the change-journal comment for principals of the kind, or ""
+// where the server's version takes none.
+func (r *applyRun) comment(kind mstrapi.Kind) string {
+	if !mstrapi.SupportsComment(kind, r.plan.Environment.IServerVersion) {
+		return ""
+	}
+	if r.f.commentGiven {
+		return r.f.comment
+	}
+	return fmt.Sprintf("privsync: policy %s, digest %s, run %s", r.plan.Policy.Name, r.plan.Policy.Digest, r.runID)
+}
+
+// failed returns the report of a run that ends with err before it wrote
+// anything, and the error to print.
+func (r *applyRun) failed(ctx context.Context, err error) (*executor.Report, error) {
+	return r.failedReport(ctx, r.plan, r.options(ctx), err)
+}
+
+// end logs out, shows and delivers the report, and returns how the run ends.
+// The journal is closed only when the report is written, and the lock is held
+// until then: a journal that is open while the lock is free is that of a run
+// that died.
+func (r *applyRun) end(ctx context.Context, report *executor.Report, err error) error {
+	if r.writer != nil {
+		r.logout(ctx, r.writer)
+	}
+	if err == nil {
+		err = reportEnding(report, executor.ExitCode(report))
+	}
+	delivered, err := r.deliver(ctx, report, r.dest, &r.f.reports, func() error { return r.showReport(report) }, err)
+	putAway := r.journal.Abandon
+	if delivered {
+		putAway = func() error { return r.journal.Close(r.now()) }
+	}
+	if e := putAway(); e != nil {
+		r.log.Warn("journal not put away; the next run looks at this one again", "error", e)
+	}
+	if r.lock != nil {
+		r.releaseLock(r.lock)
+	}
+	return err
+}
+
+// showReport writes the report to stdout: as JSON always, as text when there is
+// more to say than the plan and the error have said.
+func (r *applyRun) showReport(report *executor.Report) error {
+	if r.f.format.value == "json" {
+		return r.render(r.stdout, report, view{format: "json"})
+	}
+	if !r.changed || len(r.plan.Changes)+len(r.plan.Commands) == 0 && report.Run.Outcome == executor.RunInSync {
+		return nil
+	}
+	if _, err := fmt.Fprintln(r.stdout); err != nil {
+		return err
+	}
+	return r.render(r.stdout, report, view{format: "text"})
+}
+
+// reportEnding returns how a run ends whose report says everything.
+func reportEnding(report *executor.Report, code int) error {
+	switch code {
+	case exitDone, exitDrift:
+		return exits(code)
+	case exitInterrupted:
+		return errInterrupted
+	}
+	s := report.Summary
+	why := fmt.Sprintf("run %s", report.Run.Outcome)
+	if report.Error != nil {
+		why += ": " + reportedError(report.Error).Error()
+	}
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{
+		{s.Failed, "failed"}, {s.Unverified, "unverified"}, {s.Stale, "stale"}, {s.HeldBack, "held back"},
+		{s.NotAttempted, "not attempted"}, {s.Unknown, "unreadable"}, {s.Drifted, "drifted"},
+	} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	for _, c := range report.Commands {
+		if c.Outcome != executor.CommandSucceeded {
+			parts = append(parts, fmt.Sprintf("command %s %s", c.Name, c.Outcome))
+		}
+	}
+	for _, f := range report.Findings {
+		if f.Code == planner.CodeInheritedForbidden {
+			parts = append(parts, "a forbidden privilege still arrives through a group")
+			break
+		}
+	}
+	if len(parts) > 0 {
+		why += ": " + strings.Join(parts, ", ")
+	}
+	return &ending{code: code, err: errors.New(why), hint: "the report says what and why for each; apply again to try what is left"}
+}

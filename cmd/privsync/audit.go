@@ -1,0 +1,124 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+func newAudit(a *app) *cobra.Command {
+	var (
+		pol     policyFlags
+		conn    connectionFlags
+		state   stateFlags
+		reports reportFlags
+		format  = newChoice("text", "json", "markdown", "html")
+	)
+	cmd := &cobra.Command{
+		Use:   "audit -f FILE…",
+		Short: "Report what every covered principal holds, and why; changes nothing",
+		Long: `Read every principal that the policy covers, and report what it effectively
+holds with every source, what differs from the policy, and a verdict for each
+and for all. Nothing is changed on the server.
+
+The report is JSON, like that of apply: on stdout with --format json, in a file
+with --report, and with --report-dir as the next link of a chain in which a later
+change to a report shows ("privsync verify-reports DIR"). Without either it goes
+into the state folder; the last line on stderr names it.
+
+Exit codes: 0 everything is as the policy says; 2 drift; 1 something could not
+be read or found.`,
+		Example: `  privsync audit -f policy.yaml
+  privsync audit -f policies/ --report-dir audits/ --html audit.html
+  privsync audit -f policy.yaml --format json | jq '.principals[] | select(.outcome == "drifted")'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			start := a.now()
+			p, err := pol.load(a)
+			if err != nil {
+				return err
+			}
+			dest, err := reports.destination(a, &state)
+			if err != nil {
+				return err
+			}
+			report, err := a.audit(ctx, p, &conn, pol.at(a), start)
+			failed := err != nil
+			if !failed {
+				err = auditEnding(report, executor.ExitCode(report))
+			}
+			show := func() error {
+				if failed && format.value != "json" {
+					return nil // the error says it all
+				}
+				return a.render(a.stdout, report, view{format: format.value})
+			}
+			_, err = a.deliver(ctx, report, dest, &reports, show, err)
+			return err
+		},
+	}
+	pol.register(cmd)
+	conn.register(cmd)
+	state.register(cmd)
+	reports.register(cmd)
+	addFormat(cmd, &format)
+	return cmd
+}
+
+// audit observes and judges. It returns a report however it ends.
+func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, at, start time.Time) (*executor.Report, error) {
+	o := executor.Options{Command: "audit", RunID: a.runID, StartedAt: start, Tool: toolRef(), Stop: ctx, Logger: a.log}
+	plan := plainPlan(p, conn.url)
+	cfg, err := conn.config(a, p.Environment)
+	if err != nil {
+		return a.failedReport(ctx, plan, o, err)
+	}
+	r, err := a.openReader(ctx, cfg)
+	if err != nil {
+		return a.failedReport(ctx, plan, o, err)
+	}
+	defer a.logout(ctx, r)
+	o.Stats = r.Stats
+	plan.Environment.URL = r.URL()
+	state, err := a.observe(ctx, r, cfg.Concurrency, p, at)
+	if err != nil {
+		return a.failedReport(ctx, plan, o, err)
+	}
+	plan, guards, err := a.decide(p, state, at, defaultPlanTTL, planner.Overrides{})
+	if err != nil {
+		return a.failedReport(ctx, plainPlan(p, r.URL()), o, err)
+	}
+	o.Guards = guards
+	return executor.Audit(p, state, plan, o), nil
+}
+
+// auditEnding returns how an audit ends whose report says everything.
+func auditEnding(report *executor.Report, code int) error {
+	switch code {
+	case exitDone, exitDrift:
+		return exits(code)
+	case exitInterrupted:
+		return errInterrupted
+	}
+	return &ending{code: code, err: fmt.Errorf("the audit is incomplete: not everything could be found or read"),
+		hint: "the findings marked error say what and why"}
+}
+
+// plainPlan is what a report can say of a run that has no plan yet.
+func plainPlan(p *policy.Policy, url string) *planner.Plan {
+	return &planner.Plan{
+		Tool:        toolRef(),
+		Environment: planner.Environment{URL: withoutUserInfo(cmp.Or(url, p.Environment.URL))},
+		Policy:      planner.PolicyRef{Name: p.Name, Environment: p.EnvironmentSelected, Digest: p.Digest, Files: p.Files},
+		Scope:       planner.Scope{Level: mstrapi.Level(p.Scope)},
+	}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+// catalogueFormat is the format of a saved catalogue.
+const catalogueFormat = "privsync/catalogue/v1"
+
+// maxCatalogue bounds a catalogue file; a server's has some 300 entries.
+const maxCatalogue = 16 << 20
+
+// catalogue is the document that privileges --save writes and that validate
+// --catalog reads.
+type catalogue struct {
+	Format      string              `json:"format"`
+	Tool        planner.Tool        `json:"tool"`
+	Environment planner.Environment `json:"environment"`
+	Privileges  []cataloguedItem    `json:"privileges"` // sorted by number
+}
+
+type cataloguedItem struct {
+	ID          mstrapi.PrivilegeID `json:"id"`
+	Name        string              `json:"name"`
+	Level       mstrapi.Level       `json:"level"`
+	Description string              `json:"description,omitempty"`
+	Categories  []string            `json:"categories,omitempty"`
+}
+
+// WriteTo writes c as indented JSON.
+func (c *catalogue) WriteTo(w io.Writer) (int64, error) {
+	data, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return 0, err
+	}
+	n, err := (&jsonSafe{w: w}).Write(append(data, '\n'))
+	return int64(n), err
+}
+
+// readCatalogue reads a saved catalogue.
+func readCatalogue(path string) ([]policy.CataloguePrivilege, error) {
+	const hint = `save one with "privsync privileges --save FILE"`
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, hinted(fmt.Errorf("catalogue: %w", err), hint)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxCatalogue+1))
+	if err != nil {
+		return nil, fmt.Errorf("catalogue %s: %w", path, err)
+	}
+	if len(data) > maxCatalogue {
+		return nil, hinted(fmt.Errorf("catalogue %s is larger than %d bytes", path, maxCatalogue), hint)
+	}
+	var c catalogue
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, hinted(fmt.Errorf("catalogue %s: %w", path, err), hint)
+	}
+	if c.Format != catalogueFormat {
+		return nil, hinted(fmt.Errorf("catalogue %s: format is %q, want %s", path, c.Format, catalogueFormat), hint)
+	}
+	known := make([]policy.CataloguePrivilege, 0, len(c.Privileges))
+	for _, p := range c.Privileges {
+		if p.ID < 1 || p.ID > mstrapi.MaxPrivilegeID || p.Name == "" {
+			return nil, hinted(fmt.Errorf("catalogue %s: entry %d %q is not a privilege", path, p.ID, p.Name), hint)
+		}
+		known = append(known, policy.CataloguePrivilege{ID: int(p.ID), Name: p.Name, ProjectLevel: p.Level == mstrapi.LevelProject})
+	}
+	return known, nil
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// The variables that hold secrets. No flag takes one: arguments are visible to
+// every user of a machine.
+const (
+	passwordVariable = "PRIVSYNC_PASSWORD"
+	tokenVariable    = "PRIVSYNC_API_TOKEN"
+)
+
+// maxSecretFile bounds a password or token file; a larger one is a mistake.
+const maxSecretFile = 64 << 10
+
+// logoutTime bounds the logout at the end of a run, interrupted or not.
+const logoutTime = 10 * time.Second
+
+// connectionFlags are the flags of every command that talks to a server.
+type connectionFlags struct {
+	url          string
+	username     string
+	mode         loginMode
+	passwordFile string
+	tokenFile    string
+	caFile       string
+	concurrency  count
+	rate         rate
+	timeout      span
+	maxAttempts  count
+	allowHTTP    bool
+
+	flags *pflag.FlagSet // tells a file named by flag from one named by variable
+}
+
+func (c *connectionFlags) register(cmd *cobra.Command) {
+	c.concurrency = count{8, 1, 256}
+	c.rate = 50
+	c.timeout = span{value: 30 * time.Second}
+	c.maxAttempts = count{6, 1, 100}
+	fs := cmd.Flags()
+	c.flags = fs
+	fs.StringVar(&c.url, "url", "", "base `URL` of the server, up to and with /MicroStrategyLibrary")
+	fs.StringVar(&c.username, "username", "", "log in as this `USER`")
+	fs.Var(&c.mode, "login-mode", "standard (1), ldap (16) or apiToken (4096); default standard")
+	fs.StringVar(&c.passwordFile, "password-file", "", "read the password from `FILE`")
+	fs.StringVar(&c.tokenFile, "api-token-file", "", "read the API token from `FILE`")
+	fs.StringVar(&c.caFile, "ca-file", "", "trust the certificates in this PEM `FILE` as well")
+	fs.Var(&c.concurrency, "concurrency", "requests in flight at once")
+	fs.Var(&c.rate, "rate", "requests per second; 0 means no limit")
+	fs.Var(&c.timeout, "timeout", "time limit of one request")
+	fs.Var(&c.maxAttempts, "max-attempts", "tries of one request before it counts as failed")
+	fs.BoolVar(&c.allowHTTP, "allow-http", false, "permit plain http to a host that is not this machine: the password travels readably")
+	for _, b := range [][2]string{
+		{"url", "PRIVSYNC_URL"}, {"username", "PRIVSYNC_USERNAME"}, {"login-mode", "PRIVSYNC_LOGIN_MODE"},
+		{"password-file", "PRIVSYNC_PASSWORD_FILE"}, {"api-token-file", "PRIVSYNC_API_TOKEN_FILE"},
+		{"ca-file", "PRIVSYNC_CA_FILE"}, {"concurrency", "PRIVSYNC_CONCURRENCY"}, {"rate", "PRIVSYNC_RATE"},
+	} {
+		bindVariable(fs, b[0], b[1])
+	}
+	for _, name := range []string{"url", "username", "concurrency", "rate", "timeout", "max-attempts"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("login-mode", cobra.FixedCompletions([]string{"standard", "ldap", "apiToken"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// config resolves the connection: flag beats variable beats fallback (the
+// policy's environment section, or where a saved plan or a report was made)
+// beats default. It reads the secret, and asks for a password on a terminal
+// when none was given.
+func (c *connectionFlags) config(a *app, fallback policy.Environment) (mstrapi.Config, error) {
+	cfg := mstrapi.Config{
+		URL:         c.url,
+		LoginMode:   c.mode.mode,
+		Username:    c.username,
+		CAFile:      c.caFile,
+		AllowHTTP:   c.allowHTTP,
+		Concurrency: c.concurrency.value,
+		Rate:        float64(c.rate),
+		Timeout:     c.timeout.value,
+		MaxAttempts: c.maxAttempts.value,
+		UserAgent:   "privsync/" + toolVersion(),
+		Logger:      a.log,
+	}
+	if cfg.URL == "" {
+		cfg.URL = fallback.URL
+	}
+	if cfg.URL == "" {
+		return cfg, hinted(errors.New("no server given"),
+			"say which with --url or PRIVSYNC_URL, or with environment.url in the policy")
+	}
+	if cfg.LoginMode == 0 && fallback.LoginMode != "" {
+		var m loginMode
+		if err := m.Set(fallback.LoginMode); err != nil {
+			return cfg, fmt.Errorf("environment.loginMode: %w", err)
+		}
+		cfg.LoginMode = m.mode
+	}
+	tokenValue, tokenSet := a.env(tokenVariable)
+	tokenGiven := c.tokenFile != "" || tokenSet && tokenValue != ""
+	if cfg.LoginMode == 0 {
+		cfg.LoginMode = mstrapi.Standard
+		// A token without a user name can mean only one thing.
+		if tokenGiven && cfg.Username == "" {
+			cfg.LoginMode = mstrapi.APIToken
+		}
+	}
+	if cfg.LoginMode == mstrapi.APIToken {
+		if !tokenGiven {
+			return cfg, hinted(errors.New("no API token given"),
+				"put it into a file and name the file with --api-token-file or PRIVSYNC_API_TOKEN_FILE, or set "+tokenVariable)
+		}
+		token, err := c.secret(a, c.tokenFile, "api-token-file", tokenVariable)
+		if err != nil {
+			return cfg, err
+		}
+		if token == "" {
+			return cfg, hinted(errors.New("the API token is empty"), "check the file or "+tokenVariable)
+		}
+		cfg.APIToken = token
+		return cfg, nil
+	}
+	if cfg.Username == "" {
+		return cfg, hinted(errors.New("no user given to log in as"), "say who with --username or PRIVSYNC_USERNAME")
+	}
+	_, passwordSet := a.env(passwordVariable)
+	if c.passwordFile == "" && !passwordSet {
+		password, err := a.askPassword(fmt.Sprintf("Password of %s at %s: ", cfg.Username, cfg.URL))
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Password = password
+		return cfg, nil
+	}
+	password, err := c.secret(a, c.passwordFile, "password-file", passwordVariable)
+	cfg.Password = password
+	return cfg, err
+}
+
+// secret reads a secret from the file, or else from the variable. When both
+// are set by variables it cannot be told which is meant, so that is an error; a
+// flag beats a variable.
+func (c *connectionFlags) secret(a *app, file, flag, variable string) (mstrapi.Secret, error) {
+	value, set := a.env(variable)
+	if file == "" {
+		return mstrapi.Secret(value), nil
+	}
+	if _, byVariable := a.env(variable + "_FILE"); set && value != "" && byVariable && !c.flags.Changed(flag) {
+		return "", hinted(fmt.Errorf("both %s and %s_FILE are set", variable, variable), "unset one of them")
+	}
+	return a.readSecretFile(file, flag)
+}
+
+// readSecretFile reads a secret and takes its one trailing newline off.
+func (a *app) readSecretFile(path, flag string) (mstrapi.Secret, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", hinted(fmt.Errorf("--%s: %w", flag, err), "check the path and who may read it")
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("--%s: %w", flag, err)
+	}
+	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		a.log.Warn("secret file can be read by others than its owner", "file", path, "mode", info.Mode().Perm().String(), "do", "chmod 600")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
+	if err != nil {
+		return "", fmt.Errorf("--%s: %w", flag, err)
+	}
+	if len(data) > maxSecretFile {
+		return "", fmt.Errorf("--%s: %s is larger than %d bytes: not a secret", flag, path, maxSecretFile)
+	}
+	data, _ = bytes.CutSuffix(data, []byte("\n"))
+	data, _ = bytes.CutSuffix(data, []byte("\r"))
+	if bytes.IndexByte(data, 0) >= 0 || strings.ContainsRune(string(data), '\n') {
+		return "", hinted(fmt.Errorf("--%s: %s holds more than one line", flag, path), "the file must hold nothing but the secret")
+	}
+	return mstrapi.Secret(data), nil
+}
+
+// openReader logs in with a client that cannot write. The caller closes it
+// with [app.logout].
+func (a *app) openReader(ctx context.Context, cfg mstrapi.Config) (*mstrapi.Reader, error) {
+	r, err := mstrapi.OpenReader(ctx, cfg)
+	if err != nil {
+		return nil, loginError(cfg, err)
+	}
+	a.log.Debug("logged in", "url", r.URL())
+	return r, nil
+}
+
+// openWriter is openReader for commands that change the server.
+func (a *app) openWriter(ctx context.Context, cfg mstrapi.Config) (*mstrapi.Writer, error) {
+	w, err := mstrapi.OpenWriter(ctx, cfg)
+	if err != nil {
+		return nil, loginError(cfg, err)
+	}
+	a.log.Debug("logged in", "url", w.URL())
+	return w, nil
+}
+
+// logout ends the session, also after an interrupt: sessions are licensed and
+// limited. A failure is only logged: the session will expire by itself.
+func (a *app) logout(ctx context.Context, s interface{ Close(context.Context) error }) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTime)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		a.log.LogAttrs(ctx, slog.LevelWarn, "logout failed; the session ends by itself when idle", slog.Any("error", err))
+	}
+}

@@ -1,0 +1,362 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"privsync/cmd/privsync/internal/render"
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// userManager is the catalogue name of the privilege that reading and changing
+// privileges needs.
+const userManager = "Use User Manager"
+
+const (
+	// clockTolerance is how far this machine's clock and the server's may differ:
+	// expiry dates and report times are read from the former.
+	clockTolerance = 2 * time.Minute
+	// certificateMargin is how long before its end a certificate is worth a word.
+	certificateMargin = 21 * 24 * time.Hour
+)
+
+func newDoctor(a *app) *cobra.Command {
+	var (
+		pol    policyFlags
+		conn   connectionFlags
+		format = newChoice("text", "json")
+	)
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check the way to the server, and say what to do about what is wrong",
+		Long: `Check, in the order in which a run needs them: the settings, the URL, TLS, the
+REST API, the clock, the login, the session, the catalogue, the right to read and
+change privileges, the list of users. Each line says what was found, and what to
+do if it is not well. Nothing is changed on the server.
+
+The exit code is 1 if a check did not succeed; warnings do not change it.`,
+		Example: `  privsync doctor --url https://bi.example.com/MicroStrategyLibrary --username svc_privsync
+  privsync doctor -f policy.yaml --env prod`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d := &doctor{app: a}
+			var environment policy.Environment
+			if len(pol.files) > 0 {
+				p, err := pol.load(a)
+				if err != nil {
+					return err
+				}
+				environment = p.Environment
+			}
+			cfg, err := conn.config(a, environment)
+			d.settings(cfg, err)
+			d.examine(cmd.Context(), cfg)
+			if err := d.show(format.value); err != nil {
+				return err
+			}
+			if cmd.Context().Err() != nil {
+				return errInterrupted
+			}
+			if d.failed > 0 {
+				return hinted(errors.New(plural(d.failed, "check did not succeed", "checks did not succeed")), "follow the advice above, from the top")
+			}
+			return nil
+		},
+	}
+	pol.register(cmd)
+	conn.register(cmd)
+	addFormat(cmd, &format)
+	return cmd
+}
+
+// check is one line of the doctor's findings.
+type check struct {
+	Name   string `json:"check"`
+	Status string `json:"status"` // ok, warning, failed or skipped
+	Found  string `json:"found"`
+	Advice string `json:"advice,omitempty"`
+}
+
+// doctor collects checks; after a failed one those that need it are skipped.
+type doctor struct {
+	*app
+	checks []check
+	failed int
+}
+
+func (d *doctor) ok(name, format string, args ...any) {
+	d.checks = append(d.checks, check{Name: name, Status: "ok", Found: fmt.Sprintf(format, args...)})
+}
+
+func (d *doctor) warn(name, advice, format string, args ...any) {
+	d.checks = append(d.checks, check{Name: name, Status: "warning", Found: fmt.Sprintf(format, args...), Advice: advice})
+}
+
+func (d *doctor) fail(name string, err error) {
+	advice := hintFor(err)
+	var e *ending
+	if errors.As(err, &e) && e.hint != "" {
+		advice = e.hint
+	}
+	d.checks = append(d.checks, check{Name: name, Status: "failed", Found: err.Error(), Advice: advice})
+	d.failed++
+}
+
+func (d *doctor) skip(names ...string) {
+	for _, name := range names {
+		d.checks = append(d.checks, check{Name: name, Status: "skipped", Found: "needs what did not succeed above"})
+	}
+}
+
+func (d *doctor) settings(cfg mstrapi.Config, err error) {
+	if err != nil {
+		d.fail("settings", err)
+		return
+	}
+	who := cfg.Username
+	if cfg.LoginMode == mstrapi.APIToken {
+		who = "an API token"
+	}
+	rate := fmt.Sprintf("%g requests/s", cfg.Rate)
+	if cfg.Rate == 0 {
+		rate = "no limit of the rate"
+	}
+	d.ok("settings", "%s as %s (login mode %s), %d at once, %s", withoutUserInfo(cfg.URL), who, loginModeName(cfg.LoginMode), cfg.Concurrency, rate)
+}
+
+// examine does all checks that need the server.
+func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config) {
+	later := []string{"login", "session", "who am I", "catalogue", "right to work", "users"}
+	if d.failed > 0 {
+		d.skip(append([]string{"way to the server", "REST API"}, later...)...)
+		return
+	}
+	if !d.way(ctx, cfg) {
+		d.skip(append([]string{"REST API"}, later...)...)
+		return
+	}
+	status, err := mstrapi.ServerStatus(ctx, cfg)
+	if err != nil {
+		d.fail("REST API", err)
+		d.skip(later...)
+		return
+	}
+	d.ok("REST API", "Intelligence Server %s, web %s", known(status.IServerVersion), known(status.WebVersion))
+	d.comments(status.IServerVersion)
+	r, err := d.openReader(ctx, cfg)
+	if err != nil {
+		d.fail("login", err)
+		d.skip(later[1:]...)
+		return
+	}
+	defer d.logout(ctx, r)
+	d.ok("login", "accepted")
+	d.session(ctx, r)
+	d.rights(ctx, r)
+}
+
+func known(version string) string {
+	if version == "" {
+		return "of a version that it does not tell"
+	}
+	return version
+}
+
+// way checks the network, TLS and the clock with one plain request of its own:
+// the client hides what stands below the API.
+func (d *doctor) way(ctx context.Context, cfg mstrapi.Config) bool {
+	const name = "way to the server"
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Host == "" {
+		d.fail(name, hinted(errors.New("the URL is not one"), "write it like https://bi.example.com/MicroStrategyLibrary"))
+		return false
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	defer transport.CloseIdleConnections()
+	if cfg.CAFile != "" {
+		pool, err := trusted(cfg.CAFile)
+		if err != nil {
+			d.fail(name, err)
+			return false
+		}
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	client := &http.Client{
+		Transport: transport, Timeout: cfg.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(u.String(), "/")+"/api/status", nil)
+	if err != nil {
+		d.fail(name, err)
+		return false
+	}
+	request.Header.Set("User-Agent", cfg.UserAgent)
+	before := d.now()
+	response, err := client.Do(request)
+	if err != nil {
+		d.fail(name, err)
+		return false
+	}
+	took := d.now().Sub(before)
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // only to reuse the connection
+	_ = response.Body.Close()
+	d.ok(name, "%s answers in %s", u.Host, took.Round(time.Millisecond))
+	d.tls(response.TLS)
+	d.clock(response.Header.Get("Date"), before.Add(took/2))
+	return true
+}
+
+// trusted returns the system's authorities and those in the file.
+func trusted(file string) (*x509.CertPool, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, hinted(fmt.Errorf("--ca-file: %w", err), "check the path and who may read it")
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, hinted(fmt.Errorf("--ca-file: %s holds no certificate", file), "the file must be PEM (-----BEGIN CERTIFICATE-----)")
+	}
+	return pool, nil
+}
+
+func (d *doctor) tls(state *tls.ConnectionState) {
+	const name = "TLS"
+	if state == nil || len(state.PeerCertificates) == 0 {
+		d.warn(name, "use https outside of tests: the password travels readably", "none: plain http")
+		return
+	}
+	c := state.PeerCertificates[0]
+	left := c.NotAfter.Sub(d.now())
+	if left < certificateMargin {
+		d.warn(name, "have the certificate renewed", "%s, the certificate ends on %s", tls.VersionName(state.Version), c.NotAfter.UTC().Format(time.DateOnly))
+		return
+	}
+	d.ok(name, "%s, certificate of %s until %s", tls.VersionName(state.Version), c.Issuer.CommonName, c.NotAfter.UTC().Format(time.DateOnly))
+}
+
+func (d *doctor) clock(date string, here time.Time) {
+	const name = "clock"
+	there, err := http.ParseTime(date)
+	if err != nil {
+		d.warn(name, "", "the server does not tell its time")
+		return
+	}
+	// The header has whole seconds.
+	off := here.Sub(there).Round(time.Second)
+	if off.Abs() > clockTolerance {
+		d.warn(name, "set this machine's clock (NTP): expiry dates are judged by it", "%s away from the server's", off.Abs())
+		return
+	}
+	d.ok(name, "agrees with the server's within %s", clockTolerance)
+}
+
+func (d *doctor) comments(version string) {
+	users, groups := mstrapi.SupportsComment(mstrapi.User, version), mstrapi.SupportsComment(mstrapi.Group, version)
+	switch {
+	case users && groups:
+		d.ok("change journal", "takes comments")
+	case users:
+		d.ok("change journal", "takes comments for users, not for groups")
+	default:
+		d.ok("change journal", "this version takes no comments; none are sent")
+	}
+}
+
+func (d *doctor) session(ctx context.Context, r *mstrapi.Reader) {
+	if info, err := r.SessionInfo(ctx); err != nil {
+		d.fail("session", err)
+	} else if info.TimeoutSeconds > 0 {
+		d.ok("session", "ends after %s without a request", time.Duration(info.TimeoutSeconds)*time.Second)
+	} else {
+		d.ok("session", "open")
+	}
+	if who, err := r.SessionUser(ctx); err != nil {
+		d.fail("who am I", err)
+	} else {
+		d.ok("who am I", "%s (%s)", who.FullName, who.ID)
+	}
+}
+
+// rights checks that the account can do privsync's work.
+func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader) {
+	list, err := r.Catalogue(ctx)
+	if err != nil {
+		d.fail("catalogue", err)
+		d.skip("right to work", "users")
+		return
+	}
+	server := 0
+	var manager mstrapi.PrivilegeID
+	for _, p := range list {
+		if p.Level() == mstrapi.LevelServer {
+			server++
+		}
+		if p.Name == userManager {
+			manager = p.ID
+		}
+	}
+	d.ok("catalogue", "%d privileges, %d of them server-level", len(list), server)
+	const right = "right to work"
+	advice := fmt.Sprintf("have an administrator grant %q to this account", userManager)
+	if manager == 0 {
+		d.warn(right, "make a plan to see whether it works", "the catalogue has no %q", userManager)
+	} else if own, err := r.SessionPrivilege(ctx, manager); err != nil {
+		if !mstrapi.IsForbidden(err) {
+			advice = ""
+		}
+		d.fail(right, hinted(err, cmp.Or(advice, hintFor(err))))
+	} else if !own.UserLevelAllowed {
+		d.fail(right, hinted(fmt.Errorf("the account lacks %d %q", manager, userManager), advice))
+	} else {
+		d.ok(right, "%d %q is held", manager, userManager)
+	}
+	page, err := r.ListPage(ctx, mstrapi.User, mstrapi.Query{}, 0, 1)
+	switch {
+	case err != nil:
+		d.fail("users", err)
+	case page.Total < 0:
+		d.ok("users", "can be listed")
+	default:
+		d.ok("users", "%s", plural(page.Total, "user", "users"))
+	}
+}
+
+func (d *doctor) show(format string) error {
+	if format == "json" {
+		return writeJSON(d.stdout, struct {
+			Healthy bool    `json:"healthy"`
+			Checks  []check `json:"checks"`
+		}{d.failed == 0, d.checks})
+	}
+	var b strings.Builder
+	color := d.textOptions(d.stdout).Color
+	for _, c := range d.checks {
+		mark := map[string]string{"ok": "ok  ", "warning": "WARN", "failed": "FAIL", "skipped": "-   "}[c.Status]
+		if color {
+			mark = map[string]string{"ok": "\x1b[32m", "warning": "\x1b[33m", "failed": "\x1b[1;31m", "skipped": "\x1b[2m"}[c.Status] + mark + "\x1b[0m"
+		}
+		fmt.Fprintf(&b, "%s  %-17s %s\n", mark, c.Name, render.Clean(strings.ReplaceAll(c.Found, "\n", "; ")))
+		if c.Advice != "" {
+			fmt.Fprintf(&b, "                        -> %s\n", render.Clean(c.Advice))
+		}
+	}
+	_, err := io.WriteString(d.stdout, b.String())
+	return err
+}

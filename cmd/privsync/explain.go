@@ -1,0 +1,569 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"privsync/cmd/privsync/internal/render"
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+const (
+	// maxPaths bounds how many paths are shown for one privilege.
+	maxPaths = 25
+	// maxClimbed bounds how many groups are read on the way up: a server whose
+	// groups are that many above one user answers wrongly.
+	maxClimbed = 5000
+)
+
+func newExplain(a *app) *cobra.Command {
+	var (
+		pol    policyFlags
+		conn   connectionFlags
+		names  string
+		format = newChoice("text", "json")
+	)
+	cmd := &cobra.Command{
+		Use:   "explain {user|group} NAME [PRIVILEGE]",
+		Short: "Say why a principal holds, or lacks, a privilege: every path",
+		Long: `Say by which ways a user (named by login) or a group (named by name) holds a
+privilege: directly, and by each path of groups through which it arrives. Without
+PRIVILEGE, everything that it holds is explained. A privilege is given by name or
+by number.
+
+With -f the policy's part is said as well: which entries cover the principal,
+where they list or forbid the privilege, which dates and rules speak of it, and
+what a plan would do.`,
+		Example: `  privsync explain user gmartins
+  privsync explain user gmartins "Monitor Database Connections"
+  privsync explain group "Night Shift" 53 -f policy.yaml`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) < 2 || len(args) > 3:
+				return errors.New("name a user or a group, and perhaps a privilege")
+			case args[0] != "user" && args[0] != "group":
+				return fmt.Errorf("%q is neither user nor group", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			var p *policy.Policy
+			var environment policy.Environment
+			if len(pol.files) > 0 {
+				var err error
+				if p, err = pol.load(a); err != nil {
+					return err
+				}
+				environment = p.Environment
+			}
+			cfg, err := conn.config(a, environment)
+			if err != nil {
+				return err
+			}
+			r, err := a.openReader(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			defer a.logout(ctx, r)
+			privilege := ""
+			if len(args) == 3 {
+				privilege = args[2]
+			}
+			x := &explainer{app: a, r: r, policy: p, at: pol.at(a), concurrency: cfg.Concurrency}
+			doc, err := x.explain(ctx, mstrapi.Kind(args[0]), args[1], privilege)
+			if err != nil {
+				return err
+			}
+			if format.value == "json" {
+				return writeJSON(a.stdout, doc)
+			}
+			_, err = io.WriteString(a.stdout, doc.text())
+			return err
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			switch len(args) {
+			case 0:
+				return []string{"user", "group"}, cobra.ShellCompDirectiveNoFileComp
+			case 2:
+				return completePrivileges(names), cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	pol.register(cmd)
+	conn.register(cmd)
+	addFormat(cmd, &format)
+	cmd.Flags().StringVar(&names, "catalog", "", "complete the names of privileges in the shell from the catalogue in `FILE`")
+	_ = cmd.MarkFlagFilename("catalog", "json")
+	return cmd
+}
+
+// completePrivileges offers the names in a saved catalogue; nothing where there
+// is none.
+func completePrivileges(file string) []string {
+	if file == "" {
+		return nil
+	}
+	known, err := readCatalogue(file)
+	if err != nil {
+		return nil
+	}
+	names := make([]string, 0, len(known))
+	for _, p := range known {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// explanation is what explain --format json prints.
+type explanation struct {
+	Principal  planner.Principal    `json:"principal"`
+	Policy     string               `json:"policy,omitempty"` // empty: none was given
+	CoveredBy  []coveringEntry      `json:"coveredBy"`
+	Privileges []explainedPrivilege `json:"privileges"`
+}
+
+// coveringEntry is an entry of the policy that covers the principal.
+type coveringEntry struct {
+	Position policy.Position `json:"position"`
+	Selector bool            `json:"selector"`
+	Mode     policy.Mode     `json:"mode"`
+}
+
+// explainedPrivilege says why one privilege is held or not.
+type explainedPrivilege struct {
+	planner.PrivilegeRef
+	Level  mstrapi.Level `json:"level"`
+	Held   bool          `json:"held"`
+	Direct bool          `json:"direct"`
+	// Paths lead from the principal's direct parent to a group that holds the
+	// privilege directly.
+	Paths     [][]mstrapi.ObjectRef `json:"paths"`
+	MorePaths bool                  `json:"morePaths,omitempty"`
+	Other     bool                  `json:"otherSource,omitempty"` // a security role, for a project-level privilege
+	Sources   []mstrapi.ObjectRef   `json:"sources"`               // the groups that the server names
+	Says      []string              `json:"policySays,omitempty"`
+	Decision  string                `json:"decision,omitempty"` // grant, revoke or none, with the reason
+}
+
+// explainer collects what an explanation needs.
+type explainer struct {
+	*app
+	r           *mstrapi.Reader
+	policy      *policy.Policy
+	at          time.Time
+	concurrency int
+
+	catalogue map[mstrapi.PrivilegeID]mstrapi.Privilege
+	row       mstrapi.PrincipalRow
+	parents   map[mstrapi.ObjectID][]mstrapi.ObjectRef // of the principal and of each group above
+	direct    map[mstrapi.ObjectID]planner.Set         // of each group above
+}
+
+func (x *explainer) explain(ctx context.Context, kind mstrapi.Kind, name, privilege string) (*explanation, error) {
+	list, err := x.r.Catalogue(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	x.catalogue = make(map[mstrapi.PrivilegeID]mstrapi.Privilege, len(list))
+	for _, p := range list {
+		x.catalogue[p.ID] = p
+	}
+	var only mstrapi.PrivilegeID
+	if privilege != "" {
+		if only, err = findPrivilege(list, privilege); err != nil {
+			return nil, err
+		}
+	}
+	found, err := findPrincipal(ctx, x.r, kind, name)
+	if err != nil {
+		return nil, err
+	}
+	if x.row, err = x.r.Principal(ctx, kind, found.ID); err != nil {
+		return nil, fmt.Errorf("read %s %q: %w", kind, name, err)
+	}
+	held, err := x.r.Held(ctx, kind, x.row.ID, mstrapi.LevelAll)
+	if err != nil {
+		return nil, fmt.Errorf("read the privileges of %s %q: %w", kind, name, err)
+	}
+	if err := x.climb(ctx); err != nil {
+		return nil, err
+	}
+	doc := &explanation{
+		Principal:  planner.Principal{Kind: kind, ID: x.row.ID, Name: x.row.Name, Login: x.row.Login},
+		CoveredBy:  []coveringEntry{},
+		Privileges: []explainedPrivilege{},
+	}
+	slices.SortFunc(held, func(a, b mstrapi.Held) int { return cmp.Compare(a.ID, b.ID) })
+	for _, h := range held {
+		if only == 0 || h.ID == only {
+			doc.Privileges = append(doc.Privileges, x.privilege(h, true))
+		}
+	}
+	if only != 0 && len(doc.Privileges) == 0 {
+		doc.Privileges = append(doc.Privileges, x.privilege(mstrapi.Held{ID: only, Level: x.catalogue[only].Level()}, false))
+	}
+	if x.policy != nil {
+		return doc, x.consult(ctx, doc)
+	}
+	return doc, nil
+}
+
+// findPrivilege returns the number of a privilege given by number or name.
+func findPrivilege(list []mstrapi.Privilege, text string) (mstrapi.PrivilegeID, error) {
+	number, numberErr := strconv.Atoi(text)
+	var names []string
+	var found []mstrapi.PrivilegeID
+	for _, p := range list {
+		names = append(names, p.Name)
+		if numberErr == nil && int(p.ID) == number {
+			return p.ID, nil
+		}
+		if strings.EqualFold(p.Name, text) {
+			found = append(found, p.ID)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return 0, hinted(fmt.Errorf("the catalogue has %d privileges called %q", len(found), text), fmt.Sprintf("name it by number: %v", found))
+	}
+	hint := `"privsync privileges" lists them`
+	if near := policy.Suggest(text, names); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return 0, hinted(fmt.Errorf("the catalogue has no privilege %q", text), hint)
+}
+
+// climb reads the groups above the principal, and what each holds directly.
+func (x *explainer) climb(ctx context.Context) error {
+	x.parents = map[mstrapi.ObjectID][]mstrapi.ObjectRef{}
+	x.direct = map[mstrapi.ObjectID]planner.Set{}
+	type step struct {
+		kind mstrapi.Kind
+		id   mstrapi.ObjectID
+	}
+	queue := []step{{x.row.Kind, x.row.ID}}
+	seen := map[mstrapi.ObjectID]bool{x.row.ID: true}
+	for len(queue) > 0 {
+		s := queue[0]
+		queue = queue[1:]
+		parents, err := x.r.Memberships(ctx, s.kind, s.id)
+		if err != nil {
+			return fmt.Errorf("read the groups above %s %s: %w", s.kind, s.id, err)
+		}
+		x.parents[s.id] = parents
+		if s.id != x.row.ID {
+			held, err := x.r.Held(ctx, mstrapi.Group, s.id, mstrapi.LevelAll)
+			if err != nil {
+				return fmt.Errorf("read the privileges of group %s: %w", s.id, err)
+			}
+			var direct planner.Set
+			for _, h := range held {
+				if h.Direct {
+					direct.Add(h.ID)
+				}
+			}
+			x.direct[s.id] = direct
+		}
+		for _, p := range parents {
+			if !seen[p.ID] {
+				seen[p.ID] = true
+				queue = append(queue, step{mstrapi.Group, p.ID})
+			}
+		}
+		if len(seen) > maxClimbed {
+			return fmt.Errorf("more than %d groups above %s %q", maxClimbed, x.row.Kind, x.row.Name)
+		}
+	}
+	return nil
+}
+
+// privilege explains one privilege.
+func (x *explainer) privilege(h mstrapi.Held, held bool) explainedPrivilege {
+	e := explainedPrivilege{
+		PrivilegeRef: planner.PrivilegeRef{ID: h.ID, Name: x.catalogue[h.ID].Name},
+		Level:        cmp.Or(h.Level, x.catalogue[h.ID].Level()),
+		Held:         held, Direct: h.Direct, Other: h.Other, Sources: h.Groups,
+		Paths: [][]mstrapi.ObjectRef{},
+	}
+	if e.Sources == nil {
+		e.Sources = []mstrapi.ObjectRef{}
+	}
+	var walk func(id mstrapi.ObjectID, path []mstrapi.ObjectRef)
+	walk = func(id mstrapi.ObjectID, path []mstrapi.ObjectRef) {
+		for _, p := range x.parents[id] {
+			if e.MorePaths || slices.ContainsFunc(path, func(q mstrapi.ObjectRef) bool { return q.ID == p.ID }) {
+				continue
+			}
+			next := append(slices.Clone(path), p)
+			if direct := x.direct[p.ID]; direct.Has(h.ID) {
+				if len(e.Paths) == maxPaths {
+					e.MorePaths = true
+					return
+				}
+				e.Paths = append(e.Paths, next)
+			}
+			walk(p.ID, next)
+		}
+	}
+	walk(x.row.ID, nil)
+	return e
+}
+
+// consult adds what the policy says, and what a plan would do.
+func (x *explainer) consult(ctx context.Context, doc *explanation) error {
+	doc.Policy = x.policy.Name
+	state, err := x.observe(ctx, x.r, x.concurrency, x.policy, x.at)
+	if err != nil {
+		return err
+	}
+	plan, _, err := x.decide(x.policy, state, x.at, defaultPlanTTL, planner.Overrides{})
+	if err != nil {
+		return err
+	}
+	var entries []policy.Entry
+	for _, e := range x.policy.Principals {
+		if x.covers(e) {
+			entries = append(entries, e)
+			doc.CoveredBy = append(doc.CoveredBy, coveringEntry{Position: e.Pos, Selector: e.Selector != nil, Mode: e.Settings.Mode})
+		}
+	}
+	for i := range doc.Privileges {
+		p := &doc.Privileges[i]
+		for _, e := range entries {
+			p.Says = append(p.Says, x.entrySays(e, p.PrivilegeRef)...)
+		}
+		for _, rule := range x.policy.Rules {
+			p.Says = append(p.Says, ruleSays(rule, p.PrivilegeRef)...)
+		}
+		p.Decision = decision(plan, doc.Principal, p.ID)
+		for _, f := range plan.Findings {
+			if f.Principal != nil && f.Principal.ID == doc.Principal.ID && f.Privilege != nil && f.Privilege.ID == p.ID {
+				p.Says = append(p.Says, fmt.Sprintf("finding %s (%s): %s", f.Code, f.Severity, f.Message))
+			}
+		}
+	}
+	return nil
+}
+
+// decision returns what the plan does with one privilege of a principal.
+func decision(plan *planner.Plan, who planner.Principal, id mstrapi.PrivilegeID) string {
+	for _, c := range plan.Changes {
+		if c.Principal.ID != who.ID {
+			continue
+		}
+		for _, g := range c.Grant {
+			if g.ID == id {
+				return fmt.Sprintf("grant (%s)", g.Reason)
+			}
+		}
+		for _, g := range c.Revoke {
+			if g.ID == id {
+				return fmt.Sprintf("revoke (%s)", g.Reason)
+			}
+		}
+	}
+	return "no change"
+}
+
+// covers reports whether the entry covers the explained principal.
+func (x *explainer) covers(e policy.Entry) bool {
+	if p := e.Principal; p != nil {
+		switch {
+		case mstrapi.Kind(p.Kind) != x.row.Kind:
+			return false
+		case p.ID != "":
+			return strings.EqualFold(p.ID, string(x.row.ID))
+		case p.Kind == policy.User:
+			return strings.EqualFold(p.Name, x.row.Login)
+		}
+		return p.Name == x.row.Name
+	}
+	s := e.Selector
+	if s == nil || mstrapi.Kind(s.Kind) != x.row.Kind {
+		return false
+	}
+	if s.LoginMatches != "" && !matches(strings.ToLower(s.LoginMatches), strings.ToLower(x.row.Login)) ||
+		s.NameMatches != "" && !matches(s.NameMatches, x.row.Name) {
+		return false
+	}
+	if s.Enabled != nil && (x.row.Enabled == mstrapi.Unknown || *s.Enabled != (x.row.Enabled == mstrapi.Yes)) {
+		return false
+	}
+	if s.MemberOf == "" {
+		return true
+	}
+	for id, parents := range x.parents {
+		if id != x.row.ID && !s.Nested {
+			continue
+		}
+		for _, p := range parents {
+			if p.Name == s.MemberOf {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// matches reports whether s matches the pattern, where * stands for any text
+// and ? for one character.
+func matches(pattern, s string) bool {
+	p, t := []rune(pattern), []rune(s)
+	star, mark := -1, 0
+	i, j := 0, 0
+	for j < len(t) {
+		switch {
+		case i < len(p) && p[i] == '*':
+			star, mark = i, j
+			i++
+		case i < len(p) && (p[i] == '?' || p[i] == t[j]):
+			i++
+			j++
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	for i < len(p) && p[i] == '*' {
+		i++
+	}
+	return i == len(p)
+}
+
+func means(ref policy.Ref, p planner.PrivilegeRef) bool {
+	return ref.ID != 0 && ref.ID == int(p.ID) || ref.ID == 0 && ref.Name == p.Name
+}
+
+// entrySays lists where an entry speaks of the privilege.
+func (x *explainer) entrySays(e policy.Entry, p planner.PrivilegeRef) []string {
+	var says []string
+	for _, l := range e.Listed {
+		if !means(l.Ref, p) {
+			continue
+		}
+		text := "listed at " + l.Pos.String()
+		if l.Set != "" {
+			text += fmt.Sprintf(" through set %q", l.Set)
+		}
+		if !l.Until.IsZero() {
+			word := "until"
+			if l.Expired(x.at) {
+				word = "expired, its last day was"
+			}
+			text += fmt.Sprintf(", %s %s", word, l.Until.Format(time.DateOnly))
+		}
+		if l.Reason != "" {
+			text += fmt.Sprintf(" (%s)", l.Reason)
+		}
+		says = append(says, text)
+	}
+	for _, f := range e.Forbid {
+		if means(f, p) {
+			says = append(says, "forbidden at "+f.Pos.String())
+		}
+	}
+	return says
+}
+
+// ruleSays lists the rules that speak of the privilege.
+func ruleSays(rule policy.Rule, p planner.PrivilegeRef) []string {
+	for _, part := range []struct {
+		word string
+		refs []policy.Ref
+	}{{"denies", rule.Deny}, {"lists among conflicting", rule.Conflict}, {"requires", rule.Require}} {
+		for _, ref := range part.refs {
+			if means(ref, p) {
+				return []string{fmt.Sprintf("rule %q %s it, at %s", rule.Name, part.word, ref.Pos)}
+			}
+		}
+	}
+	return nil
+}
+
+// text renders the explanation for a person.
+func (doc *explanation) text() string {
+	var b strings.Builder
+	who := fmt.Sprintf("%s %q", doc.Principal.Kind, render.Clean(doc.Principal.Name))
+	if doc.Principal.Login != "" {
+		who = fmt.Sprintf("%s %s %q", doc.Principal.Kind, render.Clean(doc.Principal.Login), render.Clean(doc.Principal.Name))
+	}
+	fmt.Fprintf(&b, "%s (%s)\n", who, doc.Principal.ID)
+	if doc.Policy != "" {
+		fmt.Fprintf(&b, "policy %s: ", render.Clean(doc.Policy))
+		if len(doc.CoveredBy) == 0 {
+			b.WriteString("no entry covers it\n")
+		}
+		for i, e := range doc.CoveredBy {
+			if i > 0 {
+				b.WriteString("; ")
+			}
+			what := "entry"
+			if e.Selector {
+				what = "selector"
+			}
+			fmt.Fprintf(&b, "covered by the %s at %s (%s)", what, render.Clean(e.Position.String()), e.Mode)
+			if i == len(doc.CoveredBy)-1 {
+				b.WriteByte('\n')
+			}
+		}
+	}
+	if len(doc.Privileges) == 0 {
+		b.WriteString("holds nothing\n")
+	}
+	for _, p := range doc.Privileges {
+		name := render.Clean(p.Name)
+		if name == "" {
+			name = "(not in the catalogue)"
+		}
+		state := "held"
+		if !p.Held {
+			state = "not held"
+		}
+		fmt.Fprintf(&b, "\n%d %s (%s): %s\n", p.ID, name, p.Level, state)
+		if p.Direct {
+			b.WriteString("  directly\n")
+		}
+		for _, path := range p.Paths {
+			steps := make([]string, 0, len(path))
+			for _, g := range path {
+				steps = append(steps, strconv.Quote(render.Clean(g.Name)))
+			}
+			fmt.Fprintf(&b, "  through group %s\n", strings.Join(steps, " <- "))
+		}
+		if p.MorePaths {
+			fmt.Fprintf(&b, "  and by more than these %d paths\n", maxPaths)
+		}
+		if len(p.Paths) == 0 && len(p.Sources) > 0 {
+			for _, g := range p.Sources {
+				fmt.Fprintf(&b, "  through group %q, says the server\n", render.Clean(g.Name))
+			}
+		}
+		if p.Other {
+			b.WriteString("  from a source that is no group (a security role)\n")
+		}
+		for _, s := range p.Says {
+			fmt.Fprintf(&b, "  policy: %s\n", render.Clean(s))
+		}
+		if p.Decision != "" {
+			fmt.Fprintf(&b, "  plan:   %s\n", p.Decision)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"privsync/mstrapi"
+	"privsync/mstrapi/mstrtest"
+)
+
+// invoke runs a command line in this process.
+func invoke(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(""), &out, &errs, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	return code, out.String(), errs.String()
+}
+
+// serve starts a server and returns the variables that lead to it.
+func serve(t *testing.T, env *mstrtest.Environment, o mstrtest.Options) (*mstrtest.Server, map[string]string) {
+	t.Helper()
+	server := mstrtest.NewServer(env, o)
+	listener := httptest.NewServer(server)
+	t.Cleanup(func() { server.Close(); listener.Close() })
+	return server, map[string]string{
+		"PRIVSYNC_URL": listener.URL + server.PathPrefix(), "PRIVSYNC_USERNAME": mstrtest.ServiceLogin,
+		"PRIVSYNC_PASSWORD": mstrtest.ServicePassword, "PRIVSYNC_RATE": "0",
+	}
+}
+
+func TestPlanningAnExportChangesNothing(t *testing.T) {
+	seeds := uint64(60)
+	if testing.Short() {
+		seeds = 10
+	}
+	folded := false
+	for seed := range seeds {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		env := mstrtest.Random(rng, mstrtest.Size{Users: 1 + int(seed)%40, Groups: int(seed) % 9, Depth: 5})
+		style := mstrtest.SourceStyle(seed % 2)
+		_, variables := serve(t, env, mstrtest.Options{SourceStyle: style})
+		file := filepath.Join(t.TempDir(), "exported.yaml")
+		scope := []string{"server", "project", "all"}[seed%3]
+		code, _, stderr := invoke(t, variables, "export", "--scope", scope, "--out", file, "--quiet")
+		if code != exitDone {
+			if strings.Contains(stderr, "nobody holds a direct grant") {
+				continue
+			}
+			t.Fatalf("seed %d: export: exit code %d\n%s", seed, code, stderr)
+		}
+		code, stdout, stderr := invoke(t, variables, "plan", "-f", file, "--detailed-exitcode", "--quiet")
+		if code != exitDone {
+			t.Fatalf("seed %d: planning the export: exit code %d\n%s\n%s", seed, code, stdout, stderr)
+		}
+		_, text, _ := invoke(t, variables, "export", "--scope", scope, "--quiet")
+		folded = folded || strings.Contains(text, "privilegeSets:")
+	}
+	if !folded {
+		t.Error("no export had a set: nothing was folded")
+	}
+}
+
+func TestExportFoldsWhatIsShared(t *testing.T) {
+	direct := []mstrapi.PrivilegeID{51, 53, 54}
+	env := &mstrtest.Environment{
+		Catalogue: []mstrapi.Privilege{{ID: 50, Name: "Use User Manager"}, {ID: 51, Name: "Monitor Jobs"}, {ID: 53, Name: "no"}, {ID: 54, Name: "Twice"}, {ID: 55, Name: "Twice"}},
+		Users: []mstrtest.User{
+			{ID: mstrtest.DerivedID("user", "a"), Login: "a", Name: "A", Privileges: direct},
+			{ID: mstrtest.DerivedID("user", "b"), Login: "b", Name: "B", Privileges: direct},
+			{ID: mstrtest.DerivedID("user", "s"), Login: mstrtest.ServiceLogin, Name: "S", Password: mstrtest.ServicePassword, Privileges: []mstrapi.PrivilegeID{50}},
+		},
+	}
+	_, variables := serve(t, env, mstrtest.Options{})
+	code, text, stderr := invoke(t, variables, "export")
+	if code != exitDone {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	// The policy takes a scalar's own text, so no is a name; one that several
+	// privileges have gives way to the number.
+	for _, want := range []string{
+		"  shared-1:\n    description: held by 2 principals\n    privileges:\n      - Monitor Jobs # 51\n      - no # 53\n      - 54\n",
+		"  - user: a # A\n", "    sets: [shared-1]\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the policy lacks\n%s\nit is\n%s", want, text)
+		}
+	}
+}

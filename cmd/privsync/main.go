@@ -1,0 +1,24 @@
+// Command privsync keeps the privileges of users and groups on a MicroStrategy
+// Intelligence Server as a YAML policy describes them.
+//
+// This package is thin: it resolves flags, variables and the policy's own
+// environment section into one configuration (flags.go, connect.go), calls the
+// packages that do the work, chooses where their results go, and maps every
+// ending to one exit code (exit.go). Each command stands in a file of its name.
+//
+// It decides nothing about privileges: that is the work of [privsync/planner];
+// and it writes nothing to a server: that is the work of [privsync/executor].
+package main
+
+import (
+	"context"
+	"os"
+)
+
+// version is set by the linker (-X main.version=…); empty in a plain go build,
+// where the build information of the binary is used instead.
+var version string
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
+}

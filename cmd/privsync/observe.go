@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+// observe reads from the server what pol is about. Dates in the policy are
+// compared with now.
+func (a *app) observe(ctx context.Context, r *mstrapi.Reader, concurrency int, pol *policy.Policy, now time.Time) (*planner.State, error) {
+	p := a.startProgress()
+	defer p.end()
+	state, err := planner.Observe(ctx, r, pol, planner.ObserveOptions{
+		URL:         r.URL(),
+		Concurrency: concurrency,
+		Now:         now,
+		Progress:    p.report,
+		Logger:      a.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read from %s: %w", r.URL(), err)
+	}
+	return state, nil
+}
+
+// decide makes the plan of pol on state and judges it. Dates in the policy are
+// compared with now; the plan is of the present.
+func (a *app) decide(pol *policy.Policy, state *planner.State, now time.Time, ttl time.Duration, o planner.Overrides) (*planner.Plan, []planner.Guard, error) {
+	plan := planner.Make(pol, state, planner.MakeOptions{Tool: toolRef(), Now: now, TTL: ttl})
+	if err := plan.Seal(); err != nil {
+		return nil, nil, fmt.Errorf("plan: %w", err)
+	}
+	return plan, planner.Guards(plan, o), nil
+}
+
+// exceeded returns the guards that nothing allows.
+func exceeded(guards []planner.Guard) []planner.Guard {
+	var out []planner.Guard
+	for _, g := range guards {
+		if !g.Allowed {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// planEnding returns how a plan ends a run that stops there: blocking findings
+// and an incomplete reading with 1, guards and broken rules with 3, and with
+// detailed drift with 2.
+func planEnding(plan *planner.Plan, guards []planner.Guard, detailed bool) error {
+	over := exceeded(guards)
+	broken := plan.BrokenRules()
+	switch {
+	case len(plan.Blocking()) > 0:
+		n := len(plan.Blocking())
+		return hinted(fmt.Errorf("%s of the policy cannot be resolved on the server", plural(n, "name", "names")),
+			"the findings marked error say which: correct the policy, or the server, and plan again; until then nothing is applied")
+	case !plan.Complete:
+		return hinted(fmt.Errorf("the plan is incomplete: %s could not be read", plural(plan.Summary.Unknown, "principal", "principals")),
+			"the findings marked error say why; plan again, or apply the rest with --allow-incomplete")
+	case len(over) > 0:
+		names := over[0].Name
+		for _, g := range over[1:] {
+			names += ", " + g.Name
+		}
+		return refused(fmt.Errorf("refused by %s: %s", plural(len(over), "guard", "guards"), names), over[0].Message)
+	case len(broken) > 0:
+		return refused(fmt.Errorf("refused: %s of severity error", plural(len(broken), "rule violation", "rule violations")),
+			"the findings marked rule-violation say who, and by which path: correct the policy or the server")
+	case detailed && plan.Drift():
+		return exits(exitDrift)
+	}
+	return nil
+}

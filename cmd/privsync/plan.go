@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"privsync/executor"
+)
+
+// defaultPlanTTL is how long a saved plan may be applied.
+const defaultPlanTTL = 24 * time.Hour
+
+func newPlan(a *app) *cobra.Command {
+	var (
+		pol      policyFlags
+		conn     connectionFlags
+		guards   guardFlags
+		out      string
+		ttl      = span{value: defaultPlanTTL}
+		detailed bool
+		format   = newChoice("text", "json", "markdown")
+	)
+	cmd := &cobra.Command{
+		Use:   "plan -f FILE…",
+		Short: "Show what apply would change; writes nothing to the server",
+		Long: `Read from the server what the policy's principals effectively have, and show
+the grants and revokes that would close the difference. A plan has nothing to
+write with: it sends GET requests, one login and one logout.
+
+With --out the plan is saved, and "privsync apply PLAN.json" applies exactly
+that, after a review: what changed in between is left alone and reported. A plan
+that exceeds a guard is shown and saved too.
+
+Exit codes: 0; with --detailed-exitcode 2 if there is drift; 1 if a name of the
+policy cannot be resolved or something could not be read; 3 if a guard is
+exceeded or a rule broken.`,
+		Example: `  privsync plan -f policy.yaml
+  privsync plan -f policies/ --env prod --out plan.json --detailed-exitcode
+  privsync plan -f policy.yaml --format markdown > comment.md
+  privsync plan -f policy.yaml --now 2026-12-31   # what will have expired by then?`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			p, err := pol.load(a)
+			if err != nil {
+				return err
+			}
+			cfg, err := conn.config(a, p.Environment)
+			if err != nil {
+				return err
+			}
+			r, err := a.openReader(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			defer a.logout(ctx, r)
+			state, err := a.observe(ctx, r, cfg.Concurrency, p, pol.at(a))
+			if err != nil {
+				return err
+			}
+			plan, over, err := a.decide(p, state, pol.at(a), ttl.value, guards.overrides())
+			if err != nil {
+				return err
+			}
+			if out != "" {
+				if err := executor.WriteFile(out, plan); err != nil {
+					return hinted(fmt.Errorf("save the plan: %w", err), "name a file that can be written with --out")
+				}
+			}
+			if err := a.render(a.stdout, plan, view{format: format.value, guards: over, file: out}); err != nil {
+				return err
+			}
+			if out != "" {
+				a.say("plan: %s", out)
+			}
+			return planEnding(plan, over, detailed)
+		},
+	}
+	pol.register(cmd)
+	conn.register(cmd)
+	guards.register(cmd)
+	addFormat(cmd, &format)
+	fs := cmd.Flags()
+	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`, readable by its owner only")
+	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied")
+	fs.BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if the server differs from the policy")
+	_ = cmd.MarkFlagFilename("out", "json")
+	return cmd
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"privsync/cmd/privsync/internal/render"
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+func newRecover(a *app) *cobra.Command {
+	var (
+		conn         connectionFlags
+		state        stateFlags
+		lockTimeout  = span{zeroOK: true}
+		acceptUnread bool
+		format       = newChoice("text", "json")
+	)
+	cmd := &cobra.Command{
+		Use:   "recover",
+		Short: "Write the report of a run that died",
+		Long: `Find the journals that runs on this server left open because they were killed or
+could not write their reports, read from the server what was in flight, and
+write the reports that those runs would have written, marked as recovered.
+Nothing is changed on the server. The next apply does the same before it starts.
+
+With --accept-unread a report is written although a principal whose write was in
+flight cannot be read; it is then unverified.`,
+		Example: `  privsync recover
+  privsync recover --state-dir /var/lib/privsync --format json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			cfg, err := conn.config(a, policy.Environment{})
+			if err != nil {
+				return err
+			}
+			dir, err := state.path(a)
+			if err != nil {
+				return err
+			}
+			r, err := a.openReader(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			defer a.logout(ctx, r)
+			lock, err := executor.AcquireLock(ctx, dir, r.URL(), a.lockHolder(a.now()), lockTimeout.value)
+			if err != nil {
+				return lockError(err)
+			}
+			defer a.releaseLock(lock)
+			recovered, err := a.recoverDead(ctx, r, dir, acceptUnread)
+			if err != nil {
+				return err
+			}
+			if len(recovered) == 0 {
+				a.say("nothing to recover: no run on %s left its journal open", r.URL())
+			}
+			for i, report := range recovered {
+				if i > 0 && format.value == "text" {
+					fmt.Fprintln(a.stdout)
+				}
+				if err := a.render(a.stdout, report, view{format: format.value}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	conn.register(cmd)
+	state.register(cmd)
+	addFormat(cmd, &format)
+	cmd.Flags().Var(&lockTimeout, "lock-timeout", "wait this long for a run on the same server to end")
+	cmd.Flags().BoolVar(&acceptUnread, "accept-unread", false, "write the report also when a write in flight cannot be judged")
+	return cmd
+}
+
+// recoverDead writes the reports of the runs on r's server that died. The
+// caller holds the server's lock.
+func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, acceptUnread bool) ([]*executor.Report, error) {
+	dead, err := executor.FindOpen(state, r.URL())
+	if err != nil {
+		return nil, journalError(err)
+	}
+	var reports []*executor.Report
+	for _, d := range dead {
+		report, paths, err := executor.Recover(ctx, r, d, executor.RecoverOptions{AcceptUnread: acceptUnread})
+		if err != nil {
+			return reports, hinted(err, `mend the cause and run "privsync recover"; --accept-unread reports what cannot be read as unverified`)
+		}
+		a.notice(fmt.Sprintf("recovered the report of run %s, which ended without one: %s", render.Clean(d.Run.ID), strings.Join(paths, ", ")))
+		reports = append(reports, report)
+	}
+	return reports, nil
+}
+
+// journalError adds what to do about a journal that cannot be read.
+func journalError(err error) error {
+	if errors.Is(err, executor.ErrJournal) {
+		return hinted(err, "what that run did cannot be told from its journal: compare the server with the policy (privsync audit), then move the file away")
+	}
+	return err
+}

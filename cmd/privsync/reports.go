@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"privsync/cmd/privsync/internal/render"
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// reportFlags say what a run leaves behind besides its output.
+type reportFlags struct {
+	file    string
+	dir     string
+	html    string
+	metrics string
+}
+
+func (r *reportFlags) register(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&r.file, "report", "", "write the JSON report to `FILE`")
+	fs.StringVar(&r.dir, "report-dir", "", "add the JSON report to the chain of reports in `DIR` (see verify-reports)")
+	fs.StringVar(&r.html, "html", "", "write the report as one self-contained page to `FILE` as well")
+	fs.StringVar(&r.metrics, "metrics-file", "", "write metrics of the run in Prometheus' text format to `FILE`")
+	_ = cmd.MarkFlagFilename("report", "json")
+	_ = cmd.MarkFlagDirname("report-dir")
+	_ = cmd.MarkFlagFilename("html", "html")
+	_ = cmd.MarkFlagFilename("metrics-file", "prom")
+}
+
+// destination returns where the report goes: where the flags say, otherwise
+// into the state folder.
+func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destination, error) {
+	if r.file != "" || r.dir != "" {
+		return executor.Destination{File: r.file, Dir: r.dir}, nil
+	}
+	dir, err := state.path(a)
+	return executor.Destination{Dir: filepath.Join(dir, "reports")}, err
+}
+
+// deliver writes the report to its place, shows it, and writes what the flags
+// ask for besides: all of it, also when a part does not succeed. The run ends
+// with err so far; the error that comes back says in addition what could not be
+// written. The last line on stderr will name the report.
+func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.Destination, flags *reportFlags, show func() error, err error) (delivered bool, end error) {
+	paths, e := report.Deliver(context.WithoutCancel(ctx), to)
+	delivered = e == nil
+	if e != nil {
+		err = also(err, hinted(fmt.Errorf("write the report: %w", e), "make room, or name another place with --report or --report-dir"))
+	}
+	if len(paths) > 0 {
+		a.finish = "report: " + strings.Join(paths, ", ")
+	}
+	err = also(err, show())
+	if flags.html != "" {
+		page := writerTo(func(w *countingWriter) error { return render.HTML(w, report, render.HTMLOptions{}) })
+		if e := executor.WriteFile(flags.html, page); e != nil {
+			err = also(err, fmt.Errorf("write the page: %w", e))
+		}
+	}
+	if flags.metrics != "" {
+		if e := executor.WriteFile(flags.metrics, newMetrics(report, exitCode(err), flags.metrics)); e != nil {
+			err = also(err, fmt.Errorf("write the metrics: %w", e))
+		}
+	}
+	return delivered, err
+}
+
+// failedReport returns the report of a run that ends with err before it wrote
+// anything, and the error to print: whatever the interrupted step says, a run that
+// a signal ended says that it was interrupted.
+func (a *app) failedReport(ctx context.Context, plan *planner.Plan, o executor.Options, err error) (*executor.Report, error) {
+	stopped := errors.Is(err, errInterrupted)
+	switch {
+	case stopped, ctx.Err() == nil:
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		err = hinted(fmt.Errorf("the deadline was over before anything was written: %w", err), "raise --deadline")
+	default:
+		stopped, err = true, errInterrupted
+	}
+	why := errorOf(err)
+	if exitCode(err) == exitRefused {
+		why.Code = executor.CodePlanRefused
+	}
+	report := executor.Refuse(plan, o, why)
+	if stopped {
+		report.Run.Outcome = executor.RunInterrupted
+		if e := report.Seal(); e != nil {
+			return report, errors.Join(err, e)
+		}
+	}
+	return report, err
+}
+
+// errorOf turns an error into what a report says of it.
+func errorOf(err error) *executor.Error {
+	e := &executor.Error{Message: err.Error()}
+	var api *mstrapi.Error
+	if errors.As(err, &api) {
+		e.Status, e.Code, e.IServerCode, e.TicketID = api.Status, api.Code, api.IServerCode, api.TicketID
+	}
+	return e
+}

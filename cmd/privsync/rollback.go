@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+func newRollback(a *app) *cobra.Command {
+	var (
+		conn   connectionFlags
+		out    string
+		ttl    = span{value: defaultPlanTTL}
+		format = newChoice("text", "json", "markdown")
+	)
+	cmd := &cobra.Command{
+		Use:   "rollback REPORT.json --out PLAN.json",
+		Short: "Make the plan that undoes what a report says was done",
+		Long: `Make a plan that undoes a run: what it granted is revoked, what it revoked is
+granted. Only what the report says was done by that run counts, and what others
+have changed since is passed over with a finding each. Nothing is changed on the
+server: review the plan, then apply it.`,
+		Example: `  privsync rollback report.json --out undo.json
+  privsync apply undo.json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			doc, err := a.readDocument(args[0])
+			if err != nil {
+				return fmt.Errorf("report %s: %w", args[0], err)
+			}
+			report, ok := doc.(*executor.Report)
+			if !ok {
+				return hinted(fmt.Errorf("%s is a plan, not a report", args[0]), "name the report of the apply that is to be undone")
+			}
+			cfg, err := conn.config(a, policy.Environment{URL: report.Environment.URL})
+			if err != nil {
+				return err
+			}
+			r, err := a.openReader(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			defer a.logout(ctx, r)
+			if r.URL() != report.Environment.URL {
+				return refused(fmt.Errorf("the report is of %s, not of %s", report.Environment.URL, r.URL()), "roll back on the server that the run changed")
+			}
+			who, err := r.SessionUser(ctx)
+			if err != nil {
+				return fmt.Errorf("read who is logged in: %w", err)
+			}
+			p := a.startProgress()
+			defer p.end()
+			plan, err := executor.Rollback(ctx, r, report, executor.RollbackOptions{
+				Tool: toolRef(), Actor: planner.Actor{ID: who.ID, Name: who.FullName}, Now: a.now, TTL: ttl.value,
+				Concurrency: cfg.Concurrency, Progress: p.report, Logger: a.log,
+				Impact: func(ctx context.Context, group mstrapi.ObjectID) (int, error) { return countMembers(ctx, r, group) },
+			})
+			p.end()
+			if err != nil {
+				return err
+			}
+			if err := plan.Seal(); err != nil {
+				return fmt.Errorf("plan: %w", err)
+			}
+			guards := planner.Guards(plan, planner.Overrides{})
+			if out != "" {
+				if err := executor.WriteFile(out, plan); err != nil {
+					return hinted(fmt.Errorf("save the plan: %w", err), "name a file that can be written with --out")
+				}
+			}
+			if err := a.render(a.stdout, plan, view{format: format.value, guards: guards, file: out}); err != nil {
+				return err
+			}
+			if out != "" {
+				a.say("plan: %s", out)
+			}
+			return planEnding(plan, guards, false)
+		},
+		ValidArgsFunction: completeJSONFile,
+	}
+	conn.register(cmd)
+	addFormat(cmd, &format)
+	fs := cmd.Flags()
+	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`")
+	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied")
+	_ = cmd.MarkFlagFilename("out", "json")
+	return cmd
+}
+
+// countMembers returns how many users belong to the group at any depth. The
+// count header of one small page tells it; where it is missing the members are
+// read.
+func countMembers(ctx context.Context, r *mstrapi.Reader, group mstrapi.ObjectID) (int, error) {
+	page, err := r.MembersPage(ctx, group, true, 0, 1)
+	if err != nil {
+		return 0, err
+	}
+	users := 0
+	for _, row := range page.Rows {
+		if row.Kind == mstrapi.User {
+			users++
+		}
+	}
+	// Groups in the answer mean that the count is not one of users.
+	if page.Total >= 0 && users == len(page.Rows) {
+		return page.Total, nil
+	}
+	count := 0
+	err = r.MembersAll(ctx, group, true, func(row mstrapi.PrincipalRow) error {
+		if row.Kind == mstrapi.User {
+			count++
+		}
+		return nil
+	})
+	if errors.Is(err, mstrapi.ErrIncomplete) {
+		return 0, fmt.Errorf("members of %s: %w", group, err)
+	}
+	return count, err
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// app is one invocation of the program: its streams, its environment and the
+// flags that every command has.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr *sharedWriter
+	env    lookup
+	now    func() time.Time
+
+	logFormat  choice
+	logLevel   choice
+	noProgress bool
+	quiet      bool
+
+	log     *slog.Logger
+	notices *slog.Logger // like log, but no level silences it; nil unless JSON logs
+	runID   string
+	finish  string // the last line on stderr: where the report is; empty for none
+
+	interrupts *interrupts
+}
+
+// run is the whole program but for os.Exit: it parses args, runs the command
+// and returns the exit code. Results go to stdout, everything else to stderr.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env lookup) int {
+	a := &app{
+		stdin: stdin, stdout: stdout, stderr: &sharedWriter{w: stderr}, env: env, now: time.Now,
+		logFormat: newChoice("text", "json"), logLevel: newChoice("info", "debug", "warn", "error"),
+	}
+	a.runID = newRunID()
+	a.setLogger()
+	a.interrupts = catchInterrupts(ctx, a)
+	defer a.interrupts.release()
+
+	return exitCode(a.execute(a.interrupts.soft, args))
+}
+
+// execute runs one command line, prints the error that it ends with, and then
+// the line that names the report.
+func (a *app) execute(ctx context.Context, args []string) error {
+	root, err := newRoot(a)
+	if err == nil {
+		root.SetArgs(args)
+		root.SetIn(a.stdin)
+		root.SetOut(a.stdout)
+		root.SetErr(a.stderr)
+		err = root.ExecuteContext(ctx)
+	}
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
+	if err != nil {
+		printError(a, err)
+	}
+	if a.finish != "" {
+		a.notice(a.finish)
+	}
+	return err
+}
+
+const rootLong = `privsync keeps the privileges of users and groups on a MicroStrategy
+Intelligence Server as a YAML policy describes them.
+
+  validate   checks the policy file, offline
+  plan       shows what would have to change; writes nothing to the server
+  apply      plans, asks, changes, reads everything back, and writes a report
+
+Start with "privsync demo": the whole story on a simulated server, offline.
+Start on a real server with "privsync doctor", then "privsync export".
+
+The server is named by --url or PRIVSYNC_URL, the user by --username or
+PRIVSYNC_USERNAME. The password comes from PRIVSYNC_PASSWORD or from the file
+that --password-file names; no flag takes a secret. A flag beats a variable, a
+variable beats the policy's environment section.`
+
+// newRoot returns the command tree.
+func newRoot(a *app) (*cobra.Command, error) {
+	root := &cobra.Command{
+		Use:   "privsync",
+		Short: "Keep MicroStrategy privileges as a policy describes them",
+		Long:  rootLong,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			err := fmt.Errorf("unknown command %q", args[0])
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return hinted(err, "did you mean "+strings.Join(near, " or ")+"?")
+			}
+			return hinted(err, "privsync --help lists the commands")
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       toolVersion(),
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.setLogger()
+			return readVariables(cmd.Flags(), a.env)
+		},
+	}
+	root.SetVersionTemplate("privsync {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return hinted(err, fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
+	})
+	fs := root.PersistentFlags()
+	fs.Var(&a.logFormat, "log-format", "format of the messages on stderr: text or json")
+	fs.Var(&a.logLevel, "log-level", "least level of the messages on stderr: debug, info, warn or error")
+	fs.BoolVar(&a.noProgress, "no-progress", false, "show no progress")
+	fs.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notices; warnings, errors and the report's path are still printed")
+	_ = root.RegisterFlagCompletionFunc("log-format", a.logFormat.complete)
+	_ = root.RegisterFlagCompletionFunc("log-level", a.logLevel.complete)
+
+	root.AddGroup(
+		&cobra.Group{ID: "work", Title: "The daily work:"},
+		&cobra.Group{ID: "look", Title: "Looking closer:"},
+		&cobra.Group{ID: "after", Title: "Afterwards:"},
+		&cobra.Group{ID: "try", Title: "Without a server:"},
+	)
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("work", newValidate(a), newPlan(a), newApply(a), newAudit(a), newCommand(a))
+	add("look", newShow(a), newExplain(a), newExport(a), newPrivileges(a), newDoctor(a))
+	add("after", newRollback(a), newRecover(a), newVerifyReports(a))
+	add("try", newDemo(a), newSim(a), newSchema(a), newVersion(a))
+	for _, c := range root.Commands() {
+		checkArguments(c)
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.AddCommand(newMan(a))
+	describeCompletion(root)
+	return root, addTopics(root)
+}
+
+// checkArguments wraps the check of positional arguments so that a mistake in
+// them ends with a hint that shows the usage.
+func checkArguments(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return hinted(err, "usage: "+cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		checkArguments(sub)
+	}
+}
+
+// setLogger makes the logger that the flags ask for. JSON lines carry the id of
+// the run. Text and JSON never let a control character of a server's text
+// through.
+func (a *app) setLogger() {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(a.logLevel.value)) // the flag admits only valid levels
+	if a.quiet && level < slog.LevelWarn {
+		level = slog.LevelWarn
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if a.jsonLogs() {
+		w := &jsonSafe{w: a.stderr}
+		a.log = slog.New(slog.NewJSONHandler(w, options)).With("run", a.runID)
+		a.notices = slog.New(slog.NewJSONHandler(w, nil)).With("run", a.runID)
+		return
+	}
+	// The text handler quotes whatever is not printable.
+	a.log = slog.New(slog.NewTextHandler(a.stderr, options))
+}
+
+func (a *app) jsonLogs() bool { return a.logFormat.value == "json" }
+
+// sharedWriter makes one stream safe for log lines, notices and a progress bar
+// that come from several goroutines; before anything else is written the bar's
+// line is cleared.
+type sharedWriter struct {
+	mu    sync.Mutex
+	w     io.Writer
+	clear func() // clears the progress bar's line; nil when there is none
+}
+
+func (s *sharedWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clear != nil {
+		s.clear()
+	}
+	return s.w.Write(p)
+}
+
+// setClear says how to take the progress bar away; nil says that there is none.
+func (s *sharedWriter) setClear(clear func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clear != nil {
+		s.clear()
+	}
+	s.clear = clear
+}
+
+// say writes a line for people to stderr, unless --quiet. With JSON logs it is a log
+// record, so that every line on stderr stays JSON.
+func (a *app) say(format string, args ...any) {
+	if a.quiet {
+		return
+	}
+	a.notice(fmt.Sprintf(format, args...))
+}
+
+// notice is say that --quiet does not silence.
+func (a *app) notice(text string) {
+	text = strings.TrimRight(text, "\n")
+	if a.jsonLogs() {
+		a.notices.Info(text)
+		return
+	}
+	fmt.Fprintln(a.stderr, cleanText(text))
+}
+
+// newRunID returns the id of a run: random enough that no two runs share one.
+// Where ids are listed the time of the run's start stands before them.
+func newRunID() string {
+	var id [6]byte
+	_, _ = rand.Read(id[:]) // never fails, says its documentation
+	return hex.EncodeToString(id[:])
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// interrupts turns SIGINT and SIGTERM into two contexts. The first signal ends
+// soft: start nothing new. The second ends hard, which is never done before soft: stop
+// now. A third one kills the process, as without privsync.
+type interrupts struct {
+	soft    context.Context
+	hard    context.Context
+	release func()
+}
+
+// catchInterrupts starts to watch for signals; release ends that.
+func catchInterrupts(ctx context.Context, a *app) *interrupts {
+	hard, cancelHard := context.WithCancel(ctx)
+	soft, cancelSoft := context.WithCancel(hard)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		select {
+		case <-done:
+			return
+		case <-signals:
+		}
+		a.notice("interrupted: finishing what is in flight; interrupt again to stop now")
+		cancelSoft()
+		select {
+		case <-done:
+			return
+		case <-signals:
+		}
+		a.notice("interrupted again: stopping now")
+		signal.Stop(signals)
+		cancelHard()
+	}()
+	return &interrupts{soft: soft, hard: hard, release: func() {
+		signal.Stop(signals)
+		close(done)
+		<-finished
+		cancelSoft()
+		cancelHard()
+	}}
+}

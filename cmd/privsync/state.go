@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"privsync/executor"
+)
+
+// stateFlags say where journals, locks and reports without a place of their own
+// are kept.
+type stateFlags struct {
+	dir string
+}
+
+func (s *stateFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.dir, "state-dir", "", "keep journals, locks and reports in `DIR` (default: privsync in the XDG state folder)")
+	_ = cmd.MarkFlagDirname("state-dir")
+}
+
+// path returns the state folder and makes it, readable by its owner only.
+func (s *stateFlags) path(a *app) (string, error) {
+	dir := s.dir
+	if dir == "" {
+		var err error
+		dir, err = executor.DefaultStateDir(func(name string) string { value, _ := a.env(name); return value })
+		if err != nil {
+			return "", hinted(err, "name a folder for journals and reports with --state-dir")
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", hinted(fmt.Errorf("state folder: %w", err), "name a folder that can be written with --state-dir")
+	}
+	return dir, nil
+}

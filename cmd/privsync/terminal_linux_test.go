@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"privsync/mstrapi/mstrtest"
+)
+
+// screen is a terminal that a test types on and reads.
+type screen struct {
+	t    *testing.T
+	ctrl *os.File
+	tty  *os.File
+
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{} // gets a value, if it has room, whenever text grows
+	done chan struct{}
+}
+
+func newScreen(t *testing.T) *screen {
+	t.Helper()
+	ctrl, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	n, err := unix.IoctlGetInt(int(ctrl.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(ctrl.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 100}); err != nil {
+		t.Fatal(err)
+	}
+	s := &screen{t: t, ctrl: ctrl, tty: tty, more: make(chan struct{}, 1), done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		buf := make([]byte, 4096)
+		for {
+			n, err := ctrl.Read(buf)
+			s.mu.Lock()
+			s.text.Write(buf[:n])
+			s.mu.Unlock()
+			select {
+			case s.more <- struct{}{}:
+			default:
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { s.tty.Close(); s.ctrl.Close(); <-s.done })
+	return s
+}
+
+func (s *screen) content() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// await waits until text is on the screen.
+func (s *screen) await(text string) {
+	s.t.Helper()
+	timeout := time.After(patience)
+	for !strings.Contains(s.content(), text) {
+		select {
+		case <-s.more:
+		case <-timeout:
+			s.t.Fatalf("%q does not appear on\n%s", text, s.content())
+		}
+	}
+}
+
+func (s *screen) typeLine(line string) { s.press(line + "\n") }
+
+func (s *screen) press(keys string) {
+	s.t.Helper()
+	if _, err := s.ctrl.WriteString(keys); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// start runs the program on the screen.
+func (s *screen) start(p *program, args ...string) *exec.Cmd {
+	s.t.Helper()
+	cmd, _, _ := p.command(args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.tty, s.tty, s.tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	return cmd
+}
+
+func TestApplyAsksOnATerminal(t *testing.T) {
+	for _, tt := range []struct {
+		answer string
+		code   int
+		writes bool
+	}{{"yes", exitDone, true}, {"y", exitError, false}, {"YES", exitError, false}, {"", exitError, false}} {
+		t.Run("answer "+tt.answer, func(t *testing.T) {
+			t.Parallel()
+			p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
+			cmd := s.start(p, "apply", "-f", "policy.yaml", "--report", "report.json")
+			s.await("Only 'yes' is accepted:")
+			if !strings.Contains(s.content(), "Apply these changes to http://127.0.0.1:") {
+				t.Errorf("the question does not name the server:\n%s", s.content())
+			}
+			if len(p.server.Writes()) != 0 {
+				t.Error("written before the answer")
+			}
+			s.typeLine(tt.answer)
+			if code := p.wait(cmd); code != tt.code {
+				t.Errorf("exit code %d, want %d\n%s", code, tt.code, s.content())
+			}
+			if got := len(p.server.Writes()) > 0; got != tt.writes {
+				t.Errorf("written: %v, want %v", got, tt.writes)
+			}
+			if n := p.server.OpenSessions(); n != 0 {
+				t.Errorf("%d sessions are left open", n)
+			}
+			p.report("report.json")
+		})
+	}
+}
+
+func TestInterruptAtTheQuestion(t *testing.T) {
+	p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
+	cmd := s.start(p, "apply", "-f", "policy.yaml", "--report", "report.json")
+	s.await("Only 'yes' is accepted:")
+	s.press("\x03") // Ctrl-C
+	if code := p.wait(cmd); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d\n%s", code, exitInterrupted, s.content())
+	}
+	if len(p.server.Writes()) != 0 || p.server.OpenSessions() != 0 {
+		t.Error("something was written, or a session left open")
+	}
+	p.report("report.json")
+}
+
+func TestPasswordIsAskedWithoutEcho(t *testing.T) {
+	p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
+	p.env = slices.DeleteFunc(p.env, func(v string) bool { return strings.HasPrefix(v, "PRIVSYNC_PASSWORD=") })
+	cmd := s.start(p, "plan", "-f", "policy.yaml")
+	s.await("Password of " + mstrtest.ServiceLogin + " at http://127.0.0.1:")
+	before := len(s.content())
+	s.typeLine(mstrtest.ServicePassword)
+	if code := p.wait(cmd); code != exitDone {
+		t.Errorf("exit code %d\n%s", code, s.content())
+	}
+	if echo, _, _ := strings.Cut(s.content()[before:], "Plan of policy"); strings.Contains(echo, mstrtest.ServicePassword) {
+		t.Errorf("the password was echoed:\n%s", s.content())
+	}
+}
+
+func TestInterruptAtThePassword(t *testing.T) {
+	p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
+	p.env = append(p.env, "PRIVSYNC_URL=http://127.0.0.1:1/M")
+	p.env = slices.DeleteFunc(p.env, func(v string) bool { return strings.HasPrefix(v, "PRIVSYNC_PASSWORD=") })
+	cmd := s.start(p, "plan", "-f", "policy.yaml")
+	s.await("Password of ")
+	s.press("\x03") // Ctrl-C
+	if code := p.wait(cmd); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d\n%s", code, exitInterrupted, s.content())
+	}
+}
+
+func TestColourOnlyOnATerminalThatWantsIt(t *testing.T) {
+	const bold = "\x1b["
+	for _, tt := range []struct {
+		env  string
+		want bool
+	}{{"X=", true}, {"NO_COLOR=1", false}, {"NO_COLOR=", true}, {"TERM=dumb", false}} {
+		p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
+		p.env = append(p.env, tt.env)
+		if code := p.wait(s.start(p, "plan", "-f", "policy.yaml", "--no-progress")); code != exitDone {
+			t.Fatalf("exit code %d\n%s", code, s.content())
+		}
+		s.await("Plan: ")
+		if got := strings.Contains(s.content(), bold); got != tt.want {
+			t.Errorf("with %s: colour %v, want %v", tt.env, got, tt.want)
+		}
+	}
+	p := newProgram(t, mstrtest.Options{})
+	if _, stdout, stderr := p.run("plan", "-f", "policy.yaml"); strings.Contains(stdout+stderr, bold) {
+		t.Error("colour where there is no terminal")
+	}
+}
+
+func TestProgressBarOnATerminal(t *testing.T) {
+	p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
+	// Reading hangs until the bar was seen, so that it must be drawn.
+	release := make(chan struct{})
+	p.server.OnRequest(func(_ int, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/privileges") && strings.Contains(r.URL.Path, "/users/") {
+			<-release
+		}
+	})
+	cmd := s.start(p, "plan", "-f", "policy.yaml")
+	s.await("/42")
+	close(release)
+	if code := p.wait(cmd); code != exitDone {
+		t.Errorf("exit code %d\n%s", code, s.content())
+	}
+	s.await("Plan: ")
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"privsync/cmd/privsync/internal/render"
+	"privsync/policy"
+)
+
+func newValidate(a *app) *cobra.Command {
+	var (
+		flags   policyFlags
+		catalog string
+		format  = newChoice("text", "json", "github")
+	)
+	cmd := &cobra.Command{
+		Use:   "validate -f FILE…",
+		Short: "Check a policy, offline",
+		Long: `Check a policy without a server: its form, its names within the file, its
+dates. All problems are reported at once, each as file:line:column: message.
+
+Names of privileges are known only to a server. With --catalog they are checked
+too, against a catalogue saved with "privsync privileges --save FILE".
+
+--format github prints workflow commands, which GitHub shows at the line of the
+pull request. The exit code is 0 for a valid policy and 1 otherwise.`,
+		Example: `  privsync validate -f policy.yaml
+  privsync validate -f policies/ --env prod --catalog catalogue.json
+  privsync validate -f policies/ --format github`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			pol, err := flags.load(a)
+			var problems policy.Problems
+			if err != nil && !errors.As(err, &problems) {
+				return err
+			}
+			if pol != nil && catalog != "" {
+				known, err := readCatalogue(catalog)
+				if err != nil {
+					return err
+				}
+				problems = append(problems, pol.CheckCatalogue(known)...)
+			}
+			if err := a.writeValidation(format.value, pol, problems, flags.at(a)); err != nil {
+				return err
+			}
+			if len(problems) > 0 {
+				return &ending{code: exitError, err: errors.New(countProblems(problems)), hint: "correct the policy at the places named"}
+			}
+			return nil
+		},
+	}
+	flags.register(cmd)
+	addFormat(cmd, &format)
+	cmd.Flags().StringVar(&catalog, "catalog", "", "check privilege names against the catalogue in `FILE`")
+	_ = cmd.MarkFlagFilename("catalog", "json")
+	return cmd
+}
+
+// writeValidation writes the result of a validation. The policy is nil when it could not
+// be read.
+func (a *app) writeValidation(format string, pol *policy.Policy, problems policy.Problems, now time.Time) error {
+	switch format {
+	case "json":
+		return render.ProblemsJSON(a.stdout, problems)
+	case "github":
+		return render.GitHub(a.stdout, problems)
+	}
+	if len(problems) > 0 || pol == nil {
+		return render.ProblemsText(a.stdout, problems, a.textOptions(a.stdout))
+	}
+	text := fmt.Sprintf("valid: policy %s with %s", render.Clean(pol.Name), plural(len(pol.Principals), "entry", "entries"))
+	if len(pol.Rules) > 0 {
+		text += " and " + plural(len(pol.Rules), "rule", "rules")
+	}
+	text += fmt.Sprintf(", from %s\n", plural(len(pol.Files), "file", "files"))
+	if n := countExpired(pol, now); n > 0 {
+		text += fmt.Sprintf("note: %s expired on %s\n", plural(n, "listed privilege has", "listed privileges have"), now.UTC().Format(time.DateOnly))
+	}
+	_, err := io.WriteString(a.stdout, text)
+	return err
+}
+
+// countExpired counts the listed privileges whose last day is over at now.
+func countExpired(pol *policy.Policy, now time.Time) int {
+	n := 0
+	for _, e := range pol.Principals {
+		for _, l := range e.Listed {
+			if l.Expired(now) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// countProblems is the one-line summary of problems.
+func countProblems(problems policy.Problems) string {
+	return "the policy is not valid: " + plural(len(problems), "problem", "problems")
+}
+
+// writeJSON writes doc indented, with the characters that could fool a terminal
+// escaped.
+func writeJSON(w io.Writer, doc any) error {
+	enc := json.NewEncoder(&jsonSafe{w: w})
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(doc)
+}
+
+// plural returns n with the noun in the right number.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
