@@ -42,7 +42,13 @@ golden: ## renew golden files and generated documents
 fuzz: ## each fuzz target for FUZZTIME
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do d=$$(dirname $$t); \
 	  for f in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$t); do echo "== $$d $$f"; \
-	  $(GO) test $$d -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); done; done
+	  $(GO) test $$d -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
+
+man: build ## manual pages in dist/man
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) ./bin/privsync man dist/man
+
+release: ## reproducible archives and SHA256SUMS in dist/
+	$(GO) run ./cmd/privsync/internal/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)" -out dist
 
 clean: ## remove what the build made
 	rm -rf bin dist .build coverage.out

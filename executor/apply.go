@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,13 +39,14 @@ type Options struct {
 	Guards      []planner.Guard      // exceeded; one that is not allowed refuses the run
 	InSync      iter.Seq[Result]     // covered principals without a change, for the report; nil: none
 	Concurrency int                  // principals at once; below 1: 8
-	Now         func() time.Time     // nil: time.Now
+	Now         func() time.Time     // the clock, which the observations were made by; nil: time.Now
 	Stop        context.Context      // done: start nothing new, finish what is in flight; nil: never
 	Logger      *slog.Logger         // nil: none
 	Stats       func() mstrapi.Stats // requests of the whole run; nil: not counted
 
-	// Progress is told how far a phase ("apply", "command") has come. It may be
-	// called concurrently and must not block. Nil: nobody is told.
+	// Progress is told how far a phase has come, one call at a time: "apply" counts
+	// principals and their waves, each with its verification, "command" is a
+	// percent. Nil: nobody is told.
 	Progress func(phase string, done, total int)
 
 	// AllowIncomplete applies a plan although principals could not be read.
@@ -285,8 +285,7 @@ type run struct {
 	tasks []*task // in the order of the report
 	byID  map[mstrapi.ObjectID]*task
 
-	total int // principals times waves
-	done  atomic.Int64
+	progress *counter
 
 	mu    sync.Mutex // guards fatal
 	fatal *Error     // the journal failed: start no further write
@@ -310,6 +309,7 @@ type task struct {
 
 func newRun(ctx context.Context, s Server, plan *planner.Plan, o Options) *run {
 	r := &run{ctx: ctx, s: s, plan: plan, o: o, byID: make(map[mstrapi.ObjectID]*task, len(plan.Changes))}
+	total := 0
 	for i := range plan.Changes {
 		c := &plan.Changes[i]
 		t := &task{change: c, res: Result{
@@ -326,10 +326,11 @@ func newRun(ctx context.Context, s Server, plan *planner.Plan, o Options) *run {
 		r.byID[c.Principal.ID] = t
 		for _, w := range []wave{groupGrants, users, groupRevokes} {
 			if grant, revoke := w.part(c); len(grant)+len(revoke) > 0 {
-				r.total++
+				total++ // a principal counts once for each of its waves
 			}
 		}
 	}
+	r.progress = newCounter(func(n int) { o.Progress("apply", n, total) })
 	slices.SortStableFunc(r.tasks, func(a, b *task) int {
 		return comparePrincipals(a.change.Principal, b.change.Principal)
 	})
@@ -386,7 +387,7 @@ func (r *run) wave(w wave) {
 			continue
 		}
 		if t.ended {
-			r.progressed()
+			r.progress.add()
 			continue
 		}
 		j := &job{t: t, w: w, grant: grant}
@@ -405,7 +406,7 @@ func (r *run) wave(w wave) {
 	for _, j := range jobs {
 		g.Go(func() error {
 			r.work(j)
-			r.progressed()
+			r.progress.add()
 			return nil
 		})
 	}
@@ -424,8 +425,6 @@ func (r *run) reliable(p planner.PlannedPrivilege) bool {
 	}
 	return true
 }
-
-func (r *run) progressed() { r.o.Progress("apply", int(r.done.Add(1)), r.total) }
 
 func (r *run) journalFailed(err error) {
 	r.o.Logger.Error("journal failed", "error", err)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"privsync/mstrapi"
@@ -33,11 +32,14 @@ func InSyncOf(state *planner.State, plan *planner.Plan) iter.Seq[Result] {
 		for i := range plan.Changes {
 			changed[plan.Changes[i].Principal.ID] = true
 		}
+		undecided := undecidedIn(plan.Findings)
 		for s := range seenOf(state) {
 			if changed[s.principal.ID] {
 				continue
 			}
-			if !yield(s.result(nil)) {
+			res := s.result(nil)
+			res.doubt(undecided)
+			if !yield(res) {
 				return
 			}
 		}
@@ -83,6 +85,34 @@ func (s *seen) result(sources []PrivilegeSource) Result {
 	return res
 }
 
+// undecidedIn returns the principals about which findings say that something
+// could not be read, with what they say: also those that were read themselves,
+// and of which a change is not planned because it depends on another reading.
+func undecidedIn(findings []planner.Finding) map[mstrapi.ObjectID]string {
+	var out map[mstrapi.ObjectID]string
+	for i := range findings {
+		f := &findings[i]
+		if f.Code != planner.CodeReadFailed || f.Principal == nil || f.Principal.ID == "" {
+			continue
+		}
+		if out == nil {
+			out = make(map[mstrapi.ObjectID]string)
+		}
+		if _, known := out[f.Principal.ID]; !known {
+			out[f.Principal.ID] = f.Message
+		}
+	}
+	return out
+}
+
+// doubt makes a principal that seems to be in sync unknown if it is undecided.
+func (r *Result) doubt(undecided map[mstrapi.ObjectID]string) {
+	if why, ok := undecided[r.Principal.ID]; ok && r.Outcome == InSync {
+		r.Outcome = UnknownState
+		r.Error = &Error{Message: clip(why, maxErrorText)}
+	}
+}
+
 func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	o.Command = "audit"
 	o = o.withDefaults(plan)
@@ -102,6 +132,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 			wrong[f.Principal.ID] = true
 		}
 	}
+	undecided := undecidedIn(report.Findings)
 	shared := make(sourcePool)
 	for s := range all {
 		var sources []PrivilegeSource
@@ -118,6 +149,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 				res.Outcome = Drifted
 			}
 		}
+		res.doubt(undecided)
 		if res.StartedAt.IsZero() {
 			res.StartedAt = o.StartedAt
 		}
@@ -170,13 +202,3 @@ func (p sourcePool) intern(held iter.Seq[mstrapi.Held]) []PrivilegeSource {
 	p[k] = list
 	return list
 }
-
-// counter counts what concurrent workers have done and tells it.
-type counter struct {
-	n    atomic.Int64
-	tell func(int)
-}
-
-func newCounter(tell func(int)) *counter { return &counter{tell: tell} }
-
-func (c *counter) add() { c.tell(int(c.n.Add(1))) }

@@ -207,21 +207,17 @@ func newDigester() *digester { return &digester{members: make(map[string][]byte)
 
 // raw adds one member as JSON text.
 func (d *digester) raw(name string, text []byte) error {
-	canonical, err := jcs.Transform(text)
+	canonical, err := appendCanonicalText(nil, text)
 	d.members[name] = canonical
 	return err
 }
 
 // appendCanonical appends one element to a canonical list that is still open.
 func appendCanonical(list, text []byte) ([]byte, error) {
-	canonical, err := jcs.Transform(text)
-	if err != nil {
-		return list, err
-	}
 	if len(list) > 1 {
 		list = append(list, ',')
 	}
-	return append(list, canonical...), nil
+	return appendCanonicalText(list, text)
 }
 
 func (d *digester) sum() (string, error) {

@@ -152,7 +152,8 @@ type outcomeRecord struct {
 
 // OpenJournal starts the journal of a run that is about to apply plan, in the
 // state folder dir, which is made if it does not exist. o is what Apply will be
-// given; o.RunID must not be empty. When OpenJournal returns, all that a recovery
+// given; o.RunID must not be empty. dest is where the run will deliver its
+// report; the zero value means [ReportsDir]. When OpenJournal returns, all that a recovery
 // needs is on disk.
 //
 // Take the server's lock ([AcquireLock]) first: an open journal of a server whose
@@ -161,6 +162,9 @@ func OpenJournal(dir string, plan *planner.Plan, o Options, dest Destination) (*
 	o = o.withDefaults(plan)
 	if o.RunID == "" {
 		return nil, errors.New("journal: the run has no id")
+	}
+	if dest == (Destination{}) {
+		dest.Dir = ReportsDir(dir)
 	}
 	dest, err := dest.Absolute()
 	if err != nil {
@@ -196,6 +200,10 @@ func OpenJournal(dir string, plan *planner.Plan, o Options, dest Destination) (*
 	}
 	return j, nil
 }
+
+// ReportsDir returns the folder, in the state folder, for reports that have no
+// other place.
+func ReportsDir(state string) string { return filepath.Join(state, "reports") }
 
 func journalDir(state string) string { return filepath.Join(state, "journals") }
 

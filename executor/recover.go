@@ -246,6 +246,9 @@ type RecoverOptions struct {
 // report is returned and nothing is written twice. After an error the journal is
 // as it was and Recover may be called again. The caller holds the server's lock.
 func Recover(ctx context.Context, s RecoverServer, d *DeadRun, o RecoverOptions) (*Report, []string, error) {
+	if d.Destination == (Destination{}) {
+		return nil, nil, fmt.Errorf("recover run %s: no destination for its report", d.Run.ID)
+	}
 	report, missing, paths := d.delivered()
 	if report == nil {
 		var err error

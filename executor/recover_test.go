@@ -494,6 +494,21 @@ func TestOpenJournalRefuses(t *testing.T) {
 	}
 }
 
+func TestJournalAlwaysHasADestination(t *testing.T) {
+	f := newFake()
+	state := t.TempDir()
+	if _, err := OpenJournal(state, f.plan("u1 +2"), Options{RunID: "r"}, Destination{}); err != nil {
+		t.Fatal(err)
+	}
+	dead, err := FindOpen(state, "")
+	if err != nil || len(dead) != 1 || dead[0].Destination.Dir != ReportsDir(state) {
+		t.Fatalf("FindOpen = %+v, %v, want one with the state folder's reports", dead, err)
+	}
+	if _, paths, err := Recover(t.Context(), f, dead[0], RecoverOptions{}); err != nil || len(paths) != 1 {
+		t.Errorf("Recover = %v, %v", paths, err)
+	}
+}
+
 func TestClosedRecordWithoutRename(t *testing.T) {
 	f := newFake()
 	state := t.TempDir()
@@ -576,8 +591,12 @@ func TestJournalStaysBroken(t *testing.T) {
 		t.Fatal("a file that is not for writing took a record")
 	}
 	j.f = good
+	before, _ := os.Stat(j.Path())
 	if err := j.commandIntent("c", time.Now()); err == nil {
 		t.Error("a journal that failed takes records again")
+	}
+	if after, _ := os.Stat(j.Path()); after.Size() != before.Size() {
+		t.Error("something was written after the failure")
 	}
 	if err := j.sync(); err == nil {
 		t.Error("a journal that failed says that all is on disk")

@@ -26,7 +26,7 @@ type RollbackOptions struct {
 	Now         func() time.Time                    // nil: time.Now
 	TTL         time.Duration                       // how long the plan may be applied; zero: 24 hours
 	Concurrency int                                 // principals read at once; below 1: 8
-	Progress    func(phase string, done, total int) // "observe"; may be called concurrently; nil: nobody is told
+	Progress    func(phase string, done, total int) // "observe", one call at a time; nil: nobody is told
 	Logger      *slog.Logger                        // nil: none
 
 	// Impact counts the users below a group, at any depth, for the plan's impact.

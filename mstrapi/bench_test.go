@@ -48,7 +48,7 @@ func BenchmarkDecodeHeld(b *testing.B) {
 		b.ReportAllocs()
 		var ds decoders
 		for b.Loop() {
-			if held, err := ds.held(body, LevelServer); err != nil || len(held) != 60 {
+			if held, err := ds.held(body, LevelServer, nil); err != nil || len(held) != 60 {
 				b.Fatal(len(held), err)
 			}
 		}

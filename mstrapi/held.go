@@ -14,8 +14,9 @@ const (
 	// longestKnown is the longest text worth sharing, in bytes.
 	longestKnown = 512
 
-	// A decoder remembers the text of the objects that describe privileges, by
-	// number, and of the sources it has met last.
+	// A decoder remembers the text of the latest entry of each privilege and of the
+	// objects that describe privileges, by number, and of the sources it has met
+	// last.
 	memoPrivileges = 1 << 10
 	memoSources    = 16
 	longestMemo    = 1 << 10
@@ -50,13 +51,15 @@ func (ds *decoders) share(text string) string {
 // held decodes the answer of GET /api/users/{id}/privileges or its like for
 // groups. Privileges of another level than the one asked for are left out: a
 // server may ignore the parameter.
-func (ds *decoders) held(body []byte, level Level) ([]Held, error) {
+//
+// The answer is in memory of its own or, with a buffer, in the buffer's.
+func (ds *decoders) held(body []byte, level Level, buf *HeldBuffer) ([]Held, error) {
 	d, ok := ds.pool.Get().(*heldDecoder)
 	if !ok {
 		d = &heldDecoder{shared: ds, known: make(map[string]ObjectRef), privileges: make(map[PrivilegeID]privilegeMemo)}
 	}
 	defer ds.pool.Put(d)
-	return d.decode(body, level)
+	return d.decode(body, level, buf)
 }
 
 // heldDecoder decodes one answer after the other; it keeps its memory, and what
@@ -68,6 +71,8 @@ type heldDecoder struct {
 	shared *decoders
 	known  map[string]ObjectRef // by the id as it stands in the document
 
+	memoLevel  Level // of entries
+	entries    [memoPrivileges]*entryMemo
 	privileges map[PrivilegeID]privilegeMemo
 	recent     [memoSources]sourceMemo
 	oldest     int // of recent, the next to be replaced
@@ -77,6 +82,14 @@ type heldDecoder struct {
 	groups []ObjectRef // of all held, one after the other
 	seen   [int(MaxPrivilegeID)/64 + 1]uint64
 	twice  bool // a privilege stands in the document more than once
+}
+
+// An entryMemo is the text of an entry, a privilege with its sources, and what it
+// means where its level is asked for.
+type entryMemo struct {
+	text   []byte
+	held   Held
+	groups []ObjectRef
 }
 
 // A privilegeMemo is the text of an object that describes a privilege, and its
@@ -98,8 +111,8 @@ type source struct {
 	group         ObjectRef
 }
 
-// decode returns what body says, in memory of its own.
-func (d *heldDecoder) decode(body []byte, level Level) ([]Held, error) {
+// decode returns what body says, in memory of its own or the buffer's.
+func (d *heldDecoder) decode(body []byte, level Level, buf *HeldBuffer) ([]Held, error) {
 	d.reset(body)
 	d.held, d.ends, d.groups, d.twice = d.held[:0], d.ends[:0], d.groups[:0], false
 	defer func() {
@@ -108,19 +121,32 @@ func (d *heldDecoder) decode(body []byte, level Level) ([]Held, error) {
 		}
 		d.b = nil
 	}()
+	if d.memoLevel != level {
+		d.memoLevel = level
+		clear(d.entries[:])
+	}
 	d.document(level)
 	if err := d.end(); err != nil {
 		return nil, err
 	}
-	return d.result(), nil
+	if buf == nil {
+		buf = &HeldBuffer{held: make([]Held, 0, len(d.held)), groups: make([]ObjectRef, 0, len(d.groups))}
+	}
+	return d.result(buf), nil
 }
 
-// result copies the decoded privileges. All groups share one array.
-func (d *heldDecoder) result() []Held {
-	held := make([]Held, len(d.held))
-	groups := make([]ObjectRef, len(d.groups))
-	copy(held, d.held)
-	copy(groups, d.groups)
+// HeldBuffer is memory that [Reader.HeldIn] uses again and again. The zero value
+// is ready to use; it is not for concurrent use.
+type HeldBuffer struct {
+	held   []Held
+	groups []ObjectRef
+}
+
+// result copies the decoded privileges into buf. All groups share one array.
+func (d *heldDecoder) result(buf *HeldBuffer) []Held {
+	buf.held = append(buf.held[:0], d.held...)
+	buf.groups = append(buf.groups[:0], d.groups...)
+	held, groups := buf.held, buf.groups
 	from := 0
 	for i, end := range d.ends {
 		if end > from {
@@ -213,6 +239,14 @@ func (d *heldDecoder) entry(level Level) {
 		seen uint
 		from = len(d.groups)
 	)
+	d.peek()
+	rest := d.b[d.i:]
+	if memo := d.entries[glimpseEntryID(rest)%memoPrivileges]; memo != nil && bytes.HasPrefix(rest, memo.text) {
+		d.i += len(memo.text)
+		d.groups = append(d.groups, memo.groups...)
+		d.keep(memo.held)
+		return
+	}
 	first := true
 	d.open('{')
 	for d.more(&first, '}') {
@@ -244,6 +278,20 @@ func (d *heldDecoder) entry(level Level) {
 		return
 	}
 	d.groups = d.groups[:from+len(dedupe(d.groups[from:]))]
+	if text := rest[:len(rest)-len(d.b[d.i:])]; len(text) <= longestMemo && glimpseEntryID(text) == h.ID {
+		memo := &d.entries[h.ID%memoPrivileges]
+		if *memo == nil {
+			*memo = new(entryMemo)
+		}
+		(*memo).text = append((*memo).text[:0], text...)
+		(*memo).groups = append((*memo).groups[:0], d.groups[from:]...)
+		(*memo).held = h
+	}
+	d.keep(h)
+}
+
+// keep adds a privilege, whose groups are the last in d.groups.
+func (d *heldDecoder) keep(h Held) {
 	if word, bit := h.ID/64, uint64(1)<<(h.ID%64); d.seen[word]&bit != 0 {
 		d.twice = true
 	} else {
@@ -288,6 +336,15 @@ func (d *heldDecoder) privilege() (id PrivilegeID, level Level) {
 		d.privileges[id] = privilegeMemo{bytes.Clone(text), level}
 	}
 	return id, level
+}
+
+// glimpseEntryID is glimpseID for an entry that begins with its privilege.
+func glimpseEntryID(object []byte) PrivilegeID {
+	const start = `{"privilege":`
+	if len(object) < len(start) || string(object[:len(start)]) != start {
+		return 0
+	}
+	return glimpseID(object[len(start):])
 }
 
 // glimpseID returns the number of a privilege whose object begins with it, as

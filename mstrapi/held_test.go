@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // sampleHeld is the vendor's own sample, seeds/001.
@@ -103,7 +104,7 @@ func TestDecodeHeld(t *testing.T) {
 	for _, test := range tests {
 		// Twice, since a decoder remembers groups.
 		for range 2 {
-			got, err := ds.held([]byte(test.body), test.level)
+			got, err := ds.held([]byte(test.body), test.level, nil)
 			if err != nil {
 				t.Errorf("%s: held = %v", test.name, err)
 			} else if diff := cmp.Diff(test.want, got); diff != "" {
@@ -168,7 +169,7 @@ func TestDecodeHeldRefuses(t *testing.T) {
 	}
 	var ds decoders
 	for name, body := range bodies {
-		got, err := ds.held([]byte(body), LevelServer)
+		got, err := ds.held([]byte(body), LevelServer, nil)
 		if !errors.Is(err, ErrIncomplete) || got != nil {
 			t.Errorf("%s: held = %v, %v, want an error that matches ErrIncomplete", name, got, err)
 		}
@@ -191,7 +192,7 @@ func TestDecodeHeldWithManySources(t *testing.T) {
 		}
 	}
 	var ds decoders
-	got, err := ds.held([]byte(entry(`{"id":"9"}`, `[`+strings.Join(sources, ",")+`]`)), LevelServer)
+	got, err := ds.held([]byte(entry(`{"id":"9"}`, `[`+strings.Join(sources, ",")+`]`)), LevelServer, nil)
 	if err != nil || len(got) != 1 {
 		t.Fatalf("held = %v, %v", got, err)
 	}
@@ -217,7 +218,7 @@ func TestDecodeHeldIsNotFooledByItsMemory(t *testing.T) {
 	var ds decoders
 	for range 3 {
 		for _, body := range bodies {
-			got, err := ds.held([]byte(body), LevelAll)
+			got, err := ds.held([]byte(body), LevelAll, nil)
 			want, wantErr := referenceHeld([]byte(body), LevelAll)
 			if (err == nil) != (wantErr == nil) || !cmp.Equal(got, want) {
 				t.Errorf("held(%s) = %v, %v, the reference says %v, %v", body, got, err, want, wantErr)
@@ -230,28 +231,56 @@ func TestDecodeHeldIsNotFooledByItsMemory(t *testing.T) {
 func TestDecodeHeldOwnsItsMemory(t *testing.T) {
 	var ds decoders
 	body := []byte(sampleHeld)
-	got, err := ds.held(body, LevelServer)
+	got, err := ds.held(body, LevelServer, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range body {
 		body[i] = 'x'
 	}
-	if _, err := ds.held([]byte(entry(`{"id":7}`, `[`+groupSource+`]`)), LevelServer); err != nil {
+	if _, err := ds.held([]byte(entry(`{"id":7}`, `[`+groupSource+`]`)), LevelServer, nil); err != nil {
 		t.Fatal(err)
 	}
-	want, _ := ds.held([]byte(sampleHeld), LevelServer)
+	want, _ := ds.held([]byte(sampleHeld), LevelServer, nil)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the first result has changed (-want +got):\n%s", diff)
 	}
 	// Growing one privilege's groups must not write over the next one's.
-	two, err := ds.held([]byte(`{"privileges":[{"privilege":{"id":1},"sources":[`+groupSource+`]},{"privilege":{"id":2},"sources":[`+groupSource+`]}]}`), LevelServer)
+	two, err := ds.held([]byte(`{"privileges":[{"privilege":{"id":1},"sources":[`+groupSource+`]},{"privilege":{"id":2},"sources":[`+groupSource+`]}]}`), LevelServer, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = append(two[0].Groups, ObjectRef{ID: sysAdmins})
 	if two[1].Groups[0] != admins {
 		t.Errorf("append to one privilege's groups changes another's: %v", two[1].Groups)
+	}
+}
+
+// What a decoder remembers of one answer must not change what it makes of the
+// next, at whatever level that is asked for.
+func TestDecodeHeldRemembers(t *testing.T) {
+	entries := []string{
+		`{"privilege":{"id":"2","level":"server"},"sources":[` + groupSource + `]}`,
+		`{"privilege":{"id":"2","level":"server"},"sources":[` + groupSource + `,{"direct":true}]}`,
+		`{"privilege":{"id":"2","level":"project"},"sources":[{"direct":true}]}`,
+		`{"privilege":{"id":"2"},"sources":[{"direct":true}]}`,
+		`{"privilege":{"id":"1026","level":"server"},"sources":[{"direct":false}]}`,
+		`{"privilege":{"id":"2","level":"server"},"sources":[` + groupSource + `],"x":1}`,
+	}
+	var ds decoders
+	for range 2 {
+		for _, first := range entries {
+			for _, second := range entries {
+				for _, level := range []Level{LevelServer, LevelProject, LevelAll} {
+					body := []byte(`{"privileges":[` + first + `,` + second + `]}`)
+					got, err := ds.held(body, level, new(HeldBuffer))
+					want, wantErr := referenceHeld(body, level)
+					if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" || err != nil || wantErr != nil {
+						t.Fatalf("held(%s) at level %q = %v, reference %v (-reference +got):\n%s", body, level, err, wantErr, diff)
+					}
+				}
+			}
+		}
 	}
 }
 
@@ -263,7 +292,7 @@ func FuzzDecodeHeld(f *testing.F) {
 	var ds decoders
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, level := range []Level{LevelServer, LevelAll} {
-			got, err := ds.held(body, level)
+			got, err := ds.held(body, level, nil)
 			want, wantErr := referenceHeld(body, level)
 			if (err == nil) != (wantErr == nil) {
 				t.Fatalf("held(%q) = %v, the reference says %v", body, err, wantErr)

@@ -88,7 +88,7 @@ func (c *client) do(ctx context.Context, q *request) error {
 			c.retries.Add(1)
 		}
 		used++
-		e := c.attempt(ctx, q, s)
+		e := c.attempt(ctx, q, s, sent)
 		if e == nil {
 			c.pace.succeeded()
 			if q.session == nil && s != nil {
@@ -184,8 +184,9 @@ type sendTrace struct {
 	asked, got atomic.Int32 // connections asked for and obtained
 }
 
-// attempt sends a request once and returns nil or what went wrong.
-func (c *client) attempt(ctx context.Context, q *request, s *session) *Error {
+// attempt sends a request once and returns nil or what went wrong. sent is how
+// many times it was sent by then, this time included.
+func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) *Error {
 	var trace sendTrace
 	actx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
@@ -198,6 +199,9 @@ func (c *client) attempt(ctx context.Context, q *request, s *session) *Error {
 				c.requests.Add(1)
 				c.retries.Add(1)
 				c.pace.resent()
+				e := q.errorFor()
+				e.Attempts = sent
+				c.logRetry(ctx, e, 0, "connection closed")
 			}
 		},
 	})

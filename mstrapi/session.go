@@ -18,6 +18,12 @@ type session struct {
 	token  Secret
 	jar    *cookiejar.Jar
 	worked atomic.Bool // the server has accepted it
+
+	// header is the Cookie header while it is the same for every request below
+	// the base URL and does not expire; nil: ask the jar.
+	header atomic.Pointer[string]
+	mu     sync.Mutex // guards changes of the jar, header and fickle
+	fickle bool       // some cookie expires or is not for every path
 }
 
 // newSession returns a session without a token.
@@ -31,6 +37,14 @@ func (s *session) authorise(h http.Header, u *url.URL) {
 	if s.token != "" {
 		h["X-Mstr-Authtoken"] = []string{s.token.Reveal()}
 	}
+	if known := s.header.Load(); known != nil {
+		if *known != "" {
+			h["Cookie"] = []string{*known}
+		}
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var b strings.Builder
 	for _, cookie := range s.jar.Cookies(cookieURL(u)) {
 		if b.Len() > 0 {
@@ -40,8 +54,12 @@ func (s *session) authorise(h http.Header, u *url.URL) {
 		b.WriteByte('=')
 		b.WriteString(cookie.Value)
 	}
-	if b.Len() > 0 {
-		h["Cookie"] = []string{b.String()}
+	text := b.String()
+	if text != "" {
+		h["Cookie"] = []string{text}
+	}
+	if !s.fickle {
+		s.header.Store(&text)
 	}
 }
 
@@ -50,8 +68,12 @@ func (s *session) store(resp *http.Response, u *url.URL, basePath string) {
 	if len(resp.Header["Set-Cookie"]) == 0 {
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.header.Store(nil)
 	cookies := resp.Cookies()
 	for _, cookie := range cookies {
+		s.fickle = s.fickle || cookie.Path == "" || cookie.MaxAge != 0 || cookie.RawExpires != ""
 		// Behind a proxy that maps one path to another the server names a path
 		// that is never asked for, and its JSESSIONID would be lost.
 		if cookie.Path != "" && !strings.HasPrefix(basePath+"/api/", strings.TrimSuffix(cookie.Path, "/")+"/") {

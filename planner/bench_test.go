@@ -84,7 +84,7 @@ func crowdPolicy(users int) *policy.Policy {
 	pol := &policy.Policy{Name: "crowd", Scope: policy.LevelServer}
 	for i := range users {
 		e := entry(policy.User, fmt.Sprintf("user%06d", i), policy.Authoritative)
-		e.Listed = list
+		e.Listed = policy.ListOf(list...)
 		e.Pos = policy.Position{File: "policy.yaml", Line: i + 1, Column: 1}
 		pol.Principals = append(pol.Principals, e)
 	}

@@ -118,9 +118,11 @@ type want struct {
 	listed    Set // L
 	expired   Set // X, without L
 	forbidden Set // F, without what is listed as well
-	undecided Set // listed by one entry and forbidden by another: nothing is done
-	unlisted  bool
-	entries   []int32
+	undecided Set // left alone, for entries contradict each other or one is not known to cover the principal
+
+	contradicted Set // the part of undecided that one entry lists and another forbids
+	unlisted     bool
+	entries      []int32
 }
 
 // ruleSets are the privileges that a rule names.
@@ -142,6 +144,13 @@ type compiled struct {
 	lastKey   []byte
 	conflicts map[conflictKey]*conflict
 	unlisted  *want
+	doubtful  []int32 // selectors of which it is not known whom they choose
+}
+
+// sharedList is a list of privileges that several entries have.
+type sharedList struct {
+	first *policy.Listed
+	n     int
 }
 
 // compile resolves every privilege that pol names. Each place that names an
@@ -179,18 +188,37 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 		}
 		return id
 	}
+	shared := make(map[sharedList]entrySets)
 	for i := range pol.Principals {
 		e := &pol.Principals[i]
 		sets := &c.entries[i]
-		for j := range e.Listed {
-			id := find(e.Listed[j].Ref)
-			if id == 0 {
-				continue
-			}
-			if e.Listed[j].Expired(now) {
+		take := func(l *policy.Listed) {
+			id := find(l.Ref)
+			switch {
+			case id == 0:
+			case l.Expired(now):
 				sets.expired.Add(id)
-			} else {
+			default:
 				sets.listed.Add(id)
+			}
+		}
+		if list := e.Listed.Shared(); len(list) > 0 {
+			key := sharedList{&list[0], len(list)}
+			known, ok := shared[key]
+			if !ok {
+				for j := range list {
+					take(&list[j])
+				}
+				known = *sets
+				shared[key] = known
+			}
+			*sets = known
+		}
+		if e.Listed.Len() > len(e.Listed.Shared()) {
+			// Copies: Add changes in place.
+			sets.listed, sets.expired = sets.listed.Union(Set{}), sets.expired.Union(Set{})
+			for l := range e.Listed.Own() {
+				take(&l)
 			}
 		}
 		for _, ref := range e.Forbid {
@@ -230,6 +258,9 @@ type conflict struct {
 // wantFor combines the entries that cover o: what they list and forbid adds up;
 // for the settings an explicit entry beats selectors.
 func (c *compiled) wantFor(o *Observed) *want {
+	if len(c.doubtful) > 0 {
+		return c.doubt(o, c.combine(o.entries))
+	}
 	key := c.lastKey[:0]
 	for _, e := range o.entries {
 		key = append(key, byte(e), byte(e>>8), byte(e>>16), byte(e>>24))
@@ -263,12 +294,44 @@ func (c *compiled) combine(entries []int32) *want {
 		w.expired = w.expired.Minus(w.listed)
 	}
 	if both := w.listed.Intersect(w.forbidden); !both.IsEmpty() {
-		w.undecided = both
+		w.undecided, w.contradicted = both, both
 		w.listed, w.forbidden = w.listed.Minus(both), w.forbidden.Minus(both)
 		w.expired = w.expired.Minus(both)
 	}
 	w.settings = withDefaults(c.pol.Principals[c.deciding(entries)].Settings)
 	return w
+}
+
+// doubt takes back what a selector that could not be resolved would forbid or
+// change, should it choose o as well: what it lists is not revoked, what it
+// forbids is not granted, and settings that differ from its own take nothing
+// away.
+func (c *compiled) doubt(o *Observed, w *want) *want {
+	explicit := c.pol.Principals[c.deciding(o.entries)].Principal != nil
+	for _, i := range c.doubtful {
+		e := &c.pol.Principals[i]
+		if !mayChoose(e.Selector, o) {
+			continue
+		}
+		sets := &c.entries[i]
+		w.undecided = w.undecided.Union(w.listed.Intersect(sets.forbidden)).Union(sets.listed.Minus(w.listed))
+		w.listed = w.listed.Minus(sets.forbidden)
+		w.forbidden, w.expired = w.forbidden.Minus(sets.listed), w.expired.Minus(sets.listed)
+		if s := withDefaults(e.Settings); !explicit && s != w.settings {
+			w.settings.Mode, w.settings.Redundant = policy.Additive, policy.RedundantKeep
+		}
+	}
+	return w
+}
+
+// mayChoose reports whether what is known of o does not exclude it from what
+// the selector chooses.
+func mayChoose(s *policy.Selector, o *Observed) bool {
+	who := o.Principal
+	return mstrapi.Kind(s.Kind) == who.Kind &&
+		(s.NameMatches == "" || matchGlob(s.NameMatches, who.Name)) &&
+		(s.LoginMatches == "" || who.Kind == mstrapi.Group || who.Login == "" || matchGlob(foldLogin(s.LoginMatches), foldLogin(who.Login))) &&
+		(s.Enabled == nil || who.Kind == mstrapi.Group || o.Enabled == mstrapi.Unknown || *s.Enabled == (o.Enabled == mstrapi.Yes))
 }
 
 // deciding returns the entry whose settings hold: the explicit one, otherwise
@@ -302,7 +365,7 @@ func (c *compiled) noteConflicts(o *Observed, w *want) {
 		}
 		c.conflicts[k] = &conflict{principal: o}
 	}
-	for p := range w.undecided.All() {
+	for p := range w.contradicted.All() {
 		var lists, forbids int32 = -1, -1
 		for _, e := range o.entries {
 			if lists < 0 && c.entries[e].listed.Has(p) {
@@ -383,9 +446,9 @@ func (c *compiled) conflictFindings() []Finding {
 // listedAt returns where an entry lists p, and forbiddenAt where it forbids it.
 func (c *compiled) listedAt(entry int32, p mstrapi.PrivilegeID) policy.Position {
 	e := &c.pol.Principals[entry]
-	for i := range e.Listed {
-		if c.names(e.Listed[i].Ref, p) && !e.Listed[i].Expired(c.now) {
-			return e.Listed[i].Pos
+	for l := range e.Listed.All() {
+		if c.names(l.Ref, p) && !l.Expired(c.now) {
+			return l.Pos
 		}
 	}
 	return e.Pos

@@ -71,10 +71,10 @@ func TestTable(t *testing.T) {
 						e := entry(kind, "demo", mode)
 						e.Settings.SatisfiedBy, e.Settings.Redundant = test.wants.satisfiedBy, test.wants.redundant
 						if test.wants.listed {
-							e.Listed = append(e.Listed, listed(p))
+							e.Listed = policy.ListOf(append(e.Listed.Items(), listed(p))...)
 						}
 						if test.wants.expired {
-							e.Listed = append(e.Listed, until(p, testNow().AddDate(0, 0, -1)))
+							e.Listed = policy.ListOf(append(e.Listed.Items(), until(p, testNow().AddDate(0, 0, -1)))...)
 						}
 						if test.wants.forbidden {
 							e.Forbid = append(e.Forbid, policy.Ref{ID: int(p)})
@@ -128,7 +128,7 @@ func entry(kind policy.Kind, name string, mode policy.Mode, list ...policy.Liste
 	return policy.Entry{
 		Principal: &policy.PrincipalRef{Kind: kind, Name: name},
 		Settings:  policy.Settings{Mode: mode},
-		Listed:    list,
+		Listed:    policy.ListOf(list...),
 	}
 }
 
@@ -162,9 +162,11 @@ func number(pol *policy.Policy) {
 		if e.Selector != nil {
 			e.Selector.Pos = e.Pos
 		}
-		for j := range e.Listed {
-			e.Listed[j].Pos = next()
+		list := e.Listed.Items()
+		for j := range list {
+			list[j].Pos = next()
 		}
+		e.Listed = policy.ListOf(list...)
 		for j := range e.Forbid {
 			e.Forbid[j].Pos = next()
 		}

@@ -97,15 +97,19 @@ func (d *draft) readFindings() []Finding {
 	return out
 }
 
-// suppressedFindings tells which revokes on groups are not planned because of
-// somebody who could not be read.
+// suppressedFindings tells which revokes are not planned because of somebody
+// who could not be read.
 func (d *draft) suppressedFindings() []Finding {
 	var out []Finding
 	for _, s := range d.suppressed {
-		who, ref := s.group.Principal, d.cat.ref(s.privilege)
-		why := "a selector that lists it could not be resolved completely"
-		if by := d.tainted[s.privilege]; by != nil {
-			why = by.Principal.label() + ", which may depend on it, could not be read"
+		who, ref := s.who.Principal, d.cat.ref(s.privilege)
+		why := "an entry that names it could not be resolved completely"
+		switch {
+		case s.by == nil:
+		case who.Kind == mstrapi.User:
+			why = s.by.Principal.label() + ", which may give it in its place, could not be read"
+		default:
+			why = s.by.Principal.label() + ", which may depend on it, could not be read"
 		}
 		out = append(out, Finding{
 			Code: CodeReadFailed, Severity: SeverityError, Principal: &who, Privilege: &ref,
@@ -154,8 +158,7 @@ func (d *draft) expiryFindings() []Finding {
 	var out []Finding
 	for i := range d.pol.Principals {
 		e := &d.pol.Principals[i]
-		for j := range e.Listed {
-			l := &e.Listed[j]
+		for l := range e.Listed.All() {
 			if l.Until.IsZero() {
 				continue
 			}
@@ -171,7 +174,7 @@ func (d *draft) expiryFindings() []Finding {
 				continue
 			}
 			found[at] = -1
-			f, ok := d.expiry(l, within)
+			f, ok := d.expiry(&l, within)
 			if !ok {
 				continue
 			}

@@ -151,7 +151,7 @@ func TestPrivilegeNames(t *testing.T) {
 				pol := policyOf(e)
 				switch where {
 				case "listed":
-					pol.Principals[0].Listed = append(pol.Principals[0].Listed, policy.Listed{Ref: test.ref})
+					pol.Principals[0].Listed = policy.ListOf(append(pol.Principals[0].Listed.Items(), policy.Listed{Ref: test.ref})...)
 				case "forbid":
 					pol.Principals[0].Forbid = []policy.Ref{test.ref}
 				case "rule":
@@ -177,7 +177,7 @@ func TestPrivilegeNames(t *testing.T) {
 func TestSelectors(t *testing.T) {
 	enabled := func(b bool) *bool { return &b }
 	choose := func(s policy.Selector) policy.Entry {
-		return policy.Entry{Selector: &s, Listed: []policy.Listed{listed(1)}}
+		return policy.Entry{Selector: &s, Listed: policy.ListOf(listed(1))}
 	}
 	t.Run("nobody", func(t *testing.T) {
 		m := newModel()
@@ -331,7 +331,7 @@ func TestExpiry(t *testing.T) {
 	l := until(1, testNow().AddDate(0, 0, -5))
 	l.Set = "temporary"
 	pol := policyOf(entry(policy.User, "a", policy.Additive, l), entry(policy.User, "b", policy.Additive, l))
-	pol.Principals[1].Listed[0].Pos = pol.Principals[0].Listed[0].Pos
+	pol.Principals[1].Listed = pol.Principals[0].Listed
 	if f := only(t, planFor(t, m, pol), CodeExpiredEntry); f.Principal != nil {
 		t.Errorf("finding = %+v, want it for nobody in particular", f)
 	}

@@ -153,7 +153,7 @@ func TestOwnPrivilege(t *testing.T) {
 				continue
 			}
 			if test.loses {
-				contains(t, guards[0].Message, managerPrivilege)
+				contains(t, guards[0].Message, ManagerPrivilege)
 				if guards[0].Name != GuardOwnPrivilege || len(guards[0].Offenders) == 0 {
 					t.Errorf("%s: guard = %+v, want ownPrivilege with who does it", test.name, guards[0])
 				}

@@ -164,6 +164,7 @@ func (d *draft) decideUser(o *Observed, w *want) {
 		return
 	}
 	dec := decide(w, o.Direct, d.inheritedAfter(o, w, judged))
+	d.spareUser(o, &dec)
 	if !dec.isEmpty() {
 		d.changes = append(d.changes, d.change(o, w, &dec, d.userReliesOn(o, &dec)))
 		d.waitFor(o, &dec)
@@ -424,8 +425,16 @@ func (d *draft) safety() Safety {
 
 func (d *draft) summary(plan *Plan) Summary {
 	s := Summary{Principals: len(d.st.covered) + d.st.lostNames, Unknown: d.st.lostNames, Changed: len(plan.Changes)}
+	changed := make(map[mstrapi.ObjectID]bool, len(plan.Changes))
+	for i := range plan.Changes {
+		changed[plan.Changes[i].Principal.ID] = true
+	}
+	undecided := make(map[*Observed]bool)
+	for _, u := range d.suppressed {
+		undecided[u.who] = true
+	}
 	for _, o := range d.st.covered {
-		if o.Err != nil {
+		if o.Err != nil || undecided[o] && !changed[o.Principal.ID] {
 			s.Unknown++
 		}
 	}

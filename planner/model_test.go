@@ -59,7 +59,7 @@ func newModel() *model {
 		m.catalogue = append(m.catalogue, mstrapi.Privilege{ID: mstrapi.PrivilegeID(i + 1), Name: fmt.Sprintf("P%d", i+1)})
 	}
 	m.catalogue = append(m.catalogue,
-		mstrapi.Privilege{ID: managerID, Name: managerPrivilege},
+		mstrapi.Privilege{ID: managerID, Name: ManagerPrivilege},
 		mstrapi.Privilege{ID: 21, Name: "P21", ProjectLevel: true},
 		mstrapi.Privilege{ID: 22, Name: "P22", ProjectLevel: true})
 	return m

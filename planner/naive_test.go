@@ -45,7 +45,7 @@ func newNaive(m *model, pol *policy.Policy) *naive {
 		if e.Selector != nil && found == 0 {
 			n.findings[fmt.Sprintf("%s - - line %d", CodeSelectorEmpty, e.Selector.Pos.Line)] = true
 		}
-		for _, l := range e.Listed {
+		for l := range e.Listed.All() {
 			n.expiry(l)
 		}
 	}
@@ -178,7 +178,7 @@ func (n *naive) decide(s *subject) {
 	explicit := false
 	for _, i := range n.entries[id] {
 		e := n.pol.Principals[i]
-		for _, item := range e.Listed {
+		for item := range e.Listed.All() {
 			if item.Expired(testNow()) {
 				x.Add(mstrapi.PrivilegeID(item.ID))
 			} else {

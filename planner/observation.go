@@ -24,10 +24,35 @@ type Observation struct {
 // error is the reader's, or one that matches [mstrapi.ErrIncomplete] for an
 // answer that cannot be believed; then nothing is known about the principal.
 func ReadPrincipal(ctx context.Context, r PrincipalReader, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) (Observation, error) {
-	seen := Observation{At: time.Now()}
+	at := time.Now()
 	held, err := r.Held(ctx, kind, id, level)
+	return observation(kind, id, level, at, held, err)
+}
+
+// observation makes an observation of a reader's answer, which it does not
+// change but may keep.
+func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at time.Time, held []mstrapi.Held, err error) (Observation, error) {
 	if err != nil {
 		return Observation{}, fmt.Errorf("privileges of %s %s: %w", kind, id, err)
+	}
+	seen := Observation{At: at}
+	if isPlain(held, level) {
+		seen.Held = held
+		if n := len(held); n > 0 {
+			// Sorted, so the last number tells how large the sets become.
+			words := make([]uint64, 2*(int(held[n-1].ID)/64+1))
+			half := len(words) / 2
+			seen.Direct.words, seen.Inherited.words = words[:half:half], words[half:]
+		}
+		for _, h := range held {
+			if h.Direct {
+				seen.Direct.Add(h.ID)
+			}
+			if h.Inherited() {
+				seen.Inherited.Add(h.ID)
+			}
+		}
+		return seen, nil
 	}
 	seen.Held = make([]mstrapi.Held, 0, len(held))
 	sorted := true
@@ -58,6 +83,21 @@ func ReadPrincipal(ctx context.Context, r PrincipalReader, kind mstrapi.Kind, id
 		seen.Held = mergeHeld(seen.Held)
 	}
 	return seen, nil
+}
+
+// isPlain reports whether an answer can be taken as it is: sorted, of the level,
+// with numbers that are possible and a reason for each.
+func isPlain(held []mstrapi.Held, level mstrapi.Level) bool {
+	last := mstrapi.PrivilegeID(0)
+	for i := range held {
+		h := &held[i]
+		if h.ID <= last || h.ID > mstrapi.MaxPrivilegeID || !h.Direct && !h.Inherited() ||
+			level != mstrapi.LevelAll && h.Level != "" && h.Level != level {
+			return false
+		}
+		last = h.ID
+	}
+	return true
 }
 
 // mergeHeld sorts by number and joins what an answer says about one privilege

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -88,6 +89,7 @@ type observer struct {
 
 	st      *State
 	in      *interner
+	buffers sync.Pool  // of *mstrapi.HeldBuffer
 	mu      sync.Mutex // guards st while several workers read
 	lookups map[refKey]*lookup
 	lists   map[mstrapi.Kind][]mstrapi.PrincipalRow // whole lists, as far as they were read
@@ -140,16 +142,23 @@ func (ob *observer) isFatal(ctx context.Context, err error) bool {
 // each runs work for 0…n-1, several at a time, until one returns an error.
 func (ob *observer) each(ctx context.Context, n int, work func(ctx context.Context, i int) error) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(ob.concurrency)
-	for i := range n {
-		if gctx.Err() != nil {
-			break
-		}
+	// A goroutine for each worker, not for each item: a request needs a deep
+	// stack, which a new goroutine would have to grow.
+	var next atomic.Int64
+	for range min(ob.concurrency, n) {
 		g.Go(func() error {
-			if err := gctx.Err(); err != nil {
-				return err
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return nil
+				}
+				if err := gctx.Err(); err != nil {
+					return err
+				}
+				if err := work(gctx, i); err != nil {
+					return err
+				}
 			}
-			return work(gctx, i)
 		})
 	}
 	return g.Wait()
@@ -205,9 +214,9 @@ func (ob *observer) readServer(ctx context.Context) error {
 // change the privileges of others, before anything else fails less clearly.
 func (ob *observer) checkAllowed(ctx context.Context) error {
 	st := ob.st
-	i := slices.IndexFunc(st.Catalogue, func(p mstrapi.Privilege) bool { return p.Name == managerPrivilege })
+	i := slices.IndexFunc(st.Catalogue, func(p mstrapi.Privilege) bool { return p.Name == ManagerPrivilege })
 	if i < 0 {
-		ob.log.WarnContext(ctx, "the catalogue has no such privilege, so whether the session's user has it is not checked", "privilege", managerPrivilege)
+		ob.log.WarnContext(ctx, "the catalogue has no such privilege, so whether the session's user has it is not checked", "privilege", ManagerPrivilege)
 		return nil
 	}
 	id := st.Catalogue[i].ID
@@ -217,16 +226,16 @@ func (ob *observer) checkAllowed(ctx context.Context) error {
 		return nil
 	case err == nil || mstrapi.IsForbidden(err):
 		text := fmt.Sprintf("user %q lacks the privilege %d %q, which reading and changing the privileges of others needs: grant it to that user or use another account",
-			st.Actor.Name, id, managerPrivilege)
+			st.Actor.Name, id, ManagerPrivilege)
 		if err != nil {
 			return fmt.Errorf("%w: %s (%w)", ErrNotAllowed, text, err)
 		}
 		return fmt.Errorf("%w: %s", ErrNotAllowed, text)
 	case mstrapi.IsRouteMissing(err) || mstrapi.IsNotFound(err):
-		ob.log.InfoContext(ctx, "the server does not tell whether the session's user has the privilege", "privilege", managerPrivilege, "error", err)
+		ob.log.InfoContext(ctx, "the server does not tell whether the session's user has the privilege", "privilege", ManagerPrivilege, "error", err)
 		return nil
 	}
-	return fmt.Errorf("privilege %q of the session's user: %w", managerPrivilege, err)
+	return fmt.Errorf("privilege %q of the session's user: %w", ManagerPrivilege, err)
 }
 
 // readHeld reads what each of the list holds: one request for each.
@@ -240,7 +249,11 @@ func (ob *observer) readHeld(ctx context.Context, list []*Observed) error {
 
 // readOne reads what o holds; that it cannot is noted in o.
 func (ob *observer) readOne(ctx context.Context, o *Observed) error {
-	seen, err := ReadPrincipal(ctx, ob.r, o.Principal.Kind, o.Principal.ID, ob.st.Level)
+	if o.Err != nil {
+		return nil
+	}
+	seen, release, err := ob.look(ctx, o.Principal.Kind, o.Principal.ID)
+	defer release()
 	if err != nil {
 		if ob.isFatal(ctx, err) {
 			return err
@@ -250,6 +263,29 @@ func (ob *observer) readOne(ctx context.Context, o *Observed) error {
 	}
 	ob.in.put(o, seen)
 	return nil
+}
+
+// bufferedReader is a reader that answers in memory which is used again:
+// [*mstrapi.Reader].
+type bufferedReader interface {
+	HeldIn(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, buf *mstrapi.HeldBuffer) ([]mstrapi.Held, error)
+}
+
+// look is [ReadPrincipal], whose observation must not be used after release.
+func (ob *observer) look(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (seen Observation, release func(), err error) {
+	r, ok := ob.r.(bufferedReader)
+	if !ok {
+		seen, err = ReadPrincipal(ctx, ob.r, kind, id, ob.st.Level)
+		return seen, func() {}, err
+	}
+	buf, ok := ob.buffers.Get().(*mstrapi.HeldBuffer)
+	if !ok {
+		buf = new(mstrapi.HeldBuffer)
+	}
+	at := time.Now()
+	held, err := r.HeldIn(ctx, kind, id, ob.st.Level, buf)
+	seen, err = observation(kind, id, ob.st.Level, at, held, err)
+	return seen, func() { ob.buffers.Put(buf) }, err
 }
 
 // noteParents keeps the memberships that a row came with. ob.mu must be held

@@ -367,7 +367,7 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 		u := m.user("u", ids(5))
 		m.user("other", nil)
 		m.fail = failing("Principal " + string(u.row.ID))
-		pol := policyOf(policy.Entry{Selector: &policy.Selector{Kind: policy.User, NameMatches: "The u"}, Listed: []policy.Listed{listed(1)}})
+		pol := policyOf(policy.Entry{Selector: &policy.Selector{Kind: policy.User, NameMatches: "The u"}, Listed: policy.ListOf(listed(1))})
 		pol.Rules = []policy.Rule{{Name: "r", Require: []policy.Ref{{ID: 5}}, AtLeast: 1}}
 		if plan := planFor(t, m, pol); plan.Complete || len(plan.BrokenRules()) != 1 || len(plan.Changes) > 0 {
 			t.Errorf("plan = %+v complete %v findings %v, want it broken and incomplete", plan.Changes, plan.Complete, plan.Findings)
@@ -395,12 +395,55 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 	t.Run("a selector, and nobody counts as unlisted", func(t *testing.T) {
 		f := build()
 		f.m.fail = failing("MembersPage " + string(f.staff.row.ID))
-		list := append(entries()[:1], policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: "Staff"}, Listed: []policy.Listed{listed(1)}})
+		list := append(entries()[:1], policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: "Staff"}, Listed: policy.ListOf(listed(1))})
 		pol := policyOf(list...)
 		pol.Unlisted = policy.UnlistedRevoke
 		plan := planFor(t, f.m, pol)
 		if plan.Complete || reasonIn(plan, f.bystander.row.ID, 3) != "" || reasonIn(plan, f.top.row.ID, 1) != "" {
 			t.Errorf("plan = %+v, want neither the bystander nor privilege 1 of Top to change", plan.Changes)
+		}
+	})
+	t.Run("a selector that might contradict", func(t *testing.T) {
+		for _, what := range []string{"forbids", "lists", "is additive"} {
+			f := build()
+			f.bystander.direct.Add(1)
+			f.m.fail = failing("MembersPage " + string(f.staff.row.ID))
+			chosen := policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: "Staff"}}
+			known := policy.Entry{Selector: &policy.Selector{Kind: policy.User, LoginMatches: "by*"}, Settings: policy.Settings{Mode: policy.Authoritative}}
+			chosen.Settings.Mode = policy.Authoritative
+			switch what {
+			case "forbids":
+				chosen.Forbid = []policy.Ref{{ID: 1}}
+			case "lists":
+				chosen.Listed = policy.ListOf(listed(3), listed(1))
+			case "is additive":
+				chosen.Settings.Mode = policy.Additive
+			}
+			list := append(entries()[:2], chosen, known)
+			plan := planFor(t, f.m, policyOf(list...))
+			top, lister, bystander := reasonIn(plan, f.top.row.ID, 1), reasonIn(plan, f.lister.row.ID, 1), reasonIn(plan, f.bystander.row.ID, 3)
+			ok := top == "" && lister == "" && bystander == ReasonNotListed
+			switch what {
+			case "lists":
+				ok = top == "" && lister == "" && bystander == ""
+			case "is additive":
+				ok = top == ReasonNotListed && lister == ReasonListed && bystander == ""
+			}
+			if !ok || plan.Complete {
+				t.Errorf("%s: Top loses 1: %q, lister is granted 1: %q, bystander loses 3: %q; complete %v", what, top, lister, bystander, plan.Complete)
+			}
+		}
+	})
+	t.Run("an entry of its own", func(t *testing.T) {
+		f := build()
+		f.m.fail = failing("Principal " + string(f.bystander.row.ID))
+		e := entry(policy.User, "bystander", policy.Additive, listed(3))
+		e.Principal.ID = string(f.bystander.row.ID)
+		pol := policyOf(e, policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: "Staff"}, Settings: policy.Settings{Mode: policy.Authoritative}})
+		pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{*e.Principal}}
+		plan := planFor(t, f.m, pol)
+		if plan.Complete || len(plan.Changes) > 0 || len(plan.Safety.Protected) != 1 {
+			t.Errorf("plan = %+v complete %v protected %v, want the bystander left alone and protected", plan.Changes, plan.Complete, plan.Safety.Protected)
 		}
 	})
 	t.Run("a rule's users", func(t *testing.T) {

@@ -36,6 +36,7 @@ type projection struct {
 
 	tainted    map[mstrapi.PrivilegeID]*Observed // group revokes that are not planned, and who could not be read (nil: an entry)
 	taint      Set
+	promised   map[mstrapi.PrivilegeID]*Observed // what groups that could not be read are meant to have (nil: an entry)
 	suppressed []suppressed
 	lossy      Set
 	cut        map[mstrapi.PrivilegeID][]*Observed // groups that lose it
@@ -48,11 +49,13 @@ type projection struct {
 	needs    needs
 }
 
-// suppressed is a revoke on a group that is not planned because somebody who
-// could not be read may depend on it.
+// suppressed is a revoke that is not planned because of somebody who could not
+// be read: on a group because by may depend on it, on a user because by may be
+// what gives the user the privilege in its place.
 type suppressed struct {
-	group     *Observed
+	who       *Observed
 	privilege mstrapi.PrivilegeID
+	by        *Observed // nil: an entry that could not be resolved
 }
 
 // needs are the facts that a projection lacks.
@@ -98,9 +101,9 @@ func (n *needs) addBroken(o *Observed, err error) {
 	n.broken[o] = err
 }
 
-// managerPrivilege is the catalogue name of the privilege that reading and
+// ManagerPrivilege is the catalogue name of the privilege that reading and
 // changing the privileges of others needs.
-const managerPrivilege = "Use User Manager"
+const ManagerPrivilege = "Use User Manager"
 
 // project decides the groups and says what is missing.
 func project(c *compiled, st *State) *projection {
@@ -110,12 +113,18 @@ func project(c *compiled, st *State) *projection {
 		active:    make(map[*Observed]*want),
 		decisions: make(map[*Observed]*decision),
 		tainted:   make(map[mstrapi.PrivilegeID]*Observed),
+		promised:  make(map[mstrapi.PrivilegeID]*Observed),
 		cut:       make(map[mstrapi.PrivilegeID][]*Observed),
 		gainers:   make(map[mstrapi.PrivilegeID][]*Observed),
 		closures:  make(map[mstrapi.ObjectID]*closure),
 		traces:    make(map[traceKey]*trace),
 	}
-	if found := c.cat.byName[managerPrivilege]; len(found) == 1 && (c.cat.level == mstrapi.LevelAll || found[0].Level() == c.cat.level) {
+	for i := range c.pol.Principals {
+		if st.failed[i] != nil && c.pol.Principals[i].Selector != nil && !slices.Contains(c.doubtful, int32(i)) {
+			c.doubtful = append(c.doubtful, int32(i))
+		}
+	}
+	if found := c.cat.byName[ManagerPrivilege]; len(found) == 1 && (c.cat.level == mstrapi.LevelAll || found[0].Level() == c.cat.level) {
 		p.work = found[0].ID
 	}
 	if st.Actor.ID != "" {
@@ -150,7 +159,7 @@ func (p *projection) decideGroups() {
 		d.own(p.active[o], o.Direct)
 		for q := range d.revoke().All() {
 			if p.taint.Has(q) {
-				p.suppressed = append(p.suppressed, suppressed{o, q})
+				p.suppressed = append(p.suppressed, suppressed{o, q, p.tainted[q]})
 				continue
 			}
 			p.cut[q] = append(p.cut[q], o)
@@ -203,14 +212,34 @@ func (p *projection) findTaint() {
 			}
 		}
 	}
+	promise := func(s Set, o *Observed) {
+		for q := range s.All() {
+			if _, known := p.promised[q]; !known {
+				p.promised[q] = o
+			}
+		}
+	}
 	for _, o := range p.st.covered {
 		if o.Err != nil {
-			mark(p.wantFor(o).listed, o)
+			listed := p.wantFor(o).listed
+			mark(listed, o)
+			if o.Principal.Kind == mstrapi.Group {
+				promise(listed, o)
+			}
 		}
 	}
 	for i := range p.pol.Principals {
 		if p.st.failed[i] != nil {
 			mark(p.entries[i].listed, nil)
+			if isForGroups(&p.pol.Principals[i]) {
+				promise(p.entries[i].listed, nil)
+			}
+		}
+	}
+	if len(p.doubtful) > 0 {
+		for _, o := range p.st.covered {
+			w := p.wantFor(o)
+			mark(w.undecided.Minus(w.contradicted), nil)
 		}
 	}
 	passes := make(map[int]*Set) // what the groups that could not be read pass on
@@ -243,6 +272,33 @@ func (p *projection) findTaint() {
 	slices.SortFunc(groups, compareObserved)
 	for _, o := range groups {
 		mark(*passes[p.st.refs.index[o.Principal.ID]], o)
+	}
+}
+
+// isForGroups reports whether the entry covers groups.
+func isForGroups(e *policy.Entry) bool {
+	if e.Principal != nil {
+		return e.Principal.Kind == policy.Group
+	}
+	return e.Selector.Kind == policy.Group
+}
+
+// spareUser takes out of what a user is to lose that which a group that could
+// not be read is meant to have: the user may belong to it, and would get back
+// with the next plan what it loses with this one. What is forbidden is revoked
+// in any case, but not from under the session itself.
+func (p *projection) spareUser(o *Observed, d *decision) {
+	var spared Set
+	for q := range d.revoke().All() {
+		by, promised := p.promised[q]
+		if !promised || d.redundant.Has(q) || d.forbidden.Has(q) && (o != p.actor || q != p.work) {
+			continue
+		}
+		spared.Add(q)
+		p.suppressed = append(p.suppressed, suppressed{o, q, by})
+	}
+	if !spared.IsEmpty() {
+		d.spare(spared)
 	}
 }
 

@@ -300,16 +300,21 @@ func (ob *observer) place(ctx context.Context) error {
 			}
 		}
 	}
+	ob.markLost()
 	if ob.pol.Safety != nil {
 		for _, ref := range ob.pol.Safety.Protected {
 			row, problem := ob.named(ref)
 			if problem != nil {
 				st.findings = append(st.findings, *problem)
+				// Whoever it may be stays protected.
+				for _, o := range st.covered {
+					if problem.Code == CodeReadFailed && mayBe(ref, o) {
+						st.protect(o.Principal)
+					}
+				}
 				continue
 			}
-			if p := principalOf(row); !slices.Contains(st.protected, p) {
-				st.protected = append(st.protected, p)
-			}
+			st.protect(principalOf(row))
 		}
 	}
 	for i, r := range ob.pol.Rules {
@@ -323,6 +328,45 @@ func (ob *observer) place(ctx context.Context) error {
 		}
 	}
 	return ob.placeUnlisted()
+}
+
+// markLost makes those unknown who may be meant by an entry that could not be
+// looked up, while only selectors are known to cover them: what the policy wants
+// of them is not known.
+func (ob *observer) markLost() {
+	for i, err := range ob.st.failed {
+		ref := ob.pol.Principals[i].Principal
+		if ref == nil {
+			continue
+		}
+		for _, o := range ob.st.covered {
+			explicit := slices.ContainsFunc(o.entries, func(e int32) bool { return ob.pol.Principals[e].Principal != nil })
+			if !explicit && mayBe(*ref, o) {
+				o.Err = fmt.Errorf("its own entry: %w", err)
+			}
+		}
+	}
+}
+
+// mayBe reports whether o may be the one that ref names.
+func mayBe(ref policy.PrincipalRef, o *Observed) bool {
+	who := o.Principal
+	switch key := keyOfRef(ref); {
+	case key.kind != who.Kind:
+		return false
+	case key.id != "":
+		return key.id == who.ID
+	case key.kind == mstrapi.Group:
+		return key.name == who.Name
+	default:
+		return who.Login == "" || key.name == foldLogin(who.Login)
+	}
+}
+
+func (s *State) protect(p Principal) {
+	if !slices.Contains(s.protected, p) {
+		s.protected = append(s.protected, p)
+	}
 }
 
 // named is one, with a finding where a pinned name does not fit.

@@ -36,7 +36,7 @@ func open(t *testing.T, s *mstrtest.Server) *mstrapi.Writer {
 func randomPolicy(rng *rand.Rand, env *mstrtest.Environment) *policy.Policy {
 	var server []mstrapi.PrivilegeID
 	for _, p := range env.Catalogue {
-		if !p.ProjectLevel && p.Name != managerPrivilege {
+		if !p.ProjectLevel && p.Name != ManagerPrivilege {
 			server = append(server, p.ID)
 		}
 	}
@@ -52,7 +52,7 @@ func randomPolicy(rng *rand.Rand, env *mstrtest.Environment) *policy.Policy {
 			if rng.IntN(6) == 0 {
 				l = until(p, testNow().AddDate(0, 0, -2))
 			}
-			e.Listed = append(e.Listed, l)
+			e.Listed = policy.ListOf(append(e.Listed.Items(), l)...)
 		}
 		for _, p := range pick(3) {
 			if !slices.Contains(listedIDs, p) {

@@ -110,6 +110,15 @@ func (s *State) Principals() iter.Seq[*Observed] { return slices.Values(s.covere
 // Lookup returns what was read of the principal with the id, or nil.
 func (s *State) Lookup(id mstrapi.ObjectID) *Observed { return s.byID[id] }
 
+// Entries returns the indexes of the policy's entries that cover o, ascending.
+func (s *State) Entries(o *Observed) []int {
+	out := make([]int, len(o.entries))
+	for i, e := range o.entries {
+		out[i] = int(e)
+	}
+	return out
+}
+
 // Held yields every privilege in scope that o holds, by number, with the groups
 // that the server named as its sources, sorted by name and id.
 func (s *State) Held(o *Observed) iter.Seq[mstrapi.Held] {

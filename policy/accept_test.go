@@ -33,19 +33,19 @@ func TestDesignPolicy(t *testing.T) {
 			{
 				Principal: &PrincipalRef{Group, "Night Shift", "", at(23, 12)},
 				Settings:  authoritative, Stated: Settings{Mode: Authoritative}, Pos: at(23, 5),
-				Listed: []Listed{
+				Listed: ListOf([]Listed{
 					{Ref: Ref{Name: "Monitor Database Connections", Pos: at(18, 18)}, Set: "monitoring"},
 					{Ref: Ref{ID: 54, Pos: at(18, 48)}, Set: "monitoring"},
 					{Ref: Ref{Name: "Web user", Pos: at(21, 18)}, Set: "base"},
-				},
+				}...),
 			},
 			{
 				Principal: &PrincipalRef{User, "demo", "6C9DFE134D0F8764893B469525E38EB0", at(26, 11)},
 				Settings:  settings, Pos: at(26, 5),
-				Listed: []Listed{
+				Listed: ListOf([]Listed{
 					{Ref: Ref{Name: "Create configuration objects", Pos: at(29, 9)}},
 					{Ref: Ref{ID: 54, Pos: at(30, 21)}, Until: until, Reason: "CHG-1234"},
-				},
+				}...),
 				Forbid: []Ref{{Name: "Bypass all object security access checks", Pos: at(31, 14)}},
 			},
 			{
@@ -88,7 +88,7 @@ func TestNamesSurvive(t *testing.T) {
 			if got := p.Principals[1].Principal.Name; got != name {
 				t.Errorf("group: %s is %q, want %q", written, got, name)
 			}
-			if got := p.Principals[0].Listed[0].Set; got != name {
+			if got := p.Principals[0].Listed.Items()[0].Set; got != name {
 				t.Errorf("set %s is %q, want %q", written, got, name)
 			}
 		}
@@ -117,7 +117,7 @@ func TestIDsSurvive(t *testing.T) {
 func TestPrivilegeNumbers(t *testing.T) {
 	p := mustParse(t, "principals:\n- user: a\n  privileges: [54, '55', \"56\", 65535, 0x1F, '1_0', 5.0, -1, 1E3]\n")
 	var got []string
-	for _, l := range p.Principals[0].Listed {
+	for l := range p.Principals[0].Listed.All() {
 		got = append(got, fmt.Sprintf("%d/%s", l.ID, l.Name))
 	}
 	want := []string{"54/", "55/", "56/", "65535/", "0/0x1F", "0/1_0", "0/5.0", "0/-1", "0/1E3"}
@@ -159,7 +159,7 @@ principals:
 	if p.ExpiringWithinDays != 0 {
 		t.Errorf("ExpiringWithinDays = %d, want 0", p.ExpiringWithinDays)
 	}
-	if e := p.Principals[3]; len(e.Listed) != 0 || len(e.Forbid) != 0 {
+	if e := p.Principals[3]; e.Listed.Len() != 0 || len(e.Forbid) != 0 {
 		t.Errorf("leaver lists %v and forbids %v, want nothing", e.Listed, e.Forbid)
 	}
 }
@@ -235,12 +235,12 @@ principals:
 	}
 	top := "1@top A@top 2@left 9@bottom 1@right<=2026-01-31"
 	for i, want := range []string{top, top + " 1@", top, "9@bottom 2@left"} {
-		if got := text(p.Principals[i].Listed); got != want {
+		if got := text(p.Principals[i].Listed.Items()); got != want {
 			t.Errorf("entry %d lists %s, want %s", i, got, want)
 		}
 	}
-	a, c := p.Principals[0].Listed, p.Principals[2].Listed
-	if unsafe.SliceData(a) != unsafe.SliceData(c) {
+	a, c := p.Principals[0].Listed.Shared(), p.Principals[2].Listed.Shared()
+	if b := p.Principals[1].Listed.Shared(); unsafe.SliceData(a) != unsafe.SliceData(c) || unsafe.SliceData(a) != unsafe.SliceData(b) {
 		t.Error("entries with the same sets do not share one slice")
 	}
 	if cap(a) != len(a) {
@@ -290,8 +290,8 @@ principals:
 		t.Errorf("forbid: *list is %v", got)
 	}
 	e := p.Principals[2]
-	if e.Principal.Name != "no" || e.Listed[0].Pos != (Position{"p.yaml", 12, 16}) {
-		t.Errorf("aliases of a name: %v, %v", e.Principal, e.Listed[0].Pos)
+	if e.Principal.Name != "no" || e.Listed.Items()[0].Pos != (Position{"p.yaml", 12, 16}) {
+		t.Errorf("aliases of a name: %v, %v", e.Principal, e.Listed.Items()[0].Pos)
 	}
 }
 

@@ -288,15 +288,10 @@ func (a *assembler) principals(defaults Settings, variants []variant) []Entry {
 					}
 				}
 			}
-			e.Listed = e.own
 			if len(e.sets) > 0 {
 				flat := sets.flatten(e.sets)
 				a.checkForbidden(e, flat)
-				if len(e.own) == 0 {
-					e.Listed = flat.listed
-				} else if sets.spend(len(flat.listed), e.Pos) {
-					e.Listed = slices.Concat(flat.listed, e.own)
-				}
+				e.Listed.shared = flat.listed
 			} else {
 				a.checkForbidden(e, nil)
 			}
@@ -314,7 +309,7 @@ func (a *assembler) checkForbidden(e *entry, flat *flatList) {
 	if len(e.Forbid) == 0 {
 		return
 	}
-	own := flatList{listed: e.own}
+	own := flatList{listed: e.Listed.Items()}
 	for _, f := range e.Forbid {
 		pos, listed := own.find(f)
 		if !listed && flat != nil {

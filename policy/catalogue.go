@@ -133,18 +133,21 @@ func (c *catalogueCheck) refs(rs []Ref) {
 }
 
 func (c *catalogueCheck) entry(e *Entry) {
-	if len(e.Listed) > 0 && c.lists[&e.Listed[0]] < len(e.Listed) {
-		c.lists[&e.Listed[0]] = len(e.Listed)
-		for _, l := range e.Listed {
+	if shared := e.Listed.Shared(); len(shared) > 0 && c.lists[&shared[0]] < len(shared) {
+		c.lists[&shared[0]] = len(shared)
+		for _, l := range shared {
 			c.ref(l.Ref)
 		}
+	}
+	for l := range e.Listed.Own() {
+		c.ref(l.Ref)
 	}
 	for _, f := range e.Forbid {
 		id := c.ref(f)
 		if id == 0 {
 			continue
 		}
-		for _, l := range e.Listed {
+		for l := range e.Listed.All() {
 			if c.judge(l.Ref).id == id {
 				c.out.add(f.Pos, "", fmt.Sprintf("privilege %s is forbidden here and listed as %s at %s: both are %d %q",
 					quoteRef(f), quoteRef(l.Ref), l.Pos, id, cut(c.byID[id].Name)))

@@ -15,7 +15,6 @@ import (
 type entry struct {
 	Entry
 	sets  []word
-	own   []Listed
 	clash Position // its own redundant or satisfiedBy, whichever could contradict
 }
 
@@ -70,7 +69,7 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 			e.sets = p.setNames(v, key)
 		case "privileges":
 			wants = true
-			e.own = p.listed(v, whatDirectList, true)
+			e.Listed = p.packer.pack(p.listed(v, whatDirectList, true))
 			if v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
 				privileges = v
 			}

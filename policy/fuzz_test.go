@@ -112,10 +112,10 @@ func checkPolicy(t *testing.T, p *Policy) {
 		if e.Principal != nil && (e.Principal.Name == "" || len(e.Principal.ID)%32 != 0 || e.Principal.ID != strings.ToUpper(e.Principal.ID)) {
 			t.Fatalf("principal %+v", e.Principal)
 		}
-		if len(e.Listed) == 0 && len(e.Forbid) == 0 && e.Stated.Mode != Authoritative {
+		if e.Listed.Len() == 0 && len(e.Forbid) == 0 && e.Stated.Mode != Authoritative {
 			t.Fatalf("entry that wants nothing: %+v", e)
 		}
-		for _, l := range e.Listed {
+		for l := range e.Listed.All() {
 			ref(l.Ref)
 		}
 		for _, r := range e.Forbid {

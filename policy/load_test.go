@@ -59,7 +59,7 @@ func TestSeveralFiles(t *testing.T) {
 		paths = append(paths, f.Path)
 	}
 	for _, e := range p.Principals {
-		groups = append(groups, e.Principal.Name+":"+e.Listed[0].String())
+		groups = append(groups, e.Principal.Name+":"+e.Listed.Items()[0].String())
 	}
 	if diff := cmp.Diff([]string{"main.yaml", "teams/a.yaml", "teams/b.yml"}, paths); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)

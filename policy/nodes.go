@@ -23,6 +23,7 @@ type parser struct {
 	lineBase  int // added to the lines of nodes that were parsed from a part of the file
 	chunkSize int
 	out       *collector
+	packer    *packer
 
 	names   map[string]string // one copy of every name
 	shapes  map[string]bool   // shapes of entries that the schema accepts
@@ -36,7 +37,7 @@ type parser struct {
 
 func newParser(file string, out *collector) *parser {
 	return &parser{
-		file: file, chunkSize: chunkSize, maxAliased: maxAliased, out: out,
+		file: file, chunkSize: chunkSize, maxAliased: maxAliased, out: out, packer: newPacker(file),
 		names: map[string]string{}, shapes: map[string]bool{}, sizes: map[*yaml.Node]int{},
 	}
 }

@@ -116,17 +116,17 @@ type PrincipalRef struct {
 }
 
 // Entry is one item of principals. Either Principal is set or Selector is.
-// Listed holds own privileges and those of the sets, flattened; Listed and
+// Listed holds the privileges of the sets, flattened, and own ones; Listed and
 // Forbid may both be empty only where the policy says `privileges: []`.
 //
 // Settings are complete; Stated has only those that the entry itself gives, its
-// other fields are empty. Entries with the same sets may share one Listed slice.
+// other fields are empty.
 type Entry struct {
 	Principal *PrincipalRef
 	Selector  *Selector
 	Settings  Settings
 	Stated    Settings
-	Listed    []Listed
+	Listed    List
 	Forbid    []Ref
 	Pos       Position
 }

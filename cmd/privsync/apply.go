@@ -217,7 +217,7 @@ func (r *applyRun) connect(ctx context.Context) error {
 	}
 	if r.saved {
 		// Before a password is sent anywhere.
-		if err := r.plan.CheckSaved(r.plan.Environment.URL, r.now()); err != nil {
+		if err := r.plan.CheckSaved(r.plan.Environment.URL, r.f.policy.at(r.app)); err != nil {
 			return refused(err, newPlanHint)
 		}
 	}
@@ -231,7 +231,7 @@ func (r *applyRun) connect(ctx context.Context) error {
 	}
 	r.writer = w
 	if r.saved {
-		if err := r.plan.CheckSaved(w.URL(), r.now()); err != nil {
+		if err := r.plan.CheckSaved(w.URL(), r.f.policy.at(r.app)); err != nil {
 			r.logout(ctx, w)
 			return refused(err, newPlanHint)
 		}
@@ -247,17 +247,7 @@ const newPlanHint = `make a new plan with "privsync plan --out", review it, and 
 // decidePlan plans, or takes the saved plan, and judges its guards.
 func (r *applyRun) decidePlan(ctx context.Context) error {
 	if r.saved {
-		r.guards = planner.Guards(r.plan, r.f.guards.overrides())
-		who, err := r.writer.SessionUser(ctx)
-		if err != nil {
-			return fmt.Errorf("read who is logged in: %w", err)
-		}
-		r.actor = planner.Actor{ID: who.ID, Name: who.FullName}
-		if r.actor.ID != r.plan.Actor.ID {
-			r.log.Warn("the saved plan was made by another user; whether this one would lose the right to work was not judged",
-				"planned", r.plan.Actor.Name, "applying", r.actor.Name)
-		}
-		return nil
+		return r.judgeSaved(ctx)
 	}
 	state, err := r.observe(ctx, r.writer.Reader, r.f.conn.concurrency.value, r.policy, r.f.policy.at(r.app))
 	if err != nil {
@@ -268,6 +258,25 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 		return err
 	}
 	r.states, r.plan, r.guards = state, plan, guards
+	return nil
+}
+
+// judgeSaved judges the guards of a saved plan, for the user who applies it.
+func (r *applyRun) judgeSaved(ctx context.Context) error {
+	who, err := r.writer.SessionUser(ctx)
+	if err != nil {
+		return fmt.Errorf("read who is logged in: %w", err)
+	}
+	r.actor = planner.Actor{ID: who.ID, Name: who.FullName}
+	judged := r.plan
+	if r.plan.MustJudge(r.actor) {
+		seen, err := planner.ReadPrincipal(ctx, r.writer, mstrapi.User, r.actor.ID, r.plan.Scope.Level)
+		if err != nil {
+			return fmt.Errorf("read what the session's user holds: %w", err)
+		}
+		judged = r.plan.JudgedFor(r.actor, seen)
+	}
+	r.guards = planner.Guards(judged, r.f.guards.overrides())
 	return nil
 }
 

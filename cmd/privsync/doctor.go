@@ -18,12 +18,9 @@ import (
 
 	"privsync/cmd/privsync/internal/render"
 	"privsync/mstrapi"
+	"privsync/planner"
 	"privsync/policy"
 )
-
-// userManager is the catalogue name of the privilege that reading and changing
-// privileges needs.
-const userManager = "Use User Manager"
 
 const (
 	// clockTolerance is how far this machine's clock and the server's may differ:
@@ -308,24 +305,24 @@ func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader) {
 		if p.Level() == mstrapi.LevelServer {
 			server++
 		}
-		if p.Name == userManager {
+		if p.Name == planner.ManagerPrivilege {
 			manager = p.ID
 		}
 	}
 	d.ok("catalogue", "%d privileges, %d of them server-level", len(list), server)
 	const right = "right to work"
-	advice := fmt.Sprintf("have an administrator grant %q to this account", userManager)
+	advice := fmt.Sprintf("have an administrator grant %q to this account", planner.ManagerPrivilege)
 	if manager == 0 {
-		d.warn(right, "make a plan to see whether it works", "the catalogue has no %q", userManager)
+		d.warn(right, "make a plan to see whether it works", "the catalogue has no %q", planner.ManagerPrivilege)
 	} else if own, err := r.SessionPrivilege(ctx, manager); err != nil {
 		if !mstrapi.IsForbidden(err) {
 			advice = ""
 		}
 		d.fail(right, hinted(err, cmp.Or(advice, hintFor(err))))
 	} else if !own.UserLevelAllowed {
-		d.fail(right, hinted(fmt.Errorf("the account lacks %d %q", manager, userManager), advice))
+		d.fail(right, hinted(fmt.Errorf("the account lacks %d %q", manager, planner.ManagerPrivilege), advice))
 	} else {
-		d.ok(right, "%d %q is held", manager, userManager)
+		d.ok(right, "%d %q is held", manager, planner.ManagerPrivilege)
 	}
 	page, err := r.ListPage(ctx, mstrapi.User, mstrapi.Query{}, 0, 1)
 	switch {

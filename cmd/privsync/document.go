@@ -20,7 +20,7 @@ import (
 // maxChecked is how large a document may be to be checked with its schema: that
 // takes several times its size in memory. The readers of plans and reports are
 // strict by themselves, and bound what they read.
-const maxChecked = 64 << 20
+const maxChecked = 8 << 20
 
 // errNotADocument is matched by errors that say: this file is no plan and no
 // report, as opposed to one that was edited.

@@ -336,8 +336,9 @@ func (x *explainer) consult(ctx context.Context, doc *explanation) error {
 		return err
 	}
 	var entries []policy.Entry
-	for _, e := range x.policy.Principals {
-		if x.covers(e) {
+	if o := state.Lookup(x.row.ID); o != nil {
+		for _, i := range state.Entries(o) {
+			e := x.policy.Principals[i]
 			entries = append(entries, e)
 			doc.CoveredBy = append(doc.CoveredBy, coveringEntry{Position: e.Pos, Selector: e.Selector != nil, Mode: e.Settings.Mode})
 		}
@@ -380,73 +381,6 @@ func decision(plan *planner.Plan, who planner.Principal, id mstrapi.PrivilegeID)
 	return "no change"
 }
 
-// covers reports whether the entry covers the explained principal.
-func (x *explainer) covers(e policy.Entry) bool {
-	if p := e.Principal; p != nil {
-		switch {
-		case mstrapi.Kind(p.Kind) != x.row.Kind:
-			return false
-		case p.ID != "":
-			return strings.EqualFold(p.ID, string(x.row.ID))
-		case p.Kind == policy.User:
-			return strings.EqualFold(p.Name, x.row.Login)
-		}
-		return p.Name == x.row.Name
-	}
-	s := e.Selector
-	if s == nil || mstrapi.Kind(s.Kind) != x.row.Kind {
-		return false
-	}
-	if s.LoginMatches != "" && !matches(strings.ToLower(s.LoginMatches), strings.ToLower(x.row.Login)) ||
-		s.NameMatches != "" && !matches(s.NameMatches, x.row.Name) {
-		return false
-	}
-	if s.Enabled != nil && (x.row.Enabled == mstrapi.Unknown || *s.Enabled != (x.row.Enabled == mstrapi.Yes)) {
-		return false
-	}
-	if s.MemberOf == "" {
-		return true
-	}
-	for id, parents := range x.parents {
-		if id != x.row.ID && !s.Nested {
-			continue
-		}
-		for _, p := range parents {
-			if p.Name == s.MemberOf {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// matches reports whether s matches the pattern, where * stands for any text
-// and ? for one character.
-func matches(pattern, s string) bool {
-	p, t := []rune(pattern), []rune(s)
-	star, mark := -1, 0
-	i, j := 0, 0
-	for j < len(t) {
-		switch {
-		case i < len(p) && p[i] == '*':
-			star, mark = i, j
-			i++
-		case i < len(p) && (p[i] == '?' || p[i] == t[j]):
-			i++
-			j++
-		case star >= 0:
-			mark++
-			i, j = star+1, mark
-		default:
-			return false
-		}
-	}
-	for i < len(p) && p[i] == '*' {
-		i++
-	}
-	return i == len(p)
-}
-
 func means(ref policy.Ref, p planner.PrivilegeRef) bool {
 	return ref.ID != 0 && ref.ID == int(p.ID) || ref.ID == 0 && ref.Name == p.Name
 }
@@ -454,7 +388,7 @@ func means(ref policy.Ref, p planner.PrivilegeRef) bool {
 // entrySays lists where an entry speaks of the privilege.
 func (x *explainer) entrySays(e policy.Entry, p planner.PrivilegeRef) []string {
 	var says []string
-	for _, l := range e.Listed {
+	for l := range e.Listed.All() {
 		if !means(l.Ref, p) {
 			continue
 		}

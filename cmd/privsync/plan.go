@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"privsync/executor"
+	"privsync/planner"
 )
 
 // defaultPlanTTL is how long a saved plan may be applied.
@@ -64,16 +65,8 @@ exceeded or a rule broken.`,
 			if err != nil {
 				return err
 			}
-			if out != "" {
-				if err := executor.WriteFile(out, plan); err != nil {
-					return hinted(fmt.Errorf("save the plan: %w", err), "name a file that can be written with --out")
-				}
-			}
-			if err := a.render(a.stdout, plan, view{format: format.value, guards: over, file: out}); err != nil {
+			if err := a.presentPlan(plan, over, format.value, out); err != nil {
 				return err
-			}
-			if out != "" {
-				a.say("plan: %s", out)
 			}
 			return planEnding(plan, over, detailed)
 		},
@@ -88,4 +81,20 @@ exceeded or a rule broken.`,
 	fs.BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if the server differs from the policy")
 	_ = cmd.MarkFlagFilename("out", "json")
 	return cmd
+}
+
+// presentPlan saves plan in the file out, if that is not empty, and shows it.
+func (a *app) presentPlan(plan *planner.Plan, guards []planner.Guard, format, out string) error {
+	if out != "" {
+		if err := executor.WriteFile(out, plan); err != nil {
+			return hinted(fmt.Errorf("save the plan: %w", err), "name a file that can be written with --out")
+		}
+	}
+	if err := a.render(a.stdout, plan, view{format: format, guards: guards, file: out}); err != nil {
+		return err
+	}
+	if out != "" {
+		a.say("plan: %s", out)
+	}
+	return nil
 }

@@ -71,9 +71,28 @@ func (p *program) file(name, text string) string {
 	return path
 }
 
+// process is a process that the server's hooks may signal.
+type process struct {
+	*exec.Cmd
+	started chan struct{}
+}
+
+// Start starts the process and lets go of the hooks that wait to signal it.
+func (c *process) Start() error {
+	err := c.Cmd.Start()
+	close(c.started)
+	return err
+}
+
+// signal sends a signal to the process as soon as it is started.
+func (c *process) signal(s os.Signal) {
+	<-c.started
+	_ = c.Process.Signal(s) // it may have ended
+}
+
 // command returns the program with args, not yet started.
-func (p *program) command(args ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
-	cmd = exec.CommandContext(p.t.Context(), "privsync", args...)
+func (p *program) command(args ...string) (cmd *process, stdout, stderr *bytes.Buffer) {
+	cmd = &process{exec.CommandContext(p.t.Context(), "privsync", args...), make(chan struct{})}
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr, cmd.Env, cmd.Dir = stdout, stderr, p.env, p.dir
 	return cmd, stdout, stderr
@@ -90,7 +109,7 @@ func (p *program) run(args ...string) (code int, stdout, stderr string) {
 }
 
 // wait returns the exit code; -1 for a process that was killed.
-func (p *program) wait(cmd *exec.Cmd) int {
+func (p *program) wait(cmd *process) int {
 	p.t.Helper()
 	timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
@@ -168,7 +187,7 @@ func TestFirstInterruptFinishesWhatIsInFlight(t *testing.T) {
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		p := newProgram(t, mstrtest.Options{Latency: 5 * time.Millisecond})
 		cmd, stdout, stderr := p.command("apply", "-f", "policy.yaml", "--yes", "--concurrency", "2", "--report", "report.json")
-		p.onPatch(5, func() { _ = cmd.Process.Signal(signal) })
+		p.onPatch(5, func() { cmd.signal(signal) })
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -236,9 +255,9 @@ func TestSecondInterruptStopsNow(t *testing.T) {
 	}
 	cmd, _, stderr := p.command("apply", "-f", "policy.yaml", "--yes", "--report", "report.json", "--timeout", "1h")
 	p.onPatch(1, func() {
-		_ = cmd.Process.Signal(os.Interrupt)
+		cmd.signal(os.Interrupt)
 		// Two signals of a kind that come at once may be one.
-		_ = cmd.Process.Signal(syscall.SIGTERM)
+		cmd.signal(syscall.SIGTERM)
 	})
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -269,7 +288,7 @@ func TestInterruptWhilePlanning(t *testing.T) {
 		var once sync.Once
 		p.server.OnRequest(func(n int, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/privileges") && strings.Contains(r.URL.Path, "/users/") {
-				once.Do(func() { _ = cmd.Process.Signal(os.Interrupt) })
+				once.Do(func() { cmd.signal(os.Interrupt) })
 			}
 		})
 		if err := cmd.Start(); err != nil {
@@ -295,7 +314,7 @@ func TestKilledRunIsRecovered(t *testing.T) {
 		t.Run(recoverBy, func(t *testing.T) {
 			p := newProgram(t, mstrtest.Options{Latency: 2 * time.Millisecond})
 			cmd, _, _ := p.command("apply", "-f", "policy.yaml", "--yes", "--concurrency", "2", "--report", "dead.json")
-			p.onPatch(7, func() { _ = cmd.Process.Kill() })
+			p.onPatch(7, func() { cmd.signal(os.Kill) })
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -361,8 +380,8 @@ func TestTwoRunsKeepApart(t *testing.T) {
 	if got := p.report("second.json").Run.Outcome; got != executor.RunFailed {
 		t.Errorf("second run's outcome is %s", got)
 	}
-	_ = first.Process.Signal(os.Interrupt)
-	_ = first.Process.Signal(syscall.SIGTERM)
+	first.signal(os.Interrupt)
+	first.signal(syscall.SIGTERM)
 	if code := p.wait(first); code != exitInterrupted {
 		t.Errorf("first run: exit code %d", code)
 	}
@@ -370,8 +389,8 @@ func TestTwoRunsKeepApart(t *testing.T) {
 
 func TestSimServesUntilInterrupted(t *testing.T) {
 	p := newProgram(t, mstrtest.Options{})
-	cmd := exec.CommandContext(t.Context(), "privsync", "sim", "--listen", "127.0.0.1:0", "--log", "requests.jsonl", "--base-path", "/consume-dev")
-	cmd.Env, cmd.Dir = p.env, p.dir
+	cmd, _, _ := p.command("sim", "--listen", "127.0.0.1:0", "--log", "requests.jsonl", "--base-path", "/consume-dev")
+	cmd.Stdout = nil
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -392,7 +411,7 @@ func TestSimServesUntilInterrupted(t *testing.T) {
 	if code, stdout, stderr := p.run("apply", "-f", "seed.yaml", "--url", url, "--yes"); code != 0 {
 		t.Errorf("apply: exit code %d\n%s\n%s", code, stdout, stderr)
 	}
-	_ = cmd.Process.Signal(os.Interrupt)
+	cmd.signal(os.Interrupt)
 	if code := p.wait(cmd); code != 0 {
 		t.Errorf("sim: exit code %d", code)
 	}

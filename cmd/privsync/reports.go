@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -66,7 +67,12 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 		}
 	}
 	if flags.metrics != "" {
-		if e := executor.WriteFile(flags.metrics, newMetrics(report, exitCode(err), flags.metrics)); e != nil {
+		e := executor.WriteFile(flags.metrics, newMetrics(report, exitCode(err), flags.metrics))
+		if e == nil {
+			// The node exporter that reads it is another user, and it holds nothing but counts.
+			e = os.Chmod(flags.metrics, 0o644)
+		}
+		if e != nil {
 			err = also(err, fmt.Errorf("write the metrics: %w", e))
 		}
 	}

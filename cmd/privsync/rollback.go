@@ -71,16 +71,8 @@ server: review the plan, then apply it.`,
 				return fmt.Errorf("plan: %w", err)
 			}
 			guards := planner.Guards(plan, planner.Overrides{})
-			if out != "" {
-				if err := executor.WriteFile(out, plan); err != nil {
-					return hinted(fmt.Errorf("save the plan: %w", err), "name a file that can be written with --out")
-				}
-			}
-			if err := a.render(a.stdout, plan, view{format: format.value, guards: guards, file: out}); err != nil {
+			if err := a.presentPlan(plan, guards, format.value, out); err != nil {
 				return err
-			}
-			if out != "" {
-				a.say("plan: %s", out)
 			}
 			return planEnding(plan, guards, false)
 		},

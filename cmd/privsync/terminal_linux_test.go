@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -101,7 +100,7 @@ func (s *screen) press(keys string) {
 }
 
 // start runs the program on the screen.
-func (s *screen) start(p *program, args ...string) *exec.Cmd {
+func (s *screen) start(p *program, args ...string) *process {
 	s.t.Helper()
 	cmd, _, _ := p.command(args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.tty, s.tty, s.tty

@@ -91,7 +91,7 @@ func (a *app) writeValidation(format string, pol *policy.Policy, problems policy
 func countExpired(pol *policy.Policy, now time.Time) int {
 	n := 0
 	for _, e := range pol.Principals {
-		for _, l := range e.Listed {
+		for l := range e.Listed.All() {
 			if l.Expired(now) {
 				n++
 			}
