@@ -36,6 +36,10 @@ cover: ## statement coverage of the four core packages, at least 85 %
 	$(GO) test -coverpkg=./policy,./planner,./executor,./mstrapi -coverprofile=coverage.out ./policy/... ./planner/... ./executor/... ./mstrapi/... > /dev/null
 	@$(GO) tool cover -func=coverage.out | awk '/^total:/ {sub("%","",$$3); print "statement coverage of policy, planner, executor, mstrapi: " $$3 " %"; exit ($$3 < 85)}'
 
+bench: ## measure against the limits: requests, speed, memory (BENCH="--json wall memory" for parts)
+	$(GO) run ./cmd/privsync/internal/bench $(BENCH)
+	$(GO) test -run '^$$' -bench . -benchtime 200ms ./policy ./planner ./mstrapi/...
+
 golden: ## renew golden files and generated documents
 	$(GO) test ./cmd/... -run 'Golden|Script' -update
 

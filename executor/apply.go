@@ -37,6 +37,7 @@ type Options struct {
 	Actor       planner.Actor        // whose session writes; zero: the plan's
 	Findings    []planner.Finding    // beyond the plan's
 	Guards      []planner.Guard      // exceeded; one that is not allowed refuses the run
+	Catalogue   []mstrapi.Privilege  // names the privileges that the report holds; nil: it holds numbers only
 	InSync      iter.Seq[Result]     // covered principals without a change, for the report; nil: none
 	Concurrency int                  // principals at once; below 1: 8
 	Now         func() time.Time     // the clock, which the observations were made by; nil: time.Now
@@ -497,6 +498,7 @@ func (r *run) finish(report *Report) *Report {
 	stats := r.o.Stats()
 	report.Summary.Requests, report.Summary.Retries = stats.Requests, stats.Retries
 	report.summarize()
+	report.namePrivileges(r.o.Catalogue)
 	report.judge(left)
 	report.seal(r.o.Logger)
 	return report

@@ -21,6 +21,7 @@ import (
 // The run's outcome is in-sync, or partial if anything drifted, was not found or
 // could not be read.
 func Audit(_ *policy.Policy, state *planner.State, plan *planner.Plan, o Options) *Report {
+	o.Catalogue = state.Catalogue
 	return audit(seenOf(state), plan, o)
 }
 
@@ -160,6 +161,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	stats := o.Stats()
 	report.Summary.Requests, report.Summary.Retries = stats.Requests, stats.Retries
 	report.summarize()
+	report.namePrivileges(o.Catalogue)
 	report.Run.Outcome = RunInSync
 	// A change or a broken rule counts even where its principal is not covered.
 	if report.Summary.Drifted+report.Summary.Unknown > 0 || len(plan.Changes) > 0 || !plan.Complete || unresolved(report.Findings) ||

@@ -127,6 +127,7 @@ func (r *Report) members() []member {
 	}
 	all = append(all, value("summary", r.Summary),
 		member{"principals", len(r.Principals), func(b []byte, i int, f form) ([]byte, error) { return f.result(b, &r.Principals[i]) }},
+		list("privileges", r.Privileges, func(p planner.PrivilegeRef) planner.PrivilegeRef { return p }),
 		list("findings", r.Findings, func(f planner.Finding) planner.Finding { return f }),
 		list("guards", r.Guards, func(g planner.Guard) planner.Guard {
 			g.Offenders = orEmpty(g.Offenders)

@@ -23,12 +23,15 @@ type Report struct {
 	Plan        *PlanRef            `json:"plan,omitempty"` // the plan that was applied
 	Summary     Summary             `json:"summary"`
 	Principals  []Result            `json:"principals"`
-	Findings    []planner.Finding   `json:"findings"`
-	Guards      []planner.Guard     `json:"guards"` // exceeded, allowed or not
-	Commands    []CommandResult     `json:"commands"`
-	Error       *Error              `json:"error,omitempty"` // what ended the run early
-	Previous    string              `json:"previous,omitempty"`
-	Digest      string              `json:"digest"` // SHA-256 of the canonical document without digest
+	// Privileges names the numbers that before and after hold, sorted by number;
+	// empty where no catalogue was at hand.
+	Privileges []planner.PrivilegeRef `json:"privileges"`
+	Findings   []planner.Finding      `json:"findings"`
+	Guards     []planner.Guard        `json:"guards"` // exceeded, allowed or not
+	Commands   []CommandResult        `json:"commands"`
+	Error      *Error                 `json:"error,omitempty"` // what ended the run early
+	Previous   string                 `json:"previous,omitempty"`
+	Digest     string                 `json:"digest"` // SHA-256 of the canonical document without digest
 }
 
 // Run identifies a run.

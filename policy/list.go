@@ -3,7 +3,6 @@ package policy
 import (
 	"iter"
 	"slices"
-	"time"
 )
 
 // List is the privileges that an entry lists: those of its sets, then its own.
@@ -11,7 +10,7 @@ import (
 //
 // A policy of 100,000 entries lists millions of privileges. Those of the sets are
 // one slice for all entries that name the same sets; an entry's own ones are kept
-// in 16 bytes each and become [Listed] when they are read.
+// in 12 bytes each and become [Listed] when they are read.
 type List struct {
 	shared []Listed
 	own    []packedListed
@@ -71,43 +70,32 @@ func (l List) Equal(other List) bool { return slices.Equal(l.Items(), other.Item
 // packedListed is a privilege of an entry's own list.
 type packedListed struct {
 	line, column uint32
-	what         uint32 // the privilege's number, or namedFlag and an index into the book's names
-	term         uint32 // 1 and an index into the book's terms; 0: it has none
+	what         uint32 // the privilege's number, or inBook and an index into the book
 }
 
-// namedFlag is above every privilege number.
-const namedFlag = 1 << 31
+// inBook is above every privilege number.
+const inBook = 1 << 31
 
-// listTerm is what few privileges have.
-type listTerm struct {
-	until  time.Time
-	reason string
-}
-
-// listBook holds what the packed lists of one file refer to.
+// listBook holds what the packed lists of one file refer to: privileges that
+// have more than a number, without their places.
 type listBook struct {
 	file  string
-	names []string
-	terms []listTerm
+	items []Listed
 }
 
 func (b *listBook) unpack(p *packedListed) Listed {
-	item := Listed{Ref: Ref{Pos: Position{b.file, int(p.line), int(p.column)}}}
-	if p.what&namedFlag != 0 {
-		item.Name = b.names[p.what&^namedFlag]
-	} else {
-		item.ID = int(p.what)
+	item := Listed{Ref: Ref{ID: int(p.what)}}
+	if p.what&inBook != 0 {
+		item = b.items[p.what&^inBook]
 	}
-	if p.term > 0 {
-		item.Until, item.Reason = b.terms[p.term-1].until, b.terms[p.term-1].reason
-	}
+	item.Pos = Position{b.file, int(p.line), int(p.column)}
 	return item
 }
 
 // packer makes packed lists of one file.
 type packer struct {
 	book  *listBook
-	names map[string]uint32
+	names map[string]uint32 // where a name alone stands in the book
 }
 
 func newPacker(file string) *packer {
@@ -122,18 +110,17 @@ func (p *packer) pack(items []Listed) List {
 	l := List{own: make([]packedListed, len(items)), book: p.book}
 	for i, item := range items {
 		packed := packedListed{line: uint32(item.Pos.Line), column: uint32(item.Pos.Column), what: uint32(item.ID)}
-		if item.ID == 0 {
+		if alone := item.Until.IsZero() && item.Reason == ""; !alone || item.ID == 0 {
 			at, known := p.names[item.Name]
-			if !known {
-				at = uint32(len(p.book.names))
-				p.book.names = append(p.book.names, item.Name)
+			if !known || !alone {
+				at = uint32(len(p.book.items))
+				item.Pos = Position{}
+				p.book.items = append(p.book.items, item)
+			}
+			if alone {
 				p.names[item.Name] = at
 			}
-			packed.what = namedFlag | at
-		}
-		if !item.Until.IsZero() || item.Reason != "" {
-			p.book.terms = append(p.book.terms, listTerm{item.Until, item.Reason})
-			packed.term = uint32(len(p.book.terms))
+			packed.what = inBook | at
 		}
 		l.own[i] = packed
 	}

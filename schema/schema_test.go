@@ -154,7 +154,7 @@ const exampleReport = `{"format": "privsync/report/v1", "run": {"id": "r", "comm
  "principals": [{"principal": {"kind": "user", "id": "6C9DFE134D0F8764893B469525E38EB0", "name": "d", "login": "demo"}, "outcome": "held-back", "grant": [], "revoke": [{"id": 53, "name": "n", "reason": "not-listed"}],
    "granted": [2], "revoked": [53], "heldBack": [{"id": 53, "name": "n"}], "before": null, "after": {"direct": [], "inherited": [2], "sources": [{"privilege": 2, "direct": false, "groups": [{"id": "54F3D26011D2896560009A8E67019608", "name": "g"}]}]},
    "attempts": 1, "startedAt": "0001-01-01T00:00:00Z", "durationMs": 12, "error": {"status": 403, "code": "ERR017", "iServerCode": -2147214568, "message": "m", "ticketId": "t"}}],
- "findings": [], "guards": [{"guard": "maxRevokes", "actual": "30", "limit": "25", "message": "m", "offenders": [{"kind": "user", "id": "", "name": "x"}], "allowed": true}],
+ "privileges": [{"id": 53, "name": "n"}], "findings": [], "guards": [{"guard": "maxRevokes", "actual": "30", "limit": "25", "message": "m", "offenders": [{"kind": "user", "id": "", "name": "x"}], "allowed": true}],
  "commands": [{"name": "assign-watch-kpi-insight", "queueId": "", "status": 3, "progress": 100, "iServerErrorCode": 0, "outcome": "failed", "error": {"message": "m"}}],
  "error": {"message": "m"}, "previous": ` + hexDigest + `, "digest": ` + hexDigest + `}`
 

@@ -345,6 +345,7 @@ func (r *applyRun) options(ctx context.Context) executor.Options {
 	}
 	if r.states != nil {
 		o.InSync = executor.InSyncOf(r.states, r.plan)
+		o.Catalogue = r.states.Catalogue
 	}
 	return o
 }

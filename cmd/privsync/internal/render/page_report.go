@@ -25,6 +25,9 @@ func outcomeTone(o executor.Outcome) string {
 func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	b := newPageBuilder(doc.Findings, o)
 	b.known = reportNames(doc)
+	for _, named := range doc.Privileges {
+		b.learn(named)
+	}
 	p := b.page
 	p.Noun, p.WholeReport = "report", true
 	p.Title = capital(Clean(doc.Run.Command)) + " of " + policyName(doc.Policy)
