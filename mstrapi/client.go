@@ -22,6 +22,7 @@ type client struct {
 	log       *slog.Logger
 	transport http.RoundTripper
 	pace      *pacer
+	outage    *outage
 	sessions  sessions
 	decoders  decoders
 	buffers   sync.Pool // of *[]byte, for bodies
@@ -45,7 +46,7 @@ func newClient(ctx context.Context, cfg Config) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{cfg: cfg, base: base, log: cfg.Logger, transport: cfg.Transport, pace: newPacer(cfg.Rate)}
+	c := &client{cfg: cfg, base: base, log: cfg.Logger, transport: cfg.Transport, pace: newPacer(cfg.Rate, cfg.Logger), outage: newOutage()}
 	if c.transport == nil {
 		if c.transport, err = newTransport(cfg); err != nil {
 			return nil, err

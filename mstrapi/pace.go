@@ -2,6 +2,7 @@ package mstrapi
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type pacer struct {
 	limiter *rate.Limiter
 	full    rate.Limit // rate.Inf without a limit
 	start   time.Time  // origin of pausedUntil: time.Since(start) is monotonic
+	log     *slog.Logger
 
 	pausedUntil atomic.Int64 // nanoseconds after start; 0: never paused
 	slowed      atomic.Bool  // the limiter is below full
@@ -48,9 +50,10 @@ type pacer struct {
 	peak      float64   // highest rate seen when the server objected; used without a limit
 }
 
-// newPacer returns a pacer for perSecond requests per second; 0 is no limit.
-func newPacer(perSecond float64) *pacer {
-	p := &pacer{full: rate.Inf, start: time.Now()}
+// newPacer returns a pacer for perSecond requests per second; 0 is no limit. It
+// tells log, at level debug, how the rate changes.
+func newPacer(perSecond float64, log *slog.Logger) *pacer {
+	p := &pacer{full: rate.Inf, start: time.Now(), log: log}
 	burst := 1
 	if perSecond > 0 {
 		p.full = rate.Limit(perSecond * paceShare)
@@ -150,6 +153,7 @@ func (p *pacer) slowDown(d time.Duration) {
 		p.peak = max(p.peak, current)
 	}
 	p.limiter.SetLimit(rate.Limit(max(current/2, p.slowest())))
+	p.logRate("rate lowered", current, slog.Duration("pause", d))
 	p.slowed.Store(true)
 	p.lastCut = t
 	p.lastRaise = t.Add(d) // a pause proves nothing
@@ -178,6 +182,7 @@ func (p *pacer) succeeded() {
 	}
 	p.lastRaise = t
 	current := p.limiter.Limit()
+	before := float64(current)
 	if p.full == rate.Inf {
 		// Nothing says where the limit is: grow by a part, and let go well above
 		// the rate at which the server objected.
@@ -193,6 +198,16 @@ func (p *pacer) succeeded() {
 		p.peak = 0
 	}
 	p.limiter.SetLimit(current)
+	p.logRate("rate raised", before)
+}
+
+// logRate tells of a changed rate, in requests per second; p.mu is held.
+func (p *pacer) logRate(message string, from float64, attrs ...slog.Attr) {
+	if !p.log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	attrs = append([]slog.Attr{slog.Float64("from", from), slog.Float64("to", float64(p.limiter.Limit()))}, attrs...)
+	p.log.LogAttrs(context.Background(), slog.LevelDebug, message, attrs...)
 }
 
 // sleep waits for d or until ctx ends; then it returns ctx's cause.

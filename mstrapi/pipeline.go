@@ -80,6 +80,9 @@ func (c *client) do(ctx context.Context, q *request) error {
 		return e
 	}
 	for {
+		if err := c.outage.err(); err != nil && q.class != logoutRequest {
+			return ended(err)
+		}
 		s, err := c.admit(ctx, q)
 		if err != nil {
 			return ended(err)
@@ -90,6 +93,7 @@ func (c *client) do(ctx context.Context, q *request) error {
 		used++
 		e := c.attempt(ctx, q, s, sent)
 		if e == nil {
+			c.outage.answered()
 			c.pace.succeeded()
 			if q.session == nil && s != nil {
 				c.sessions.works(s)
@@ -103,6 +107,7 @@ func (c *client) do(ctx context.Context, q *request) error {
 			return e
 		}
 		if e.Status == http.StatusUnauthorized && q.session == nil && s != nil {
+			c.outage.answered()
 			if !c.sessions.lost(s, &trace, e.Code) {
 				return e
 			}
@@ -122,7 +127,12 @@ func (c *client) do(ctx context.Context, q *request) error {
 		if e.RetryAfter > 0 {
 			wait = e.RetryAfter
 		}
-		if tooLong := wait > retryAfterMost; tooLong || !v.again || used >= tries {
+		tooLong := wait > retryAfterMost
+		final := tooLong || !v.again || used >= tries
+		if c.outage.failed(e, final) {
+			c.log.LogAttrs(ctx, slog.LevelError, "server given up", slog.String("error", clip(c.outage.err().Error(), messageLimit)))
+		}
+		if final {
 			if v.all {
 				c.pace.slowDown(min(wait, retryAfterMost))
 			}

@@ -243,7 +243,7 @@ func TestSharedPause(t *testing.T) {
 // A pause holds back those too that were only waiting for their turn.
 func TestPauseReachesThoseInLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer(1)
+		p := newPacer(1, slog.New(slog.DiscardHandler))
 		p.wait(t.Context(), false) // the burst
 		started := time.Now()
 		var group sync.WaitGroup
@@ -491,7 +491,7 @@ func TestPaceAdapts(t *testing.T) {
 func TestPaceHasAFloor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct{ rate, floor float64 }{{0.5, 0.4}, {10, 1}, {200, 9}} {
-			p := newPacer(test.rate)
+			p := newPacer(test.rate, slog.New(slog.DiscardHandler))
 			for range 50 {
 				p.slowDown(0)
 				time.Sleep(cutEvery)
@@ -500,7 +500,7 @@ func TestPaceHasAFloor(t *testing.T) {
 				t.Errorf("after 50 cuts of %v the rate is %v, want at least %v", test.rate, got, test.floor)
 			}
 		}
-		p := newPacer(0)
+		p := newPacer(0, slog.New(slog.DiscardHandler))
 		p.slowDown(0)
 		if got := float64(p.limiter.Limit()); got < 1 {
 			t.Errorf("after a cut without a limit the rate is %v", got)

@@ -237,32 +237,6 @@ func decodeMemberships(body []byte) ([]ObjectRef, error) {
 // Begins values without regard to case, with ? and * as wildcards.
 func (q Query) matches(row PrincipalRow) bool {
 	return (q.ID == "" || q.ID == row.ID) &&
-		(q.NameBegins == "" || wildcard(strings.ToLower(q.NameBegins)+"*", strings.ToLower(row.Name))) &&
-		(q.LoginBegins == "" || wildcard(strings.ToLower(q.LoginBegins)+"*", strings.ToLower(row.Login)))
-}
-
-// wildcard reports whether text matches a pattern of ? (any character) and *
-// (any number of them).
-func wildcard(pattern, text string) bool {
-	p, t := []rune(pattern), []rune(text)
-	i, j, star, mark := 0, 0, -1, 0
-	for j < len(t) {
-		switch {
-		case i < len(p) && p[i] == '*':
-			star, mark = i, j
-			i++
-		case i < len(p) && (p[i] == '?' || p[i] == t[j]):
-			i++
-			j++
-		case star >= 0:
-			mark++
-			i, j = star+1, mark
-		default:
-			return false
-		}
-	}
-	for i < len(p) && p[i] == '*' {
-		i++
-	}
-	return i == len(p)
+		(q.NameBegins == "" || Wildcard(strings.ToLower(q.NameBegins)+"*", strings.ToLower(row.Name))) &&
+		(q.LoginBegins == "" || Wildcard(strings.ToLower(q.LoginBegins)+"*", strings.ToLower(row.Login)))
 }

@@ -329,8 +329,8 @@ func (c *compiled) doubt(o *Observed, w *want) *want {
 func mayChoose(s *policy.Selector, o *Observed) bool {
 	who := o.Principal
 	return mstrapi.Kind(s.Kind) == who.Kind &&
-		(s.NameMatches == "" || matchGlob(s.NameMatches, who.Name)) &&
-		(s.LoginMatches == "" || who.Kind == mstrapi.Group || who.Login == "" || matchGlob(foldLogin(s.LoginMatches), foldLogin(who.Login))) &&
+		(s.NameMatches == "" || mstrapi.Wildcard(s.NameMatches, who.Name)) &&
+		(s.LoginMatches == "" || who.Kind == mstrapi.Group || who.Login == "" || mstrapi.Wildcard(foldLogin(s.LoginMatches), foldLogin(who.Login))) &&
 		(s.Enabled == nil || who.Kind == mstrapi.Group || o.Enabled == mstrapi.Unknown || *s.Enabled == (o.Enabled == mstrapi.Yes))
 }
 

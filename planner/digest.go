@@ -110,6 +110,9 @@ func structMembers(v reflect.Value) ([]member, error) {
 			continue
 		}
 		out = append(out, member{name, func(w io.Writer) error {
+			if changes, ok := value.Interface().([]Change); ok && changes != nil {
+				return writeChanges(w, changes)
+			}
 			if value.Kind() == reflect.Slice && !value.IsNil() && value.Type().Elem().Kind() != reflect.Uint8 {
 				return writeList(w, value)
 			}

@@ -261,11 +261,11 @@ func TestGlob(t *testing.T) {
 		{"a**", "a", true}, {"?", "é", true}, {"x", "xy", false}, {"[a]", "a", false}, {"***a", "bbbb", false},
 	}
 	for _, test := range tests {
-		if got := matchGlob(test.pattern, test.text); got != test.want {
-			t.Errorf("matchGlob(%q, %q) = %v, want %v", test.pattern, test.text, got, test.want)
+		if got := mstrapi.Wildcard(test.pattern, test.text); got != test.want {
+			t.Errorf("mstrapi.Wildcard(%q, %q) = %v, want %v", test.pattern, test.text, got, test.want)
 		}
 	}
-	if long := strings.Repeat("a", 2000); matchGlob(strings.Repeat("*a", 50)+"b", long) {
+	if long := strings.Repeat("a", 2000); mstrapi.Wildcard(strings.Repeat("*a", 50)+"b", long) {
 		t.Error("a long text matches what is not in it")
 	}
 }

@@ -46,7 +46,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 		ExpiresAt:   created.Add(cmp.Or(o.TTL, DefaultTTL)),
 		Environment: st.Environment,
 		Actor:       st.Actor,
-		Policy:      PolicyRef{Name: pol.Name, Environment: pol.EnvironmentSelected, Digest: pol.Digest, Files: slices.Clone(pol.Files)},
+		Policy:      RefOf(pol, now),
 		Scope:       Scope{Level: st.Level},
 		Safety:      d.safety(),
 		Changes:     d.changes,

@@ -39,8 +39,9 @@ var ErrNotAllowed = errors.New("missing privilege")
 //
 // What cannot be read about one principal does not end it: the principal
 // becomes unknown, with a finding in the plan. An error means that nothing can
-// be planned: ctx is over, the session is lost, its user lacks the privilege (an
-// error that matches [ErrNotAllowed]), or the catalogue cannot be read.
+// be planned: ctx is over, the session is lost, the server has stopped answering
+// ([mstrapi.ErrUnreachable]), the user lacks the privilege (an error that matches
+// [ErrNotAllowed]), or the catalogue cannot be read.
 func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions) (*State, error) {
 	ob := &observer{
 		r: r, pol: pol, url: o.URL, concurrency: o.Concurrency, log: o.Logger,
@@ -100,10 +101,7 @@ type observer struct {
 }
 
 func (ob *observer) observe(ctx context.Context) error {
-	if err := ob.readServer(ctx); err != nil {
-		return err
-	}
-	if err := ob.resolve(ctx); err != nil {
+	if err := ob.readServerAndResolve(ctx); err != nil {
 		return err
 	}
 	st := ob.st
@@ -136,7 +134,7 @@ func (ob *observer) observe(ctx context.Context) error {
 // isFatal reports whether err makes it pointless to go on: nobody waits for the
 // result any more, or every further request would fail as well.
 func (ob *observer) isFatal(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || mstrapi.IsAuth(err)
+	return ctx.Err() != nil || mstrapi.IsAuth(err) || errors.Is(err, mstrapi.ErrUnreachable)
 }
 
 // each runs work for 0…n-1, several at a time, until one returns an error.
@@ -162,6 +160,20 @@ func (ob *observer) each(ctx context.Context, n int, work func(ctx context.Conte
 		})
 	}
 	return g.Wait()
+}
+
+// readServerAndResolve does both at once. That the session's user may not do
+// this at all is the more useful error, so it comes first.
+func (ob *observer) readServerAndResolve(ctx context.Context) error {
+	rctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	resolved := make(chan error, 1)
+	go func() { resolved <- ob.resolve(rctx) }()
+	err := ob.readServer(ctx)
+	if err != nil {
+		cancel()
+	}
+	return cmp.Or(err, <-resolved)
 }
 
 // readServer reads what is the same for every policy: who is asking, the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -335,6 +336,25 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 		plan := planFor(t, f.m, policyOf(entries()...))
 		if plan.Complete || len(plan.Changes) != 1 || plan.Changes[0].Principal.ID != f.bystander.row.ID {
 			t.Errorf("plan = %+v complete %v, want only the bystander to change", plan.Changes, plan.Complete)
+		}
+	})
+	t.Run("a group that is to give what a user loses", func(t *testing.T) {
+		f := build()
+		f.m.fail = failing("Held group " + string(f.staff.row.ID))
+		wants := []policy.Entry{entry(policy.Group, "Staff", policy.Additive, listed(3)), entry(policy.User, "bystander", policy.Authoritative)}
+		plan := planFor(t, f.m, policyOf(wants...))
+		if plan.Complete || len(plan.Changes) > 0 || plan.Summary.Unknown != 2 || plan.Summary.InSync != 0 {
+			t.Errorf("plan = %+v complete %v summary %+v, want nothing to change and nobody in sync", plan.Changes, plan.Complete, plan.Summary)
+		}
+		if !slices.ContainsFunc(plan.Findings, func(x Finding) bool {
+			return x.Code == CodeReadFailed && x.Principal != nil && x.Principal.ID == f.bystander.row.ID && strings.Contains(x.Message, "Staff")
+		}) {
+			t.Errorf("findings = %v, want one that names the user and the group", plan.Findings)
+		}
+		wants[1].Forbid = []policy.Ref{{ID: 3}}
+		plan = planFor(t, f.m, policyOf(wants...))
+		if got := reasonIn(plan, f.bystander.row.ID, 3); got != ReasonForbidden {
+			t.Errorf("privilege 3 of the user: %q, want it revoked: it is forbidden", got)
 		}
 	})
 	t.Run("members cannot be counted", func(t *testing.T) {

@@ -56,12 +56,14 @@ type Actor struct {
 }
 
 // PolicyRef names the policy that was in force. Environment is the --env NAME
-// that selected its overlays, empty for none.
+// that selected its overlays, empty for none. InForce is what it came to; nil in
+// a document that does not say.
 type PolicyRef struct {
 	Name        string        `json:"name"`
 	Environment string        `json:"environment,omitempty"`
 	Digest      string        `json:"digest"`
 	Files       []policy.File `json:"files"`
+	InForce     *InForce      `json:"inForce,omitempty"`
 }
 
 // Scope is the level of the privileges that the plan may touch.

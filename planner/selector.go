@@ -104,8 +104,8 @@ func (ob *observer) choose(ctx context.Context, s *policy.Selector, rows []mstra
 	var out, vague []mstrapi.PrincipalRow
 	test := func(row mstrapi.PrincipalRow, last bool) {
 		switch {
-		case s.NameMatches != "" && !matchGlob(s.NameMatches, row.Name):
-		case login != "" && row.Login != "" && !matchGlob(foldLogin(login), foldLogin(row.Login)):
+		case s.NameMatches != "" && !mstrapi.Wildcard(s.NameMatches, row.Name):
+		case login != "" && row.Login != "" && !mstrapi.Wildcard(foldLogin(login), foldLogin(row.Login)):
 		case enabled != nil && row.Enabled != mstrapi.Unknown && (row.Enabled == mstrapi.Yes) != *enabled:
 		case !last && (login != "" && row.Login == "" || enabled != nil && row.Enabled == mstrapi.Unknown):
 			vague = append(vague, row)
@@ -165,31 +165,4 @@ func (ob *observer) fill(ctx context.Context, rows []mstrapi.PrincipalRow) ([]ms
 		return nil
 	})
 	return out, err
-}
-
-// matchGlob reports whether all of s matches the pattern, in which * stands for
-// any text and ? for any one character.
-func matchGlob(pattern, s string) bool {
-	p, t := []rune(pattern), []rune(s)
-	star, mark := -1, 0
-	i, j := 0, 0
-	for j < len(t) {
-		switch {
-		case i < len(p) && p[i] == '*':
-			star, mark = i, j
-			i++
-		case i < len(p) && (p[i] == '?' || p[i] == t[j]):
-			i++
-			j++
-		case star >= 0:
-			mark++
-			i, j = star+1, mark
-		default:
-			return false
-		}
-	}
-	for i < len(p) && p[i] == '*' {
-		i++
-	}
-	return i == len(p)
 }

@@ -342,27 +342,7 @@ func begins(rows []*principal, pattern string, text func(*principal) string) []*
 // matches reports whether text is matched by a pattern of literal characters,
 // ? (one) and * (any number), without regard to case.
 func matches(pattern, text string) bool {
-	p, t := []rune(strings.ToLower(pattern)), []rune(strings.ToLower(text))
-	i, j, star, mark := 0, 0, -1, 0
-	for j < len(t) {
-		switch {
-		case i < len(p) && p[i] == '*':
-			star, mark = i, j
-			i++
-		case i < len(p) && (p[i] == '?' || p[i] == t[j]):
-			i++
-			j++
-		case star >= 0:
-			mark++
-			i, j = star+1, mark
-		default:
-			return false
-		}
-	}
-	for i < len(p) && p[i] == '*' {
-		i++
-	}
-	return i == len(p)
+	return mstrapi.Wildcard(strings.ToLower(pattern), strings.ToLower(text))
 }
 
 // param returns a query parameter. It does not build a map: this runs for

@@ -1,0 +1,85 @@
+package mstrapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// ErrUnreachable is matched by errors that say: the server has not answered
+// anything usable for so long, and so often, that the client has given it up.
+// Every further request of the client but its logout fails with it at once.
+var ErrUnreachable = errors.New("the server has stopped answering")
+
+const (
+	// A client gives the server up when a request fails for good and, since the
+	// last usable answer to any request, outageWeight has come together and
+	// outageLeast has passed. A server that restarts within that time costs the
+	// requests of that time only; random faults never come near the weight.
+	outageLeast  = time.Minute
+	outageWeight = 600
+	// deadWeight is that of an attempt without an answer, or with that of a
+	// gateway whose server is gone: 24 of them in a row.
+	deadWeight = 25
+	// wrongWeight is that of another attempt without a usable answer, which may be
+	// the fault of what was asked for: 600 of them in a row.
+	wrongWeight = 1
+)
+
+// An outage notices that the server is gone, so that no run spends all attempts
+// of each of its requests on it. Methods may be called concurrently.
+type outage struct {
+	start  time.Time    // origin of answered: time.Since(start) is monotonic
+	weight atomic.Int64 // of the failures since the last usable answer
+	last   atomic.Int64 // nanoseconds after start: the last usable answer
+	over   atomic.Value // error: why the server was given up; empty: it was not
+}
+
+func newOutage() *outage { return &outage{start: time.Now()} }
+
+// err returns an error that matches [ErrUnreachable] when the server was given
+// up.
+func (o *outage) err() error {
+	err, _ := o.over.Load().(error)
+	return err
+}
+
+// answered is told of a usable answer: a success, or a refusal that the server
+// means.
+func (o *outage) answered() {
+	o.last.Store(int64(time.Since(o.start)))
+	if o.weight.Load() != 0 {
+		o.weight.Store(0)
+	}
+}
+
+// failed is told of an attempt that was not successful; final says that it was
+// the request's last. It reports whether the server is given up now.
+func (o *outage) failed(e *Error, final bool) bool {
+	w := weigh(e)
+	if w == 0 {
+		o.answered()
+		return false
+	}
+	total := o.weight.Add(w)
+	silent := time.Since(o.start) - time.Duration(o.last.Load())
+	if !final || total < outageWeight || silent < outageLeast {
+		return false
+	}
+	return o.over.CompareAndSwap(nil, fmt.Errorf("%w: no usable answer for %s; the last attempt: %s",
+		ErrUnreachable, silent.Round(time.Second), clip(e.Error(), messageLimit)))
+}
+
+// weigh says how much an attempt speaks for an outage; 0: it speaks against it.
+func weigh(e *Error) int64 {
+	switch e.Status {
+	case 0, http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return deadWeight
+	}
+	if e.Status/100 == 2 || e.Status/100 == 3 || e.Status == http.StatusTooManyRequests || e.Status >= 500 {
+		return wrongWeight
+	}
+	return 0
+}

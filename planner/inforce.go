@@ -1,0 +1,92 @@
+package planner
+
+import (
+	"slices"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// InForce is what a policy came to with the overlay that --env selected, besides
+// its entries and rules: evidence for whoever reads a plan or a report without
+// the policy. Nothing is decided from it; [Safety] holds what the guards need.
+type InForce struct {
+	// Date is the day in UTC that expiring entries were judged at.
+	Date        string         `json:"date"`
+	Owner       string         `json:"owner,omitempty"`
+	Environment PolicyServer   `json:"environment"`
+	Defaults    PolicyDefaults `json:"defaults"`
+	Safety      *PolicySafety  `json:"safety,omitempty"` // nil: no safety section
+	Unlisted    string         `json:"unlisted"`
+}
+
+// PolicyServer is a policy's environment section. Flags and variables beat it:
+// the server that was used is [Environment].
+type PolicyServer struct {
+	URL       string `json:"url,omitempty"`
+	LoginMode string `json:"loginMode,omitempty"`
+}
+
+// PolicyDefaults are the settings of entries that state none.
+type PolicyDefaults struct {
+	Mode               string `json:"mode"`
+	SatisfiedBy        string `json:"satisfiedBy"`
+	Redundant          string `json:"redundant"`
+	Inherited          string `json:"inherited"`
+	ExpiringWithinDays int    `json:"expiringWithinDays"`
+}
+
+// PolicySafety is a policy's safety section, as it is written there.
+type PolicySafety struct {
+	MaxRevokes           string         `json:"maxRevokes,omitempty"`
+	MaxChangedPrincipals string         `json:"maxChangedPrincipals,omitempty"`
+	Protected            []ProtectedRef `json:"protected"`
+}
+
+// ProtectedRef names a protected principal as a policy does: User or Group is
+// empty.
+type ProtectedRef struct {
+	User  string `json:"user,omitempty"`
+	Group string `json:"group,omitempty"`
+	ID    string `json:"id,omitempty"`
+}
+
+// RefOf names pol in a document of a run that judged its dates at now.
+func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
+	defaults := withDefaults(pol.Defaults)
+	ref := PolicyRef{
+		Name: pol.Name, Environment: pol.EnvironmentSelected, Digest: pol.Digest, Files: slices.Clone(pol.Files),
+		InForce: &InForce{
+			Date:        now.UTC().Format(day),
+			Owner:       pol.Owner,
+			Environment: PolicyServer{URL: pol.Environment.URL, LoginMode: pol.Environment.LoginMode},
+			Defaults: PolicyDefaults{
+				Mode: string(defaults.Mode), SatisfiedBy: string(defaults.SatisfiedBy), Redundant: string(defaults.Redundant),
+				Inherited: string(defaults.Inherited), ExpiringWithinDays: pol.ExpiringWithinDays,
+			},
+			Unlisted: string(policy.UnlistedIgnore),
+		},
+	}
+	if pol.Unlisted != "" {
+		ref.InForce.Unlisted = string(pol.Unlisted)
+	}
+	if s := pol.Safety; s != nil {
+		written := &PolicySafety{Protected: make([]ProtectedRef, 0, len(s.Protected))}
+		if s.MaxRevokes != nil {
+			written.MaxRevokes = s.MaxRevokes.String()
+		}
+		if s.MaxChangedPrincipals != nil {
+			written.MaxChangedPrincipals = s.MaxChangedPrincipals.String()
+		}
+		for _, p := range s.Protected {
+			named := ProtectedRef{User: p.Name, ID: p.ID}
+			if mstrapi.Kind(p.Kind) == mstrapi.Group {
+				named = ProtectedRef{Group: p.Name, ID: p.ID}
+			}
+			written.Protected = append(written.Protected, named)
+		}
+		ref.InForce.Safety = written
+	}
+	return ref
+}
