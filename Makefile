@@ -36,6 +36,12 @@ cover: ## statement coverage of the four core packages, at least 85 %
 	$(GO) test -coverpkg=./policy,./planner,./executor,./mstrapi -coverprofile=coverage.out ./policy/... ./planner/... ./executor/... ./mstrapi/... > /dev/null
 	@$(GO) tool cover -func=coverage.out | awk '/^total:/ {sub("%","",$$3); print "statement coverage of policy, planner, executor, mstrapi: " $$3 " %"; exit ($$3 < 85)}'
 
+chaos: ## faults of every kind, alone and mixed, on CHAOS random servers
+	PRIVSYNC_CHAOS=$(CHAOS) $(GO) test ./executor -run '^TestChaos$$' -count=1 -timeout 30m -v | grep -vE '^ *(=== |--- PASS)'
+
+crash: ## kill the program before, in and after every write, and at random moments
+	PRIVSYNC_CRASH=all $(GO) test ./cmd/privsync -run '^TestCrash$$' -count=1 -timeout 30m -v | grep -vE '^ *(=== |--- PASS)'
+
 bench: ## measure against the limits: requests, speed, memory (BENCH="--json wall memory" for parts)
 	$(GO) run ./cmd/privsync/internal/bench $(BENCH)
 	$(GO) test -run '^$$' -bench . -benchtime 200ms ./policy ./planner ./mstrapi/...

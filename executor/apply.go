@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,6 +63,10 @@ type Options struct {
 	// the outcome of one was unknown and reading showed that it was not done.
 	// Below 1: 6.
 	MaxAttempts int
+	// PrincipalTimeout bounds the time that one principal may take in all its
+	// waves: once it is over nothing more is sent to change it, and what was sent is
+	// still read back. Zero: 15 minutes.
+	PrincipalTimeout time.Duration
 	// Comment is the change-journal comment for a kind of principal; empty where
 	// the server's version takes none. Nil: no comment.
 	Comment func(mstrapi.Kind) string
@@ -75,10 +80,13 @@ type Options struct {
 }
 
 const (
-	defaultConcurrency    = 8
-	defaultMaxStaleness   = 60 * time.Second
-	defaultMaxAttempts    = 6
-	defaultCommandTimeout = 10 * time.Minute
+	defaultConcurrency  = 8
+	defaultMaxStaleness = 60 * time.Second
+	defaultMaxAttempts  = 6
+	// defaultPrincipalTimeout is generous: a server may ask each request to wait
+	// for minutes.
+	defaultPrincipalTimeout = 15 * time.Minute
+	defaultCommandTimeout   = 10 * time.Minute
 )
 
 // withDefaults returns o with every zero replaced by its meaning.
@@ -91,6 +99,7 @@ func (o Options) withDefaults(plan *planner.Plan) Options {
 		o.MaxAttempts = defaultMaxAttempts
 	}
 	o.MaxStaleness = cmp.Or(o.MaxStaleness, defaultMaxStaleness)
+	o.PrincipalTimeout = cmp.Or(o.PrincipalTimeout, defaultPrincipalTimeout)
 	o.CommandTimeout = cmp.Or(o.CommandTimeout, defaultCommandTimeout)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -134,6 +143,9 @@ func (o Options) withDefaults(plan *planner.Plan) Options {
 // wave began. Principals are independent otherwise: a failure of one never
 // stops another. At most one PATCH is sent to a principal in a wave, more only
 // after a lost answer and a reading that shows that nothing was done.
+//
+// When the server stops answering ([mstrapi.ErrUnreachable]) nothing new is
+// started, and the report's Error says so ([CodeUnreachable]).
 //
 // When o.Stop is done nothing new is started, what is in flight is finished and
 // verified. When ctx is done requests in flight are given up: what they did is
@@ -288,8 +300,10 @@ type run struct {
 
 	progress *counter
 
+	repeated atomic.Int64 // writes that were sent again after a lost answer
+
 	mu    sync.Mutex // guards fatal
-	fatal *Error     // the journal failed: start no further write
+	fatal *Error     // the journal failed or the server is gone: start no further write
 }
 
 // task is one principal of the plan. Between two waves only the run touches it,
@@ -306,6 +320,7 @@ type task struct {
 	ended    bool // no wave has anything more to do with it
 	stopped  bool // what it lacks is lacking because the run was stopped
 	spent    time.Duration
+	workedAt time.Time // when the wave under way began with it
 }
 
 func newRun(ctx context.Context, s Server, plan *planner.Plan, o Options) *run {
@@ -348,7 +363,8 @@ func (r *run) halted() bool {
 	return r.fatal != nil
 }
 
-// stopped reports whether somebody stopped the run, as opposed to its journal.
+// stopped reports whether somebody stopped the run, as opposed to its journal
+// or an outage.
 func (r *run) stopped() bool { return r.ctx.Err() != nil || r.o.Stop.Err() != nil }
 
 // deadlineOver reports whether the run was stopped because its time was over.
@@ -432,6 +448,14 @@ func (r *run) journalFailed(err error) {
 	r.fail(&Error{Code: CodeJournal, Message: clip(err.Error(), maxErrorText)})
 }
 
+// noteOutage ends the run when err says that the server is gone: what was not
+// begun is not attempted.
+func (r *run) noteOutage(err error) {
+	if errors.Is(err, mstrapi.ErrUnreachable) {
+		r.fail(&Error{Code: CodeUnreachable, Message: clip(err.Error(), maxErrorText)})
+	}
+}
+
 // report puts together what is known of every principal.
 func (r *run) report(why *Error) *Report {
 	report := &Report{
@@ -496,7 +520,7 @@ func (r *run) finish(report *Report) *Report {
 	}
 	report.Run.FinishedAt = r.o.Now()
 	stats := r.o.Stats()
-	report.Summary.Requests, report.Summary.Retries = stats.Requests, stats.Retries
+	report.Summary.Requests, report.Summary.Retries = stats.Requests, stats.Retries+r.repeated.Load()
 	report.summarize()
 	report.namePrivileges(r.o.Catalogue)
 	report.judge(left)

@@ -527,6 +527,19 @@ func TestOnlyInheritedForbiddenIsPartial(t *testing.T) {
 	}
 }
 
+// A selector's list or a name that could not be read stands in no result, and
+// whom a saved plan leaves out neither: the finding alone says it.
+func TestIncompleteIsNeverAllDone(t *testing.T) {
+	f := newFake()
+	plan := f.plan()
+	plan.Complete = false
+	plan.Findings = []planner.Finding{{Code: planner.CodeReadFailed, Severity: planner.SeverityError}}
+	r := Apply(t.Context(), f, plan, Options{AllowIncomplete: true})
+	if r.Run.Outcome != RunPartial || ExitCode(r) != ExitIncomplete {
+		t.Errorf("Apply = %s, exit %d; want partial, 4", r.Run.Outcome, ExitCode(r))
+	}
+}
+
 func TestRefuseForAnotherReasonIsFailed(t *testing.T) {
 	r := Refuse(nil, Options{RunID: "r"}, &Error{Code: "no-login", Message: "wrong password"})
 	if r.Run.Outcome != RunFailed || ExitCode(r) != ExitError {
@@ -548,6 +561,21 @@ func TestApplyProgressAndComment(t *testing.T) {
 			t.Errorf("progress = %v, want %v", steps, want)
 		}
 	})
+}
+
+// A server whose version should take comments and that refuses them all the
+// same gets the change without.
+func TestCommentIsWorthLessThanTheChange(t *testing.T) {
+	f := newFake()
+	f.noComments = true
+	plan := f.plan("u1 +5")
+	r := Apply(t.Context(), f, plan, Options{Comment: func(mstrapi.Kind) string { return "why" }})
+	if got, want := sketch(r), "succeeded; u1 applied +5"; got != want {
+		t.Errorf("Apply = %s, want %s", got, want)
+	}
+	if r.Summary.Retries != 1 || r.Principals[0].Attempts != 2 {
+		t.Errorf("retries = %d, attempts = %d; want the second request counted", r.Summary.Retries, r.Principals[0].Attempts)
+	}
 }
 
 func TestApplyRunsPrincipalsConcurrently(t *testing.T) {
@@ -576,4 +604,86 @@ type slow struct{ *fake }
 func (s slow) PatchPrivileges(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, p mstrapi.PrivilegePatch) error {
 	time.Sleep(time.Second)
 	return s.fake.PatchPrivileges(ctx, kind, id, p)
+}
+
+// goneServer stops answering, for good, after a number of PATCH requests.
+type goneServer struct {
+	*fake
+	after int
+}
+
+func (s *goneServer) gone() error {
+	return &mstrapi.Error{Method: "GET", Unsent: true, Err: fmt.Errorf("%w: no usable answer for 1m0s", mstrapi.ErrUnreachable)}
+}
+
+func (s *goneServer) Held(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) ([]mstrapi.Held, error) {
+	if s.after < 0 {
+		return nil, s.gone()
+	}
+	return s.fake.Held(ctx, kind, id, level)
+}
+
+func (s *goneServer) PatchPrivileges(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, p mstrapi.PrivilegePatch) error {
+	if s.after--; s.after < 0 {
+		return s.gone()
+	}
+	return s.fake.PatchPrivileges(ctx, kind, id, p)
+}
+
+// A server that is gone ends the run: what was under way says so, the rest is
+// not attempted, and commands are not either.
+func TestApplyEndsWhenTheServerIsGone(t *testing.T) {
+	for after, want := range []string{
+		"failed; g1 failed; u1 not-attempted; u2 not-attempted",
+		"partial; g1 held-back +4; u1 failed; u2 not-attempted",
+		"partial; g1 held-back +4; u1 applied +5; u2 failed",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			f.has("g1", 7)
+			plan := f.plan("g1 +4 -7", "u1 +5", "u2 +6")
+			plan.Commands = CommandNames()
+			r := Apply(t.Context(), &goneServer{f, after}, plan, Options{Concurrency: 1})
+			got := strings.ReplaceAll(sketch(r), " held 7", "")
+			if got != want {
+				t.Errorf("Apply, gone after %d writes = %s, want %s", after, got, want)
+			}
+			if r.Error == nil || r.Error.Code != CodeUnreachable || ExitCode(r) != ExitIncomplete {
+				t.Errorf("error = %v, exit %d; want unreachable, exit 4", r.Error, ExitCode(r))
+			}
+			if r.Commands[0].Outcome != CommandNotAttempted || f.submitted > 0 {
+				t.Errorf("commands = %+v, want none attempted", r.Commands)
+			}
+			if wrong := truthful(f, r); wrong != nil {
+				t.Error(wrong)
+			}
+		})
+	}
+}
+
+// However many attempts are left, a principal gets no more than its time.
+func TestPrincipalTimeout(t *testing.T) {
+	for limit, want := range map[time.Duration]int{0: 6, 2 * time.Minute: 2, time.Second: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			f.faults[oid("u1")] = []patchFault{lostUndone, lostUndone, lostUndone, lostUndone, lostUndone, lostUndone}
+			f.patch = func(_ mstrapi.ObjectID, done bool) {
+				if !done {
+					time.Sleep(time.Minute)
+				}
+			}
+			plan := f.plan("u1 +5")
+			r := Apply(t.Context(), f, plan, Options{PrincipalTimeout: limit, MaxAttempts: 6})
+			u := of(t, r, "u1")
+			if u.Outcome != Failed || u.After == nil {
+				t.Errorf("limit %s: outcome %s after %v, want failed, and read back", limit, u.Outcome, u.After)
+			}
+			if u.Attempts != want {
+				t.Errorf("limit %s: %d attempts, want %d", limit, u.Attempts, want)
+			}
+			if wrong := truthful(f, r); wrong != nil {
+				t.Error(wrong)
+			}
+		})
+	}
 }

@@ -52,6 +52,8 @@ type fake struct {
 	reads  map[mstrapi.ObjectID]int
 	patch  func(id mstrapi.ObjectID, done bool) // called under mu around every PATCH
 
+	noComments bool // answers 400 to a change-journal comment
+
 	submitErr error
 	queue     []any // of mstrapi.QueueEntry or error, the last one repeated
 	submitted int
@@ -124,6 +126,9 @@ func (f *fake) PatchPrivileges(ctx context.Context, kind mstrapi.Kind, id mstrap
 	if f.patch != nil {
 		f.patch(id, false)
 		defer f.patch(id, true)
+	}
+	if f.noComments && p.Comment != "" {
+		return &mstrapi.Error{Method: "PATCH", Status: 400, Code: "ERR006", Unsent: true}
 	}
 	old := f.direct[id]
 	switch fault {

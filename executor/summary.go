@@ -18,6 +18,7 @@ const (
 	CodeIncomplete  = "incomplete-plan"  // refused: a principal could not be read completely
 	CodeJournal     = "journal-failed"   // the journal could not be written, so no further write was started
 	CodeDeadline    = "deadline"         // the run's time was over
+	CodeUnreachable = "unreachable"      // the server stopped answering, so no further write was started
 )
 
 // Exit codes, as design.md section 5 gives them.
@@ -43,7 +44,7 @@ func ExitCode(r *Report) int {
 		switch r.Error.Code {
 		case CodeGuard, CodeRule, CodePlanRefused:
 			return ExitRefused
-		case CodeDeadline:
+		case CodeDeadline, CodeUnreachable:
 			return ExitIncomplete
 		}
 		return ExitError
@@ -71,8 +72,10 @@ func auditExitCode(r *Report) int {
 // policy names was not found, or not read.
 func unresolved(findings []planner.Finding) bool {
 	return len((&planner.Plan{Findings: findings}).Blocking()) > 0 ||
-		slices.ContainsFunc(findings, func(f planner.Finding) bool { return f.Code == planner.CodeReadFailed })
+		slices.ContainsFunc(findings, readFailed)
 }
+
+func readFailed(f planner.Finding) bool { return f.Code == planner.CodeReadFailed }
 
 func brokenRule(f planner.Finding) bool {
 	return f.Code == planner.CodeRuleViolation && f.Severity == planner.SeverityError
@@ -141,13 +144,15 @@ func (r *Report) judge(left int) {
 			achieved = achieved || p.Outcome == InSync
 		}
 	}
-	ended := r.Error != nil && r.Error.Code != CodeDeadline
+	ended := r.Error != nil && r.Error.Code != CodeDeadline && r.Error.Code != CodeUnreachable
 	switch {
 	case left > 0 && r.Error == nil:
 		r.Run.Outcome = RunInterrupted
 	case (ended || undone > 0 && planned) && !achieved:
 		r.Run.Outcome = RunFailed
-	case r.Error != nil, undone > 0, slices.ContainsFunc(r.Findings, inheritedForbidden):
+	case r.Error != nil, undone > 0, slices.ContainsFunc(r.Findings, inheritedForbidden), slices.ContainsFunc(r.Findings, readFailed):
+		// A finding of a failed read counts by itself: who was not found, and whom a
+		// saved plan leaves out, stands nowhere among the principals.
 		r.Run.Outcome = RunPartial
 	case s.Applied > 0:
 		r.Run.Outcome = RunSucceeded

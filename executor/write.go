@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ func (r *run) work(j *job) {
 		return
 	}
 	began := r.o.Now()
+	t.workedAt = began
 	if !t.begun {
 		t.begun = true
 		t.res.StartedAt = began
@@ -138,6 +140,7 @@ func (r *run) read(t *task) (*Sets, error) {
 	at := r.o.Now()
 	o, err := planner.ReadPrincipal(r.ctx, r.s, t.change.Principal.Kind, t.change.Principal.ID, r.plan.Scope.Level)
 	if err != nil {
+		r.noteOutage(err)
 		return nil, err
 	}
 	t.seen, t.seenAt = setsOf(o), at
@@ -209,9 +212,21 @@ func (r *run) write(j *job) bool {
 			return true
 		}
 		t.res.Attempts++
+		if attempt > 1 {
+			r.repeated.Add(1)
+		}
 		t.wrote = true
 		err := r.s.PatchPrivileges(r.ctx, kind, id, patch)
 		r.log(j, attempt, err)
+		if patch.Comment != "" && badRequest(err) {
+			// Its version should take comments; the change is worth more than the comment.
+			patch.Comment = ""
+			t.res.Attempts++
+			r.repeated.Add(1)
+			err = r.s.PatchPrivileges(r.ctx, kind, id, patch)
+			r.log(j, attempt, err)
+		}
+		r.noteOutage(err)
 		if err == nil {
 			r.verify(j, before, pause)
 			return true
@@ -230,7 +245,7 @@ func (r *run) write(j *job) bool {
 			r.settle(j, before, sets, complete, nil)
 			return true
 		}
-		if attempt >= r.o.MaxAttempts {
+		if attempt >= r.o.MaxAttempts || r.overdue(t) {
 			r.unsuccessful(j, before, lost, err)
 			return true
 		}
@@ -240,6 +255,17 @@ func (r *run) write(j *job) bool {
 			return true
 		}
 	}
+}
+
+// badRequest reports whether the server refused the form of a request.
+func badRequest(err error) bool {
+	var e *mstrapi.Error
+	return errors.As(err, &e) && e.Status == http.StatusBadRequest
+}
+
+// overdue reports whether t has had its time.
+func (r *run) overdue(t *task) bool {
+	return t.spent+r.o.Now().Sub(t.workedAt) >= r.o.PrincipalTimeout
 }
 
 // verify reads back after a PATCH that was answered with success.

@@ -15,6 +15,10 @@ import (
 // logoutTimeout bounds Close, which happens on bad endings too.
 const logoutTimeout = 10 * time.Second
 
+// loginGrace is how much longer than its caller the first login may last: given
+// up on its way it could leave a session behind that nobody can log out.
+const loginGrace = 2 * time.Second
+
 // client is what Reader and Writer share: the pipeline and what it needs.
 type client struct {
 	cfg       Config
@@ -68,14 +72,34 @@ func open(ctx context.Context, cfg Config) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.login(ctx, 1, true)
+	lctx, cancel := outlive(ctx, loginGrace)
+	defer cancel()
+	s, err := c.login(lctx, 1, true)
 	if err != nil {
 		c.end()
 		c.closeIdle()
 		return nil, err
 	}
 	c.sessions.current, c.sessions.last = s, 1
+	if ctx.Err() != nil {
+		_ = c.close(ctx) // the caller hears of its own context
+		return nil, context.Cause(ctx)
+	}
 	return c, nil
+}
+
+// outlive returns a context that ends, for the reason of ctx, by d after ctx.
+func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() {
+		if sleep(longer, d) == nil {
+			end(context.Cause(ctx))
+		}
+	})
+	return longer, func() {
+		forget()
+		end(nil)
+	}
 }
 
 // close logs out once; see [Reader.Close].

@@ -65,7 +65,7 @@ func TestDeadServerIsGivenUp(t *testing.T) {
 		"host gone":        {broken(errHost), 2 * time.Minute},
 		"bad gateway":      {status(502), 2 * time.Minute},
 		"unavailable":      {status(503), 4 * time.Minute},
-		"come again":       {retryAfter, 10 * time.Minute},
+		"come again":       {retryAfter, 15 * time.Minute},
 		"hangs":            {hang, 8 * time.Minute},
 		"maintenance page": {body("<!DOCTYPE html><title>sorry</title>"), 6 * time.Minute},
 		"server error":     {status(500), 6 * time.Minute},

@@ -80,9 +80,6 @@ func (c *client) do(ctx context.Context, q *request) error {
 		return e
 	}
 	for {
-		if err := c.outage.err(); err != nil && q.class != logoutRequest {
-			return ended(err)
-		}
 		s, err := c.admit(ctx, q)
 		if err != nil {
 			return ended(err)
@@ -165,11 +162,26 @@ func (c *client) logRetry(ctx context.Context, e *Error, wait time.Duration, rea
 	c.log.LogAttrs(ctx, slog.LevelDebug, "retrying request", attrs...)
 }
 
-// admit waits for a session and for the request's turn.
+// admit waits for a session and for the request's turn, unless the server was
+// given up.
 func (c *client) admit(ctx context.Context, q *request) (*session, error) {
-	hurry := q.class == logoutRequest
+	if q.class == logoutRequest {
+		return q.session, c.pace.wait(ctx, true)
+	}
+	if err := c.outage.err(); err != nil {
+		return nil, err
+	}
+	s, err := c.await(ctx, q)
+	if err == nil {
+		err = c.outage.err()
+	}
+	return s, err
+}
+
+// await waits for a session and for the request's turn.
+func (c *client) await(ctx context.Context, q *request) (*session, error) {
 	if q.open || q.session != nil {
-		return q.session, c.pace.wait(ctx, hurry)
+		return q.session, c.pace.wait(ctx, false)
 	}
 	for {
 		s, err := c.sessions.acquire(ctx, func(number uint64) (*session, error) {
@@ -178,7 +190,7 @@ func (c *client) admit(ctx context.Context, q *request) (*session, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := c.pace.wait(ctx, hurry); err != nil {
+		if err := c.pace.wait(ctx, false); err != nil {
 			return nil, err
 		}
 		// The session may have been lost during the wait. Its successor is taken

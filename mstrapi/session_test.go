@@ -536,3 +536,35 @@ func TestTransportsOwnRetryIsCounted(t *testing.T) {
 		t.Errorf("Stats = %+v, the server saw %d requests", got, f.count(""))
 	}
 }
+
+// An interrupt during the login leaves no session behind, and is not held up by
+// a server that does not answer.
+func TestInterruptedLoginIsLoggedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		enough := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/login") {
+				cancel(enough)
+				time.Sleep(loginGrace / 2)
+			}
+			return false
+		}
+		if w, err := OpenWriter(ctx, f.config()); w != nil || !errors.Is(err, enough) {
+			t.Errorf("OpenWriter = %v, %v, want the interrupt", w, err)
+		}
+		if f.logins != 1 || len(f.alive) != 0 {
+			t.Errorf("%d logins, %d sessions are left open", f.logins, len(f.alive))
+		}
+		ctx, cancel = context.WithCancelCause(t.Context())
+		f.inject("POST", func(_ http.ResponseWriter, r *http.Request) {
+			cancel(enough)
+			<-r.Context().Done()
+		})
+		started := time.Now()
+		if _, err := OpenWriter(ctx, f.config()); !errors.Is(err, enough) || time.Since(started) > loginGrace {
+			t.Errorf("OpenWriter = %v after %s, want the interrupt after %s", err, time.Since(started), loginGrace)
+		}
+	})
+}

@@ -32,6 +32,10 @@ func (p *Plan) JudgedFor(actor Actor, seen Observation) *Plan {
 		return &judged
 	}
 	ref := revokes[0].privilege
+	if actor.ID == "" {
+		judged.Safety.ActorLoses = []PrivilegeRef{ref} // it may be anybody
+		return &judged
+	}
 	i := slices.IndexFunc(seen.Held, func(h mstrapi.Held) bool { return h.ID == ref.ID })
 	if i < 0 {
 		return &judged // there is nothing to lose

@@ -48,6 +48,9 @@ func TestJudgedForAnotherActor(t *testing.T) {
 			if got := len(guards) == 1 && guards[0].Name == GuardOwnPrivilege; got != tt.refuse {
 				t.Errorf("Guards(JudgedFor(me)) = %+v, want refused = %v", guards, tt.refuse)
 			}
+			if got := len(Guards(plan.JudgedFor(Actor{}, Observation{}), Overrides{})) == 1; got != (len(tt.from) > 0) {
+				t.Errorf("nobody knows who applies it: refused = %v, want %v", got, len(tt.from) > 0)
+			}
 			for i := range plan.Changes {
 				plan.Changes[i].Revoke[0].Reason = ReasonRollback
 			}

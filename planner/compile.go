@@ -109,6 +109,7 @@ type entrySets struct {
 	listed    Set
 	expired   Set // may overlap listed: then listed wins
 	forbidden Set
+	vague     bool // it lists a name that the catalogue does not have, so what it does not list is not known
 }
 
 // want is what the policy wants of a principal, from all entries that cover it.
@@ -196,6 +197,7 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 			id := find(l.Ref)
 			switch {
 			case id == 0:
+				sets.vague = true
 			case l.Expired(now):
 				sets.expired.Add(id)
 			default:
@@ -299,6 +301,10 @@ func (c *compiled) combine(entries []int32) *want {
 		w.expired = w.expired.Minus(both)
 	}
 	w.settings = withDefaults(c.pol.Principals[c.deciding(entries)].Settings)
+	if slices.ContainsFunc(entries, func(e int32) bool { return c.entries[e].vague }) {
+		// The misspelled one may be what would be revoked as not listed.
+		w.settings.Mode = policy.Additive
+	}
 	return w
 }
 

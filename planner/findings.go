@@ -209,15 +209,22 @@ func (d *draft) expiry(l *policy.Listed, within int) (Finding, bool) {
 		why = fmt.Sprintf(" (%s)", l.Reason)
 	}
 	last := l.Until.UTC().Format(day)
+	// Whole days: 0 on the last day itself.
+	left := int(l.Until.Sub(d.now.UTC().Truncate(24*time.Hour)) / (24 * time.Hour))
 	switch {
+	case l.Until.IsZero():
+		return f, false
 	case l.Expired(d.now):
 		f.Code, f.Severity = CodeExpiredEntry, SeverityInfo
 		f.Message = fmt.Sprintf("the entry for privilege %s%s ended with %s", label, why, last)
 		return f, true
-	case within > 0 && l.Expired(d.now.AddDate(0, 0, within)):
+	case within > 0 && left <= within:
 		f.Code, f.Severity = CodeExpiringSoon, SeverityWarning
-		days := int(l.Until.AddDate(0, 0, 1).Sub(d.now)/(24*time.Hour)) + 1
-		f.Message = fmt.Sprintf("the entry for privilege %s%s ends with %s, in %s", label, why, last, plural(days, "day", "days"))
+		when := "today"
+		if left > 0 {
+			when = "in " + plural(left, "day", "days")
+		}
+		f.Message = fmt.Sprintf("the entry for privilege %s%s ends with %s, %s", label, why, last, when)
 		return f, true
 	}
 	return f, false

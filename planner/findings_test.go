@@ -128,6 +128,26 @@ func TestNames(t *testing.T) {
 	})
 }
 
+// TestMisspelledIsNotRevoked: what an authoritative entry lists by a name that
+// the catalogue does not have may be what would be revoked as not listed.
+func TestMisspelledIsNotRevoked(t *testing.T) {
+	for _, wrong := range []bool{false, true} {
+		m := newModel()
+		u := m.user("u", ids(2))
+		e := entry(policy.User, "u", policy.Authoritative, listed(1))
+		if wrong {
+			e.Listed = policy.ListOf(append(e.Listed.Items(), policy.Listed{Ref: policy.Ref{Name: "P22"}})...)
+		}
+		pol := policyOf(e)
+		number(pol)
+		plan := planFor(t, m, pol)
+		want := map[bool]Reason{false: ReasonNotListed, true: ""}[wrong]
+		if got := reasonIn(plan, u.row.ID, 2); got != want {
+			t.Errorf("misspelled %v: reason to revoke 2 = %q, want %q", wrong, got, want)
+		}
+	}
+}
+
 // TestPrivilegeNames: a privilege that the policy may not name blocks; the rest
 // of its entry is still planned.
 func TestPrivilegeNames(t *testing.T) {
@@ -292,9 +312,10 @@ func TestExpiry(t *testing.T) {
 		text   []string
 	}{
 		{last.AddDate(0, -1, 0), "", "", nil},
-		{last.AddDate(0, 0, -13).Add(-time.Second), "", "", nil},
-		{last.AddDate(0, 0, -13), "", CodeExpiringSoon, []string{"2026-12-31", "CHG-1", "in 15 days"}},
-		{last.Add(23 * time.Hour), "", CodeExpiringSoon, []string{"in 1 day"}},
+		{last.AddDate(0, 0, -14).Add(-time.Second), "", "", nil},
+		{last.AddDate(0, 0, -14), "", CodeExpiringSoon, []string{"2026-12-31", "CHG-1", "in 14 days"}},
+		{last.AddDate(0, 0, -1).Add(23 * time.Hour), "", CodeExpiringSoon, []string{"in 1 day"}},
+		{last.Add(23 * time.Hour), "", CodeExpiringSoon, []string{"ends with 2026-12-31, today"}},
 		{last.Add(24 * time.Hour), ReasonExpired, CodeExpiredEntry, []string{"2026-12-31", "CHG-1"}},
 		{last.Add(24 * time.Hour).In(time.FixedZone("west", -10*3600)), ReasonExpired, CodeExpiredEntry, nil},
 	}

@@ -3,8 +3,10 @@ package planner
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"privsync/mstrapi"
 	"privsync/policy"
@@ -12,7 +14,7 @@ import (
 
 // naive judges a policy against the truth of a model, straight from the design
 // page's table: slow, and with everything known. It shares no code with the
-// planner but sets and the date test.
+// planner but sets.
 type naive struct {
 	m   *model
 	pol *policy.Policy
@@ -108,25 +110,36 @@ func (n *naive) covers(e policy.Entry, s *subject) bool {
 			return false
 		}
 	}
-	// The tests' globs are a beginning and a star.
-	if sel.LoginMatches != "" && !strings.HasPrefix(strings.ToLower(s.row.Login), strings.ToLower(strings.TrimSuffix(sel.LoginMatches, "*"))) {
+	if sel.LoginMatches != "" && !globbed(strings.ToLower(sel.LoginMatches), strings.ToLower(s.row.Login)) {
 		return false
 	}
-	if sel.NameMatches != "" && !strings.HasPrefix(s.row.Name, strings.TrimSuffix(sel.NameMatches, "*")) {
+	if sel.NameMatches != "" && !globbed(sel.NameMatches, s.row.Name) {
 		return false
 	}
 	return sel.Enabled == nil || *sel.Enabled == (s.row.Enabled == mstrapi.Yes)
 }
 
+// globbed matches a text with a pattern by way of a regular expression.
+func globbed(pattern, text string) bool {
+	expr := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+	return regexp.MustCompile("^(?s:" + expr + ")$").MatchString(text)
+}
+
+// daysLeft is how many days of l are left, the last one included: 0 or less if
+// it is over.
+func daysLeft(l policy.Listed) int {
+	today := testNow().UTC().Truncate(24 * time.Hour)
+	return int(l.Until.Sub(today)/(24*time.Hour)) + 1
+}
+
+func isOver(l policy.Listed) bool { return !l.Until.IsZero() && daysLeft(l) <= 0 }
+
 func (n *naive) expiry(l policy.Listed) {
-	if l.Until.IsZero() {
-		return
-	}
-	last := l.Until.AddDate(0, 0, 1) // the first moment that does not count
 	switch {
-	case !testNow().Before(last):
+	case l.Until.IsZero():
+	case isOver(l):
 		n.findings[fmt.Sprintf("%s - %d line %d", CodeExpiredEntry, l.ID, l.Pos.Line)] = true
-	case !testNow().AddDate(0, 0, n.pol.ExpiringWithinDays).Before(last):
+	case n.pol.ExpiringWithinDays > 0 && daysLeft(l)-1 <= n.pol.ExpiringWithinDays: // days before its last day
 		n.findings[fmt.Sprintf("%s - %d line %d", CodeExpiringSoon, l.ID, l.Pos.Line)] = true
 	}
 }
@@ -179,7 +192,7 @@ func (n *naive) decide(s *subject) {
 	for _, i := range n.entries[id] {
 		e := n.pol.Principals[i]
 		for item := range e.Listed.All() {
-			if item.Expired(testNow()) {
+			if isOver(item) {
 				x.Add(mstrapi.PrivilegeID(item.ID))
 			} else {
 				l.Add(mstrapi.PrivilegeID(item.ID))
@@ -285,7 +298,7 @@ func (n *naive) judge() {
 			}
 			for _, ref := range r.Deny {
 				if p := mstrapi.PrivilegeID(ref.ID); after.Has(p) && !exempt {
-					n.findings[fmt.Sprintf("%s %s %d line %d already=%v from %s", CodeRuleViolation, id, p, r.Pos.Line, before.Has(p), n.holders(id, p))] = true
+					n.findings[fmt.Sprintf("%s %s %d line %d %s already=%v from %s", CodeRuleViolation, id, p, r.Pos.Line, r.Severity, before.Has(p), n.holders(id, p))] = true
 				}
 			}
 			held, already := 0, true
@@ -296,7 +309,7 @@ func (n *naive) judge() {
 				}
 			}
 			if held > 1 {
-				n.findings[fmt.Sprintf("%s %s - line %d already=%v", CodeRuleViolation, id, r.Pos.Line, already)] = true
+				n.findings[fmt.Sprintf("%s %s - line %d %s already=%v", CodeRuleViolation, id, r.Pos.Line, r.Severity, already)] = true
 			}
 		}
 		for _, ref := range r.Require {
@@ -314,7 +327,7 @@ func (n *naive) judge() {
 				}
 			}
 			if after < n.pol.Rules[i].AtLeast {
-				n.findings[fmt.Sprintf("%s - %d line %d already=%v", CodeRuleViolation, p, r.Pos.Line, before < r.AtLeast)] = true
+				n.findings[fmt.Sprintf("%s - %d line %d %s already=%v", CodeRuleViolation, p, r.Pos.Line, r.Severity, before < r.AtLeast)] = true
 			}
 		}
 	}
@@ -355,7 +368,7 @@ func planFacts(plan *Plan) (changes, findings map[string]bool) {
 		case CodeExpiredEntry, CodeExpiringSoon:
 			text = fmt.Sprintf("%s - %s line %d", f.Code, what, f.Position.Line)
 		case CodeRuleViolation:
-			text += fmt.Sprintf(" line %d already=%v", f.Position.Line, strings.Contains(f.Message, "already"))
+			text += fmt.Sprintf(" line %d %s already=%v", f.Position.Line, f.Severity, strings.Contains(f.Message, "already"))
 			if what != "-" && who != "-" {
 				text += " from " + strings.Join(from, ",")
 			}

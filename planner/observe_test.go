@@ -357,6 +357,19 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 			t.Errorf("privilege 3 of the user: %q, want it revoked: it is forbidden", got)
 		}
 	})
+	t.Run("a grant that is redundant only for now", func(t *testing.T) {
+		m := newModel()
+		top := m.group("Top", ids(1))
+		staff := m.group("Staff", ids(1), top)
+		lister := m.user("lister", nil, staff)
+		m.fail = failing("Held user " + string(lister.row.ID))
+		keeps := entry(policy.Group, "Staff", policy.Additive, listed(1))
+		keeps.Settings.Redundant = policy.RedundantRevoke
+		plan := planFor(t, m, policyOf(entry(policy.Group, "Top", policy.Authoritative), keeps, entry(policy.User, "lister", policy.Additive, listed(1))))
+		if plan.Complete || len(plan.Changes) > 0 || plan.Summary.Unknown != 3 {
+			t.Errorf("plan = %+v complete %v summary %+v, want nothing to change: the group above will lose it", plan.Changes, plan.Complete, plan.Summary)
+		}
+	})
 	t.Run("members cannot be counted", func(t *testing.T) {
 		f := build()
 		f.m.fail = failing("MembersPage")
@@ -491,6 +504,7 @@ func TestObserveErrors(t *testing.T) {
 	forbidden := &mstrapi.Error{Method: "GET", Path: "/api/x", Status: 403, Code: "ERR014", Message: "no"}
 	expired := &mstrapi.Error{Method: "GET", Path: "/api/x", Status: 401, Code: "ERR003", Message: "no"}
 	missing := &mstrapi.Error{Method: "GET", Path: "/api/x", Status: 404, Code: "ERR004", Message: "HTTP 404 Not Found"}
+	gone := &mstrapi.Error{Method: "GET", Path: "/api/x", Unsent: true, Err: fmt.Errorf("%w: no usable answer for 1m0s", mstrapi.ErrUnreachable)}
 	tests := []struct {
 		name    string
 		prepare func(*model)
@@ -508,6 +522,8 @@ func TestObserveErrors(t *testing.T) {
 		{"no catalogue", func(m *model) { m.fail = failWith("Catalogue", errBroken) }, []string{"catalogue"}, nil},
 		{"empty catalogue", func(m *model) { m.catalogue = nil }, []string{"catalogue"}, mstrapi.ErrIncomplete},
 		{"session lost", func(m *model) { m.fail = failWith("Held", expired) }, []string{"401"}, nil},
+		{"server gone", func(m *model) { m.fail = failWith("Held", gone) }, []string{"stopped answering"}, mstrapi.ErrUnreachable},
+		{"server gone early", func(m *model) { m.fail = failWith("ListAll", gone) }, []string{"stopped answering"}, mstrapi.ErrUnreachable},
 		{"session lost early", func(m *model) { m.fail = failWith("ListAll", expired) }, []string{"401"}, nil},
 	}
 	for _, test := range tests {

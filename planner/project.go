@@ -179,6 +179,7 @@ func (p *projection) decideGroups() {
 		w := p.active[o]
 		d := decide(w, o.Direct, p.inheritedAfter(o, w, p.judged(o)))
 		d.spare(p.taint)
+		p.spareRedundant(o, &d)
 		p.decisions[o] = &d
 	}
 	p.gainers, p.gaining = make(map[mstrapi.PrivilegeID][]*Observed), Set{}
@@ -288,10 +289,11 @@ func isForGroups(e *policy.Entry) bool {
 // with the next plan what it loses with this one. What is forbidden is revoked
 // in any case, but not from under the session itself.
 func (p *projection) spareUser(o *Observed, d *decision) {
+	p.spareRedundant(o, d)
 	var spared Set
-	for q := range d.revoke().All() {
+	for q := range d.revoke().Minus(d.redundant).All() {
 		by, promised := p.promised[q]
-		if !promised || d.redundant.Has(q) || d.forbidden.Has(q) && (o != p.actor || q != p.work) {
+		if !promised || d.forbidden.Has(q) && (o != p.actor || q != p.work) {
 			continue
 		}
 		spared.Add(q)
@@ -299,6 +301,22 @@ func (p *projection) spareUser(o *Observed, d *decision) {
 	}
 	if !spared.IsEmpty() {
 		d.spare(spared)
+	}
+}
+
+// spareRedundant keeps a direct grant that may be redundant only because a group
+// does not lose the privilege in this plan and will in the next: one that no
+// group may lose, or any while nobody knows whom no entry covers.
+func (p *projection) spareRedundant(o *Observed, d *decision) {
+	spared := d.redundant
+	if p.pol.Unlisted != policy.UnlistedRevoke || p.revokesUnlisted() {
+		spared = spared.Intersect(p.taint)
+	}
+	for q := range spared.All() {
+		p.suppressed = append(p.suppressed, suppressed{o, q, p.tainted[q]})
+	}
+	if !spared.IsEmpty() {
+		d.redundant = d.redundant.Minus(spared)
 	}
 }
 

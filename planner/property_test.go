@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,7 +89,7 @@ func drawPolicy(t *rapid.T, m *model) *policy.Policy {
 		Name:               "drawn",
 		Scope:              rapid.SampledFrom([]policy.Level{policy.LevelServer, policy.LevelServer, policy.LevelAll, policy.LevelProject}).Draw(t, "scope"),
 		Unlisted:           rapid.SampledFrom([]policy.Unlisted{policy.UnlistedIgnore, policy.UnlistedIgnore, policy.UnlistedReport, policy.UnlistedRevoke}).Draw(t, "unlisted"),
-		ExpiringWithinDays: 14,
+		ExpiringWithinDays: rapid.SampledFrom([]int{14, 14, 1, 0}).Draw(t, "expiring within"),
 	}
 	settings := func() policy.Settings {
 		s := policy.Settings{
@@ -135,14 +136,14 @@ func drawPolicy(t *rapid.T, m *model) *policy.Policy {
 			pol.Principals = append(pol.Principals, e)
 		}
 	}
-	for range rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "selectors") {
+	for range rapid.SampledFrom([]int{0, 1, 2, 3}).Draw(t, "selectors") {
 		sel := &policy.Selector{Kind: rapid.SampledFrom([]policy.Kind{policy.User, policy.Group}).Draw(t, "kind")}
 		if len(groupNames) > 0 && rapid.Bool().Draw(t, "memberOf") {
 			sel.MemberOf = rapid.SampledFrom(groupNames).Draw(t, "group")
 			sel.Nested = rapid.Bool().Draw(t, "nested")
 		}
 		if sel.Kind == policy.User {
-			sel.LoginMatches = rapid.SampledFrom([]string{"", "SVC_*", "dev*"}).Draw(t, "loginMatches")
+			sel.LoginMatches = rapid.SampledFrom([]string{"", "SVC_*", "dev*", "*_USER?", "?v*1"}).Draw(t, "loginMatches")
 			switch rapid.IntRange(0, 3).Draw(t, "enabled") {
 			case 0:
 				sel.Enabled = new(bool)
@@ -151,7 +152,7 @@ func drawPolicy(t *rapid.T, m *model) *policy.Policy {
 				sel.Enabled = &yes
 			}
 		}
-		sel.NameMatches = rapid.SampledFrom([]string{"", "", "The svc*", "B*"}).Draw(t, "nameMatches")
+		sel.NameMatches = rapid.SampledFrom([]string{"", "", "The svc*", "B*", "?-group", "*e*"}).Draw(t, "nameMatches")
 		e := policy.Entry{Selector: sel, Settings: common}
 		fill(&e)
 		pol.Principals = append(pol.Principals, e)
@@ -166,8 +167,8 @@ func drawPolicy(t *rapid.T, m *model) *policy.Policy {
 	if rapid.Bool().Draw(t, "safety") {
 		pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{ref("protected")}}
 	}
-	for i := range rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "rules") {
-		r := policy.Rule{Name: fmt.Sprint("rule", i), Severity: policy.RuleError}
+	for i := range rapid.SampledFrom([]int{0, 1, 2, 4}).Draw(t, "rules") {
+		r := policy.Rule{Name: fmt.Sprint("rule", i), Severity: rapid.SampledFrom([]policy.RuleSeverity{policy.RuleError, policy.RuleWarning}).Draw(t, "severity")}
 		refs := drawRefs(t, "rule", 3, pol.Scope)
 		switch {
 		case len(refs) == 0:
@@ -224,42 +225,88 @@ func asJSON(t rapid.TB, plan *Plan) string {
 	return b.String()
 }
 
+// naiveChunks is how many times TestAgreesWithNaive runs rapid.Check, which runs
+// a hundred cases unless told otherwise.
+const naiveChunks = 30
+
 // TestAgreesWithNaive: the planner and an evaluator that knows everything and
-// does everything the slow way decide the same, and find the same.
+// does everything the slow way decide the same, and find the same, in thousands
+// of cases.
 func TestAgreesWithNaive(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m := drawModel(t)
-		m.parentStyle = rapid.Bool().Draw(t, "parent style")
-		pol := drawPolicy(t, m)
-		plan := makeIn(t, m, pol)
-		want := newNaive(m, pol)
-		if want.conflicts {
-			if !hasFinding(plan, CodeConflictingEntries) {
-				t.Fatalf("no finding %s: %v", CodeConflictingEntries, plan.Findings)
-			}
-			return
-		}
-		changes, findings := planFacts(plan)
-		if diff := cmp.Diff(slices.Sorted(maps.Keys(want.changes)), slices.Sorted(maps.Keys(changes))); diff != "" {
-			t.Fatalf("changes differ (-naive +plan):\n%s", diff)
-		}
-		if diff := cmp.Diff(slices.Sorted(maps.Keys(want.findings)), slices.Sorted(maps.Keys(findings))); diff != "" {
-			t.Fatalf("findings differ (-naive +plan):\n%s", diff)
-		}
-		for _, c := range plan.Changes {
-			if c.Principal.Kind == mstrapi.Group {
-				below := 0
-				for _, s := range m.principals {
-					if s.row.Kind == mstrapi.User && m.ancestors(s.row.ID)[c.Principal.ID] {
-						below++
+	var cases, together, contradictory atomic.Int64
+	t.Run("cases", func(t *testing.T) {
+		for chunk := range naiveChunks {
+			t.Run(fmt.Sprint(chunk), func(t *testing.T) {
+				t.Parallel()
+				rapid.Check(t, func(t *rapid.T) {
+					m := drawModel(t)
+					m.parentStyle = rapid.Bool().Draw(t, "parent style")
+					pol := drawPolicy(t, m)
+					cases.Add(1)
+					switch agrees := agreesWithNaive(t, m, pol); {
+					case !agrees:
+						contradictory.Add(1)
+					case everythingIn(m, pol):
+						together.Add(1)
 					}
-				}
-				if c.Impact.Members != below {
-					t.Fatalf("impact of %s = %d, want %d", c.Principal.ID, c.Impact.Members, below)
-				}
-			}
+				})
+			})
 		}
 	})
+	t.Logf("%d cases: %d with nested groups, selectors, expiry, forbidden privileges and rules together, %d that contradict themselves",
+		cases.Load(), together.Load(), contradictory.Load())
+	if n := cases.Load(); n >= 1000 && (together.Load() < n/8 || contradictory.Load() > n/2) {
+		t.Error("the cases do not reach what they are for")
+	}
+}
+
+// everythingIn reports whether groups are nested, somebody is chosen by a
+// selector, and entries expire, forbid and stand under rules.
+func everythingIn(m *model, pol *policy.Policy) bool {
+	nested := slices.ContainsFunc(m.principals, func(s *subject) bool { return s.row.Kind == mstrapi.Group && len(s.parents) > 0 })
+	var selector, dated, forbids bool
+	for _, e := range pol.Principals {
+		selector = selector || e.Selector != nil
+		forbids = forbids || len(e.Forbid) > 0
+		for l := range e.Listed.All() {
+			dated = dated || !l.Until.IsZero()
+		}
+	}
+	return nested && selector && dated && forbids && len(pol.Rules) > 0
+}
+
+// agreesWithNaive compares; it reports false for a policy that contradicts
+// itself, of which only that is compared.
+func agreesWithNaive(t *rapid.T, m *model, pol *policy.Policy) bool {
+	plan := makeIn(t, m, pol)
+	want := newNaive(m, pol)
+	if want.conflicts {
+		if !hasFinding(plan, CodeConflictingEntries) {
+			t.Fatalf("no finding %s: %v", CodeConflictingEntries, plan.Findings)
+		}
+		return false
+	}
+	changes, findings := planFacts(plan)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(want.changes)), slices.Sorted(maps.Keys(changes))); diff != "" {
+		t.Fatalf("changes differ (-naive +plan):\n%s", diff)
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(want.findings)), slices.Sorted(maps.Keys(findings))); diff != "" {
+		t.Fatalf("findings differ (-naive +plan):\n%s", diff)
+	}
+	for _, c := range plan.Changes {
+		if c.Principal.Kind == mstrapi.Group {
+			below := 0
+			for _, s := range m.principals {
+				if s.row.Kind == mstrapi.User && m.ancestors(s.row.ID)[c.Principal.ID] {
+					below++
+				}
+			}
+			if c.Impact.Members != below {
+				t.Fatalf("impact of %s = %d, want %d", c.Principal.ID, c.Impact.Members, below)
+			}
+		}
+	}
+	return true
 }
 
 // TestPlanIsTheWholeAnswer: once a plan is applied, the next one is empty.
@@ -469,4 +516,98 @@ func TestFaultsDoNoHarm(t *testing.T) {
 			}
 		}
 	})
+}
+
+// drawManagerPolicy draws who has the session's privilege, and a policy that
+// moves it about.
+func drawManagerPolicy(t *rapid.T, m *model) *policy.Policy {
+	pol := policyOf()
+	for _, s := range m.principals {
+		above := s.row.Kind == mstrapi.Group && m.ancestors(m.actor)[s.row.ID]
+		if !above && s.row.ID != m.actor && rapid.Bool().Draw(t, "left out") {
+			continue
+		}
+		s.direct = s.direct.Minus(SetOf(managerID))
+		if rapid.IntRange(0, 2).Draw(t, "has it") == 0 {
+			s.direct.Add(managerID)
+		}
+		e := entry(policy.User, s.row.Login, rapid.SampledFrom([]policy.Mode{policy.Additive, policy.Authoritative}).Draw(t, "mode"))
+		if s.row.Kind == mstrapi.Group {
+			e.Principal = &policy.PrincipalRef{Kind: policy.Group, Name: s.row.Name}
+		}
+		e.Settings.SatisfiedBy = policy.Effective
+		e.Settings.Redundant = rapid.SampledFrom([]policy.Redundant{policy.RedundantKeep, policy.RedundantRevoke}).Draw(t, "redundant")
+		switch rapid.IntRange(0, 3).Draw(t, "wants") {
+		case 0:
+			e.Listed = policy.ListOf(listed(managerID))
+		case 1:
+			e.Forbid = []policy.Ref{{ID: int(managerID)}}
+		}
+		pol.Principals = append(pol.Principals, e)
+	}
+	number(pol)
+	return pol
+}
+
+// TestTheSessionKeepsItsPrivilege: of a plan that passes the guard of the
+// session's own privilege, every single request of the waves, in any order
+// within a wave, with any of them failing and what relies on it held back,
+// leaves the session's user with that privilege.
+func TestTheSessionKeepsItsPrivilege(t *testing.T) {
+	judged := 0
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		m.parentStyle = rapid.Bool().Draw(t, "parent style")
+		actor := rapid.SampledFrom(m.principals).Filter(func(s *subject) bool { return s.row.Kind == mstrapi.User }).Draw(t, "actor")
+		m.actor = actor.row.ID
+		pol := drawPolicy(t, m)
+		if rapid.Bool().Draw(t, "all about it") {
+			pol = drawManagerPolicy(t, m)
+		}
+		plan := makeIn(t, m, pol)
+		if !m.effective(m.actor).Has(managerID) || !plan.Complete || len(Guards(plan, Overrides{})) > 0 {
+			return
+		}
+		if len(plan.managerRevokes()) > 0 {
+			judged++
+		}
+		failed := make(map[string]bool) // "id privilege"
+		failing := rapid.Bool().Draw(t, "failing")
+		request := func(wave string, c *Change, grants, revokes bool) {
+			sent := *c
+			sent.Revoke = slices.DeleteFunc(slices.Clone(c.Revoke), func(r PlannedPrivilege) bool {
+				return slices.ContainsFunc(r.ReliesOn, func(id mstrapi.ObjectID) bool { return failed[fmt.Sprint(id, " ", r.ID)] })
+			})
+			if failing && rapid.IntRange(0, 2).Draw(t, "fails") == 0 {
+				for _, g := range c.Grant {
+					failed[fmt.Sprint(c.Principal.ID, " ", g.ID)] = true
+				}
+				return
+			}
+			m.apply(&sent, grants, revokes)
+			if !m.effective(m.actor).Has(managerID) {
+				t.Fatalf("%s: the session's user %s loses its privilege with the change of %s %s: %+v",
+					wave, m.actor, c.Principal.Kind, c.Principal.ID, plan.Changes)
+			}
+		}
+		order := make([]int, len(plan.Changes))
+		for i := range order {
+			order[i] = i
+		}
+		for _, wave := range []struct {
+			name            string
+			kind            mstrapi.Kind
+			grants, revokes bool
+		}{{"grants on groups", mstrapi.Group, true, false}, {"users", mstrapi.User, true, true}, {"revokes on groups", mstrapi.Group, false, true}} {
+			for _, i := range rapid.Permutation(order).Draw(t, "order") {
+				c := &plan.Changes[i]
+				if c.Principal.Kind == wave.kind && (wave.grants && len(c.Grant) > 0 || wave.revokes && len(c.Revoke) > 0) {
+					request(wave.name, c, wave.grants, wave.revokes)
+				}
+			}
+		}
+	})
+	if judged == 0 {
+		t.Error("no plan that was drawn revokes the privilege from anybody")
+	}
 }

@@ -114,7 +114,7 @@ func (m matcher) object(at string, s object, typ reflect.Type) {
 		return
 	}
 	slices.Sort(required)
-	var inSchema []string
+	inSchema := []string{}
 	for _, r := range s["required"].([]any) {
 		inSchema = append(inSchema, r.(string))
 	}
@@ -159,6 +159,11 @@ func TestWordsMatchTheirConstants(t *testing.T) {
 		{"../policy", "SatisfiedBy", "policy", []string{"$defs", "satisfiedBy"}},
 		{"../policy", "Redundant", "policy", []string{"$defs", "redundant"}},
 		{"../policy", "Inherited", "policy", []string{"$defs", "inherited"}},
+		{"../policy", "Unlisted", "plan", inForce("unlisted")},
+		{"../policy", "Mode", "plan", inForce("defaults", "mode")},
+		{"../policy", "SatisfiedBy", "plan", inForce("defaults", "satisfiedBy")},
+		{"../policy", "Redundant", "plan", inForce("defaults", "redundant")},
+		{"../policy", "Inherited", "plan", inForce("defaults", "inherited")},
 		{"../policy", "RuleSeverity", "policy", []string{"$defs", "rule", "properties", "severity"}},
 	}
 	for _, tt := range tests {
@@ -183,6 +188,15 @@ func TestWordsMatchTheirConstants(t *testing.T) {
 			t.Errorf("%s in schema %s (-constants +schema):\n%s", tt.typ, tt.schema, diff)
 		}
 	}
+}
+
+// inForce is the path to a property of what a plan says about its policy.
+func inForce(keys ...string) []string {
+	path := []string{"$defs", "policy", "properties", "inForce"}
+	for _, key := range keys {
+		path = append(path, "properties", key)
+	}
+	return path
 }
 
 // constants returns the string constants of a type that the packages in the

@@ -83,7 +83,7 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 			}
 			r := &applyRun{app: a, f: &f, start: a.now()}
 			if err := r.load(args); err != nil {
-				return err
+				return f.reports.failEarly(a, r.start, err)
 			}
 			report, err := r.execute(cmd.Context())
 			return r.end(cmd.Context(), report, err)
@@ -138,7 +138,7 @@ func (r *applyRun) load(args []string) error {
 			return err
 		}
 		r.policy = p
-		r.plan = plainPlan(p, r.f.conn.url)
+		r.plan = plainPlan(p, r.f.conn.url, r.f.policy.at(r.app))
 	} else {
 		plan, err := r.readPlan(args[0])
 		if err != nil {
@@ -190,7 +190,7 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	if err != nil {
 		return r.failed(ctx, lockError(err))
 	}
-	if _, err := r.recoverDead(ctx, r.writer.Reader, state, false); err != nil {
+	if _, err := r.recoverDead(ctx, r.writer.Reader, state, executor.Destination{}, false); err != nil {
 		return r.failed(ctx, err)
 	}
 	if err := r.decidePlan(ctx); err != nil {
@@ -263,21 +263,12 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 
 // judgeSaved judges the guards of a saved plan, for the user who applies it.
 func (r *applyRun) judgeSaved(ctx context.Context) error {
-	who, err := r.writer.SessionUser(ctx)
-	if err != nil {
-		return fmt.Errorf("read who is logged in: %w", err)
+	var err error
+	if r.actor, err = sessionUser(ctx, r.writer.Reader); err != nil {
+		return err
 	}
-	r.actor = planner.Actor{ID: who.ID, Name: who.FullName}
-	judged := r.plan
-	if r.plan.MustJudge(r.actor) {
-		seen, err := planner.ReadPrincipal(ctx, r.writer, mstrapi.User, r.actor.ID, r.plan.Scope.Level)
-		if err != nil {
-			return fmt.Errorf("read what the session's user holds: %w", err)
-		}
-		judged = r.plan.JudgedFor(r.actor, seen)
-	}
-	r.guards = planner.Guards(judged, r.f.guards.overrides())
-	return nil
+	r.guards, err = judge(ctx, r.writer.Reader, r.plan, r.actor, r.f.guards.overrides())
+	return err
 }
 
 // show shows the plan: on stdout, or, where stdout is for the JSON report, to

@@ -45,11 +45,11 @@ be read or found.`,
 			start := a.now()
 			p, err := pol.load(a)
 			if err != nil {
-				return err
+				return reports.failEarly(a, start, err)
 			}
 			dest, err := reports.destination(a, &state)
 			if err != nil {
-				return err
+				return reports.failEarly(a, start, err)
 			}
 			report, err := a.audit(ctx, p, &conn, pol.at(a), start)
 			failed := err != nil
@@ -77,7 +77,7 @@ be read or found.`,
 // audit observes and judges. It returns a report however it ends.
 func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, at, start time.Time) (*executor.Report, error) {
 	o := executor.Options{Command: "audit", RunID: a.runID, StartedAt: start, Tool: toolRef(), Stop: ctx, Logger: a.log}
-	plan := plainPlan(p, conn.url)
+	plan := plainPlan(p, conn.url, at)
 	cfg, err := conn.config(a, p.Environment)
 	if err != nil {
 		return a.failedReport(ctx, plan, o, err)
@@ -95,7 +95,7 @@ func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags
 	}
 	plan, guards, err := a.decide(p, state, at, defaultPlanTTL, planner.Overrides{})
 	if err != nil {
-		return a.failedReport(ctx, plainPlan(p, r.URL()), o, err)
+		return a.failedReport(ctx, plainPlan(p, r.URL(), at), o, err)
 	}
 	o.Guards = guards
 	return executor.Audit(p, state, plan, o), nil
@@ -114,11 +114,12 @@ func auditEnding(report *executor.Report, code int) error {
 }
 
 // plainPlan is what a report can say of a run that has no plan yet.
-func plainPlan(p *policy.Policy, url string) *planner.Plan {
+// Dates in the policy would have been compared with at.
+func plainPlan(p *policy.Policy, url string, at time.Time) *planner.Plan {
 	return &planner.Plan{
 		Tool:        toolRef(),
 		Environment: planner.Environment{URL: withoutUserInfo(cmp.Or(url, p.Environment.URL))},
-		Policy:      planner.PolicyRef{Name: p.Name, Environment: p.EnvironmentSelected, Digest: p.Digest, Files: p.Files},
+		Policy:      planner.RefOf(p, at),
 		Scope:       planner.Scope{Level: mstrapi.Level(p.Scope)},
 	}
 }

@@ -108,6 +108,13 @@ func (d *doctor) fail(name string, err error) {
 	if errors.As(err, &e) && e.hint != "" {
 		advice = e.hint
 	}
+	if advice == "" {
+		var answer *mstrapi.Error
+		advice = `correct that setting; "privsync doctor --help" lists them`
+		if errors.As(err, &answer) {
+			advice = "look into the server's log, or run again with --log-level debug to see each request"
+		}
+	}
 	d.checks = append(d.checks, check{Name: name, Status: "failed", Found: err.Error(), Advice: advice})
 	d.failed++
 }
@@ -137,9 +144,14 @@ func (d *doctor) settings(cfg mstrapi.Config, err error) {
 // examine does all checks that need the server.
 func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config) {
 	later := []string{"login", "session", "who am I", "catalogue", "right to work", "users"}
-	if d.failed > 0 {
+	if cfg.URL == "" {
 		d.skip(append([]string{"way to the server", "REST API"}, later...)...)
 		return
+	}
+	withLogin := d.failed == 0
+	if !withLogin {
+		// Without a user or a password the way can still be looked at.
+		cfg.LoginMode, cfg.Username = mstrapi.Standard, "nobody"
 	}
 	if !d.way(ctx, cfg) {
 		d.skip(append([]string{"REST API"}, later...)...)
@@ -153,6 +165,10 @@ func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config) {
 	}
 	d.ok("REST API", "Intelligence Server %s, web %s", known(status.IServerVersion), known(status.WebVersion))
 	d.comments(status.IServerVersion)
+	if !withLogin {
+		d.skip(later...)
+		return
+	}
 	r, err := d.openReader(ctx, cfg)
 	if err != nil {
 		d.fail("login", err)
@@ -177,8 +193,8 @@ func known(version string) string {
 func (d *doctor) way(ctx context.Context, cfg mstrapi.Config) bool {
 	const name = "way to the server"
 	u, err := url.Parse(cfg.URL)
-	if err != nil || u.Host == "" {
-		d.fail(name, hinted(errors.New("the URL is not one"), "write it like https://bi.example.com/MicroStrategyLibrary"))
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		d.fail(name, hinted(errors.New("the URL is not one of a web server"), "write it like https://bi.example.com/MicroStrategyLibrary"))
 		return false
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}

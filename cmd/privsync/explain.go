@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"privsync/cmd/privsync/internal/render"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -42,9 +41,10 @@ privilege: directly, and by each path of groups through which it arrives. Withou
 PRIVILEGE, everything that it holds is explained. A privilege is given by name or
 by number.
 
-With -f the policy's part is said as well: which entries cover the principal,
-where they list or forbid the privilege, which dates and rules speak of it, and
-what a plan would do.`,
+With -f the policy's part is said as well: which entries and selectors cover the
+principal and whose settings hold, where and through which set they list or
+forbid the privilege, which dates and rules speak of it, and what a plan would do
+and why. What the policy names and the principal lacks is explained too.`,
 		Example: `  privsync explain user gmartins
   privsync explain user gmartins "Monitor Database Connections"
   privsync explain group "Night Shift" 53 -f policy.yaml`,
@@ -130,8 +130,11 @@ func completePrivileges(file string) []string {
 // explanation is what explain --format json prints.
 type explanation struct {
 	Principal  planner.Principal    `json:"principal"`
-	Policy     string               `json:"policy,omitempty"` // empty: none was given
+	Policy     string               `json:"policy,omitempty"`      // empty: none was given
+	Overlay    string               `json:"environment,omitempty"` // that --env selected
+	Date       string               `json:"date,omitempty"`        // in UTC, that expiring entries are judged at
 	CoveredBy  []coveringEntry      `json:"coveredBy"`
+	Says       []string             `json:"policySays,omitempty"` // of the principal as a whole
 	Privileges []explainedPrivilege `json:"privileges"`
 }
 
@@ -139,7 +142,13 @@ type explanation struct {
 type coveringEntry struct {
 	Position policy.Position `json:"position"`
 	Selector bool            `json:"selector"`
+	Chooses  string          `json:"chooses,omitempty"` // what a selector asks for
 	Mode     policy.Mode     `json:"mode"`
+	Decides  bool            `json:"decides"` // its settings hold for the principal
+	// Stated and Default are the settings that the entry itself gives, and those
+	// that it leaves to the policy's defaults, as in "mode additive".
+	Stated  []string `json:"stated"`
+	Default []string `json:"default"`
 }
 
 // explainedPrivilege says why one privilege is held or not.
@@ -155,7 +164,7 @@ type explainedPrivilege struct {
 	Other     bool                  `json:"otherSource,omitempty"` // a security role, for a project-level privilege
 	Sources   []mstrapi.ObjectRef   `json:"sources"`               // the groups that the server names
 	Says      []string              `json:"policySays,omitempty"`
-	Decision  string                `json:"decision,omitempty"` // grant, revoke or none, with the reason
+	Decision  string                `json:"decision,omitempty"` // grant, revoke or no change, with the reason
 }
 
 // explainer collects what an explanation needs.
@@ -216,7 +225,7 @@ func (x *explainer) explain(ctx context.Context, kind mstrapi.Kind, name, privil
 		doc.Privileges = append(doc.Privileges, x.privilege(mstrapi.Held{ID: only, Level: x.catalogue[only].Level()}, false))
 	}
 	if x.policy != nil {
-		return doc, x.consult(ctx, doc)
+		return doc, x.consult(ctx, doc, only)
 	}
 	return doc, nil
 }
@@ -322,182 +331,4 @@ func (x *explainer) privilege(h mstrapi.Held, held bool) explainedPrivilege {
 	}
 	walk(x.row.ID, nil)
 	return e
-}
-
-// consult adds what the policy says, and what a plan would do.
-func (x *explainer) consult(ctx context.Context, doc *explanation) error {
-	doc.Policy = x.policy.Name
-	state, err := x.observe(ctx, x.r, x.concurrency, x.policy, x.at)
-	if err != nil {
-		return err
-	}
-	plan, _, err := x.decide(x.policy, state, x.at, defaultPlanTTL, planner.Overrides{})
-	if err != nil {
-		return err
-	}
-	var entries []policy.Entry
-	if o := state.Lookup(x.row.ID); o != nil {
-		for _, i := range state.Entries(o) {
-			e := x.policy.Principals[i]
-			entries = append(entries, e)
-			doc.CoveredBy = append(doc.CoveredBy, coveringEntry{Position: e.Pos, Selector: e.Selector != nil, Mode: e.Settings.Mode})
-		}
-	}
-	for i := range doc.Privileges {
-		p := &doc.Privileges[i]
-		for _, e := range entries {
-			p.Says = append(p.Says, x.entrySays(e, p.PrivilegeRef)...)
-		}
-		for _, rule := range x.policy.Rules {
-			p.Says = append(p.Says, ruleSays(rule, p.PrivilegeRef)...)
-		}
-		p.Decision = decision(plan, doc.Principal, p.ID)
-		for _, f := range plan.Findings {
-			if f.Principal != nil && f.Principal.ID == doc.Principal.ID && f.Privilege != nil && f.Privilege.ID == p.ID {
-				p.Says = append(p.Says, fmt.Sprintf("finding %s (%s): %s", f.Code, f.Severity, f.Message))
-			}
-		}
-	}
-	return nil
-}
-
-// decision returns what the plan does with one privilege of a principal.
-func decision(plan *planner.Plan, who planner.Principal, id mstrapi.PrivilegeID) string {
-	for _, c := range plan.Changes {
-		if c.Principal.ID != who.ID {
-			continue
-		}
-		for _, g := range c.Grant {
-			if g.ID == id {
-				return fmt.Sprintf("grant (%s)", g.Reason)
-			}
-		}
-		for _, g := range c.Revoke {
-			if g.ID == id {
-				return fmt.Sprintf("revoke (%s)", g.Reason)
-			}
-		}
-	}
-	return "no change"
-}
-
-func means(ref policy.Ref, p planner.PrivilegeRef) bool {
-	return ref.ID != 0 && ref.ID == int(p.ID) || ref.ID == 0 && ref.Name == p.Name
-}
-
-// entrySays lists where an entry speaks of the privilege.
-func (x *explainer) entrySays(e policy.Entry, p planner.PrivilegeRef) []string {
-	var says []string
-	for l := range e.Listed.All() {
-		if !means(l.Ref, p) {
-			continue
-		}
-		text := "listed at " + l.Pos.String()
-		if l.Set != "" {
-			text += fmt.Sprintf(" through set %q", l.Set)
-		}
-		if !l.Until.IsZero() {
-			word := "until"
-			if l.Expired(x.at) {
-				word = "expired, its last day was"
-			}
-			text += fmt.Sprintf(", %s %s", word, l.Until.Format(time.DateOnly))
-		}
-		if l.Reason != "" {
-			text += fmt.Sprintf(" (%s)", l.Reason)
-		}
-		says = append(says, text)
-	}
-	for _, f := range e.Forbid {
-		if means(f, p) {
-			says = append(says, "forbidden at "+f.Pos.String())
-		}
-	}
-	return says
-}
-
-// ruleSays lists the rules that speak of the privilege.
-func ruleSays(rule policy.Rule, p planner.PrivilegeRef) []string {
-	for _, part := range []struct {
-		word string
-		refs []policy.Ref
-	}{{"denies", rule.Deny}, {"lists among conflicting", rule.Conflict}, {"requires", rule.Require}} {
-		for _, ref := range part.refs {
-			if means(ref, p) {
-				return []string{fmt.Sprintf("rule %q %s it, at %s", rule.Name, part.word, ref.Pos)}
-			}
-		}
-	}
-	return nil
-}
-
-// text renders the explanation for a person.
-func (doc *explanation) text() string {
-	var b strings.Builder
-	who := fmt.Sprintf("%s %q", doc.Principal.Kind, render.Clean(doc.Principal.Name))
-	if doc.Principal.Login != "" {
-		who = fmt.Sprintf("%s %s %q", doc.Principal.Kind, render.Clean(doc.Principal.Login), render.Clean(doc.Principal.Name))
-	}
-	fmt.Fprintf(&b, "%s (%s)\n", who, doc.Principal.ID)
-	if doc.Policy != "" {
-		fmt.Fprintf(&b, "policy %s: ", render.Clean(doc.Policy))
-		if len(doc.CoveredBy) == 0 {
-			b.WriteString("no entry covers it\n")
-		}
-		for i, e := range doc.CoveredBy {
-			if i > 0 {
-				b.WriteString("; ")
-			}
-			what := "entry"
-			if e.Selector {
-				what = "selector"
-			}
-			fmt.Fprintf(&b, "covered by the %s at %s (%s)", what, render.Clean(e.Position.String()), e.Mode)
-			if i == len(doc.CoveredBy)-1 {
-				b.WriteByte('\n')
-			}
-		}
-	}
-	if len(doc.Privileges) == 0 {
-		b.WriteString("holds nothing\n")
-	}
-	for _, p := range doc.Privileges {
-		name := render.Clean(p.Name)
-		if name == "" {
-			name = "(not in the catalogue)"
-		}
-		state := "held"
-		if !p.Held {
-			state = "not held"
-		}
-		fmt.Fprintf(&b, "\n%d %s (%s): %s\n", p.ID, name, p.Level, state)
-		if p.Direct {
-			b.WriteString("  directly\n")
-		}
-		for _, path := range p.Paths {
-			steps := make([]string, 0, len(path))
-			for _, g := range path {
-				steps = append(steps, strconv.Quote(render.Clean(g.Name)))
-			}
-			fmt.Fprintf(&b, "  through group %s\n", strings.Join(steps, " <- "))
-		}
-		if p.MorePaths {
-			fmt.Fprintf(&b, "  and by more than these %d paths\n", maxPaths)
-		}
-		if len(p.Paths) == 0 && len(p.Sources) > 0 {
-			for _, g := range p.Sources {
-				fmt.Fprintf(&b, "  through group %q, says the server\n", render.Clean(g.Name))
-			}
-		}
-		if p.Other {
-			b.WriteString("  from a source that is no group (a security role)\n")
-		}
-		for _, s := range p.Says {
-			fmt.Fprintf(&b, "  policy: %s\n", render.Clean(s))
-		}
-		if p.Decision != "" {
-			fmt.Fprintf(&b, "  plan:   %s\n", p.Decision)
-		}
-	}
-	return b.String()
 }

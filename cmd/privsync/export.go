@@ -45,7 +45,7 @@ share become sets. Principals without direct grants are left out unless named.`,
 			_, err := parseNamed(args)
 			return err
 		},
-		ValidArgs: []string{"user", "group"},
+		ValidArgsFunction: cobra.FixedCompletions([]string{"user", "group"}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			named, err := parseNamed(args)
@@ -233,9 +233,13 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 	return found[0], nil
 }
 
-// leastShared is how many privileges a combination must have, and how many
-// principals must share it, so that a set shortens the policy.
-const leastShared = 2
+// setLines is what a set takes besides its privileges: privilegeSets, its name, its
+// description, and the key of its list.
+const setLines = 4
+
+// shortens reports whether a set makes the policy shorter when so many principals
+// share a combination of so many privileges: the list then stands there once.
+func shortens(sharers, privileges int) bool { return (sharers-1)*privileges > setLines }
 
 // writePolicy writes the policy that says what all have.
 func writePolicy(name string, level mstrapi.Level, url string, now time.Time, catalogue []mstrapi.Privilege, all []exported) (*bytes.Buffer, error) {
@@ -243,7 +247,7 @@ func writePolicy(name string, level mstrapi.Level, url string, now time.Time, ca
 	sharers := map[string][]int{}
 	var order []string
 	for i, p := range all {
-		if len(p.direct) < leastShared || !catalogued(p.direct, refs) {
+		if len(p.direct) == 0 || !catalogued(p.direct, refs) {
 			continue
 		}
 		key := fmt.Sprint(p.direct)
@@ -256,7 +260,7 @@ func writePolicy(name string, level mstrapi.Level, url string, now time.Time, ca
 	setNodes := mapping()
 	for _, key := range order {
 		users := sharers[key]
-		if len(users) < leastShared {
+		if !shortens(len(users), len(all[users[0]].direct)) {
 			continue
 		}
 		set := "shared-" + strconv.Itoa(len(sets)+1)
@@ -311,7 +315,7 @@ func writePolicy(name string, level mstrapi.Level, url string, now time.Time, ca
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by privsync export on %s from\n# %s: the direct grants of %s.\n", now.UTC().Format(time.DateOnly), render.Clean(url), plural(len(all), "principal", "principals"))
 	b.WriteString("# Planning it changes nothing. Every entry is authoritative: what you take out of its\n# list is revoked by the next apply.\n")
-	enc := yaml.NewEncoder(&b)
+	enc := yaml.NewEncoder(&jsonSafe{w: &b}) // its escapes mean the same in a double-quoted scalar
 	enc.SetIndent(2)
 	if err := enc.Encode(root); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
@@ -393,8 +397,9 @@ func add(m *yaml.Node, key string, value *yaml.Node) {
 func scalar(s string) *yaml.Node {
 	n := &yaml.Node{}
 	n.SetString(s)
-	if n.Style == yaml.LiteralStyle {
-		// A name with line ends stays on one line, so that it cannot pass for YAML.
+	if n.Style == yaml.LiteralStyle || strings.ContainsFunc(s, fools) {
+		// A name with line ends stays on one line, so that it cannot pass for YAML,
+		// and what could fool a reader stands as an escape.
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n

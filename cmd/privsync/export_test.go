@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"privsync/mstrapi"
 	"privsync/mstrapi/mstrtest"
@@ -64,6 +67,33 @@ func TestPlanningAnExportChangesNothing(t *testing.T) {
 	}
 }
 
+// A name that could fool whoever reads the policy stands as an escape, and
+// still names the same user.
+func TestExportEscapesWhatFools(t *testing.T) {
+	env := &mstrtest.Environment{
+		Catalogue: []mstrapi.Privilege{{ID: 50, Name: "Use User Manager"}, {ID: 51, Name: "Monitor Jobs"}},
+		Users: []mstrtest.User{
+			{Login: mstrtest.ServiceLogin, Name: "Service", ID: mstrtest.DerivedID("user", "service"), Password: mstrtest.ServicePassword, Privileges: []mstrapi.PrivilegeID{50}},
+			{Login: "de\u202emo\u200b", ID: mstrtest.DerivedID("user", "demo"), Name: "x\u2066y", Privileges: []mstrapi.PrivilegeID{51}},
+		},
+	}
+	_, variables := serve(t, env, mstrtest.Options{})
+	code, text, stderr := invoke(t, variables, "export", "--quiet")
+	if code != exitDone {
+		t.Fatalf("export: exit code %d\n%s", code, stderr)
+	}
+	if strings.ContainsFunc(text, fools) || !strings.Contains(text, `"de\u202emo\u200b"`) {
+		t.Errorf("export = %q, want escapes in quotes", text)
+	}
+	file := filepath.Join(t.TempDir(), "exported.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := invoke(t, variables, "plan", "-f", file, "--detailed-exitcode", "--quiet"); code != exitDone {
+		t.Errorf("planning it: exit code %d, want 0\n%s\n%s", code, stdout, stderr)
+	}
+}
+
 func TestExportFoldsWhatIsShared(t *testing.T) {
 	direct := []mstrapi.PrivilegeID{51, 53, 54}
 	env := &mstrtest.Environment{
@@ -71,6 +101,7 @@ func TestExportFoldsWhatIsShared(t *testing.T) {
 		Users: []mstrtest.User{
 			{ID: mstrtest.DerivedID("user", "a"), Login: "a", Name: "A", Privileges: direct},
 			{ID: mstrtest.DerivedID("user", "b"), Login: "b", Name: "B", Privileges: direct},
+			{ID: mstrtest.DerivedID("user", "c"), Login: "c", Name: "C", Privileges: direct},
 			{ID: mstrtest.DerivedID("user", "s"), Login: mstrtest.ServiceLogin, Name: "S", Password: mstrtest.ServicePassword, Privileges: []mstrapi.PrivilegeID{50}},
 		},
 	}
@@ -82,11 +113,46 @@ func TestExportFoldsWhatIsShared(t *testing.T) {
 	// The policy takes a scalar's own text, so no is a name; one that several
 	// privileges have gives way to the number.
 	for _, want := range []string{
-		"  shared-1:\n    description: held by 2 principals\n    privileges:\n      - Monitor Jobs # 51\n      - no # 53\n      - 54\n",
+		"  shared-1:\n    description: held by 3 principals\n    privileges:\n      - Monitor Jobs # 51\n      - no # 53\n      - 54\n",
 		"  - user: a # A\n", "    sets: [shared-1]\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the policy lacks\n%s\nit is\n%s", want, text)
+		}
+	}
+}
+
+// TestExportFoldsOnlyWhatShortens: whatever number of principals shares whatever
+// number of privileges, the policy is the shorter one of that with a set and
+// that without.
+func TestExportFoldsOnlyWhatShortens(t *testing.T) {
+	var catalogue []mstrapi.Privilege
+	for id := range 9 {
+		catalogue = append(catalogue, mstrapi.Privilege{ID: mstrapi.PrivilegeID(id + 1), Name: fmt.Sprintf("Privilege %c", 'A'+id)})
+	}
+	lines := func(sharers, privileges int) int {
+		var all []exported
+		for i := range sharers {
+			p := exported{row: mstrapi.PrincipalRow{Kind: mstrapi.User, ID: mstrtest.DerivedID("user", fmt.Sprint(i)), Login: fmt.Sprintf("u%d", i)}}
+			for _, c := range catalogue[:privileges] {
+				p.direct = append(p.direct, c.ID)
+			}
+			all = append(all, p)
+		}
+		doc, err := writePolicy("p", mstrapi.LevelServer, "https://bi.example.com/x", time.Unix(0, 0), catalogue, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(doc.String(), "\n")
+	}
+	const entry, set = 4, 4 // lines besides the privileges
+	head := lines(1, 1) - entry - 1
+	for sharers := 1; sharers <= 6; sharers++ {
+		for privileges := 1; privileges <= 9; privileges++ {
+			want := head + min(sharers*(entry+privileges), sharers*entry+set+privileges)
+			if got := lines(sharers, privileges); got != want {
+				t.Errorf("%d principals that share %d privileges take %d lines, want %d", sharers, privileges, got, want)
+			}
 		}
 	}
 }

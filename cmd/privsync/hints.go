@@ -59,6 +59,8 @@ func hintFor(err error) string {
 		path      *fs.PathError
 	)
 	switch {
+	case errors.Is(err, mstrapi.ErrUnreachable):
+		return "the server, or the way to it, was lost during the run: see that it answers (privsync doctor), then run this again"
 	case errors.As(err, &authority):
 		return "the server's certificate is signed by an authority that this machine does not know: put that authority's certificate (PEM) into a file and name it with --ca-file or PRIVSYNC_CA_FILE"
 	case errors.As(err, &host):
@@ -67,6 +69,8 @@ func hintFor(err error) string {
 		return "the server's certificate is not valid: have it renewed, and check the clock of this machine"
 	case errors.Is(err, planner.ErrNotAllowed):
 		return `have an administrator grant that privilege to the account, or log in with another one; "privsync doctor" checks it`
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the server speaks plain http on this port, not https: check the scheme and the port in --url"
 	case errors.As(err, &record):
 		return "the server does not speak TLS on this port: check the scheme and the port in --url"
 	case errors.As(err, &dns):
@@ -100,7 +104,8 @@ func answerHint(e *mstrapi.Error) string {
 		return "the server ended the session and would not begin another: check the user's limit of sessions, then try again"
 	case e.Status == http.StatusForbidden:
 		return `the session's user lacks a right: reading and changing privileges needs "Use User Manager"; "privsync doctor" checks it`
-	case e.Status > 0 && e.Status < 500 && e.Status != http.StatusForbidden && e.Status != http.StatusTooManyRequests && strings.HasSuffix(e.Path, "/auth/login"),
+	case e.Status > 0 && e.Status < 500 && e.Status != http.StatusForbidden && e.Status != http.StatusTooManyRequests &&
+		(strings.HasSuffix(e.Path, "/auth/login") || strings.HasSuffix(e.Path, "/api/status")),
 		e.Status == http.StatusMethodNotAllowed:
 		// A page with status 200, a redirect, a 404: something answers, but not this API.
 		return "no REST API answers there: check that --url ends in the Library's path, like https://HOST/MicroStrategyLibrary"

@@ -12,6 +12,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 )
 
@@ -20,5 +22,8 @@ import (
 var version string
 
 func main() {
+	// net/http tells what a server sends unasked through the standard logger, as
+	// plain text, whatever --log-format says.
+	log.SetOutput(io.Discard)
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
 }

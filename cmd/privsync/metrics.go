@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"privsync/executor"
+	"privsync/planner"
 )
 
 // metricsDocument writes the metrics of one run in Prometheus' text format, for
@@ -90,27 +92,73 @@ func (m *metricsDocument) WriteTo(w io.Writer) (int64, error) {
 	return total, nil
 }
 
+// failEarly is for a run that ends with err before there is a policy or a plan to
+// report about: it has no report, but the metrics say that it was there and how it
+// ended. They keep the label of the file that they replace, so that the alerts
+// name the same policy as ever; without one it is empty.
+func (r *reportFlags) failEarly(a *app, start time.Time, err error) error {
+	if r.metrics == "" {
+		return err
+	}
+	report := &executor.Report{
+		Run:    executor.Run{StartedAt: start, FinishedAt: a.now()},
+		Policy: planner.PolicyRef{Name: lastPolicy(r.metrics)},
+	}
+	return also(err, r.writeMetrics(report, err))
+}
+
+// writeMetrics writes the metrics of a run that ends with err.
+func (r *reportFlags) writeMetrics(report *executor.Report, err error) error {
+	e := executor.WriteFile(r.metrics, newMetrics(report, exitCode(err), r.metrics))
+	if e == nil {
+		// The node exporter that reads it is another user, and it holds nothing but counts.
+		e = os.Chmod(r.metrics, 0o644)
+	}
+	if e != nil {
+		return fmt.Errorf("write the metrics: %w", e)
+	}
+	return nil
+}
+
 // lastSuccess reads the time of the last success of the policy from the metrics file
 // at path; 0 where there is none.
-func lastSuccess(path, policyName string) float64 {
+func lastSuccess(path, policyName string) float64 { return lastSuccesses(path)[policyName] }
+
+// lastPolicy reads the policy that the metrics file at path is about; "" where
+// there is none, or more than one.
+func lastPolicy(path string) string {
+	known := lastSuccesses(path)
+	if len(known) != 1 {
+		return ""
+	}
+	for name := range known {
+		return name
+	}
+	return ""
+}
+
+// lastSuccesses reads the times of the last success by policy from the metrics
+// file at path. A file that is none counts as empty.
+func lastSuccesses(path string) map[string]float64 {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0
+		return nil
 	}
 	defer f.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(io.LimitReader(f, 1<<20))
 	if err != nil {
-		return 0
+		return nil
 	}
+	known := make(map[string]float64)
 	for _, metric := range families["privsync_last_success_timestamp_seconds"].GetMetric() {
 		for _, label := range metric.GetLabel() {
-			if label.GetName() == "policy" && label.GetValue() == policyName {
-				return metric.GetGauge().GetValue() + metric.GetUntyped().GetValue()
+			if label.GetName() == "policy" {
+				known[label.GetValue()] = metric.GetGauge().GetValue() + metric.GetUntyped().GetValue()
 			}
 		}
 	}
-	return 0
+	return known
 }
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

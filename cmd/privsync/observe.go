@@ -38,6 +38,31 @@ func (a *app) decide(pol *policy.Policy, state *planner.State, now time.Time, tt
 	return plan, planner.Guards(plan, o), nil
 }
 
+// sessionUser returns whose session r has; the zero Actor where the server's
+// version does not tell.
+func sessionUser(ctx context.Context, r *mstrapi.Reader) (planner.Actor, error) {
+	who, err := r.SessionUser(ctx)
+	if err != nil && !mstrapi.IsRouteMissing(err) {
+		return planner.Actor{}, fmt.Errorf("read who is logged in: %w", err)
+	}
+	return planner.Actor{ID: who.ID, Name: who.FullName}, nil
+}
+
+// judge judges a plan that was not made in this run with actor in mind.
+func judge(ctx context.Context, r *mstrapi.Reader, plan *planner.Plan, actor planner.Actor, o planner.Overrides) ([]planner.Guard, error) {
+	if plan.MustJudge(actor) {
+		var seen planner.Observation
+		if actor.ID != "" {
+			var err error
+			if seen, err = planner.ReadPrincipal(ctx, r, mstrapi.User, actor.ID, plan.Scope.Level); err != nil {
+				return nil, fmt.Errorf("read what the session's user holds: %w", err)
+			}
+		}
+		plan = plan.JudgedFor(actor, seen)
+	}
+	return planner.Guards(plan, o), nil
+}
+
 // exceeded returns the guards that nothing allows.
 func exceeded(guards []planner.Guard) []planner.Guard {
 	var out []planner.Guard
@@ -58,17 +83,22 @@ func planEnding(plan *planner.Plan, guards []planner.Guard, detailed bool) error
 	switch {
 	case len(plan.Blocking()) > 0:
 		n := len(plan.Blocking())
-		return hinted(fmt.Errorf("%s of the policy cannot be resolved on the server", plural(n, "name", "names")),
+		return hinted(fmt.Errorf("%s of the policy cannot be resolved on the server", plural(n, "part", "parts")),
 			"the findings marked error say which: correct the policy, or the server, and plan again; until then nothing is applied")
 	case !plan.Complete:
-		return hinted(fmt.Errorf("the plan is incomplete: %s could not be read", plural(plan.Summary.Unknown, "principal", "principals")),
+		what := plural(plan.Summary.Unknown, "principal", "principals")
+		if plan.Summary.Unknown == 0 {
+			what = "a list, or what a selector chooses,"
+		}
+		return hinted(fmt.Errorf("the plan is incomplete: %s could not be read", what),
 			"the findings marked error say why; plan again, or apply the rest with --allow-incomplete")
 	case len(over) > 0:
-		names := over[0].Name
+		names, messages := over[0].Name, over[0].Message
 		for _, g := range over[1:] {
 			names += ", " + g.Name
+			messages += "; " + g.Message
 		}
-		return refused(fmt.Errorf("refused by %s: %s", plural(len(over), "guard", "guards"), names), over[0].Message)
+		return refused(fmt.Errorf("refused by %s: %s", plural(len(over), "guard", "guards"), names), messages)
 	case len(broken) > 0:
 		return refused(fmt.Errorf("refused: %s of severity error", plural(len(broken), "rule violation", "rule violations")),
 			"the findings marked rule-violation say who, and by which path: correct the policy or the server")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -374,7 +375,8 @@ func TestTwoRunsKeepApart(t *testing.T) {
 		t.Fatalf("the first run does not write: %s", firstErr)
 	}
 	code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "second.json")
-	if code != exitError || !strings.Contains(stderr, "another run works on") || !strings.Contains(stderr, "--lock-timeout") {
+	holder := fmt.Sprintf("process %d of ", first.Process.Pid)
+	if code != exitError || !strings.Contains(stderr, "another run works on") || !strings.Contains(stderr, holder) || !strings.Contains(stderr, "--lock-timeout") {
 		t.Errorf("second run: exit code %d\n%s", code, stderr)
 	}
 	if got := p.report("second.json").Run.Outcome; got != executor.RunFailed {

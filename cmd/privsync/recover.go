@@ -20,6 +20,7 @@ func newRecover(a *app) *cobra.Command {
 		state        stateFlags
 		lockTimeout  = span{zeroOK: true}
 		acceptUnread bool
+		to           executor.Destination
 		format       = newChoice("text", "json")
 	)
 	cmd := &cobra.Command{
@@ -31,7 +32,8 @@ write the reports that those runs would have written, marked as recovered.
 Nothing is changed on the server. The next apply does the same before it starts.
 
 With --accept-unread a report is written although a principal whose write was in
-flight cannot be read; it is then unverified.`,
+flight cannot be read; it is then unverified. --report and --report-dir name
+another place for the report where the one that the dead run was given is gone.`,
 		Example: `  privsync recover
   privsync recover --state-dir /var/lib/privsync --format json`,
 		Args: cobra.NoArgs,
@@ -55,7 +57,7 @@ flight cannot be read; it is then unverified.`,
 				return lockError(err)
 			}
 			defer a.releaseLock(lock)
-			recovered, err := a.recoverDead(ctx, r, dir, acceptUnread)
+			recovered, err := a.recoverDead(ctx, r, dir, to, acceptUnread)
 			if err != nil {
 				return err
 			}
@@ -77,22 +79,32 @@ flight cannot be read; it is then unverified.`,
 	state.register(cmd)
 	addFormat(cmd, &format)
 	cmd.Flags().Var(&lockTimeout, "lock-timeout", "wait this long for a run on the same server to end")
+	cmd.Flags().StringVar(&to.File, "report", "", "write the report to `FILE`, not where the dead run would have")
+	cmd.Flags().StringVar(&to.Dir, "report-dir", "", "add the report to the chain in `DIR`, not where the dead run would have")
+	_ = cmd.MarkFlagFilename("report", "json")
+	_ = cmd.MarkFlagDirname("report-dir")
 	cmd.Flags().BoolVar(&acceptUnread, "accept-unread", false, "write the report also when a write in flight cannot be judged")
 	return cmd
 }
 
-// recoverDead writes the reports of the runs on r's server that died. The
-// caller holds the server's lock.
-func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, acceptUnread bool) ([]*executor.Report, error) {
+// recoverDead writes the reports of the runs on r's server that died: to to, or
+// where these runs would have, if to is zero. The caller holds the server's lock.
+func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, to executor.Destination, acceptUnread bool) ([]*executor.Report, error) {
 	dead, err := executor.FindOpen(state, r.URL())
 	if err != nil {
 		return nil, journalError(err)
 	}
+	if len(dead) > 1 && to.File != "" {
+		return nil, hinted(fmt.Errorf("%d runs died, and one file was named for their reports", len(dead)), "name a folder with --report-dir")
+	}
 	var reports []*executor.Report
 	for _, d := range dead {
+		if to != (executor.Destination{}) {
+			d.Destination = to
+		}
 		report, paths, err := executor.Recover(ctx, r, d, executor.RecoverOptions{AcceptUnread: acceptUnread})
 		if err != nil {
-			return reports, hinted(err, `mend the cause and run "privsync recover"; --accept-unread reports what cannot be read as unverified`)
+			return reports, hinted(err, `mend the cause and run "privsync recover"; --report-dir names another place for the report, --accept-unread reports what cannot be read as unverified`)
 		}
 		a.notice(fmt.Sprintf("recovered the report of run %s, which ended without one: %s", render.Clean(d.Run.ID), strings.Join(paths, ", ")))
 		reports = append(reports, report)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -67,14 +66,7 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 		}
 	}
 	if flags.metrics != "" {
-		e := executor.WriteFile(flags.metrics, newMetrics(report, exitCode(err), flags.metrics))
-		if e == nil {
-			// The node exporter that reads it is another user, and it holds nothing but counts.
-			e = os.Chmod(flags.metrics, 0o644)
-		}
-		if e != nil {
-			err = also(err, fmt.Errorf("write the metrics: %w", e))
-		}
+		err = also(err, flags.writeMetrics(report, err))
 	}
 	return delivered, err
 }

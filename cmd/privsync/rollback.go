@@ -52,14 +52,14 @@ server: review the plan, then apply it.`,
 			if r.URL() != report.Environment.URL {
 				return refused(fmt.Errorf("the report is of %s, not of %s", report.Environment.URL, r.URL()), "roll back on the server that the run changed")
 			}
-			who, err := r.SessionUser(ctx)
+			actor, err := sessionUser(ctx, r)
 			if err != nil {
-				return fmt.Errorf("read who is logged in: %w", err)
+				return err
 			}
 			p := a.startProgress()
 			defer p.end()
 			plan, err := executor.Rollback(ctx, r, report, executor.RollbackOptions{
-				Tool: toolRef(), Actor: planner.Actor{ID: who.ID, Name: who.FullName}, Now: a.now, TTL: ttl.value,
+				Tool: toolRef(), Actor: actor, Now: a.now, TTL: ttl.value,
 				Concurrency: cfg.Concurrency, Progress: p.report, Logger: a.log,
 				Impact: func(ctx context.Context, group mstrapi.ObjectID) (int, error) { return countMembers(ctx, r, group) },
 			})
@@ -70,7 +70,10 @@ server: review the plan, then apply it.`,
 			if err := plan.Seal(); err != nil {
 				return fmt.Errorf("plan: %w", err)
 			}
-			guards := planner.Guards(plan, planner.Overrides{})
+			guards, err := judge(ctx, r, plan, actor, planner.Overrides{})
+			if err != nil {
+				return err
+			}
 			if err := a.presentPlan(plan, guards, format.value, out); err != nil {
 				return err
 			}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"privsync/cmd/privsync/internal/render"
 )
 
 // app is one invocation of the program: its streams, its environment and the
@@ -30,7 +32,7 @@ type app struct {
 	quiet      bool
 
 	log     *slog.Logger
-	notices *slog.Logger // like log, but no level silences it; nil unless JSON logs
+	notices *slog.Logger // like log, but no level silences it; used with JSON logs
 	runID   string
 	finish  string // the last line on stderr: where the report is; empty for none
 
@@ -145,6 +147,9 @@ func newRoot(a *app) (*cobra.Command, error) {
 	add("try", newDemo(a), newSim(a), newSchema(a), newVersion(a))
 	for _, c := range root.Commands() {
 		checkArguments(c)
+		if c.ValidArgsFunction == nil && len(c.ValidArgs) == 0 {
+			c.ValidArgsFunction = cobra.NoFileCompletions // otherwise a shell offers files that mean nothing
+		}
 	}
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(newMan(a))
@@ -178,10 +183,11 @@ func (a *app) setLogger() {
 		level = slog.LevelWarn
 	}
 	options := &slog.HandlerOptions{Level: level}
+	w := &jsonSafe{w: a.stderr}
+	// An error in the arguments comes after the flags, and before they are acted on.
+	a.notices = slog.New(slog.NewJSONHandler(w, nil)).With("run", a.runID)
 	if a.jsonLogs() {
-		w := &jsonSafe{w: a.stderr}
 		a.log = slog.New(slog.NewJSONHandler(w, options)).With("run", a.runID)
-		a.notices = slog.New(slog.NewJSONHandler(w, nil)).With("run", a.runID)
 		return
 	}
 	// The text handler quotes whatever is not printable.
@@ -227,14 +233,14 @@ func (a *app) say(format string, args ...any) {
 	a.notice(fmt.Sprintf(format, args...))
 }
 
-// notice is say that --quiet does not silence.
+// notice is say that --quiet does not silence. It is one line whatever text holds:
+// file names are in it.
 func (a *app) notice(text string) {
-	text = strings.TrimRight(text, "\n")
 	if a.jsonLogs() {
 		a.notices.Info(text)
 		return
 	}
-	fmt.Fprintln(a.stderr, cleanText(text))
+	fmt.Fprintln(a.stderr, render.Clean(text))
 }
 
 // newRunID returns the id of a run: random enough that no two runs share one.

@@ -122,12 +122,3 @@ func (a *app) confirm(question string) (bool, error) {
 		return false, errInterrupted
 	}
 }
-
-// cleanText is [render.Clean] for text of several lines, which stay lines.
-func cleanText(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, line := range lines {
-		lines[i] = render.Clean(line)
-	}
-	return strings.Join(lines, "\n")
-}

@@ -172,6 +172,24 @@ func TestPasswordIsAskedWithoutEcho(t *testing.T) {
 	}
 }
 
+// The user's name in the prompt comes from outside, too.
+func TestHostileNameInThePrompt(t *testing.T) {
+	p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
+	p.env = slices.DeleteFunc(p.env, func(v string) bool { return strings.HasPrefix(v, "PRIVSYNC_PASSWORD=") })
+	cmd := s.start(p, "plan", "-f", "policy.yaml", "--username", hostileName)
+	s.await("Password of evil")
+	s.await(" at http://127.0.0.1:")
+	s.press("\x03")
+	if code := p.wait(cmd); code != exitInterrupted {
+		t.Errorf("exit code %d\n%s", code, s.content())
+	}
+	for _, raw := range []string{"\x1b]0;", "\x1b[31m", "\u009b", "\u202e", "\u200b", "\nFAKE"} {
+		if strings.Contains(s.content(), raw) {
+			t.Errorf("%q is raw on the screen: %q", raw, s.content())
+		}
+	}
+}
+
 func TestInterruptAtThePassword(t *testing.T) {
 	p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
 	p.env = append(p.env, "PRIVSYNC_URL=http://127.0.0.1:1/M")

@@ -341,6 +341,23 @@ func TestBrowserWithoutJavaScript(t *testing.T) {
 	b.silent(t)
 }
 
+// TestBrowserOnPaper: where the matrix is too wide for paper, the sections show
+// what everybody holds, also those that are folded on the screen.
+func TestBrowserOnPaper(t *testing.T) {
+	b := openBrowser(t, htmlOf(t, believable(12, 40, 90), HTMLOptions{Names: bigCatalogue()}), true)
+	const folded = `[...document.querySelectorAll("article .graph")].filter((e) => !e.checkVisibility()).length`
+	if eval[int](t, b, folded) == 0 {
+		t.Fatal("nobody is folded on the screen: this shows nothing")
+	}
+	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+	if eval[bool](t, b, `document.querySelector(".scroll").checkVisibility()`) {
+		t.Fatal("the matrix is not too wide for paper: this shows nothing")
+	}
+	if n := eval[int](t, b, folded); n != 0 {
+		t.Errorf("%d principals are folded on paper, want 0", n)
+	}
+}
+
 // TestBrowserLargeAudit: with 2,000 principals a filter answers at once.
 func TestBrowserLargeAudit(t *testing.T) {
 	if testing.Short() {

@@ -127,5 +127,6 @@ func ours(doc any, pick func(n int) int) {
 			doc.Principals[i].Principal.Kind = mstrapi.User
 		}
 		doc.Run.Outcome = executor.RunPartial
+		doc.Run.Command = []string{"audit", "apply"}[pick(2)]
 	}
 }

@@ -22,7 +22,7 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	}
 	var head strings.Builder
 	fmt.Fprintf(&head, "## %s privsync %s with %s on %s: %s\n\n", sign, span(r.Run.Command, clipName),
-		span(policyName(r.Policy), clipName), span(r.Environment.URL, clipName), span(string(r.Run.Outcome), clipName))
+		span(policyName(r.Policy), clipName), span(r.Environment.URL, clipName), span(runOutcome(r), clipName))
 	if r.Run.Recovered {
 		head.WriteString("⚠️ **Recovered:** the run died; this report was written later, from its journal and from what the server says now.\n\n")
 	}
@@ -46,6 +46,9 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	}
 	m.add(findingSection(r.Findings, planner.SeverityWarning))
 	m.add(findingSection(r.Findings, planner.SeverityInfo))
+	if isAudit(r) {
+		m.add(holdingSection(r))
+	}
 	m.foot = fmt.Sprintf("Run %s by %s, started %s, took %s. Server %s. Scope: %s. Digest %s. %s\n",
 		span(r.Run.ID, clipName), span(actor(r.Actor), clipName), stamp(r.Run.StartedAt), runTook(r),
 		span(server(r.Environment), clipMessage), span(scope(r.Scope), clipName), span(r.Digest, clipName), toolWords(r.Tool))
@@ -84,7 +87,11 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 		if said == "" {
 			head += " " + span(string(res.Outcome), clipName)
 		}
-		head += ": " + countChanges(res.Grant, res.Revoke)
+		words := changeWords{"grant", "revoke"}
+		if res.Outcome == executor.Drifted {
+			words = changeWords{"missing", "surplus"}
+		}
+		head += ": " + words.count(res.Grant, res.Revoke)
 		if res.Attempts > 0 {
 			head += fmt.Sprintf(", %s in %s", count(res.Attempts, "write"), took(time.Duration(res.DurationMs)*time.Millisecond))
 		}
@@ -92,7 +99,7 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 		if res.Error != nil {
 			short += "  - " + span(failure(res.Error), clipMessage) + "\n"
 		}
-		full := short + changeLines(res.Grant, res.Revoke, known, func(g planner.PlannedPrivilege, granted bool) string {
+		full := short + changeLines(res.Grant, res.Revoke, known, words, func(g planner.PlannedPrivilege, granted bool) string {
 			if granted {
 				return grantNote(res, g.ID)
 			}
@@ -104,6 +111,45 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 		return full, short
 	}
 	return s
+}
+
+// holdingSection says what everybody holds, and from where.
+func holdingSection(r *executor.Report) section {
+	named := privilegeNames(r)
+	s := section{noun: "principal", n: len(r.Principals), weight: 4}
+	s.open = "\n### Who holds what\n\n<details><summary>Show the holdings of " + count(s.n, "principal") + "</summary>\n\n"
+	s.close = "\n</details>\n"
+	s.item = func(i int) (string, string) {
+		res := &r.Principals[i]
+		head := "- " + spanWho(res.Principal) + " "
+		if outcomeSaid(res.Outcome) != "" {
+			head += "**" + string(res.Outcome) + "**: "
+		} else {
+			head += span(string(res.Outcome), clipName) + ": "
+		}
+		if res.After == nil {
+			return head + "not known\n", head + "not known\n"
+		}
+		short := head + holdingTotals(res.After) + "\n"
+		full := short
+		for _, h := range heldBySource(res.After) {
+			list := make([]string, 0, len(h.privileges))
+			for _, id := range h.privileges {
+				list = append(list, span(heldPrivilege(id, named), clipName))
+			}
+			full += "  - " + sourceWords(h) + ": " + strings.Join(list, ", ") + "\n"
+		}
+		return full, short
+	}
+	return s
+}
+
+// sourceWords is the source with the group in a code span.
+func sourceWords(h heldFrom) string {
+	if h.group {
+		return "through " + span(h.source, clipName)
+	}
+	return h.source
 }
 
 func commandSection(cs []executor.CommandResult) section {

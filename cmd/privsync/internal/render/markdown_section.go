@@ -168,25 +168,34 @@ func overviewSection(heading, noun string, changes []changed, of func(changed) [
 // changeSection lists the principals with what changes on them.
 func changeSection(changes []changed, known names) section {
 	s := section{noun: "principal", n: len(changes), weight: 8}
+	words := changeWords{"grant", "revoke"}
 	s.open, s.close = fold("Changes by principal", "Show the changes of "+count(s.n, "principal"), s.n)
 	s.item = func(i int) (string, string) {
 		c := changes[i]
-		head := fmt.Sprintf("- %s: %s", spanWho(c.principal), countChanges(c.grant, c.revoke))
+		head := fmt.Sprintf("- %s: %s", spanWho(c.principal), words.count(c.grant, c.revoke))
 		if r := reach(c.impact); r != "" {
 			head += ", **" + r + "**"
 		}
-		return head + "\n" + changeLines(c.grant, c.revoke, known, nil), head + " (too long to list here)\n"
+		return head + "\n" + changeLines(c.grant, c.revoke, known, words, nil), head + " (too long to list here)\n"
 	}
 	return s
 }
 
-func countChanges(grant, revoke []planner.PlannedPrivilege) string {
-	return count(len(grant), "grant") + ", " + count(len(revoke), "revoke")
+// changeWords are what a grant and a revoke are called: an audit changes nothing,
+// so there they are missing and surplus.
+type changeWords struct{ grant, revoke string }
+
+// count says how many there are.
+func (w changeWords) count(grant, revoke []planner.PlannedPrivilege) string {
+	if w.grant == "missing" {
+		return fmt.Sprintf("%d %s, %d %s", len(grant), w.grant, len(revoke), w.revoke)
+	}
+	return count(len(grant), w.grant) + ", " + count(len(revoke), w.revoke)
 }
 
 // changeLines lists grants and revokes. note, which may be nil, gives a last
 // word of ours for each.
-func changeLines(grant, revoke []planner.PlannedPrivilege, known names, note func(g planner.PlannedPrivilege, granted bool) string) string {
+func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words changeWords, note func(g planner.PlannedPrivilege, granted bool) string) string {
 	var b strings.Builder
 	write := func(sign string, g planner.PlannedPrivilege, granted bool) {
 		fmt.Fprintf(&b, "  - %s %s (%s", sign, spanPrivilege(g.PrivilegeRef), reasonWord(g.Reason))
@@ -201,10 +210,10 @@ func changeLines(grant, revoke []planner.PlannedPrivilege, known names, note fun
 		b.WriteString(")\n")
 	}
 	for _, g := range revoke {
-		write("➖ revoke", g, false)
+		write("➖ "+words.revoke, g, false)
 	}
 	for _, g := range grant {
-		write("➕ grant", g, true)
+		write("➕ "+words.grant, g, true)
 	}
 	return b.String()
 }

@@ -139,33 +139,8 @@ func (b *pageBuilder) sources(e *entry, from []executor.PrivilegeSource) {
 	if !e.direct.IsEmpty() {
 		e.Sources = append(e.Sources, source{"direct", "direct grants", list(e.direct.IDs(), stateDirect)})
 	}
-	byGroup := make(map[mstrapi.ObjectRef][]mstrapi.PrivilegeID)
-	var told planner.Set
-	for _, s := range from {
-		for _, g := range s.Groups {
-			byGroup[g] = append(byGroup[g], s.Privilege)
-			told.Add(s.Privilege)
-		}
-	}
-	groups := make([]mstrapi.ObjectRef, 0, len(byGroup))
-	for g := range byGroup {
-		groups = append(groups, g)
-	}
-	slices.SortFunc(groups, func(a, c mstrapi.ObjectRef) int {
-		return cmp.Or(cmp.Compare(a.Name, c.Name), cmp.Compare(a.ID, c.ID))
-	})
-	for _, g := range groups {
-		ids := byGroup[g]
-		slices.Sort(ids)
-		label := who(planner.Principal{Kind: mstrapi.Group, ID: g.ID, Name: g.Name})
-		e.Sources = append(e.Sources, source{"group", label, list(slices.Compact(ids), stateInherited)})
-	}
-	if rest := e.inherited.Minus(told); !rest.IsEmpty() {
-		label := "inherited through groups"
-		if len(groups) > 0 {
-			label = "inherited from elsewhere"
-		}
-		e.Sources = append(e.Sources, source{"group", label, list(rest.IDs(), stateInherited)})
+	for _, h := range heldBySource(&executor.Sets{Inherited: e.inherited, Sources: from}) {
+		e.Sources = append(e.Sources, source{"group", h.source, list(h.privileges, stateInherited)})
 	}
 	if !e.missing.IsEmpty() {
 		e.Sources = append(e.Sources, source{"none", "missing", list(e.missing.IDs(), stateMissing)})

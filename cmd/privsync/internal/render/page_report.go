@@ -70,7 +70,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 		}
 	}
 	grants, revokes := tile{"grants done", "grant", int64(s.Grants)}, tile{"revokes done", "revoke", int64(s.Revokes)}
-	if s.Drifted > 0 || doc.Run.Command == "audit" {
+	if s.Drifted > 0 || isAudit(doc) {
 		missing, surplus := drift(doc)
 		grants, revokes = tile{"missing", "warn", int64(missing)}, tile{"surplus", "warn", int64(surplus)}
 	}
@@ -124,7 +124,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	}
 	p.Left = left(len(doc.Principals) - len(chosen))
 	changesTitle := "Planned changes by reason"
-	if doc.Run.Command == "audit" {
+	if isAudit(doc) {
 		changesTitle = "Differences by reason"
 	}
 	b.notes(doc.Findings)

@@ -41,15 +41,17 @@ type Options struct {
 	// a report they are taken from the report.
 	Guards []planner.Guard
 
-	// Verbose shows every finding. Otherwise at most 20 warnings or infos of
-	// one code are shown, and the rest counted; errors are always all shown.
+	// Verbose shows every finding, and every principal of an audit. Otherwise at
+	// most 20 warnings or infos of one code and 200 principals that are in sync
+	// are shown, and the rest counted; errors and drift are always all shown.
 	Verbose bool
 }
 
 // Text writes doc, a *planner.Plan or an *executor.Report, as text for a
 // terminal or a mail. Changes and errors are always complete; principals that
-// are in sync are only counted. The error is the writer's, or says that doc is
-// of another type or nil.
+// are in sync are only counted, unless the report is that of an audit, which says
+// of each what it holds and from where. The error is the writer's, or says that
+// doc is of another type or nil.
 func Text(w io.Writer, doc any, o Options) error {
 	b := bufio.NewWriter(w)
 	t := &textWriter{w: b, o: o}

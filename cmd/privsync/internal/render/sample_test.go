@@ -196,6 +196,9 @@ func sampleAudit() *executor.Report {
 	r.Run.Command, r.Run.Outcome = "audit", executor.RunPartial
 	r.Plan, r.Guards, r.Commands = nil, nil, nil
 	r.Summary = executor.Summary{Principals: 6, InSync: 1, Drifted: 5, Requests: 40}
+	for _, id := range []mstrapi.PrivilegeID{1, 2, 4, 5, 47, 53, 54, 55, 70} {
+		r.Privileges = append(r.Privileges, priv(id))
+	}
 	r.Principals = slices.Clone(r.Principals[:6])
 	for i := range r.Principals {
 		p := &r.Principals[i]

@@ -12,7 +12,7 @@ import (
 )
 
 // outcomesByUrgency is the order in which a report's principals are shown: what
-// needs a person first. [executor.InSync] is only counted.
+// needs a person first. [executor.InSync] comes after them.
 func outcomesByUrgency() []executor.Outcome {
 	return []executor.Outcome{
 		executor.Failed, executor.Unverified, executor.UnknownState, executor.Stale,
@@ -92,8 +92,12 @@ func (t *textWriter) report(r *executor.Report) {
 	findings := byPrincipal(r.Findings)
 	shown := make(map[mstrapi.ObjectID]bool)
 	groups := byOutcome(r)
+	var named map[mstrapi.PrivilegeID]string
+	if isAudit(r) {
+		named = privilegeNames(r)
+	}
 	for _, o := range orderedOutcomes(groups) {
-		if o == executor.InSync {
+		if o == executor.InSync && !isAudit(r) {
 			continue
 		}
 		t.blank()
@@ -102,11 +106,21 @@ func (t *textWriter) report(r *executor.Report) {
 			head += ", " + said
 		}
 		t.line(outcomeStyle(o), "%s", head)
-		for _, i := range groups[o] {
+		show := groups[o]
+		if o == executor.InSync && !t.o.Verbose && len(show) > shownInSync {
+			show = show[:shownInSync]
+		}
+		for _, i := range show {
 			res := &r.Principals[i]
 			shown[res.Principal.ID] = true
 			t.result(res, known)
 			t.ownFindings(findings[res.Principal.ID])
+			if isAudit(r) && res.After != nil {
+				t.holdings(res.After, named)
+			}
+		}
+		if more := len(groups[o]) - len(show); more > 0 {
+			t.line(dim, "  … and %d more; \"privsync show --verbose\", --format json and --html show all", more)
 		}
 	}
 	delete(shown, "")
@@ -114,6 +128,22 @@ func (t *textWriter) report(r *executor.Report) {
 	t.commands(r.Commands)
 	t.blank()
 	t.line(runStyle(r.Run.Outcome), "%s", ReportSummary(r))
+}
+
+// shownInSync is how many principals that are in sync the text of an audit shows
+// without Options.Verbose: those that are not come first, and are always shown.
+const shownInSync = 200
+
+// holdings writes what a principal holds, a line for each source.
+func (t *textWriter) holdings(sets *executor.Sets, named map[mstrapi.PrivilegeID]string) {
+	t.line(dim, "    %s", holdingTotals(sets))
+	for _, h := range heldBySource(sets) {
+		all := make([]string, 0, len(h.privileges))
+		for _, id := range h.privileges {
+			all = append(all, heldPrivilege(id, named))
+		}
+		t.para(plain, 8, "      "+h.String()+": "+strings.Join(all, ", "))
+	}
 }
 
 // byOutcome gives the indexes of the principals of each outcome, in order.
@@ -258,8 +288,22 @@ func commandText(c executor.CommandResult) string {
 	return s
 }
 
+// outcomeDrift is the verdict of an audit that saw everything, and a difference.
+const outcomeDrift = "drift"
+
+// isAudit reports whether r only looked: then it says what everybody holds.
+func isAudit(r *executor.Report) bool { return r.Run.Command == "audit" }
+
+// runOutcome is the verdict on all. The outcome "partial" of an audit means that
+// something differs, or could not be seen.
 func runOutcome(r *executor.Report) string {
 	o := Clean(string(r.Run.Outcome))
+	if isAudit(r) && r.Run.Outcome == executor.RunPartial {
+		o = "incomplete"
+		if executor.ExitCode(r) == executor.ExitDrift {
+			o = outcomeDrift
+		}
+	}
 	if r.Run.Recovered {
 		o += " (recovered)"
 	}
@@ -284,15 +328,19 @@ func ReportSummary(r *executor.Report) string {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
 		}
 	}
-	return fmt.Sprintf("%s %s: %s: %s; %s; findings %s; %s, %s; %s.",
-		capital(Clean(r.Run.Command)), runOutcome(r), count(s.Principals, "principal"), strings.Join(parts, ", "),
+	verb := ""
+	if isAudit(r) && runOutcome(r) == outcomeDrift {
+		verb = "found "
+	}
+	return fmt.Sprintf("%s %s%s: %s: %s; %s; findings %s; %s, %s; %s.",
+		capital(Clean(r.Run.Command)), verb, runOutcome(r), count(s.Principals, "principal"), strings.Join(parts, ", "),
 		changeTotals(r), severities(severityCounts(r.Findings)),
 		count(s.Requests, "request"), count(s.Retries, "retry"), runTook(r))
 }
 
 // changeTotals says what an apply did, or what an audit found.
 func changeTotals(r *executor.Report) string {
-	if r.Run.Command != "audit" {
+	if !isAudit(r) {
 		return count(r.Summary.Grants, "grant") + " and " + count(r.Summary.Revokes, "revoke") + " verified"
 	}
 	missing, surplus := drift(r)

@@ -196,3 +196,50 @@ func TestTextHostile(t *testing.T) {
 		}
 	})
 }
+
+// TestTextOfAnAuditShowsWhatEverybodyHolds: also those that are in sync, of whom
+// very many are counted unless all are asked for.
+func TestTextOfAnAuditShowsWhatEverybodyHolds(t *testing.T) {
+	r := sampleAudit()
+	got := text(t, r, Options{})
+	for i := range r.Principals {
+		res := &r.Principals[i]
+		if !strings.Contains(got, who(res.Principal)+": "+string(res.Outcome)+"\n") {
+			t.Errorf("no verdict on %s", who(res.Principal))
+		}
+		for _, s := range res.After.Sources {
+			for _, g := range s.Groups {
+				if want := fmt.Sprintf(`      through group %q: `, g.Name); !strings.Contains(got, want) {
+					t.Errorf("the source %q of privilege %d is not shown", g.Name, s.Privilege)
+				}
+			}
+		}
+	}
+	if want := "      through group \"Everyone\": 4 Create schema objects, 55 Monitor User Connections\n"; !strings.Contains(got, want) {
+		t.Errorf("the text lacks %q", want)
+	}
+	calm := r.Principals[5]
+	for len(r.Principals) < 1000 {
+		r.Principals = append(r.Principals, calm)
+	}
+	const block = "= user asmith \"Anna Smith\": in-sync\n    holds 1 privilege, 1 directly\n      directly: 54 Monitor Jobs\n"
+	got = text(t, r, Options{})
+	if n := strings.Count(got, block); n != 200 || !strings.Contains(got, "… and 795 more; ") {
+		t.Errorf("%d of 995 principals in sync are shown, want 200 and the number of the others", n)
+	}
+	if n := strings.Count(text(t, r, Options{Verbose: true}), block); n != 995 {
+		t.Errorf("with Verbose %d principals in sync are shown, want 995", n)
+	}
+}
+
+// TestVerdictOfAnAudit: drift is called drift, unless something was not seen.
+func TestVerdictOfAnAudit(t *testing.T) {
+	drift, unknown, calm := sampleAudit(), sampleAudit(), sampleAudit()
+	unknown.Summary.Unknown = 1
+	calm.Run.Outcome = executor.RunInSync
+	for want, r := range map[string]*executor.Report{"drift": drift, "incomplete": unknown, "in-sync": calm} {
+		if got := runOutcome(r); got != want {
+			t.Errorf("the verdict is %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"privsync/cmd/privsync/internal/render"
+)
+
+// text renders the explanation for a person.
+func (doc *explanation) text() string {
+	var b strings.Builder
+	who := fmt.Sprintf("%s %q", doc.Principal.Kind, render.Clean(doc.Principal.Name))
+	if doc.Principal.Login != "" {
+		who = fmt.Sprintf("%s %s %q", doc.Principal.Kind, render.Clean(doc.Principal.Login), render.Clean(doc.Principal.Name))
+	}
+	fmt.Fprintf(&b, "%s (%s)\n", who, doc.Principal.ID)
+	doc.writePolicy(&b)
+	if len(doc.Privileges) == 0 {
+		b.WriteString("holds nothing\n")
+	}
+	for i := range doc.Privileges {
+		doc.Privileges[i].write(&b)
+	}
+	return b.String()
+}
+
+// writePolicy writes what the policy says of the principal as a whole.
+func (doc *explanation) writePolicy(b *strings.Builder) {
+	if doc.Policy == "" {
+		return
+	}
+	fmt.Fprintf(b, "policy %s", render.Clean(doc.Policy))
+	if doc.Overlay != "" {
+		fmt.Fprintf(b, ", environment %s", render.Clean(doc.Overlay))
+	}
+	fmt.Fprintf(b, ", as of %s (UTC):\n", doc.Date)
+	if len(doc.CoveredBy) == 0 {
+		b.WriteString("  no entry covers it\n")
+	}
+	for _, e := range doc.CoveredBy {
+		what := "entry"
+		if e.Selector {
+			what = "selector"
+		}
+		fmt.Fprintf(b, "  covered by the %s at %s (%s)", what, render.Clean(e.Position.String()), e.Mode)
+		if e.Selector {
+			fmt.Fprintf(b, ", which chooses %s", render.Clean(e.Chooses))
+		}
+		b.WriteByte('\n')
+		if !e.Decides {
+			continue
+		}
+		var parts []string
+		if len(e.Stated) > 0 {
+			parts = append(parts, strings.Join(e.Stated, ", ")+" (stated there)")
+		}
+		if len(e.Default) > 0 {
+			parts = append(parts, strings.Join(e.Default, ", ")+" (defaults)")
+		}
+		fmt.Fprintf(b, "    its settings hold: %s\n", strings.Join(parts, "; "))
+	}
+	for _, s := range doc.Says {
+		fmt.Fprintf(b, "  %s\n", render.Clean(s))
+	}
+}
+
+// write writes why one privilege is held or not, and what becomes of it.
+func (p *explainedPrivilege) write(b *strings.Builder) {
+	name := render.Clean(p.Name)
+	if name == "" {
+		name = "(not in the catalogue)"
+	}
+	state := "held"
+	if !p.Held {
+		state = "not held"
+	}
+	fmt.Fprintf(b, "\n%d %s (%s): %s\n", p.ID, name, p.Level, state)
+	if p.Direct {
+		b.WriteString("  directly\n")
+	}
+	for _, path := range p.Paths {
+		steps := make([]string, 0, len(path))
+		for _, g := range path {
+			steps = append(steps, strconv.Quote(render.Clean(g.Name)))
+		}
+		fmt.Fprintf(b, "  through group %s\n", strings.Join(steps, " <- "))
+	}
+	if p.MorePaths {
+		fmt.Fprintf(b, "  and by more than these %d paths\n", maxPaths)
+	}
+	if len(p.Paths) == 0 && len(p.Sources) > 0 {
+		for _, g := range p.Sources {
+			fmt.Fprintf(b, "  through group %q, says the server\n", render.Clean(g.Name))
+		}
+	}
+	if p.Other {
+		b.WriteString("  from a source that is no group (a security role)\n")
+	}
+	for _, s := range p.Says {
+		fmt.Fprintf(b, "  policy: %s\n", render.Clean(s))
+	}
+	if p.Decision != "" {
+		fmt.Fprintf(b, "  plan:   %s\n", render.Clean(p.Decision))
+	}
+}
