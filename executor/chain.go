@@ -65,6 +65,25 @@ func runFileName(run Run) string {
 // the report of this run already.
 var ErrDelivered = errors.New("the report of this run is there already")
 
+// Check returns why a report could not be written to d, as far as that can be
+// known before there is one. It makes the folder if it does not exist.
+func (d Destination) Check() error {
+	if d.Dir != "" {
+		if err := os.MkdirAll(d.Dir, 0o700); err != nil {
+			return fmt.Errorf("report folder: %w", err)
+		}
+		if err := CheckFile(filepath.Join(d.Dir, chainFile)); err != nil {
+			return fmt.Errorf("report folder: %w", err)
+		}
+	}
+	if d.File != "" {
+		if err := CheckFile(d.File); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
+}
+
 // Deliver writes r to d and returns the paths of what was written. Into a folder
 // it is written as the next link of the chain: that sets r.Previous and r.Digest.
 // The folder is made if it does not exist. With neither a file nor a folder in d

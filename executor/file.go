@@ -19,20 +19,11 @@ import (
 // A symbolic link at path, or anything else that is not a plain file, is refused:
 // it is neither followed nor replaced.
 func WriteFile(path string, doc io.WriterTo) (err error) {
-	switch info, err := os.Lstat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return fmt.Errorf("write file: %w", err)
-	case info.Mode()&fs.ModeSymlink != 0:
-		return fmt.Errorf("write file %s: there is a symbolic link, which is not followed; remove it or name another file", path)
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("write file %s: there is something that is not a plain file", path)
-	}
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp-"+rand.Text())
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := createBeside(path)
 	if err != nil {
-		return fmt.Errorf("write file: %w", err)
+		return err
 	}
+	temp := f.Name()
 	defer func() {
 		if err != nil {
 			// Nothing more can be done for a file that cannot be closed or removed.
@@ -54,6 +45,36 @@ func WriteFile(path string, doc io.WriterTo) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// CheckFile returns the error that [WriteFile] would begin with: something is in
+// the way, or the folder is not there or takes no file. It leaves nothing behind.
+// Ask before work whose result must not be lost.
+func CheckFile(path string) error {
+	f, err := createBeside(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// createBeside makes the new file that is to take the place of path.
+func createBeside(path string) (*os.File, error) {
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("write file: %w", err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, fmt.Errorf("write file %s: there is a symbolic link, which is not followed; remove it or name another file", path)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("write file %s: there is something that is not a plain file", path)
+	}
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp-"+rand.Text())
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("write file: %w", err)
+	}
+	return f, nil
 }
 
 // syncDir makes a rename in dir durable. Windows has nothing of the kind.

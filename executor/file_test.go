@@ -187,3 +187,31 @@ func TestDefaultStateDir(t *testing.T) {
 		}
 	}
 }
+
+// What WriteFile would refuse is known before there is anything to write.
+func TestCheckFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink("victim", filepath.Join(dir, "link")); err != nil {
+		t.Skip(err)
+	}
+	for _, test := range []struct {
+		path string
+		ok   bool
+	}{{"new", true}, {"link", false}, {"no/folder/file", false}, {".", false}} {
+		if err := CheckFile(filepath.Join(dir, test.path)); (err == nil) != test.ok {
+			t.Errorf("CheckFile(%s) = %v, want ok = %v", test.path, err, test.ok)
+		}
+	}
+	for _, d := range []Destination{{File: filepath.Join(dir, "link")}, {Dir: filepath.Join(dir, "link", "x")}} {
+		if err := d.Check(); err == nil {
+			t.Errorf("%+v.Check() = nil, want an error", d)
+		}
+	}
+	if err := (Destination{Dir: filepath.Join(dir, "reports"), File: filepath.Join(dir, "r.json")}).Check(); err != nil {
+		t.Error(err)
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, ".*tmp*"))
+	if len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

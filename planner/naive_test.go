@@ -125,21 +125,21 @@ func globbed(pattern, text string) bool {
 	return regexp.MustCompile("^(?s:" + expr + ")$").MatchString(text)
 }
 
-// daysLeft is how many days of l are left, the last one included: 0 or less if
-// it is over.
-func daysLeft(l policy.Listed) int {
-	today := testNow().UTC().Truncate(24 * time.Hour)
-	return int(l.Until.Sub(today)/(24*time.Hour)) + 1
+// daysAfter is how many days after today l's last day is: 0 for today, negative
+// if it is over.
+func daysAfter(l policy.Listed) int {
+	year, month, date := testNow().UTC().Date()
+	return int(l.Until.Sub(time.Date(year, month, date, 0, 0, 0, 0, time.UTC)).Hours()) / 24
 }
 
-func isOver(l policy.Listed) bool { return !l.Until.IsZero() && daysLeft(l) <= 0 }
+func isOver(l policy.Listed) bool { return !l.Until.IsZero() && daysAfter(l) < 0 }
 
 func (n *naive) expiry(l policy.Listed) {
 	switch {
 	case l.Until.IsZero():
 	case isOver(l):
 		n.findings[fmt.Sprintf("%s - %d line %d", CodeExpiredEntry, l.ID, l.Pos.Line)] = true
-	case n.pol.ExpiringWithinDays > 0 && daysLeft(l)-1 <= n.pol.ExpiringWithinDays: // days before its last day
+	case n.pol.ExpiringWithinDays > 0 && daysAfter(l) <= n.pol.ExpiringWithinDays: // days before its last day
 		n.findings[fmt.Sprintf("%s - %d line %d", CodeExpiringSoon, l.ID, l.Pos.Line)] = true
 	}
 }

@@ -234,10 +234,15 @@ const naiveChunks = 30
 // of cases.
 func TestAgreesWithNaive(t *testing.T) {
 	var cases, together, contradictory atomic.Int64
+	var failed atomic.Bool
 	t.Run("cases", func(t *testing.T) {
 		for chunk := range naiveChunks {
 			t.Run(fmt.Sprint(chunk), func(t *testing.T) {
 				t.Parallel()
+				if failed.Load() {
+					t.Skip("another one has failed")
+				}
+				defer func() { failed.CompareAndSwap(false, t.Failed()) }()
 				rapid.Check(t, func(t *rapid.T) {
 					m := drawModel(t)
 					m.parentStyle = rapid.Bool().Draw(t, "parent style")

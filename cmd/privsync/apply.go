@@ -125,6 +125,8 @@ type applyRun struct {
 	writer *mstrapi.Writer
 	dest   executor.Destination
 
+	noPlace error // what the flags name cannot be written, so nothing is begun
+
 	lock    *executor.Lock
 	journal *executor.Journal // nil: nothing was about to be written
 	changed bool              // the executor was asked to change the server
@@ -146,9 +148,11 @@ func (r *applyRun) load(args []string) error {
 		}
 		r.plan, r.saved = plan, true
 	}
-	var err error
-	r.dest, err = r.f.reports.destination(r.app, &r.f.state)
-	return err
+	r.dest, r.noPlace = r.f.reports.destination(r.app, &r.f.state)
+	if r.dest == (executor.Destination{}) {
+		return r.noPlace
+	}
+	return nil
 }
 
 // readPlan reads a saved plan. One that was edited or has another format is
@@ -178,6 +182,9 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, r.start.Add(d))
 		defer cancel()
+	}
+	if r.noPlace != nil {
+		return r.failed(ctx, r.noPlace)
 	}
 	if err := r.connect(ctx); err != nil {
 		return r.failed(ctx, err)
@@ -370,7 +377,7 @@ func (r *applyRun) end(ctx context.Context, report *executor.Report, err error) 
 	if err == nil {
 		err = reportEnding(report, executor.ExitCode(report))
 	}
-	delivered, err := r.deliver(ctx, report, r.dest, &r.f.reports, func() error { return r.showReport(report) }, err)
+	delivered, err := r.deliver(ctx, report, r.dest, &r.f.state, &r.f.reports, func() error { return r.showReport(report) }, err)
 	putAway := r.journal.Abandon
 	if delivered {
 		putAway = func() error { return r.journal.Close(r.now()) }
@@ -396,7 +403,7 @@ func (r *applyRun) showReport(report *executor.Report) error {
 	if _, err := fmt.Fprintln(r.stdout); err != nil {
 		return err
 	}
-	return r.render(r.stdout, report, view{format: "text"})
+	return r.render(r.stdout, report, view{format: "text", afterPlan: true})
 }
 
 // reportEnding returns how a run ends whose report says everything.

@@ -48,10 +48,12 @@ be read or found.`,
 				return reports.failEarly(a, start, err)
 			}
 			dest, err := reports.destination(a, &state)
-			if err != nil {
-				return reports.failEarly(a, start, err)
+			var report *executor.Report
+			if err == nil {
+				report, err = a.audit(ctx, p, &conn, pol.at(a), start)
+			} else {
+				report, err = a.failedReport(ctx, plainPlan(p, conn.url, pol.at(a)), auditOptions(a, ctx, start), err)
 			}
-			report, err := a.audit(ctx, p, &conn, pol.at(a), start)
 			failed := err != nil
 			if !failed {
 				err = auditEnding(report, executor.ExitCode(report))
@@ -62,7 +64,7 @@ be read or found.`,
 				}
 				return a.render(a.stdout, report, view{format: format.value})
 			}
-			_, err = a.deliver(ctx, report, dest, &reports, show, err)
+			_, err = a.deliver(ctx, report, dest, &state, &reports, show, err)
 			return err
 		},
 	}
@@ -74,9 +76,13 @@ be read or found.`,
 	return cmd
 }
 
+func auditOptions(a *app, ctx context.Context, start time.Time) executor.Options {
+	return executor.Options{Command: "audit", RunID: a.runID, StartedAt: start, Tool: toolRef(), Stop: ctx, Logger: a.log}
+}
+
 // audit observes and judges. It returns a report however it ends.
 func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, at, start time.Time) (*executor.Report, error) {
-	o := executor.Options{Command: "audit", RunID: a.runID, StartedAt: start, Tool: toolRef(), Stop: ctx, Logger: a.log}
+	o := auditOptions(a, ctx, start)
 	plan := plainPlan(p, conn.url, at)
 	cfg, err := conn.config(a, p.Environment)
 	if err != nil {

@@ -58,7 +58,7 @@ func TestHelpTeaches(t *testing.T) {
 }
 
 // shellWords splits a line as a shell does, as far as the examples need it; it
-// stops where the output is redirected.
+// stops where the output is redirected or a comment begins.
 func shellWords(line string) []string {
 	var words []string
 	word, in, quote := "", false, rune(0)
@@ -74,7 +74,7 @@ func shellWords(line string) []string {
 			quote = 0
 		case quote == 0 && (r == '"' || r == '\''):
 			quote, in = r, true
-		case quote == 0 && r == '>':
+		case quote == 0 && (r == '>' || r == '#' && !in):
 			flush()
 			return words
 		case quote == 0 && r == ' ':

@@ -101,6 +101,9 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, 
 	for _, d := range dead {
 		if to != (executor.Destination{}) {
 			d.Destination = to
+		} else if err := d.Destination.Check(); err != nil {
+			a.log.Warn("the place for the report of a run that died cannot be written; it goes into the state folder", "run", d.Run.ID, "error", err)
+			d.Destination = reportsIn(state)
 		}
 		report, paths, err := executor.Recover(ctx, r, d, executor.RecoverOptions{AcceptUnread: acceptUnread})
 		if err != nil {
@@ -112,10 +115,10 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, 
 	return reports, nil
 }
 
-// journalError adds what to do about a journal that cannot be read.
+// journalError adds what to do about journals that cannot be read.
 func journalError(err error) error {
 	if errors.Is(err, executor.ErrJournal) {
 		return hinted(err, "what that run did cannot be told from its journal: compare the server with the policy (privsync audit), then move the file away")
 	}
-	return err
+	return hinted(err, "check who may read the state folder, or name another with --state-dir")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,24 +35,64 @@ func (r *reportFlags) register(cmd *cobra.Command) {
 }
 
 // destination returns where the report goes: where the flags say, otherwise
-// into the state folder.
+// into the state folder. If something that the run is to write has no place where
+// the flags want it, the error says so, and the destination is the state folder:
+// better known before a server is changed than after.
 func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destination, error) {
-	if r.file != "" || r.dir != "" {
-		return executor.Destination{File: r.file, Dir: r.dir}, nil
+	fallback, stateErr := fallbackDestination(a, state)
+	to := executor.Destination{File: r.file, Dir: r.dir}
+	if to == (executor.Destination{}) {
+		if stateErr != nil {
+			return to, stateErr
+		}
+		to = fallback
 	}
+	var err error
+	if e := to.Check(); e != nil {
+		err = hinted(e, "name another place with --report or --report-dir")
+		if stateErr == nil {
+			to = fallback
+		}
+	}
+	for _, file := range []*string{&r.html, &r.metrics} {
+		if *file == "" {
+			continue
+		}
+		if e := executor.CheckFile(*file); e != nil {
+			err = also(err, e)
+			*file = "" // nothing can be written there
+		}
+	}
+	return to, err
+}
+
+// fallbackDestination is the place for reports in the state folder.
+func fallbackDestination(a *app, state *stateFlags) (executor.Destination, error) {
 	dir, err := state.path(a)
-	return executor.Destination{Dir: filepath.Join(dir, "reports")}, err
+	return reportsIn(dir), err
+}
+
+// reportsIn is the place for reports in the state folder dir.
+func reportsIn(dir string) executor.Destination {
+	return executor.Destination{Dir: executor.ReportsDir(dir)}
 }
 
 // deliver writes the report to its place, shows it, and writes what the flags
 // ask for besides: all of it, also when a part does not succeed. The run ends
 // with err so far; the error that comes back says in addition what could not be
 // written. The last line on stderr will name the report.
-func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.Destination, flags *reportFlags, show func() error, err error) (delivered bool, end error) {
-	paths, e := report.Deliver(context.WithoutCancel(ctx), to)
+//
+// A report that cannot be written to its place goes into the state folder.
+func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.Destination, state *stateFlags, flags *reportFlags, show func() error, err error) (delivered bool, end error) {
+	ctx = context.WithoutCancel(ctx)
+	paths, e := report.Deliver(ctx, to)
 	delivered = e == nil
 	if e != nil {
 		err = also(err, hinted(fmt.Errorf("write the report: %w", e), "make room, or name another place with --report or --report-dir"))
+		if other, e := fallbackDestination(a, state); e == nil && other != to {
+			more, e := report.Deliver(ctx, other)
+			paths, delivered = append(paths, more...), e == nil
+		}
 	}
 	if len(paths) > 0 {
 		a.finish = "report: " + strings.Join(paths, ", ")

@@ -42,7 +42,7 @@ The guards that a saved plan exceeds are judged again from what it holds.`,
 		ValidArgsFunction: completeJSONFile,
 	}
 	addFormat(cmd, &format)
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "text: show every finding, also where one code has very many")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "text: show every finding, and every principal of an audit, also where there are very many")
 	return cmd
 }
 
@@ -52,6 +52,8 @@ type view struct {
 	guards  []planner.Guard // that a plan exceeds; a report holds its own
 	file    string          // where the document can be found; empty if it is not saved
 	verbose bool
+	// afterPlan says that the plan of a report has just been shown.
+	afterPlan bool
 }
 
 // render writes doc, a *[planner.Plan] or an *[executor.Report], to w.
@@ -74,7 +76,7 @@ func (a *app) render(w io.Writer, doc any, v view) error {
 		return render.HTML(w, doc, render.HTMLOptions{Guards: v.guards})
 	}
 	o := a.textOptions(w)
-	o.Guards, o.Verbose = v.guards, v.verbose
+	o.Guards, o.Verbose, o.AfterPlan = v.guards, v.verbose, v.afterPlan
 	return render.Text(w, doc, o)
 }
 

@@ -256,3 +256,19 @@ func TestSpan(t *testing.T) {
 		}
 	}
 }
+
+// TestMarkdownOfALargeAuditIsCut: what everybody holds gives way to what differs.
+func TestMarkdownOfALargeAuditIsCut(t *testing.T) {
+	r := believable(24, 4976, 60)
+	got := markdownOf(t, r, MarkdownOptions{})
+	if len(got) > DefaultMaxBytes || len(got) < DefaultMaxBytes*9/10 {
+		t.Errorf("%d bytes, want nearly %d", len(got), DefaultMaxBytes)
+	}
+	assertHarmless(t, got)
+	if !strings.Contains(got, "| **covered** | **5000** |") || !strings.Contains(got, "<summary>Show the holdings of 5000 principals</summary>") {
+		t.Error("the totals are not exact")
+	}
+	if strings.Count(got, "<details>") != strings.Count(got, "</details>") {
+		t.Error("a <details> is left open")
+	}
+}

@@ -45,6 +45,11 @@ type Options struct {
 	// most 20 warnings or infos of one code and 200 principals that are in sync
 	// are shown, and the rest counted; errors and drift are always all shown.
 	Verbose bool
+
+	// AfterPlan is for a report that follows the text of its plan: what the plan
+	// has said already, down to the changes of those that are done and verified,
+	// is not said again.
+	AfterPlan bool
 }
 
 // Text writes doc, a *planner.Plan or an *executor.Report, as text for a

@@ -68,12 +68,16 @@ func runStyle(o executor.RunOutcome) style {
 // report writes a report.
 func (t *textWriter) report(r *executor.Report) {
 	t.line(bold, "Report of %s with policy %s: %s", Clean(r.Run.Command), policyName(r.Policy), runOutcome(r))
-	t.field("server", server(r.Environment))
-	t.field("actor", actor(r.Actor))
+	if !t.o.AfterPlan {
+		t.field("server", server(r.Environment))
+		t.field("actor", actor(r.Actor))
+	}
 	t.field("run", Clean(r.Run.ID))
 	t.field("started", stamp(r.Run.StartedAt)+", took "+runTook(r))
-	t.field("scope", scope(r.Scope))
-	if r.Plan != nil {
+	if !t.o.AfterPlan {
+		t.field("scope", scope(r.Scope))
+	}
+	if r.Plan != nil && !t.o.AfterPlan {
 		t.field("plan", Clean(r.Plan.Digest))
 	}
 	t.field("digest", Clean(r.Digest))
@@ -182,6 +186,10 @@ func (t *textWriter) result(res *executor.Result, known names) {
 	if res.Attempts > 0 {
 		head += fmt.Sprintf("  (%s, %s)", count(res.Attempts, "write"), took(time.Duration(res.DurationMs)*time.Millisecond))
 	}
+	if t.o.AfterPlan && res.Outcome == executor.Applied {
+		t.line(plain, "%s: %s", head, countPlanned(res))
+		return
+	}
 	t.line(bold, "%s", head)
 	for _, g := range res.Grant {
 		t.change(green, grantVerb(res.Outcome), g, known, grantNote(res, g.ID))
@@ -192,6 +200,18 @@ func (t *textWriter) result(res *executor.Result, known names) {
 	if res.Error != nil {
 		t.para(alarm, 6, "  ! error "+failure(res.Error))
 	}
+}
+
+// countPlanned says how many grants and revokes a principal has, but for none.
+func countPlanned(res *executor.Result) string {
+	var parts []string
+	if n := len(res.Grant); n > 0 {
+		parts = append(parts, count(n, "grant"))
+	}
+	if n := len(res.Revoke); n > 0 {
+		parts = append(parts, count(n, "revoke"))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func outcomeSign(o executor.Outcome) string {

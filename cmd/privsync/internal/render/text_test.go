@@ -43,6 +43,7 @@ func TestTextGolden(t *testing.T) {
 		{"plan-empty.txt", emptyPlan(), Options{}},
 		{"plan-incomplete.txt", incomplete, Options{}},
 		{"report.txt", sampleReport(), Options{}},
+		{"report-after-plan.txt", sampleReport(), Options{AfterPlan: true}},
 		{"report-refused.txt", refused, Options{}},
 		{"report-recovered.txt", recovered, Options{}},
 		{"audit.txt", sampleAudit(), Options{}},
