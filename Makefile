@@ -47,7 +47,7 @@ bench: ## measure against the limits: requests, speed, memory (BENCH="--json wal
 	$(GO) test -run '^$$' -bench . -benchtime 200ms ./policy ./planner ./mstrapi/...
 
 golden: ## renew golden files and generated documents
-	$(GO) test ./cmd/... -run 'Golden|Script' -update
+	$(GO) test $$(grep -rl 'flag.Bool("update"' --include='*_test.go' . | xargs -n1 dirname | sort -u) -run 'Golden|Script' -update -count=1
 
 fuzz: ## each fuzz target for FUZZTIME
 	@for t in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do d=$$(dirname $$t); \

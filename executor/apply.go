@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -456,6 +457,21 @@ func (r *run) noteOutage(err error) {
 	}
 }
 
+// awaited returns what principals that need no change of their own lack because
+// no group's grant that was to give it to them is verified.
+func (r *run) awaited() map[mstrapi.ObjectID][]string {
+	out := make(map[mstrapi.ObjectID][]string)
+	for _, a := range r.plan.Awaits {
+		if !slices.ContainsFunc(a.Grants, func(id mstrapi.ObjectID) bool {
+			t := r.byID[id]
+			return t != nil && t.verified.Has(a.Privilege.ID)
+		}) {
+			out[a.Principal] = append(out[a.Principal], fmt.Sprintf("privilege %d %q", a.Privilege.ID, a.Privilege.Name))
+		}
+	}
+	return out
+}
+
 // report puts together what is known of every principal.
 func (r *run) report(why *Error) *Report {
 	report := &Report{
@@ -478,12 +494,20 @@ func (r *run) report(why *Error) *Report {
 		report.Plan = &PlanRef{Digest: r.plan.Digest}
 	}
 	if r.o.InSync != nil {
+		awaited := r.awaited()
 		for p := range r.o.InSync {
 			if _, changed := r.byID[p.Principal.ID]; changed {
 				continue
 			}
 			if p.StartedAt.IsZero() {
 				p.StartedAt = r.o.StartedAt
+			}
+			if lacks := awaited[p.Principal.ID]; p.Outcome == InSync && len(lacks) > 0 {
+				p.Outcome = HeldBack
+				if why != nil {
+					p.Outcome = NotAttempted
+				}
+				p.Error = &Error{Message: "a grant on a group was to give it " + strings.Join(lacks, ", ") + ", and is not verified"}
 			}
 			report.Principals = append(report.Principals, p)
 		}

@@ -563,6 +563,25 @@ func TestApplyProgressAndComment(t *testing.T) {
 	})
 }
 
+// Whoever is to get a privilege from a group is in sync only when the group has
+// it.
+func TestInSyncWaitsForTheGroup(t *testing.T) {
+	for _, tt := range []struct {
+		fault patchFault
+		want  string
+	}{{fine, "succeeded; g1 applied +5; u9 in-sync"}, {refused, "failed; g1 failed; u9 held-back"}} {
+		f := newFake()
+		f.faults[oid("g1")] = []patchFault{tt.fault}
+		plan := f.plan("g1 +5")
+		plan.Awaits = []planner.Await{{Principal: oid("u9"), Privilege: planner.PrivilegeRef{ID: 5, Name: "five"}, Grants: []mstrapi.ObjectID{oid("g1")}}}
+		r := Apply(t.Context(), f, plan, Options{InSync: slices.Values([]Result{
+			{Principal: planner.Principal{Kind: mstrapi.User, ID: oid("u9"), Name: "z"}, Outcome: InSync}})})
+		if got := sketch(r); got != tt.want {
+			t.Errorf("Apply = %s, want %s", got, tt.want)
+		}
+	}
+}
+
 // A server whose version should take comments and that refuses them all the
 // same gets the change without.
 func TestCommentIsWorthLessThanTheChange(t *testing.T) {

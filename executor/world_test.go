@@ -588,7 +588,9 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 				say("everything is as planned")
 			}
 		case executor.HeldBack:
-			if len(p.HeldBack) == 0 {
+			// One that needs nothing itself waits for a grant on a group.
+			waits := len(p.Grant)+len(p.Revoke) == 0 && p.Error != nil && patches[id] == 0
+			if len(p.HeldBack) == 0 && !waits {
 				say("nothing was held back")
 			}
 		case executor.NotAttempted, executor.UnknownState, executor.Stale:

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,27 @@ func TestNames(t *testing.T) {
 			t.Errorf("severity = %s, want warning", f.Severity)
 		}
 	})
+}
+
+// TestAwaits: who will be in sync only through a group says so; who holds it
+// already, or does not belong to the group, does not.
+func TestAwaits(t *testing.T) {
+	m := newModel()
+	g := m.group("g", nil)
+	lacks := m.user("lacks", nil, g)
+	m.user("has", ids(1), g)
+	m.user("outside", ids(1))
+	pol := policyOf(entry(policy.Group, "g", policy.Additive, listed(1)),
+		entry(policy.User, "lacks", policy.Additive, listed(1)), entry(policy.User, "has", policy.Additive, listed(1)),
+		entry(policy.User, "outside", policy.Additive, listed(1)))
+	number(pol)
+	plan := planFor(t, m, pol)
+	if len(plan.Changes) != 1 || len(plan.Awaits) != 1 {
+		t.Fatalf("changes = %v, awaits = %v; want one of each", plan.Changes, plan.Awaits)
+	}
+	if a := plan.Awaits[0]; a.Principal != lacks.row.ID || a.Privilege.ID != 1 || !slices.Equal(a.Grants, []mstrapi.ObjectID{g.row.ID}) {
+		t.Errorf("awaits = %+v, want user lacks, privilege 1, group g", a)
+	}
 }
 
 // TestMisspelledIsNotRevoked: what an authoritative entry lists by a name that
@@ -345,6 +367,24 @@ func TestExpiry(t *testing.T) {
 			t.Errorf("at %s: finding = %+v, want it at line 2 for the user", test.now, f)
 		}
 	}
+	// How long before is the policy's to say; 0 means never.
+	for within, want := range map[int]int{0: 0, 1: 1, 2: 1, 5: 2, 6: 3} {
+		m := newModel()
+		m.user("u", ids(1, 2, 3))
+		pol := policyOf(entry(policy.User, "u", policy.Additive,
+			until(1, testNow().AddDate(0, 0, 1)), until(2, testNow().AddDate(0, 0, 5)), until(3, testNow().AddDate(0, 0, 6))))
+		pol.ExpiringWithinDays = within
+		plan := planFor(t, m, pol)
+		got := 0
+		for _, f := range plan.Findings {
+			if f.Code == CodeExpiringSoon {
+				got++
+			}
+		}
+		if got != want || len(plan.Changes) > 0 {
+			t.Errorf("expiringWithinDays %d: findings = %v, want %d", within, plan.Findings, want)
+		}
+	}
 	// A set's entry is told once, however many use it.
 	m := newModel()
 	m.user("a", nil)
@@ -389,6 +429,19 @@ func TestUnlisted(t *testing.T) {
 	}
 	if s := plan.Summary; s.Principals != 3 || s.InSync != 1 || s.Changed != 2 || s.Unknown != 0 {
 		t.Errorf("summary = %+v, want one in sync and two changed", s)
+	}
+	// The guards apply, and a percent is one of what the covered principals hold.
+	for limit, over := range map[policy.Limit]bool{
+		{Number: 1}: true, {Number: 2}: false, {Number: 100, Percent: true}: true,
+	} {
+		pol.Safety.MaxRevokes = &limit
+		if guards := Guards(planFor(t, m, pol), Overrides{}); (len(guards) == 1) != over {
+			t.Errorf("maxRevokes %s: guards = %+v, want one: %v", limit, guards, over)
+		}
+	}
+	pol.Safety.MaxRevokes, pol.Safety.MaxChangedPrincipals = nil, &policy.Limit{Number: 1}
+	if guards := Guards(planFor(t, m, pol), Overrides{}); len(guards) != 1 || guards[0].Name != GuardMaxChangedPrincipals {
+		t.Errorf("maxChangedPrincipals 1: guards = %+v, want one", guards)
 	}
 	// If it is not certain who is listed, it is not certain who is not.
 	m, pol = build()

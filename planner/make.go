@@ -50,6 +50,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 		Scope:       Scope{Level: st.Level},
 		Safety:      d.safety(),
 		Changes:     d.changes,
+		Awaits:      d.awaits,
 		Findings:    d.allFindings(),
 		Commands:    make([]string, 0, len(pol.Commands)),
 	}
@@ -67,6 +68,7 @@ type draft struct {
 	*projection
 	complete bool
 	changes  []Change
+	awaits   []Await
 	findings []Finding
 	lost     []PrivilegeRef                                    // by the session's user
 	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
@@ -169,6 +171,7 @@ func (d *draft) decideUser(o *Observed, w *want) {
 		d.changes = append(d.changes, d.change(o, w, &dec, d.userReliesOn(o, &dec)))
 		d.waitFor(o, &dec)
 	}
+	d.await(o, w, &dec)
 	if o.Covered {
 		d.describe(o, w, &dec)
 	}
@@ -222,12 +225,24 @@ func (d *draft) describeGroups() {
 				return idsOf(append(slices.Clone(d.gainers[q]), d.waits[g][q]...))
 			}))
 		}
+		d.await(g, w, dec)
 		if g.Covered {
 			d.describe(g, w, dec)
 		}
 		if !d.ruled.IsEmpty() && d.judged(g) {
 			d.judgeRules(g, dec.direct(g.Direct), dec.inherited)
 		}
+	}
+}
+
+// await notes what makes o be in sync, where nothing is to be done for it and
+// something for a group above it.
+func (d *draft) await(o *Observed, w *want, dec *decision) {
+	if !o.Covered || !dec.isEmpty() || d.gaining.IsEmpty() {
+		return
+	}
+	for q := range w.listed.Intersect(d.gaining).Intersect(dec.inherited).Minus(o.Direct).Minus(o.Inherited).All() {
+		d.awaits = append(d.awaits, Await{Principal: o.Principal.ID, Privilege: d.cat.ref(q), Grants: idsOf(d.gainersAbove(o, q))})
 	}
 }
 

@@ -33,6 +33,19 @@ type Plan struct {
 	Findings    []Finding   `json:"findings"`
 	Commands    []string    `json:"commands"`
 	Digest      string      `json:"digest"` // see [Plan.Seal]
+
+	// Awaits are the principals that need no change of their own because a grant
+	// of this plan on a group will satisfy them. It is no part of the document: a
+	// saved plan lists nobody who needs no change.
+	Awaits []Await `json:"-"`
+}
+
+// Await says that a covered principal is in sync only once one of the grants of
+// Privilege on the groups in Grants is verified.
+type Await struct {
+	Principal mstrapi.ObjectID
+	Privilege PrivilegeRef
+	Grants    []mstrapi.ObjectID
 }
 
 // Tool names the program that wrote a document.

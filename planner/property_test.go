@@ -298,6 +298,19 @@ func agreesWithNaive(t *rapid.T, m *model, pol *policy.Policy) bool {
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(want.findings)), slices.Sorted(maps.Keys(findings))); diff != "" {
 		t.Fatalf("findings differ (-naive +plan):\n%s", diff)
 	}
+	checkOrder(t, plan)
+	wantSummary := Summary{Principals: len(want.entries), Changed: len(plan.Changes), Findings: plan.Summary.Findings}
+	for _, c := range plan.Changes {
+		wantSummary.Grants += len(c.Grant)
+		wantSummary.Revokes += len(c.Revoke)
+		if want.entries[c.Principal.ID] == nil {
+			wantSummary.Principals++ // unlisted
+		}
+	}
+	wantSummary.InSync = wantSummary.Principals - wantSummary.Changed
+	if diff := cmp.Diff(wantSummary, plan.Summary); diff != "" {
+		t.Fatalf("summary differs (-want +plan):\n%s", diff)
+	}
 	for _, c := range plan.Changes {
 		if c.Principal.Kind == mstrapi.Group {
 			below := 0
@@ -312,6 +325,38 @@ func agreesWithNaive(t *rapid.T, m *model, pol *policy.Policy) bool {
 		}
 	}
 	return true
+}
+
+// checkOrder: groups before users, then by display name in byte order, then by
+// id; privileges by number; findings without a principal first.
+func checkOrder(t *rapid.T, plan *Plan) {
+	place := func(p *Principal) string {
+		if p == nil {
+			return ""
+		}
+		return fmt.Sprintf("%s\x00%s\x00%s", p.Kind, p.Name, p.ID) // "group" comes before "user"
+	}
+	for i := range plan.Changes {
+		c := &plan.Changes[i]
+		if i > 0 && place(&plan.Changes[i-1].Principal) >= place(&c.Principal) {
+			t.Fatalf("change %d is out of order: %+v", i, c.Principal)
+		}
+		for _, list := range [][]PlannedPrivilege{c.Grant, c.Revoke} {
+			for j := range list {
+				if j > 0 && list[j-1].ID >= list[j].ID {
+					t.Fatalf("privileges of %+v are out of order: %+v", c.Principal, list)
+				}
+				if name := fmt.Sprintf("P%d", list[j].ID); list[j].Name != name && list[j].Name != ManagerPrivilege {
+					t.Fatalf("privilege %d is called %q", list[j].ID, list[j].Name)
+				}
+			}
+		}
+	}
+	for i := range plan.Findings {
+		if i > 0 && place(plan.Findings[i-1].Principal) > place(plan.Findings[i].Principal) {
+			t.Fatalf("finding %d is out of order: %+v", i, plan.Findings[i])
+		}
+	}
 }
 
 // TestPlanIsTheWholeAnswer: once a plan is applied, the next one is empty.

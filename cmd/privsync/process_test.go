@@ -227,25 +227,32 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 	p := newProgram(t, mstrtest.Options{})
 	p.file("in-the-way", "")
 	code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report-dir", "in-the-way/reports")
-	if code != exitError || !strings.Contains(stderr, "privsync: write the report: ") {
-		t.Errorf("exit code %d\n%s", code, stderr)
+	if code != exitError || !strings.Contains(stderr, "report folder: ") || len(p.server.Writes()) != 0 {
+		t.Errorf("exit code %d after %d writes, want 1 before the first\n%s", code, len(p.server.Writes()), stderr)
 	}
-	// What was done is not lost: the journal is open, and recovered elsewhere it tells all.
-	if err := os.Remove(filepath.Join(p.dir, "in-the-way")); err != nil {
+	// Gone on the way: then the state folder has what was done.
+	folder := filepath.Join(p.dir, "folder")
+	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	code, _, stderr = p.run("recover")
-	if code != exitDone {
-		t.Fatalf("recover: exit code %d\n%s", code, stderr)
+	p.onPatch(1, func() {
+		if err := os.Remove(folder); err != nil {
+			t.Error(err)
+		}
+	})
+	code, _, stderr = p.run("apply", "-f", "policy.yaml", "--yes", "--report", "folder/report.json")
+	if code != exitError || !strings.Contains(stderr, "write the report: ") || len(p.open()) != 0 {
+		t.Errorf("exit code %d, open journals %v\n%s", code, p.open(), stderr)
 	}
-	found, err := filepath.Glob(filepath.Join(p.dir, "in-the-way", "reports", "2*.json"))
-	if err != nil || len(found) != 1 {
-		t.Fatalf("recovered reports: %v, %v", found, err)
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	path, ok := strings.CutPrefix(lines[len(lines)-1], "report: ")
+	if !ok {
+		t.Fatalf("the last line is %q, want the report", lines[len(lines)-1])
 	}
-	report := p.report(found[0])
+	report := p.report(path)
 	p.checkTruth(report)
-	if !report.Run.Recovered || report.Summary.Applied == 0 {
-		t.Errorf("recovered: %+v %+v", report.Run, report.Summary)
+	if report.Summary.Applied == 0 {
+		t.Errorf("report: %+v %+v", report.Run, report.Summary)
 	}
 }
 

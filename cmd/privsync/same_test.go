@@ -88,8 +88,8 @@ func timeless(t *testing.T, file, host string) string {
 		}
 	}
 	for pattern, masked := range map[string]string{
-		`"(createdAt|expiresAt|startedAt|finishedAt|date|queueId)": ?"[^"]*"`:             `"$1":"masked"`,
-		`"(durationMs|requests|retries)": ?[0-9]+`:                                        `"$1":0`,
+		`"(createdAt|expiresAt|startedAt|finishedAt|date|queueId)": ?"[^"]*"`:                   `"$1":"masked"`,
+		`"(durationMs|requests|retries)": ?[0-9]+`:                                              `"$1":0`,
 		`("after": ?\{\s*"direct": ?\[[^]]*\],\s*"inherited": ?)\[[^]]*\](\s*\}|,\s*"sources")`: `$1[]$2`,
 	} {
 		text = regexp.MustCompile(pattern).ReplaceAllString(text, masked)
