@@ -20,7 +20,7 @@ build: ## build bin/privsync
 demo: build ## the whole story on the embedded simulated server
 	./bin/privsync demo
 
-test: check race cover chaos crash ## everything that CI runs
+test: check race cover ## everything that CI runs; chaos and crash suites in their short form
 
 check: ## format, vet, lint, module files
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt would change:'; gofmt -l $$(git ls-files '*.go'); exit 1; }

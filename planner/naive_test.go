@@ -368,7 +368,7 @@ func planFacts(plan *Plan) (changes, findings map[string]bool) {
 		case CodeExpiredEntry, CodeExpiringSoon:
 			text = fmt.Sprintf("%s - %s line %d", f.Code, what, f.Position.Line)
 		case CodeRuleViolation:
-			text += fmt.Sprintf(" line %d %s already=%v", f.Position.Line, f.Severity, strings.Contains(f.Message, "already"))
+			text += fmt.Sprintf(" line %d %s already=%v", f.Position.Line, f.Severity, f.Already)
 			if what != "-" && who != "-" {
 				text += " from " + strings.Join(from, ",")
 			}

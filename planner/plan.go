@@ -228,6 +228,9 @@ type Finding struct {
 	Message   string           `json:"message"`
 	Sources   []Source         `json:"sources,omitempty"`
 	Position  *policy.Position `json:"position,omitempty"`
+	// Already (rule violations only): the rule is broken on the server as it is;
+	// otherwise the plan would break it.
+	Already bool `json:"already,omitempty"`
 }
 
 // Source is why a privilege is held: the group that it comes from.

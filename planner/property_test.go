@@ -353,6 +353,9 @@ func checkOrder(t *rapid.T, plan *Plan) {
 		}
 	}
 	for i := range plan.Findings {
+		if f := &plan.Findings[i]; f.Code == CodeRuleViolation && strings.Contains(f.Message, "this is so already") != f.Already {
+			t.Fatalf("the message contradicts already=%v: %s", f.Already, f.Message)
+		}
 		if i > 0 && place(plan.Findings[i-1].Principal) > place(plan.Findings[i].Principal) {
 			t.Fatalf("finding %d is out of order: %+v", i, plan.Findings[i])
 		}

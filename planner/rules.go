@@ -84,7 +84,7 @@ func (d *draft) exempt(rule int, o *Observed) bool {
 // privilege of a deny rule, or several of a conflict rule.
 func (d *draft) violation(rule *policy.Rule, o *Observed, direct Set, held []mstrapi.PrivilegeID, already bool) {
 	who := o.Principal
-	f := Finding{Code: CodeRuleViolation, Severity: severityOf(rule), Principal: &who, Position: position(rule.Pos)}
+	f := Finding{Code: CodeRuleViolation, Severity: severityOf(rule), Principal: &who, Position: position(rule.Pos), Already: already}
 	if len(held) == 1 {
 		ref := d.cat.ref(held[0])
 		f.Privilege = &ref
@@ -319,8 +319,8 @@ func (d *draft) searchOthers(short []requirement) {
 			continue
 		}
 		ref := d.cat.ref(r.privilege)
-		when := "the plan would make it so"
-		if h.before < rule.AtLeast {
+		when, already := "the plan would make it so", h.before < rule.AtLeast
+		if already {
 			when = "this is so already"
 		}
 		text := fmt.Sprintf("rule %q: %s of at least %d would hold privilege %s; %s",
@@ -329,7 +329,7 @@ func (d *draft) searchOthers(short []requirement) {
 			text += fmt.Sprintf(" (%s could not be read)", plural(unreadable, "user", "users"))
 		}
 		d.findings = append(d.findings, Finding{
-			Code: CodeRuleViolation, Severity: severityOf(rule), Privilege: &ref, Message: text, Position: position(rule.Pos),
+			Code: CodeRuleViolation, Severity: severityOf(rule), Privilege: &ref, Message: text, Position: position(rule.Pos), Already: already,
 		})
 	}
 	if missing && len(unread) > 0 {

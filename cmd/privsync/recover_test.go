@@ -182,13 +182,15 @@ func TestFullDisk(t *testing.T) {
 		if code != exitDone || len(p.open()) != 0 {
 			t.Fatalf("%d blocks, next run: exit code %d\n%s", blocks, code, stderr)
 		}
-		reports, err := filepath.Glob(filepath.Join(p.dir, "reports", "2*.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
 		granted, really := 0, 0
-		for _, path := range reports {
-			granted += p.report(path).Summary.Grants
+		for _, folder := range []string{"reports", filepath.Join("state", "privsync", "reports")} {
+			reports, err := filepath.Glob(filepath.Join(p.dir, folder, "2*.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range reports {
+				granted += p.report(path).Summary.Grants
+			}
 		}
 		for _, w := range p.server.Writes() {
 			really += len(w.Granted)
