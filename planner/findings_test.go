@@ -129,6 +129,32 @@ func TestNames(t *testing.T) {
 	})
 }
 
+// TestRedundantStaysWhileTheScanFails: what an unlisted group gives is not there
+// for good, so a direct grant beside it is not redundant while nobody knows who
+// is unlisted.
+func TestRedundantStaysWhileTheScanFails(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		m := newModel()
+		stray := m.group("Stray", ids(1))
+		u := m.user("u", ids(1), stray)
+		e := entry(policy.User, "u", policy.Additive, listed(1))
+		e.Settings.Redundant = policy.RedundantRevoke
+		pol := policyOf(e)
+		pol.Unlisted = policy.UnlistedRevoke
+		number(pol)
+		if fails {
+			m.fail = failWith("ListPage group", errBroken)
+		}
+		plan := planFor(t, m, pol)
+		if got := reasonIn(plan, u.row.ID, 1); got != "" {
+			t.Errorf("scan fails %v: the direct grant is revoked as %s", fails, got)
+		}
+		if plan.Complete == fails {
+			t.Errorf("scan fails %v: complete = %v", fails, plan.Complete)
+		}
+	}
+}
+
 // TestAwaits: who will be in sync only through a group says so; who holds it
 // already, or does not belong to the group, does not.
 func TestAwaits(t *testing.T) {

@@ -194,7 +194,7 @@ func (p *projection) decideGroups() {
 }
 
 func (p *projection) revokesUnlisted() bool {
-	return p.pol.Unlisted == policy.UnlistedRevoke && len(p.st.failed) == 0 && len(p.st.unresolved) == 0
+	return p.pol.Unlisted == policy.UnlistedRevoke && !p.st.unscanned && len(p.st.failed) == 0 && len(p.st.unresolved) == 0
 }
 
 func (p *projection) isProtected(o *Observed) bool {

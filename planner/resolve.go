@@ -479,7 +479,8 @@ func (ob *observer) placeUnlisted() error {
 			})
 		}
 	}
-	if len(ob.listErr) > 0 || len(st.failed) > 0 || len(st.unresolved) > 0 {
+	st.unscanned = len(ob.listErr) > 0
+	if st.unscanned || len(st.failed) > 0 || len(st.unresolved) > 0 {
 		return nil
 	}
 	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {

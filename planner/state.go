@@ -23,11 +23,12 @@ type State struct {
 	Now         time.Time           // the moment that expiry is judged at
 	Catalogue   []mstrapi.Privilege // by number
 
-	byID     map[mstrapi.ObjectID]*Observed
-	covered  []*Observed // in report order
-	unlisted []*Observed // scanned for unlisted: report or revoke, in report order
-	users    []mstrapi.PrincipalRow
-	refs     groupTable
+	byID      map[mstrapi.ObjectID]*Observed
+	covered   []*Observed // in report order
+	unscanned bool        // who is unlisted is not known: a list could not be read
+	unlisted  []*Observed // scanned for unlisted: report or revoke, in report order
+	users     []mstrapi.PrincipalRow
+	refs      groupTable
 
 	parents    map[mstrapi.ObjectID]parentList // of groups
 	members    map[mstrapi.ObjectID]*memberList
