@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -441,6 +442,9 @@ func reportEnding(report *executor.Report, code int) error {
 			parts = append(parts, "a forbidden privilege still arrives through a group")
 			break
 		}
+	}
+	if s.Unknown == 0 && slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeReadFailed }) {
+		parts = append(parts, "not everything could be read")
 	}
 	if len(parts) > 0 {
 		why += ": " + strings.Join(parts, ", ")
