@@ -29,7 +29,8 @@ type client struct {
 	outage    *outage
 	sessions  sessions
 	decoders  decoders
-	buffers   sync.Pool // of *[]byte, for bodies
+	exchanges exchanges
+	headers   *headers // without a session
 	everyone  userList
 
 	life context.Context // of logins that serve several callers
@@ -56,6 +57,9 @@ func newClient(ctx context.Context, cfg Config) (*client, error) {
 			return nil, err
 		}
 	}
+	c.exchanges.keep = cfg.Concurrency
+	c.headers = newHeaders(cfg.UserAgent, "", "")
+	c.sessions.login = func(number uint64) (*session, error) { return c.login(c.life, number, false) }
 	c.everyone.loading = make(chan struct{}, 1)
 	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
 	c.keepSecret(cfg.Password)
@@ -115,8 +119,10 @@ func (c *client) close(ctx context.Context) error {
 	return c.closeErr
 }
 
-// closeIdle gives back the connections of the client's own transport.
+// closeIdle gives back what is kept for the next request: memory, and the
+// connections of the client's own transport.
 func (c *client) closeIdle() {
+	c.exchanges.drop()
 	if t, ok := c.transport.(*http.Transport); ok && c.cfg.Transport == nil {
 		t.CloseIdleConnections()
 	}

@@ -2,6 +2,7 @@ package mstrapi
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -77,6 +78,7 @@ type heldDecoder struct {
 	recent     [memoSources]sourceMemo
 	oldest     int // of recent, the next to be replaced
 
+	own    HeldBuffer // where the caller has none
 	held   []Held
 	ends   []int       // of each held's groups in groups
 	groups []ObjectRef // of all held, one after the other
@@ -114,12 +116,17 @@ type source struct {
 // decode returns what body says, in memory of its own or the buffer's.
 func (d *heldDecoder) decode(body []byte, level Level, buf *HeldBuffer) ([]Held, error) {
 	d.reset(body)
-	d.held, d.ends, d.groups, d.twice = d.held[:0], d.ends[:0], d.groups[:0], false
+	memory := buf
+	if buf == nil {
+		memory = &d.own
+	}
+	d.held, d.ends, d.groups, d.twice = memory.held[:0], d.ends[:0], memory.groups[:0], false
 	defer func() {
-		for _, h := range d.held {
-			d.seen[h.ID/64] = 0
+		for i := range d.held {
+			d.seen[d.held[i].ID/64] = 0
 		}
-		d.b = nil
+		memory.held, memory.groups = d.held, d.groups
+		d.b, d.held, d.groups = nil, nil, nil
 	}()
 	if d.memoLevel != level {
 		d.memoLevel = level
@@ -130,9 +137,9 @@ func (d *heldDecoder) decode(body []byte, level Level, buf *HeldBuffer) ([]Held,
 		return nil, err
 	}
 	if buf == nil {
-		buf = &HeldBuffer{held: make([]Held, 0, len(d.held)), groups: make([]ObjectRef, 0, len(d.groups))}
+		return d.result(append(make([]Held, 0, len(d.held)), d.held...), slices.Clone(d.groups)), nil
 	}
-	return d.result(buf), nil
+	return d.result(d.held, d.groups), nil
 }
 
 // HeldBuffer is memory that [Reader.HeldIn] uses again and again. The zero value
@@ -142,11 +149,8 @@ type HeldBuffer struct {
 	groups []ObjectRef
 }
 
-// result copies the decoded privileges into buf. All groups share one array.
-func (d *heldDecoder) result(buf *HeldBuffer) []Held {
-	buf.held = append(buf.held[:0], d.held...)
-	buf.groups = append(buf.groups[:0], d.groups...)
-	held, groups := buf.held, buf.groups
+// result gives the decoded privileges their groups, which share one array.
+func (d *heldDecoder) result(held []Held, groups []ObjectRef) []Held {
 	from := 0
 	for i, end := range d.ends {
 		if end > from {

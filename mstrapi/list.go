@@ -143,7 +143,7 @@ func (c *client) groupByID(ctx context.Context, q Query, offset int) (Page, erro
 }
 
 func (c *client) membersPage(ctx context.Context, group ObjectID, flat bool, offset, limit int) (Page, error) {
-	path, err := principalPath(Group, group)
+	path, err := principalPath(Group, group, "/members")
 	if err != nil {
 		return Page{}, err
 	}
@@ -151,9 +151,9 @@ func (c *client) membersPage(ctx context.Context, group ObjectID, flat bool, off
 	if flat {
 		v.Set("flatMembers", "true")
 	}
-	page, empty, err := c.rowsPage(ctx, path+"/members", v, "", offset, limit)
+	page, empty, err := c.rowsPage(ctx, path, v, "", offset, limit)
 	if err == nil && empty {
-		err = &Error{Method: http.MethodGet, Path: path + "/members", Status: 200, Attempts: 1, Err: incompletef("an empty object instead of a list")}
+		err = &Error{Method: http.MethodGet, Path: path, Status: 200, Attempts: 1, Err: incompletef("an empty object instead of a list")}
 	}
 	return page, err
 }

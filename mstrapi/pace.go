@@ -79,15 +79,8 @@ func (p *pacer) wait(ctx context.Context, hurry bool) error {
 				continue
 			}
 		}
-		// Limiter.Wait gives up early when the deadline is near, with an error that
-		// is not the context's.
-		r := p.limiter.Reserve()
-		if d := r.Delay(); d > 0 {
-			if hurry {
-				d = min(d, hurryMost)
-			}
-			if err := sleep(ctx, d); err != nil {
-				r.Cancel()
+		if p.full != rate.Inf || p.slowed.Load() {
+			if err := p.turn(ctx, hurry); err != nil {
 				return err
 			}
 		}
@@ -96,6 +89,25 @@ func (p *pacer) wait(ctx context.Context, hurry bool) error {
 			return nil
 		}
 	}
+}
+
+// turn waits for the limiter.
+func (p *pacer) turn(ctx context.Context, hurry bool) error {
+	// Limiter.Wait gives up early when the deadline is near, with an error that is
+	// not the context's.
+	r := p.limiter.Reserve()
+	d := r.Delay()
+	if d <= 0 {
+		return nil
+	}
+	if hurry {
+		d = min(d, hurryMost)
+	}
+	if err := sleep(ctx, d); err != nil {
+		r.Cancel()
+		return err
+	}
+	return nil
 }
 
 // resent counts a request that the transport sent a second time by itself. It

@@ -205,7 +205,7 @@ func (r *Reader) Principal(ctx context.Context, kind Kind, id ObjectID) (Princip
 }
 
 func (c *client) principal(ctx context.Context, kind Kind, id ObjectID) (PrincipalRow, error) {
-	path, err := principalPath(kind, id)
+	path, err := principalPath(kind, id, "")
 	if err != nil {
 		return PrincipalRow{}, err
 	}
@@ -230,7 +230,7 @@ func (c *client) principal(ctx context.Context, kind Kind, id ObjectID) (Princip
 // Memberships returns the direct parent groups of a user or a group; empty, not
 // nil, for one without.
 func (r *Reader) Memberships(ctx context.Context, kind Kind, id ObjectID) ([]ObjectRef, error) {
-	path, err := principalPath(kind, id)
+	path, err := principalPath(kind, id, "")
 	if err != nil {
 		return nil, err
 	}
@@ -266,14 +266,16 @@ func (r *Reader) Held(ctx context.Context, kind Kind, id ObjectID, level Level) 
 // same buffer: who reads very many principals, and keeps little of each, saves
 // most of the memory that passes through its hands. A nil buf is like Held.
 func (r *Reader) HeldIn(ctx context.Context, kind Kind, id ObjectID, level Level, buf *HeldBuffer) ([]Held, error) {
-	path, err := principalPath(kind, id)
+	path, err := principalPath(kind, id, "/privileges")
 	if err != nil {
 		return nil, err
 	}
-	q := &request{method: http.MethodGet, path: path + "/privileges", limit: singleLimit}
+	q := &request{method: http.MethodGet, path: path, limit: singleLimit}
 	switch level {
-	case LevelServer, LevelProject:
-		q.query = "privilege.level=" + string(level)
+	case LevelServer:
+		q.query = "privilege.level=server"
+	case LevelProject:
+		q.query = "privilege.level=project"
 	case LevelAll:
 	default:
 		return nil, fmt.Errorf("privilege level %q: want server, project or all", level)
@@ -319,18 +321,18 @@ func isQueueID(text string) bool {
 	return text != "" && len(text) <= 128 && strings.Trim(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") == ""
 }
 
-// principalPath returns the path of one user or group.
-func principalPath(kind Kind, id ObjectID) (string, error) {
+// principalPath returns the path of one user or group, or of what lies below it.
+func principalPath(kind Kind, id ObjectID, below string) (string, error) {
 	if err := checkKind(kind); err != nil {
 		return "", err
 	}
-	if upper, ok := parseObjectID([]byte(id)); !ok || upper != id {
+	if !id.valid() {
 		return "", fmt.Errorf("%q is not an object id: want 32 hexadecimal digits in upper case", clip(string(id), codeLimit))
 	}
 	if kind == Group {
-		return "/api/usergroups/" + string(id), nil
+		return "/api/usergroups/" + string(id) + below, nil
 	}
-	return "/api/users/" + string(id), nil
+	return "/api/users/" + string(id) + below, nil
 }
 
 func checkKind(kind Kind) error {

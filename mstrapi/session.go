@@ -19,29 +19,25 @@ type session struct {
 	jar    *cookiejar.Jar
 	worked atomic.Bool // the server has accepted it
 
-	// header is the Cookie header while it is the same for every request below
-	// the base URL and does not expire; nil: ask the jar.
-	header atomic.Pointer[string]
-	mu     sync.Mutex // guards changes of the jar, header and fickle
-	fickle bool       // some cookie expires or is not for every path
+	userAgent string
+	// headers are those of every request below the base URL, while none of the
+	// cookies expires or is for some paths only; nil: ask the jar.
+	headers atomic.Pointer[headers]
+	mu      sync.Mutex // guards changes of the jar, headers and fickle
+	fickle  bool       // some cookie expires or is not for every path
 }
 
 // newSession returns a session without a token.
-func newSession(number uint64) *session {
+func newSession(number uint64, userAgent string) *session {
 	jar, _ := cookiejar.New(nil) // never fails without options
-	return &session{number: number, jar: jar}
+	return &session{number: number, userAgent: userAgent, jar: jar}
 }
 
-// authorise puts the token and the cookies on a request.
-func (s *session) authorise(h http.Header, u *url.URL) {
-	if s.token != "" {
-		h["X-Mstr-Authtoken"] = []string{s.token.Reveal()}
-	}
-	if known := s.header.Load(); known != nil {
-		if *known != "" {
-			h["Cookie"] = []string{*known}
-		}
-		return
+// headersFor returns the headers of a request for u, with the token and the
+// cookies.
+func (s *session) headersFor(u *url.URL) *headers {
+	if known := s.headers.Load(); known != nil {
+		return known
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,13 +50,11 @@ func (s *session) authorise(h http.Header, u *url.URL) {
 		b.WriteByte('=')
 		b.WriteString(cookie.Value)
 	}
-	text := b.String()
-	if text != "" {
-		h["Cookie"] = []string{text}
+	h := newHeaders(s.userAgent, s.token, b.String())
+	if !s.fickle && s.token != "" {
+		s.headers.Store(h)
 	}
-	if !s.fickle {
-		s.header.Store(&text)
-	}
+	return h
 }
 
 // store keeps the cookies of an answer. basePath is the path of the base URL.
@@ -70,7 +64,7 @@ func (s *session) store(resp *http.Response, u *url.URL, basePath string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.header.Store(nil)
+	s.headers.Store(nil)
 	cookies := resp.Cookies()
 	for _, cookie := range cookies {
 		s.fickle = s.fickle || cookie.Path == "" || cookie.MaxAge != 0 || cookie.RawExpires != ""
@@ -104,7 +98,8 @@ const (
 )
 
 // sessions owns the current session and sees to it that one login serves all
-// callers. The zero value has no session.
+// callers. It has no session
+// until someone asks for one.
 type sessions struct {
 	mu       sync.Mutex // guards everything here
 	current  *session   // nil: lost, the next caller logs in
@@ -115,6 +110,8 @@ type sessions struct {
 	useless  int        // fresh sessions refused since a session last worked
 	judged   uint64     // newest session counted in useless
 	closed   bool
+
+	login func(number uint64) (*session, error) // opens a session; not guarded
 }
 
 // A loginCall is a login under way; done is closed when it has ended.
@@ -124,9 +121,9 @@ type loginCall struct {
 }
 
 // acquire returns the current session. Without one it waits for the login that
-// is under way, or starts it with login, in the background: a caller that leaves
-// does not take the login away from the others.
-func (ss *sessions) acquire(ctx context.Context, login func(number uint64) (*session, error)) (*session, error) {
+// is under way, or starts it, in the background: a caller that leaves does not
+// take the login away from the others.
+func (ss *sessions) acquire(ctx context.Context) (*session, error) {
 	for {
 		ss.mu.Lock()
 		switch {
@@ -137,12 +134,13 @@ func (ss *sessions) acquire(ctx context.Context, login func(number uint64) (*ses
 			defer ss.mu.Unlock()
 			return nil, ss.refused
 		case ss.current != nil:
-			defer ss.mu.Unlock()
-			return ss.current, nil
+			s := ss.current
+			ss.mu.Unlock()
+			return s, nil
 		}
 		call := ss.flight
 		if call == nil {
-			call = ss.start(login)
+			call = ss.start()
 		}
 		ss.mu.Unlock()
 		select {
@@ -157,13 +155,13 @@ func (ss *sessions) acquire(ctx context.Context, login func(number uint64) (*ses
 }
 
 // start begins a login; ss.mu is held.
-func (ss *sessions) start(login func(number uint64) (*session, error)) *loginCall {
+func (ss *sessions) start() *loginCall {
 	call := &loginCall{done: make(chan struct{})}
 	ss.flight = call
 	ss.last++
 	number := ss.last
 	go func() {
-		s, err := login(number)
+		s, err := ss.login(number)
 		ss.mu.Lock()
 		defer ss.mu.Unlock()
 		call.err = err
@@ -299,7 +297,7 @@ func (c *client) login(ctx context.Context, number uint64, first bool) (*session
 		password := c.cfg.Password.Reveal()
 		body.Password = &password
 	}
-	s := newSession(number)
+	s := newSession(number, c.cfg.UserAgent)
 	q := &request{
 		method: http.MethodPost, path: "/api/auth/login", body: encodeJSON(body),
 		class: loginRequest, first: first, session: s, limit: errorBodyLimit,

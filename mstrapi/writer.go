@@ -42,7 +42,7 @@ type operation struct {
 //
 // p.Comment is sent as it is; ask [SupportsComment] first.
 func (w *Writer) PatchPrivileges(ctx context.Context, kind Kind, id ObjectID, p PrivilegePatch) error {
-	path, err := principalPath(kind, id)
+	path, err := principalPath(kind, id, "")
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,165 @@
+package mstrapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+)
+
+// attempt sends a request once and returns nil or what went wrong. sent is how
+// many times it was sent by then, this time included.
+func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) *Error {
+	x := c.exchanges.take(ctx, c.cfg.Timeout)
+	reusable := false
+	defer func() { c.exchanges.put(x, reusable) }()
+	x.resend = func() { c.resent(ctx, q, sent) }
+	hr := c.newRequest(x.ctx, q, s)
+	c.requests.Add(1)
+	resp, err := c.transport.RoundTrip(hr)
+	if err != nil {
+		e := q.errorFor()
+		e.Unsent = x.got.Load() == 0 && (x.asked.Load() > 0 || neverConnected(err))
+		e.Err = c.explainSend(ctx, x.ctx, err)
+		return e
+	}
+	defer resp.Body.Close()
+	if s != nil {
+		s.store(resp, hr.URL, c.base.Path)
+	}
+	if resp.StatusCode/100 != 2 {
+		return c.refusal(q, resp)
+	}
+	x.body, err = readBody(resp.Body, q.limit, x.body)
+	body := x.body
+	if err == nil {
+		reusable = true
+		if q.accept == nil {
+			return nil
+		}
+		if err = q.accept(body, resp.Header); err == nil {
+			return nil
+		}
+	} else if !errors.Is(err, errPermanent) {
+		err = fmt.Errorf("%w: %w", ErrIncomplete, c.explainSend(ctx, x.ctx, err))
+	}
+	e := q.errorFor()
+	e.Status, e.Err = resp.StatusCode, err
+	switch {
+	case isHTML(body) && (q.door || q.first):
+		e.Err = errNotLibrary
+	case isHTML(body):
+		e.Err = incompletef("the answer is an HTML page, not JSON")
+	case len(body) > 0 && len(body) <= errorBodyLimit:
+		// Some gateways answer 200 with an error document.
+		var inner Error
+		if json.Valid(body) && inner.fillFromObject([]byte(c.scrub(string(body)))) && inner.Code != "" {
+			e.Code, e.Message, e.TicketID, e.IServerCode = inner.Code, inner.Message, inner.TicketID, inner.IServerCode
+		}
+	}
+	return e
+}
+
+// resent notes that the transport has sent a request a second time.
+func (c *client) resent(ctx context.Context, q *request, sent int) {
+	c.requests.Add(1)
+	c.retries.Add(1)
+	c.pace.resent()
+	e := q.errorFor()
+	e.Attempts = sent
+	c.logRetry(ctx, e, 0, "connection closed")
+}
+
+// explainSend turns an error of the transport into one that says what happened:
+// the caller's context ended, the attempt's did, or something else.
+func (c *client) explainSend(ctx, attempt context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if attempt.Err() != nil {
+		return timeoutError{c.cfg.Timeout}
+	}
+	return explainTransport(err)
+}
+
+// newRequest builds the HTTP request.
+func (c *client) newRequest(ctx context.Context, q *request, s *session) *http.Request {
+	u := &url.URL{Scheme: c.base.Scheme, Host: c.base.Host, Path: c.base.Path + q.path, RawQuery: q.query}
+	if c.base.RawPath != "" {
+		u.RawPath = c.base.RawPath + q.path
+	}
+	h := c.headers
+	if s != nil {
+		h = s.headersFor(u)
+	}
+	hr := &http.Request{Method: q.method, URL: u, Host: u.Host, Header: h.plain, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	if q.body != nil {
+		hr.Header = h.withBody
+		hr.ContentLength = int64(len(q.body))
+		hr.Body = io.NopCloser(bytes.NewReader(q.body))
+		// With it the transport may use another connection when nothing at all
+		// was written to the first.
+		hr.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(q.body)), nil }
+	} else if q.method != http.MethodGet {
+		hr.Body = http.NoBody
+	}
+	return hr.WithContext(ctx)
+}
+
+// headers are the headers of requests without and with a JSON body. Requests
+// share them: nothing may change them.
+type headers struct {
+	plain, withBody http.Header
+}
+
+// newHeaders returns the headers of requests with that token and those cookies,
+// both empty for none.
+func newHeaders(userAgent string, token Secret, cookies string) *headers {
+	h := &headers{plain: http.Header{"Accept": {"application/json"}, "User-Agent": {userAgent}}}
+	if token != "" {
+		h.plain["X-Mstr-Authtoken"] = []string{token.Reveal()}
+	}
+	if cookies != "" {
+		h.plain["Cookie"] = []string{cookies}
+	}
+	h.withBody = maps.Clone(h.plain)
+	h.withBody["Content-Type"] = []string{"application/json"}
+	return h
+}
+
+// refusal returns the error for an answer that is not 2xx.
+func (c *client) refusal(q *request, resp *http.Response) *Error {
+	e := q.errorFor()
+	e.Status = resp.StatusCode
+	e.RetryAfter = retryAfter(resp.Header)
+	e.Unsent = resp.StatusCode == http.StatusTooManyRequests
+	if resp.StatusCode/100 == 3 {
+		e.Message = "redirects are not followed"
+		if at := c.location(resp.Header.Get("Location")); at != "" {
+			e.Message = "redirected to " + at + ", which is not followed"
+		}
+		e.Err = errors.New("check --url: a proxy or a login page answers there")
+		return e
+	}
+	// The status stands even when the body does not arrive.
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit))
+	e.fillFromBody([]byte(c.scrub(string(body))))
+	e.Code, e.Message, e.TicketID = c.scrub(e.Code), c.scrub(e.Message), c.scrub(e.TicketID)
+	return e
+}
+
+// location returns what may be shown of a redirect's target: no user
+// information, query or fragment, where sessions and tickets live.
+func (c *client) location(target string) string {
+	u, err := url.Parse(target)
+	if err != nil || target == "" {
+		return ""
+	}
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	return c.scrub(clip(shown.String(), 256))
+}
