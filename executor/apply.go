@@ -349,7 +349,7 @@ func newRun(ctx context.Context, s Server, plan *planner.Plan, o Options) *run {
 	}
 	r.progress = newCounter(func(n int) { o.Progress("apply", n, total) })
 	slices.SortStableFunc(r.tasks, func(a, b *task) int {
-		return comparePrincipals(a.change.Principal, b.change.Principal)
+		return a.change.Principal.Compare(&b.change.Principal)
 	})
 	return r
 }
@@ -519,7 +519,7 @@ func (r *run) report(why *Error) *Report {
 		t.res.DurationMs = t.spent.Milliseconds()
 		report.Principals = append(report.Principals, t.res)
 	}
-	slices.SortStableFunc(report.Principals, func(a, b Result) int { return comparePrincipals(a.Principal, b.Principal) })
+	slices.SortStableFunc(report.Principals, func(a, b Result) int { return a.Principal.Compare(&b.Principal) })
 	return report
 }
 

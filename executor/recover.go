@@ -319,7 +319,7 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 		}
 		report.Principals = append(report.Principals, res)
 	}
-	slices.SortStableFunc(report.Principals, func(a, b Result) int { return comparePrincipals(a.Principal, b.Principal) })
+	slices.SortStableFunc(report.Principals, func(a, b Result) int { return a.Principal.Compare(&b.Principal) })
 	for _, name := range b.Commands {
 		res := c.command(ctx, s, name)
 		if res.Outcome == CommandInterrupted || res.Outcome == CommandNotAttempted {

@@ -122,8 +122,8 @@ func Rollback(ctx context.Context, s planner.PrincipalReader, report *Report, o 
 		}
 		plan.Safety.ObservedDirect += u.change.Observed.Direct.Len()
 	}
-	slices.SortStableFunc(plan.Changes, func(a, b planner.Change) int { return comparePrincipals(a.Principal, b.Principal) })
-	slices.SortStableFunc(plan.Findings, func(a, b planner.Finding) int { return comparePrincipals(*a.Principal, *b.Principal) })
+	slices.SortStableFunc(plan.Changes, func(a, b planner.Change) int { return a.Principal.Compare(&b.Principal) })
+	slices.SortStableFunc(plan.Findings, func(a, b planner.Finding) int { return a.Principal.Compare(b.Principal) })
 	for _, f := range plan.Findings {
 		switch f.Severity {
 		case planner.SeverityError:

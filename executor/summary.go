@@ -1,10 +1,8 @@
 package executor
 
 import (
-	"cmp"
 	"slices"
 
-	"privsync/mstrapi"
 	"privsync/planner"
 )
 
@@ -82,18 +80,6 @@ func brokenRule(f planner.Finding) bool {
 }
 
 func inheritedForbidden(f planner.Finding) bool { return f.Code == planner.CodeInheritedForbidden }
-
-// comparePrincipals is the order of plans and reports: groups before users,
-// then names byte by byte, then ids.
-func comparePrincipals(a, b planner.Principal) int {
-	if a.Kind != b.Kind {
-		if a.Kind == mstrapi.Group {
-			return -1
-		}
-		return 1
-	}
-	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-}
 
 // summarize counts r.Principals. Requests and retries stay as they are.
 func (r *Report) summarize() {

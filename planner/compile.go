@@ -259,9 +259,22 @@ type conflict struct {
 
 // wantFor combines the entries that cover o: what they list and forbid adds up;
 // for the settings an explicit entry beats selectors.
-func (c *compiled) wantFor(o *Observed) *want {
+func (c *compiled) wantFor(o *Observed) *want { return c.wantIn(o, nil) }
+
+// wantIn is wantFor whose answer, where no other principal can have the same, is
+// in own until it is used again; nil: in memory of its own.
+func (c *compiled) wantIn(o *Observed, own *want) *want {
+	if own == nil {
+		own = new(want)
+	}
 	if len(c.doubtful) > 0 {
-		return c.doubt(o, c.combine(o.entries))
+		c.combine(o.entries, own)
+		return c.doubt(o, own)
+	}
+	// A principal with an entry of its own shares it with nobody.
+	if len(o.entries) == 1 && c.pol.Principals[o.entries[0]].Principal != nil {
+		c.combine(o.entries, own)
+		return own
 	}
 	key := c.lastKey[:0]
 	for _, e := range o.entries {
@@ -270,17 +283,16 @@ func (c *compiled) wantFor(o *Observed) *want {
 	c.lastKey = key
 	w := c.wants[string(key)]
 	if w == nil {
-		w = c.combine(o.entries)
-		// A principal with an entry of its own shares it with nobody.
-		if len(o.entries) != 1 || c.pol.Principals[o.entries[0]].Principal == nil {
-			c.wants[string(key)] = w
-		}
+		w = new(want)
+		c.combine(o.entries, w)
+		c.wants[string(key)] = w
 	}
 	return w
 }
 
-func (c *compiled) combine(entries []int32) *want {
-	w := &want{entries: entries}
+// combine sets w to what the entries want together.
+func (c *compiled) combine(entries []int32, w *want) {
+	*w = want{entries: entries}
 	if len(entries) == 1 {
 		sets := &c.entries[entries[0]]
 		w.listed, w.expired, w.forbidden = sets.listed, sets.expired, sets.forbidden
@@ -305,7 +317,6 @@ func (c *compiled) combine(entries []int32) *want {
 		// The misspelled one may be what would be revoked as not listed.
 		w.settings.Mode = policy.Additive
 	}
-	return w
 }
 
 // doubt takes back what a selector that could not be resolved would forbid or

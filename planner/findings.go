@@ -45,7 +45,7 @@ func (d *draft) isExplicit(o *Observed) bool {
 
 func compareFindings(a, b Finding) int {
 	return cmp.Or(
-		compareOptional(a.Principal, b.Principal, comparePrincipals),
+		compareOptional(a.Principal, b.Principal, func(a, b Principal) int { return a.Compare(&b) }),
 		cmp.Compare(a.Code, b.Code),
 		compareOptional(a.Privilege, b.Privilege, func(a, b PrivilegeRef) int {
 			return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))
@@ -156,8 +156,21 @@ func (d *draft) expiryFindings() []Finding {
 	}
 	found := make(map[place]int)
 	var out []Finding
+	undated := make(map[sharedList]bool)
 	for i := range d.pol.Principals {
 		e := &d.pol.Principals[i]
+		if shared := e.Listed.Shared(); len(shared) > 0 && len(shared) == e.Listed.Len() {
+			// Very many entries have the same list, and most lists have no dates.
+			key := sharedList{&shared[0], len(shared)}
+			without, known := undated[key]
+			if !known {
+				without = !slices.ContainsFunc(shared, func(l policy.Listed) bool { return !l.Until.IsZero() })
+				undated[key] = without
+			}
+			if without {
+				continue
+			}
+		}
 		for l := range e.Listed.All() {
 			if l.Until.IsZero() {
 				continue
@@ -232,7 +245,7 @@ func (d *draft) expiry(l *policy.Listed, within int) (Finding, bool) {
 
 // explicitPrincipal returns the principal that the entry names, if it is known.
 func (d *draft) explicitPrincipal(entry int32) *Principal {
-	if d.pol.Principals[entry].Principal == nil {
+	if d.pol.Principals[entry].Principal == nil || int(entry) >= len(d.st.byEntry) {
 		return nil
 	}
 	o := d.st.byEntry[entry]

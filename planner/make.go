@@ -91,9 +91,6 @@ func evaluate(c *compiled, st *State) *draft {
 	if !d.needs.isEmpty() {
 		return d
 	}
-	for _, o := range st.covered {
-		d.noteConflicts(o, d.wantFor(o))
-	}
 	d.decideUsers()
 	d.describeGroups()
 	d.checkActor()
@@ -102,7 +99,7 @@ func evaluate(c *compiled, st *State) *draft {
 		return d
 	}
 	d.complete = true
-	slices.SortFunc(d.changes, func(a, b Change) int { return comparePrincipals(a.Principal, b.Principal) })
+	slices.SortFunc(d.changes, func(a, b Change) int { return a.Principal.Compare(&b.Principal) })
 	return d
 }
 
@@ -127,11 +124,15 @@ func (d *draft) countMembers() {
 
 // decideUsers goes through everybody who is not a group: those that the policy
 // covers, those that no entry covers where these lose what they hold, and those
-// whom a changed group reaches.
+// whom a changed group reaches. On the way it notes whose entries contradict
+// each other.
 func (d *draft) decideUsers() {
+	var own want
 	for _, o := range d.st.covered {
+		w := d.wantIn(o, &own)
+		d.noteConflicts(o, w)
 		if o.Principal.Kind == mstrapi.User && o.Err == nil {
-			d.decideUser(o, d.wantFor(o))
+			d.decideUser(o, w)
 		}
 	}
 	for _, o := range d.st.unlisted {
@@ -281,8 +282,8 @@ func (d *draft) change(o *Observed, w *want, dec *decision, reliesOn func(mstrap
 
 // describe adds the findings about what a covered principal inherits.
 func (d *draft) describe(o *Observed, w *want, dec *decision) {
-	who := o.Principal
 	for q := range w.forbidden.Intersect(dec.inherited).All() {
+		who := o.Principal
 		sources, from := d.sources(o, q)
 		ref := d.cat.ref(q)
 		d.findings = append(d.findings, Finding{
@@ -293,6 +294,7 @@ func (d *draft) describe(o *Observed, w *want, dec *decision) {
 	}
 	if w.settings.Inherited == policy.InheritedReport {
 		for q := range dec.inherited.Minus(w.listed).Minus(w.forbidden).Minus(w.undecided).All() {
+			who := o.Principal
 			sources, from := d.sources(o, q)
 			ref := d.cat.ref(q)
 			d.findings = append(d.findings, Finding{
@@ -433,7 +435,7 @@ func (d *draft) safety() Safety {
 			s.MaxChangedPrincipals = limits.MaxChangedPrincipals.String()
 		}
 		s.Protected = append(s.Protected, d.st.protected...)
-		slices.SortFunc(s.Protected, comparePrincipals)
+		slices.SortFunc(s.Protected, func(a, b Principal) int { return a.Compare(&b) })
 	}
 	return s
 }

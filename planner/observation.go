@@ -26,12 +26,12 @@ type Observation struct {
 func ReadPrincipal(ctx context.Context, r PrincipalReader, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) (Observation, error) {
 	at := time.Now()
 	held, err := r.Held(ctx, kind, id, level)
-	return observation(kind, id, level, at, held, err)
+	return observation(kind, id, level, at, held, err, nil)
 }
 
 // observation makes an observation of a reader's answer, which it does not
-// change but may keep.
-func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at time.Time, held []mstrapi.Held, err error) (Observation, error) {
+// change but may keep. The sets are in words if they fit.
+func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at time.Time, held []mstrapi.Held, err error, words []uint64) (Observation, error) {
 	if err != nil {
 		return Observation{}, fmt.Errorf("privileges of %s %s: %w", kind, id, err)
 	}
@@ -40,11 +40,13 @@ func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at
 		seen.Held = held
 		if n := len(held); n > 0 {
 			// Sorted, so the last number tells how large the sets become.
-			words := make([]uint64, 2*(int(held[n-1].ID)/64+1))
-			half := len(words) / 2
+			half := int(held[n-1].ID)/64 + 1
+			words = slices.Grow(words[:0], 2*half)[:2*half]
+			clear(words)
 			seen.Direct.words, seen.Inherited.words = words[:half:half], words[half:]
 		}
-		for _, h := range held {
+		for i := range held {
+			h := &held[i]
 			if h.Direct {
 				seen.Direct.Add(h.ID)
 			}

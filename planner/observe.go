@@ -53,7 +53,7 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 			Level:      mstrapi.Level(cmp.Or(pol.Scope, policy.LevelServer)),
 			Now:        cmp.Or(o.Now, time.Now()),
 			byID:       make(map[mstrapi.ObjectID]*Observed),
-			byEntry:    make(map[int32]*Observed),
+			byEntry:    make([]*Observed, len(pol.Principals)),
 			parents:    make(map[mstrapi.ObjectID]parentList),
 			members:    make(map[mstrapi.ObjectID]*memberList),
 			reached:    make(map[mstrapi.ObjectID]bool),
@@ -90,7 +90,7 @@ type observer struct {
 
 	st      *State
 	in      *interner
-	buffers sync.Pool  // of *mstrapi.HeldBuffer
+	buffers sync.Pool  // of *lookBuffer
 	mu      sync.Mutex // guards st while several workers read
 	lookups map[refKey]*lookup
 	lists   map[mstrapi.Kind][]mstrapi.PrincipalRow // whole lists, as far as they were read
@@ -112,7 +112,7 @@ func (ob *observer) observe(ctx context.Context) error {
 	ob.lookups, ob.lists, ob.everyone, ob.memberRows = nil, nil, nil, nil
 	slices.SortFunc(st.covered, compareObserved)
 	slices.SortFunc(st.unlisted, compareObserved)
-	slices.SortFunc(st.protected, comparePrincipals)
+	slices.SortFunc(st.protected, func(a, b Principal) int { return a.Compare(&b) })
 	ob.progress.start("observe", 0)
 	if err := ob.readHeld(ctx, slices.Concat(st.covered, st.unlisted)); err != nil {
 		return err
@@ -290,14 +290,22 @@ func (ob *observer) look(ctx context.Context, kind mstrapi.Kind, id mstrapi.Obje
 		seen, err = ReadPrincipal(ctx, ob.r, kind, id, ob.st.Level)
 		return seen, func() {}, err
 	}
-	buf, ok := ob.buffers.Get().(*mstrapi.HeldBuffer)
+	buf, ok := ob.buffers.Get().(*lookBuffer)
 	if !ok {
-		buf = new(mstrapi.HeldBuffer)
+		buf = new(lookBuffer)
+		buf.release = func() { ob.buffers.Put(buf) }
 	}
 	at := time.Now()
-	held, err := r.HeldIn(ctx, kind, id, ob.st.Level, buf)
-	seen, err = observation(kind, id, ob.st.Level, at, held, err)
-	return seen, func() { ob.buffers.Put(buf) }, err
+	held, err := r.HeldIn(ctx, kind, id, ob.st.Level, &buf.held)
+	seen, err = observation(kind, id, ob.st.Level, at, held, err, buf.words[:])
+	return seen, buf.release, err
+}
+
+// lookBuffer is memory for one observation after the other.
+type lookBuffer struct {
+	held    mstrapi.HeldBuffer
+	words   [16]uint64
+	release func()
 }
 
 // noteParents keeps the memberships that a row came with. ob.mu must be held

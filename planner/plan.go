@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"cmp"
+	"strings"
 	"time"
 
 	"privsync/mstrapi"
@@ -120,6 +122,21 @@ type Principal struct {
 	ID    mstrapi.ObjectID `json:"id"`
 	Name  string           `json:"name"`
 	Login string           `json:"login,omitempty"`
+}
+
+// Compare is the order of plans and reports: groups before users, then names
+// byte by byte, then ids.
+func (p *Principal) Compare(q *Principal) int {
+	if p.Kind != q.Kind && (p.Kind == mstrapi.Group || q.Kind == mstrapi.Group) {
+		if p.Kind == mstrapi.Group {
+			return -1
+		}
+		return 1
+	}
+	if c := strings.Compare(p.Name, q.Name); c != 0 {
+		return c
+	}
+	return cmp.Compare(p.ID, q.ID)
 }
 
 // PrivilegeRef is a privilege by number and catalogue name. Name is empty for a

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,6 +36,9 @@ func keyOfRef(ref policy.PrincipalRef) refKey {
 // foldLogin maps logins that differ only in case to the same string, as
 // strings.EqualFold sees it.
 func foldLogin(s string) string {
+	if isASCII(s) {
+		return strings.ToUpper(s)
+	}
 	return strings.Map(func(r rune) rune {
 		least := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
@@ -42,6 +46,15 @@ func foldLogin(s string) string {
 		}
 		return least
 	}, s)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // lookup is what the server has for a refKey.
@@ -53,7 +66,7 @@ type lookup struct {
 
 // resolve finds whom the policy names and whom its selectors choose.
 func (ob *observer) resolve(ctx context.Context) error {
-	ob.lookups = make(map[refKey]*lookup)
+	ob.lookups = make(map[refKey]*lookup, len(ob.pol.Principals))
 	want := func(ref policy.PrincipalRef) {
 		if key := keyOfRef(ref); ob.lookups[key] == nil {
 			ob.lookups[key] = &lookup{text: ref.Name}
@@ -226,6 +239,9 @@ func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstr
 func (ob *observer) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding) {
 	key := keyOfRef(ref)
 	l := ob.lookups[key]
+	if l.err == nil && len(l.rows) == 1 {
+		return l.rows[0], nil
+	}
 	who := Principal{Kind: key.kind, ID: key.id, Name: ref.Name}
 	if key.kind == mstrapi.User {
 		who.Login = ref.Name
@@ -236,28 +252,25 @@ func (ob *observer) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding
 		f.Message = fmt.Sprintf("%s could not be looked up: %v", describeRef(ref), l.err)
 		return mstrapi.PrincipalRow{}, f
 	}
-	switch len(l.rows) {
-	case 1:
-		return l.rows[0], nil
-	case 0:
+	if len(l.rows) == 0 {
 		f.Code = CodeUnknownPrincipal
 		f.Message = fmt.Sprintf("the server has no %s", describeRef(ref))
 		if near := ob.suggest(key, ref.Name); near != "" {
 			f.Message += fmt.Sprintf("; did you mean %q?", near)
 		}
-	default:
-		ids := make([]string, len(l.rows))
-		for i, row := range l.rows {
-			ids[i] = string(row.ID)
-		}
-		slices.Sort(ids)
-		if len(ids) > maxNamed {
-			ids = append(ids[:maxNamed], fmt.Sprintf("and %d more", len(l.rows)-maxNamed))
-		}
-		f.Code = CodeAmbiguousPrincipal
-		f.Message = fmt.Sprintf("the server has %d principals that are %s; add the id of the one that is meant: %s",
-			len(l.rows), describeRef(ref), strings.Join(ids, ", "))
+		return mstrapi.PrincipalRow{}, f
 	}
+	ids := make([]string, len(l.rows))
+	for i, row := range l.rows {
+		ids[i] = string(row.ID)
+	}
+	slices.Sort(ids)
+	if len(ids) > maxNamed {
+		ids = append(ids[:maxNamed], fmt.Sprintf("and %d more", len(l.rows)-maxNamed))
+	}
+	f.Code = CodeAmbiguousPrincipal
+	f.Message = fmt.Sprintf("the server has %d principals that are %s; add the id of the one that is meant: %s",
+		len(l.rows), describeRef(ref), strings.Join(ids, ", "))
 	return mstrapi.PrincipalRow{}, f
 }
 

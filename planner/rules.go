@@ -102,7 +102,8 @@ func (d *draft) violation(rule *policy.Rule, o *Observed, direct Set, held []mst
 		parts = append(parts, fmt.Sprintf("privilege %s %s", d.cat.label(q), d.ways(o, direct.Has(q), groups, other)))
 	}
 	slices.SortFunc(f.Sources, func(a, b Source) int {
-		return comparePrincipals(Principal{Kind: a.Kind, ID: a.ID, Name: a.Name}, Principal{Kind: b.Kind, ID: b.ID, Name: b.Name})
+		p, q := Principal{Kind: a.Kind, ID: a.ID, Name: a.Name}, Principal{Kind: b.Kind, ID: b.ID, Name: b.Name}
+		return p.Compare(&q)
 	})
 	when := "the plan would make it so"
 	if already {

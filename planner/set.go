@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"iter"
 	"math/bits"
+	"slices"
 	"strconv"
 
 	"privsync/mstrapi"
@@ -67,35 +68,58 @@ func (s Set) IsEmpty() bool {
 
 // Union returns the elements of s or t.
 func (s Set) Union(t Set) Set {
+	s, t = s.trimmed(), t.trimmed()
 	if len(s.words) < len(t.words) {
 		s, t = t, s
 	}
-	out := make([]uint64, len(s.words))
-	copy(out, s.words)
+	out := s.clone()
 	for i, w := range t.words {
-		out[i] |= w
+		out.words[i] |= w
 	}
-	return Set{out}
+	return out
 }
 
 // Intersect returns the elements of s and t.
 func (s Set) Intersect(t Set) Set {
 	n := min(len(s.words), len(t.words))
-	out := make([]uint64, n)
-	for i := range n {
-		out[i] = s.words[i] & t.words[i]
+	for n > 0 && s.words[n-1]&t.words[n-1] == 0 {
+		n--
 	}
-	return Set{out}
+	out := Set{s.words[:n]}.clone()
+	for i := range out.words {
+		out.words[i] &= t.words[i]
+	}
+	return out
 }
 
 // Minus returns the elements of s that are not in t.
 func (s Set) Minus(t Set) Set {
-	out := make([]uint64, len(s.words))
-	copy(out, s.words)
-	for i := range min(len(s.words), len(t.words)) {
-		out[i] &^= t.words[i]
+	n := len(s.words)
+	for n > 0 && s.words[n-1]&^t.word(n-1) == 0 {
+		n--
 	}
-	return Set{out}
+	out := Set{s.words[:n]}.clone()
+	for i := range min(n, len(t.words)) {
+		out.words[i] &^= t.words[i]
+	}
+	return out
+}
+
+// word returns the i-th word of s, which may lie beyond its end.
+func (s Set) word(i int) uint64 {
+	if i < len(s.words) {
+		return s.words[i]
+	}
+	return 0
+}
+
+// clone returns s in memory of its own; most results are empty, and those take
+// none.
+func (s Set) clone() Set {
+	if len(s.words) == 0 {
+		return Set{}
+	}
+	return Set{slices.Clone(s.words)}
 }
 
 // trimmed returns s without words of zeros at its end, so that equal sets are

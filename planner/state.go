@@ -39,10 +39,10 @@ type State struct {
 	usersErr   error
 	traced     int // users whose memberships were read
 	findings   []Finding
-	byEntry    map[int32]*Observed // whom an explicit entry names
-	failed     map[int]error       // entries of the policy that could not be resolved completely
-	unresolved map[int]bool        // entries of the policy that name nobody, or more than one
-	lostNames  int                 // explicit entries among failed: principals that count as unknown
+	byEntry    []*Observed   // by entry of the policy: whom an explicit one names
+	failed     map[int]error // entries of the policy that could not be resolved completely
+	unresolved map[int]bool  // entries of the policy that name nobody, or more than one
+	lostNames  int           // explicit entries among failed: principals that count as unknown
 	protected  []Principal
 	except     map[[2]int]Principal // of rules, by the numbers of the rule and of the exception
 }
@@ -162,23 +162,7 @@ func (s *State) groupName(id mstrapi.ObjectID) string {
 	return string(id)
 }
 
-// comparePrincipals is the report order.
-func comparePrincipals(a, b Principal) int {
-	return cmp.Or(
-		cmp.Compare(kindRank(a.Kind), kindRank(b.Kind)),
-		strings.Compare(a.Name, b.Name),
-		cmp.Compare(a.ID, b.ID),
-	)
-}
-
-func kindRank(k mstrapi.Kind) int {
-	if k == mstrapi.Group {
-		return 0
-	}
-	return 1
-}
-
-func compareObserved(a, b *Observed) int { return comparePrincipals(a.Principal, b.Principal) }
+func compareObserved(a, b *Observed) int { return a.Principal.Compare(&b.Principal) }
 
 // groupTable numbers the groups that sources and parents name.
 type groupTable struct {
@@ -279,27 +263,51 @@ type interner struct {
 	sets     map[string]Set
 	buf      []byte
 	idx      []int
+	recent   [4]recentRef // the groups met last: most privileges come through the same few
+	oldest   int          // of recent, the next to be replaced
+}
+
+// recentRef is a group and its number in the table, plus 1; 0 is none.
+type recentRef struct {
+	ref    mstrapi.ObjectRef
+	number int
+}
+
+// number is [groupTable.number].
+func (in *interner) number(ref mstrapi.ObjectRef) int {
+	for i := range in.recent {
+		if r := &in.recent[i]; r.number > 0 && r.ref == ref {
+			return r.number - 1
+		}
+	}
+	n := in.refs.number(ref)
+	in.recent[in.oldest] = recentRef{ref, n + 1}
+	in.oldest = (in.oldest + 1) % len(in.recent)
+	return n
 }
 
 func newInterner(refs *groupTable) *interner {
 	return &interner{refs: refs, profiles: make(map[string]*profile), sets: make(map[string]Set)}
 }
 
-// put stores an observation in o.
+// put stores an observation in o and keeps none of its memory.
 func (in *interner) put(o *Observed, seen Observation) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	buf := in.buf[:0]
-	for _, h := range seen.Held {
+	for i := range seen.Held {
+		h := &seen.Held[i]
 		if !h.Inherited() {
 			continue
 		}
 		idx := in.idx[:0]
 		for _, g := range h.Groups {
-			idx = append(idx, in.refs.number(g))
+			idx = append(idx, in.number(g))
 		}
-		slices.Sort(idx)
-		idx = slices.Compact(idx)
+		if len(idx) > 1 {
+			slices.Sort(idx)
+			idx = slices.Compact(idx)
+		}
 		in.idx = idx
 		head := uint64(len(idx)) << 1
 		if h.Other {
@@ -330,6 +338,7 @@ func (in *interner) set(s Set) Set {
 	if known, ok := in.sets[string(k)]; ok {
 		return known
 	}
+	s = s.clone()
 	in.sets[string(k)] = s
 	return s
 }
