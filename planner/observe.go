@@ -52,7 +52,7 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 		st: &State{
 			Level:      mstrapi.Level(cmp.Or(pol.Scope, policy.LevelServer)),
 			Now:        cmp.Or(o.Now, time.Now()),
-			byID:       make(map[mstrapi.ObjectID]*Observed),
+			byID:       make(map[mstrapi.ObjectID]*Observed, len(pol.Principals)),
 			byEntry:    make([]*Observed, len(pol.Principals)),
 			parents:    make(map[mstrapi.ObjectID]parentList),
 			members:    make(map[mstrapi.ObjectID]*memberList),
@@ -92,7 +92,7 @@ type observer struct {
 	in      *interner
 	buffers sync.Pool  // of *lookBuffer
 	mu      sync.Mutex // guards st while several workers read
-	lookups map[refKey]*lookup
+	lookups map[mstrapi.Kind]*lookups
 	lists   map[mstrapi.Kind][]mstrapi.PrincipalRow // whole lists, as far as they were read
 	listErr map[mstrapi.Kind]error                  // of whole lists that are needed
 	// everyone are the members of the group Everyone, nil until read.
@@ -110,11 +110,15 @@ func (ob *observer) observe(ctx context.Context) error {
 		st.setUsers(rows)
 	}
 	ob.lookups, ob.lists, ob.everyone, ob.memberRows = nil, nil, nil, nil
+	ob.progress.start("observe", 0)
+	g, gctx := errgroup.WithContext(ctx)
+	todo := slices.Concat(st.covered, st.unlisted)
+	g.Go(func() error { return ob.readHeld(gctx, todo) })
+	// To read takes longer than to sort.
 	slices.SortFunc(st.covered, compareObserved)
 	slices.SortFunc(st.unlisted, compareObserved)
 	slices.SortFunc(st.protected, func(a, b Principal) int { return a.Compare(&b) })
-	ob.progress.start("observe", 0)
-	if err := ob.readHeld(ctx, slices.Concat(st.covered, st.unlisted)); err != nil {
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	c := compile(ob.pol, newCatalogue(st.Catalogue, st.Level), st.Now)

@@ -59,19 +59,53 @@ func isASCII(s string) bool {
 
 // lookup is what the server has for a refKey.
 type lookup struct {
+	key  refKey
 	text string // as the policy writes it
 	rows []mstrapi.PrincipalRow
 	err  error
 }
 
+// lookups are those of one kind.
+type lookups struct {
+	list   []*lookup
+	byID   map[mstrapi.ObjectID]*lookup
+	byName map[string]*lookup
+}
+
+// find returns the lookup of key, or nil.
+func (ls *lookups) find(key refKey) *lookup {
+	if key.id != "" {
+		return ls.byID[key.id]
+	}
+	return ls.byName[key.name]
+}
+
+// add adds the lookup of ref unless there is one.
+func (ls *lookups) add(ref policy.PrincipalRef) {
+	l := &lookup{key: keyOfRef(ref), text: ref.Name}
+	if ls.find(l.key) != nil {
+		return
+	}
+	ls.list = append(ls.list, l)
+	if l.key.id != "" {
+		ls.byID[l.key.id] = l
+	} else {
+		ls.byName[l.key.name] = l
+	}
+}
+
+// lookupOf returns the lookup of ref, which the policy names.
+func (ob *observer) lookupOf(ref policy.PrincipalRef) *lookup {
+	return ob.lookups[mstrapi.Kind(ref.Kind)].find(keyOfRef(ref))
+}
+
 // resolve finds whom the policy names and whom its selectors choose.
 func (ob *observer) resolve(ctx context.Context) error {
-	ob.lookups = make(map[refKey]*lookup, len(ob.pol.Principals))
-	want := func(ref policy.PrincipalRef) {
-		if key := keyOfRef(ref); ob.lookups[key] == nil {
-			ob.lookups[key] = &lookup{text: ref.Name}
-		}
+	ob.lookups = make(map[mstrapi.Kind]*lookups)
+	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
+		ob.lookups[kind] = &lookups{byID: make(map[mstrapi.ObjectID]*lookup), byName: make(map[string]*lookup)}
 	}
+	want := func(ref policy.PrincipalRef) { ob.lookups[mstrapi.Kind(ref.Kind)].add(ref) }
 	for i := range ob.pol.Principals {
 		e := &ob.pol.Principals[i]
 		if e.Principal != nil {
@@ -90,7 +124,7 @@ func (ob *observer) resolve(ctx context.Context) error {
 			want(ref)
 		}
 	}
-	ob.progress.start("resolve", len(ob.lookups))
+	ob.progress.start("resolve", len(ob.lookups[mstrapi.Group].list)+len(ob.lookups[mstrapi.User].list))
 	g, gctx := errgroup.WithContext(ctx)
 	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
 		g.Go(func() error { return ob.resolveKind(gctx, kind) })
@@ -114,20 +148,15 @@ func (ob *observer) needsList(kind mstrapi.Kind) bool {
 // resolveKind resolves the names and ids of one kind with as few requests as
 // possible: one for each, or the pages of the whole list where these are fewer.
 func (ob *observer) resolveKind(ctx context.Context, kind mstrapi.Kind) error {
-	keys := make([]refKey, 0, len(ob.lookups))
-	for k := range ob.lookups {
-		if k.kind == kind {
-			keys = append(keys, k)
-		}
-	}
+	names := ob.lookups[kind]
 	all := ob.needsList(kind)
-	if len(keys) == 0 && !all {
+	if len(names.list) == 0 && !all {
 		return nil
 	}
-	if len(keys) == 1 && !all {
-		return ob.lookUpEach(ctx, keys)
+	if len(names.list) == 1 && !all {
+		return ob.lookUpEach(ctx, names.list)
 	}
-	list, err := ob.readPages(ctx, ob.listPages(kind), func(pages int) bool { return all || pages <= len(keys) })
+	list, err := ob.readPages(ctx, ob.listPages(kind), func(pages int) bool { return all || pages <= len(names.list) })
 	if err != nil {
 		if ob.isFatal(ctx, err) {
 			return err
@@ -137,54 +166,61 @@ func (ob *observer) resolveKind(ctx context.Context, kind mstrapi.Kind) error {
 			ob.listErr[kind] = err
 			ob.mu.Unlock()
 		}
-		return ob.lookUpEach(ctx, keys)
+		return ob.lookUpEach(ctx, names.list)
 	}
 	if list == nil {
-		return ob.lookUpEach(ctx, keys)
+		return ob.lookUpEach(ctx, names.list)
 	}
 	ob.mu.Lock()
 	ob.lists[kind] = list
 	ob.mu.Unlock()
-	return ob.matchList(ctx, kind, keys, list)
+	return ob.matchList(ctx, names, list)
 }
 
-// matchList finds the keys in the whole list.
-func (ob *observer) matchList(ctx context.Context, kind mstrapi.Kind, keys []refKey, list []mstrapi.PrincipalRow) error {
+// matchList finds the names in the whole list.
+func (ob *observer) matchList(ctx context.Context, names *lookups, list []mstrapi.PrincipalRow) error {
 	blind := false // a row without a login could be anybody
-	for _, row := range list {
-		if l := ob.lookups[refKey{kind: kind, id: row.ID}]; l != nil {
-			l.rows = append(l.rows, row)
+	for i := range list {
+		row := &list[i]
+		match := func(l *lookup) {
+			if l != nil && len(l.rows) == 0 {
+				l.rows = list[i : i+1 : i+1]
+			} else if l != nil {
+				l.rows = append(l.rows, *row)
+			}
+		}
+		if len(names.byID) > 0 {
+			match(names.byID[row.ID])
 		}
 		name := row.Name
-		if kind == mstrapi.User {
+		if row.Kind == mstrapi.User {
 			blind = blind || row.Login == ""
 			name = foldLogin(row.Login)
 		}
-		if l := ob.lookups[refKey{kind: kind, name: name}]; l != nil && name != "" {
-			l.rows = append(l.rows, row)
+		if name != "" {
+			match(names.byName[name])
 		}
 	}
 	if blind {
-		var open []refKey
-		for _, k := range keys {
+		var open []*lookup
+		for _, l := range names.list {
 			// A pin's row without a login cannot be compared with the name beside it.
-			l := ob.lookups[k]
-			if k.id == "" && len(l.rows) == 0 || k.id != "" && len(l.rows) > 0 {
-				open = append(open, k)
+			if l.key.id == "" && len(l.rows) == 0 || l.key.id != "" && len(l.rows) > 0 {
+				open = append(open, l)
 			}
 		}
 		return ob.lookUpEach(ctx, open)
 	}
-	ob.progress.add(len(keys))
+	ob.progress.add(len(names.list))
 	return nil
 }
 
-// lookUpEach asks for each key by itself.
-func (ob *observer) lookUpEach(ctx context.Context, keys []refKey) error {
-	return ob.each(ctx, len(keys), func(ctx context.Context, i int) error {
+// lookUpEach asks for each of the list by itself.
+func (ob *observer) lookUpEach(ctx context.Context, list []*lookup) error {
+	return ob.each(ctx, len(list), func(ctx context.Context, i int) error {
 		defer ob.progress.add(1)
-		l := ob.lookups[keys[i]]
-		rows, err := ob.lookUp(ctx, keys[i], l.text)
+		l := list[i]
+		rows, err := ob.lookUp(ctx, l.key, l.text)
 		if err != nil && ob.isFatal(ctx, err) {
 			return err
 		}
@@ -237,11 +273,11 @@ func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstr
 // one returns the row that ref names, or the finding that says why there is
 // none.
 func (ob *observer) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding) {
-	key := keyOfRef(ref)
-	l := ob.lookups[key]
+	l := ob.lookupOf(ref)
 	if l.err == nil && len(l.rows) == 1 {
 		return l.rows[0], nil
 	}
+	key := l.key
 	who := Principal{Kind: key.kind, ID: key.id, Name: ref.Name}
 	if key.kind == mstrapi.User {
 		who.Login = ref.Name
@@ -420,7 +456,7 @@ func (ob *observer) placeExplicit(entry int32, ref policy.PrincipalRef) {
 	if problem != nil {
 		st.findings = append(st.findings, *problem)
 		if problem.Code == CodeReadFailed {
-			st.failed[int(entry)] = ob.lookups[keyOfRef(ref)].err
+			st.failed[int(entry)] = ob.lookupOf(ref).err
 			st.lostNames++
 		} else {
 			st.unresolved[int(entry)] = true
