@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 
 	"privsync/mstrapi"
+	"privsync/planner"
 )
 
 // ErrEdited is matched by the error of [ReadReport] for a report whose content
@@ -72,7 +71,7 @@ func ReadReport(r io.Reader) (*Report, error) {
 // element by element, and returns the digest of the whole without the member
 // digest.
 func scanDocument(r io.Reader, visit func(name string, text []byte) error) (string, error) {
-	d := newDigester()
+	var members []planner.Member
 	limited := &io.LimitedReader{R: r, N: maxReport}
 	dec := json.NewDecoder(limited)
 	fail := func(err error) (string, error) {
@@ -101,20 +100,18 @@ func scanDocument(r io.Reader, visit func(name string, text []byte) error) (stri
 		}
 		seen[name] = true
 		if name == "principals" {
-			if err := scanList(dec, d, name, visit); err != nil {
+			list, err := scanList(dec, name, visit)
+			if err != nil {
 				return fail(err)
 			}
+			members = append(members, list)
 			continue
 		}
 		var text json.RawMessage
 		if err := dec.Decode(&text); err != nil {
 			return fail(err)
 		}
-		if name != "digest" {
-			if err := d.raw(name, text); err != nil {
-				return fail(err)
-			}
-		}
+		members = append(members, planner.RawMember(name, text))
 		if err := visit(name, text); err != nil {
 			return "", err
 		}
@@ -125,32 +122,40 @@ func scanDocument(r io.Reader, visit func(name string, text []byte) error) (stri
 	if _, err := dec.Token(); err != io.EOF {
 		return "", errors.New("more text after the document")
 	}
-	return d.sum()
+	return planner.DigestMembers(members)
 }
 
-func scanList(dec *json.Decoder, d *digester, name string, visit func(string, []byte) error) error {
+// scanList reads a list element by element and keeps its canonical form only.
+func scanList(dec *json.Decoder, name string, visit func(string, []byte) error) (planner.Member, error) {
+	var none planner.Member
 	if t, err := dec.Token(); err != nil {
-		return err
+		return none, err
 	} else if t != json.Delim('[') {
-		return fmt.Errorf("%s is not a list", name)
+		return none, fmt.Errorf("%s is not a list", name)
 	}
 	list := []byte{'['}
 	for dec.More() {
 		var text json.RawMessage
 		err := dec.Decode(&text)
 		if err != nil {
-			return err
+			return none, err
 		}
-		if list, err = appendCanonical(list, text); err != nil {
-			return err
+		if len(list) > 1 {
+			list = append(list, ',')
+		}
+		if list, err = planner.AppendCanonical(list, text); err != nil {
+			return none, err
 		}
 		if err := visit(name, text); err != nil {
-			return err
+			return none, err
 		}
 	}
-	d.members[name] = append(list, ']')
+	list = append(list, ']')
 	_, err := dec.Token()
-	return err
+	return planner.Member{Name: name, Write: func(w io.Writer) error {
+		_, err := w.Write(list)
+		return err
+	}}, err
 }
 
 func unmarshalStrict(text []byte, into any) error {
@@ -158,8 +163,6 @@ func unmarshalStrict(text []byte, into any) error {
 	dec.DisallowUnknownFields()
 	return dec.Decode(into)
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func asAPIError(err error) (*mstrapi.Error, bool) {
 	var e *mstrapi.Error

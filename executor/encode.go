@@ -3,18 +3,12 @@ package executor
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"io"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/gowebpki/jcs"
 
 	"privsync/planner"
 )
@@ -35,7 +29,7 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 	for i, m := range r.members() {
 		write([]string{"{", ","}[min(i, 1)], "\n  \"", m.name, "\": ")
 		if m.len < 0 {
-			text, err := m.append(buf[:0], 0, asDocument)
+			text, err := m.append(buf[:0], 0)
 			if err != nil {
 				return cw.n, fmt.Errorf("report: %s: %w", m.name, err)
 			}
@@ -44,7 +38,7 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 		}
 		write("[")
 		for k := range m.len {
-			text, err := m.append(buf[:0], k, asDocument)
+			text, err := m.append(buf[:0], k)
 			if err != nil {
 				return cw.n, fmt.Errorf("report: %s: %w", m.name, err)
 			}
@@ -62,45 +56,26 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 	return cw.n, err
 }
 
-// Seal sets r.Digest: the SHA-256 of the canonical form (RFC 8785) of the
-// document without digest. A change of r after it needs a new Seal.
+// Seal sets r.Digest (see [planner.DigestMembers]). A change of r after it needs
+// a new Seal.
 func (r *Report) Seal() error {
-	members := r.members()
-	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
-	h := sha256.New()
-	var buf []byte
-	sep := byte('{')
-	for _, m := range members {
-		if m.name == "digest" {
+	var members []planner.Member
+	for _, m := range r.members() {
+		if m.len >= 0 {
+			members = append(members, planner.ListMember(m.name, m.len, m.append))
 			continue
 		}
-		buf = append(buf[:0], sep, '"')
-		sep = ','
-		buf = append(buf, m.name...)
-		buf = append(buf, '"', ':')
-		var err error
-		if m.len < 0 {
-			if buf, err = m.append(buf, 0, asCanonical); err != nil {
-				return fmt.Errorf("report: %s: %w", m.name, err)
-			}
-			h.Write(buf)
-			continue
+		text, err := m.append(nil, 0)
+		if err != nil {
+			return fmt.Errorf("report: %s: %w", m.name, err)
 		}
-		buf = append(buf, '[')
-		for k := range m.len {
-			if k > 0 {
-				buf = append(buf, ',')
-			}
-			if buf, err = m.append(buf, k, asCanonical); err != nil {
-				return fmt.Errorf("report: %s: %w", m.name, err)
-			}
-			h.Write(buf)
-			buf = buf[:0]
-		}
-		h.Write(append(buf, ']'))
+		members = append(members, planner.RawMember(m.name, text))
 	}
-	h.Write([]byte{'}'})
-	r.Digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	digest, err := planner.DigestMembers(members)
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	r.Digest = digest
 	return nil
 }
 
@@ -109,7 +84,7 @@ func (r *Report) Seal() error {
 type member struct {
 	name   string
 	len    int
-	append func(b []byte, i int, f form) ([]byte, error)
+	append func(b []byte, i int) ([]byte, error) // the i-th element, as JSON
 }
 
 // members returns the top-level members in the order of the schema.
@@ -126,7 +101,7 @@ func (r *Report) members() []member {
 		all = append(all, value("plan", r.Plan))
 	}
 	all = append(all, value("summary", r.Summary),
-		member{"principals", len(r.Principals), func(b []byte, i int, f form) ([]byte, error) { return f.result(b, &r.Principals[i]) }},
+		member{"principals", len(r.Principals), func(b []byte, i int) ([]byte, error) { return appendResult(b, &r.Principals[i]) }},
 		list("privileges", r.Privileges, func(p planner.PrivilegeRef) planner.PrivilegeRef { return p }),
 		list("findings", r.Findings, func(f planner.Finding) planner.Finding { return f }),
 		list("guards", r.Guards, func(g planner.Guard) planner.Guard {
@@ -144,11 +119,11 @@ func (r *Report) members() []member {
 }
 
 func value(name string, v any) member {
-	return member{name, -1, func(b []byte, _ int, f form) ([]byte, error) { return f.other(v)(b) }}
+	return member{name, -1, func(b []byte, _ int) ([]byte, error) { return appendOther(b, v) }}
 }
 
 func list[T any](name string, l []T, plain func(T) T) member {
-	return member{name, len(l), func(b []byte, i int, f form) ([]byte, error) { return f.other(plain(l[i]))(b) }}
+	return member{name, len(l), func(b []byte, i int) ([]byte, error) { return appendOther(b, plain(l[i])) }}
 }
 
 func orEmpty[T any](list []T) []T {
@@ -196,60 +171,6 @@ func deceptive(c rune) bool {
 		return true
 	}
 	return false
-}
-
-// digester hashes the canonical form of a top-level object that is read member
-// by member, in any order.
-type digester struct {
-	members map[string][]byte
-}
-
-func newDigester() *digester { return &digester{members: make(map[string][]byte)} }
-
-// raw adds one member as JSON text.
-func (d *digester) raw(name string, text []byte) error {
-	canonical, err := appendCanonicalText(nil, text)
-	d.members[name] = canonical
-	return err
-}
-
-// appendCanonical appends one element to a canonical list that is still open.
-func appendCanonical(list, text []byte) ([]byte, error) {
-	if len(list) > 1 {
-		list = append(list, ',')
-	}
-	return appendCanonicalText(list, text)
-}
-
-func (d *digester) sum() (string, error) {
-	h := sha256.New()
-	sep := "{"
-	// The names that the format knows are ASCII, so byte order is the order of
-	// RFC 8785; a name that is not is refused by the decoder.
-	for _, name := range sortedKeys(d.members) {
-		key, err := jcs.Transform([]byte(quote(name)))
-		if err != nil {
-			return "", err
-		}
-		writeAll(h, []byte(sep), key, []byte(":"), d.members[name])
-		sep = ","
-	}
-	if sep == "{" {
-		writeAll(h, []byte("{"))
-	}
-	writeAll(h, []byte("}"))
-	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func writeAll(h hash.Hash, parts ...[]byte) {
-	for _, p := range parts {
-		h.Write(p) // a hash never returns an error
-	}
-}
-
-func quote(s string) string {
-	b, _ := json.Marshal(s) // a string always marshals
-	return string(b)
 }
 
 type countingWriter struct {

@@ -2,223 +2,150 @@ package executor
 
 import (
 	"bytes"
-	"encoding/json"
+	"iter"
 	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
-	"github.com/gowebpki/jcs"
-
 	"privsync/mstrapi"
 	"privsync/planner"
 )
 
-// A report on 100,000 principals holds millions of numbers. encoding/json and
-// the canonical transformation take ten seconds and a third of a gigabyte for
-// them, so results are written by hand, in two forms: as the document holds them,
-// and canonically (RFC 8785), as the digest covers them.
+// A report on 100,000 principals holds millions of numbers. encoding/json takes
+// seconds and a third of a gigabyte for them, so results are written by hand,
+// with their members in the order of the schema. What is rare is left to
+// marshalSafe.
 
-// form is how an object is written.
-type form bool
-
-const (
-	asDocument  form = false // members in the order of the schema, deceptive characters escaped
-	asCanonical form = true  // members sorted, nothing escaped that need not be
-)
-
-// field is one member of an object that is written by hand.
-type field struct {
-	name  string
-	write func(b []byte) ([]byte, error)
-}
-
-// object appends an object.
-func (f form) object(b []byte, fields ...field) ([]byte, error) {
-	if f == asCanonical {
-		slices.SortFunc(fields, func(a, b field) int { return bytes.Compare([]byte(a.name), []byte(b.name)) })
+// appendResult appends p as JSON.
+func appendResult(b []byte, p *Result) ([]byte, error) {
+	b = appendPrincipal(append(b, `{"principal":`...), &p.Principal)
+	b = appendText(append(b, `,"outcome":`...), string(p.Outcome))
+	b, err := appendPlanned(append(b, `,"grant":`...), p.Grant)
+	if err != nil {
+		return b, err
 	}
-	b = append(b, '{')
-	for i, m := range fields {
-		if i > 0 {
-			b = append(b, ',')
+	if b, err = appendPlanned(append(b, `,"revoke":`...), p.Revoke); err != nil {
+		return b, err
+	}
+	if len(p.Granted) > 0 {
+		b = appendNumbers(append(b, `,"granted":`...), slices.Values(p.Granted))
+	}
+	if len(p.Revoked) > 0 {
+		b = appendNumbers(append(b, `,"revoked":`...), slices.Values(p.Revoked))
+	}
+	if len(p.HeldBack) > 0 {
+		if b, err = appendOther(append(b, `,"heldBack":`...), p.HeldBack); err != nil {
+			return b, err
 		}
-		b = append(b, '"')
-		b = append(b, m.name...)
-		b = append(b, '"', ':')
-		var err error
-		if b, err = m.write(b); err != nil {
+	}
+	b = appendSets(append(b, `,"before":`...), p.Before)
+	b = appendSets(append(b, `,"after":`...), p.After)
+	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(p.Attempts), 10)
+	b = stamp(p.StartedAt).AppendFormat(append(b, `,"startedAt":"`...), time.RFC3339Nano)
+	b = strconv.AppendInt(append(b, `","durationMs":`...), p.DurationMs, 10)
+	if p.Error != nil {
+		if b, err = appendOther(append(b, `,"error":`...), p.Error); err != nil {
 			return b, err
 		}
 	}
 	return append(b, '}'), nil
 }
 
-// result appends p.
-func (f form) result(b []byte, p *Result) ([]byte, error) {
-	fields := make([]field, 0, 16)
-	add := func(name string, write func([]byte) ([]byte, error)) { fields = append(fields, field{name, write}) }
-	add("principal", func(b []byte) ([]byte, error) { return f.principal(b, &p.Principal) })
-	add("outcome", f.text(string(p.Outcome)))
-	add("grant", f.planned(p.Grant))
-	add("revoke", f.planned(p.Revoke))
-	if len(p.Granted) > 0 {
-		add("granted", numbers(slices.Values(p.Granted)))
+func appendPrincipal(b []byte, p *planner.Principal) []byte {
+	b = appendText(append(b, `{"kind":`...), string(p.Kind))
+	b = appendText(append(b, `,"id":`...), string(p.ID))
+	b = appendText(append(b, `,"name":`...), p.Name)
+	if p.Login != "" {
+		b = appendText(append(b, `,"login":`...), p.Login)
 	}
-	if len(p.Revoked) > 0 {
-		add("revoked", numbers(slices.Values(p.Revoked)))
-	}
-	if len(p.HeldBack) > 0 {
-		add("heldBack", f.other(p.HeldBack))
-	}
-	add("before", f.sets(p.Before))
-	add("after", f.sets(p.After))
-	add("attempts", number(int64(p.Attempts)))
-	add("startedAt", instant(p.StartedAt))
-	add("durationMs", number(p.DurationMs))
-	if p.Error != nil {
-		add("error", f.other(p.Error))
-	}
-	return f.object(b, fields...)
+	return append(b, '}')
 }
 
-func (f form) principal(b []byte, p *planner.Principal) ([]byte, error) {
-	fields := [...]field{
-		{"kind", f.text(string(p.Kind))}, {"id", f.text(string(p.ID))},
-		{"name", f.text(p.Name)}, {"login", f.text(p.Login)},
-	}
-	if p.Login == "" {
-		return f.object(b, fields[:3]...)
-	}
-	return f.object(b, fields[:]...)
-}
-
-func (f form) planned(list []planner.PlannedPrivilege) func([]byte) ([]byte, error) {
+func appendPlanned(b []byte, list []planner.PlannedPrivilege) ([]byte, error) {
 	if len(list) == 0 {
-		return func(b []byte) ([]byte, error) { return append(b, '[', ']'), nil }
+		return append(b, "[]"...), nil
 	}
-	return f.other(list)
+	return appendOther(b, list)
 }
 
-func (f form) sets(s *Sets) func([]byte) ([]byte, error) {
-	return func(b []byte) ([]byte, error) {
-		if s == nil {
-			return append(b, "null"...), nil
-		}
-		fields := [...]field{{"direct", numbers(s.Direct.All())}, {"inherited", numbers(s.Inherited.All())}, {"sources", f.sources(s.Sources)}}
-		if len(s.Sources) == 0 {
-			return f.object(b, fields[:2]...)
-		}
-		return f.object(b, fields[:]...)
+func appendSets(b []byte, s *Sets) []byte {
+	if s == nil {
+		return append(b, "null"...)
 	}
-}
-
-func (f form) sources(list []PrivilegeSource) func([]byte) ([]byte, error) {
-	return func(b []byte) ([]byte, error) {
-		b = append(b, '[')
-		for i := range list {
-			s := &list[i]
+	b = appendNumbers(append(b, `{"direct":`...), s.Direct.All())
+	b = appendNumbers(append(b, `,"inherited":`...), s.Inherited.All())
+	if len(s.Sources) > 0 {
+		b = append(b, `,"sources":[`...)
+		for i := range s.Sources {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			var err error
-			b, err = f.object(b,
-				field{"privilege", number(int64(s.Privilege))},
-				field{"direct", func(b []byte) ([]byte, error) { return strconv.AppendBool(b, s.Direct), nil }},
-				field{"groups", f.groups(s.Groups)})
-			if err != nil {
-				return b, err
-			}
+			b = appendSource(b, &s.Sources[i])
 		}
-		return append(b, ']'), nil
+		b = append(b, ']')
 	}
+	return append(b, '}')
 }
 
-func (f form) groups(list []mstrapi.ObjectRef) func([]byte) ([]byte, error) {
-	return func(b []byte) ([]byte, error) {
-		b = append(b, '[')
-		for i, g := range list {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			var err error
-			if b, err = f.object(b, field{"id", f.text(string(g.ID))}, field{"name", f.text(g.Name)}); err != nil {
-				return b, err
-			}
+func appendSource(b []byte, s *PrivilegeSource) []byte {
+	b = strconv.AppendInt(append(b, `{"privilege":`...), int64(s.Privilege), 10)
+	b = strconv.AppendBool(append(b, `,"direct":`...), s.Direct)
+	b = append(b, `,"groups":[`...)
+	for i, g := range s.Groups {
+		if i > 0 {
+			b = append(b, ',')
 		}
-		return append(b, ']'), nil
+		b = appendText(append(b, `{"id":`...), string(g.ID))
+		b = appendText(append(b, `,"name":`...), g.Name)
+		b = append(b, '}')
 	}
+	return append(b, "]}"...)
 }
 
-// other appends what is rare enough for encoding/json.
-func (f form) other(v any) func([]byte) ([]byte, error) {
-	return func(b []byte) ([]byte, error) {
-		if f == asDocument {
-			text, err := marshalSafe(v)
-			return append(b, text...), err
+func appendNumbers(b []byte, ids iter.Seq[mstrapi.PrivilegeID]) []byte {
+	b = append(b, '[')
+	first := true
+	for id := range ids {
+		if !first {
+			b = append(b, ',')
 		}
-		text, err := json.Marshal(v)
-		if err != nil {
-			return b, err
-		}
-		text, err = jcs.Transform(text)
-		return append(b, text...), err
+		first = false
+		b = strconv.AppendInt(b, int64(id), 10)
 	}
+	return append(b, ']')
 }
 
-// text appends a string. Invalid UTF-8 becomes U+FFFD, as in encoding/json.
-func (f form) text(s string) func([]byte) ([]byte, error) {
-	return func(b []byte) ([]byte, error) {
-		b = append(b, '"')
-		for _, c := range s {
-			switch {
-			case c == '"' || c == '\\':
-				b = append(b, '\\', byte(c))
-			case c < 0x20:
-				if short := bytes.IndexByte([]byte("\b\t\n\f\r"), byte(c)); short >= 0 {
-					b = append(b, '\\', "btnfr"[short])
-				} else {
-					b = appendEscape(b, c)
-				}
-			case f == asDocument && (deceptive(c) || c == 0x2028 || c == 0x2029):
+// appendOther appends what is rare enough for encoding/json.
+func appendOther(b []byte, v any) ([]byte, error) {
+	text, err := marshalSafe(v)
+	return append(b, text...), err
+}
+
+// appendText appends a string. Invalid UTF-8 becomes U+FFFD, as in encoding/json.
+func appendText(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', byte(c))
+		case c < 0x20:
+			if short := bytes.IndexByte([]byte("\b\t\n\f\r"), byte(c)); short >= 0 {
+				b = append(b, '\\', "btnfr"[short])
+			} else {
 				b = appendEscape(b, c)
-			default:
-				b = utf8.AppendRune(b, c)
 			}
+		case deceptive(c) || c == 0x2028 || c == 0x2029:
+			b = appendEscape(b, c)
+		default:
+			b = utf8.AppendRune(b, c)
 		}
-		return append(b, '"'), nil
 	}
+	return append(b, '"')
 }
 
 // appendEscape appends c, which is below U+10000, as \uXXXX.
 func appendEscape(b []byte, c rune) []byte {
 	const hex = "0123456789abcdef"
 	return append(b, '\\', 'u', hex[c>>12&15], hex[c>>8&15], hex[c>>4&15], hex[c&15])
-}
-
-func numbers(ids func(func(mstrapi.PrivilegeID) bool)) func([]byte) ([]byte, error) {
-	return func(b []byte) ([]byte, error) {
-		b = append(b, '[')
-		first := true
-		for id := range ids {
-			if !first {
-				b = append(b, ',')
-			}
-			first = false
-			b = strconv.AppendInt(b, int64(id), 10)
-		}
-		return append(b, ']'), nil
-	}
-}
-
-func number(n int64) func([]byte) ([]byte, error) {
-	return func(b []byte) ([]byte, error) { return strconv.AppendInt(b, n, 10), nil }
-}
-
-func instant(t time.Time) func([]byte) ([]byte, error) {
-	return func(b []byte) ([]byte, error) {
-		b = append(b, '"')
-		b = stamp(t).AppendFormat(b, time.RFC3339Nano)
-		return append(b, '"'), nil
-	}
 }

@@ -1,140 +1,258 @@
 package planner
 
 import (
-	"io"
-	"strconv"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
 
-	"privsync/mstrapi"
+	"github.com/gowebpki/jcs"
 )
 
-// writeChanges writes the canonical form (RFC 8785) of the changes of a plan,
-// as [writeList] would, but by hand: a plan may have 100,000 of them, and the
-// general way takes longer than all of the planning.
-func writeChanges(w io.Writer, list []Change) error {
-	b := []byte{'['}
-	var err error
-	for i := range list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		if b, err = list[i].appendCanonical(b); err != nil {
-			return err
-		}
-		if _, err = w.Write(b); err != nil {
-			return err
-		}
-		b = b[:0]
+// AppendCanonical appends the canonical form (RFC 8785) of text, which is one
+// valid JSON value, to out. An object in which a member stands twice is an error.
+//
+// What privsync itself writes (plain integers, strings and names of ASCII) it
+// does in one pass; everything else goes to package jcs. For a document on
+// 100,000 principals that is the difference between a second and half a minute.
+func AppendCanonical(out, text []byte) ([]byte, error) {
+	c := canonicalizer{in: text, out: out}
+	err := c.value()
+	return c.out, err
+}
+
+// canonical returns the canonical JSON of a value.
+func canonical(value any) ([]byte, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
 	}
-	_, err = w.Write(append(b, ']'))
+	return AppendCanonical(nil, text)
+}
+
+// canonicalizer writes the canonical form of a text whose syntax is right, for it
+// has passed encoding/json.
+type canonicalizer struct {
+	in      []byte
+	pos     int
+	out     []byte
+	members []memberSpan // of all objects that are open, the innermost last
+	scratch []byte
+}
+
+// memberSpan is a member of an object: its name, and where it stands in out,
+// from its name to the end of its value.
+type memberSpan struct {
+	name       []byte
+	start, end int
+}
+
+var (
+	errJSON  = errors.New("not valid JSON")
+	errTwice = errors.New("a member stands twice")
+)
+
+// next skips white space and returns the byte after it without taking it, 0 at
+// the end.
+func (c *canonicalizer) next() byte {
+	for c.pos < len(c.in) {
+		switch b := c.in[c.pos]; b {
+		case ' ', '\t', '\n', '\r':
+			c.pos++
+		default:
+			return b
+		}
+	}
+	return 0
+}
+
+func (c *canonicalizer) value() error {
+	switch c.next() {
+	case '{':
+		return c.object()
+	case '[':
+		return c.array()
+	case '"':
+		return c.token(c.stringEnd())
+	case 0:
+		return errJSON
+	}
+	end := c.scalarEnd()
+	return c.token(end, plainScalar(c.in[c.pos:end]))
+}
+
+// scalarEnd returns where the number or literal that begins here ends.
+func (c *canonicalizer) scalarEnd() int {
+	for end := c.pos; end < len(c.in); end++ {
+		switch c.in[end] {
+		case ',', ']', '}', ' ', '\t', '\n', '\r':
+			return end
+		}
+	}
+	return len(c.in)
+}
+
+// token takes the text up to end: as it is if it is canonical already.
+func (c *canonicalizer) token(end int, plain bool) error {
+	text := c.in[c.pos:end]
+	c.pos = end
+	if plain {
+		c.out = append(c.out, text...)
+		return nil
+	}
+	canonical, err := jcs.Transform(text)
+	c.out = append(c.out, canonical...)
 	return err
 }
 
-// appendCanonical appends the members in the order of their names.
-func (c *Change) appendCanonical(b []byte) ([]byte, error) {
-	b = append(b, `{"grant":`...)
-	b, err := appendPlanned(b, c.Grant)
-	if err != nil {
-		return b, err
-	}
-	b = append(b, `,"impact":{"members":`...)
-	b = strconv.AppendInt(b, int64(c.Impact.Members), 10)
-	b = append(b, `},"observed":{"direct":`...)
-	b = appendNumbers(b, c.Observed.Direct)
-	b = append(b, `,"inherited":`...)
-	b = appendNumbers(b, c.Observed.Inherited)
-	b = append(b, `},"principal":{"id":`...)
-	if b, err = appendText(b, string(c.Principal.ID)); err != nil {
-		return b, err
-	}
-	b = append(b, `,"kind":`...)
-	if b, err = appendText(b, string(c.Principal.Kind)); err != nil {
-		return b, err
-	}
-	if c.Principal.Login != "" {
-		b = append(b, `,"login":`...)
-		if b, err = appendText(b, c.Principal.Login); err != nil {
-			return b, err
+// stringEnd returns where the string that begins here ends, and whether it is
+// printable ASCII without escapes.
+func (c *canonicalizer) stringEnd() (end int, plain bool) {
+	plain = true
+	for i := c.pos + 1; i < len(c.in); i++ {
+		switch b := c.in[i]; {
+		case b == '"':
+			return i + 1, plain
+		case b == '\\':
+			plain = false
+			i++
+		case b < 0x20 || b >= 0x7f:
+			plain = false
 		}
 	}
-	b = append(b, `,"name":`...)
-	if b, err = appendText(b, c.Principal.Name); err != nil {
-		return b, err
-	}
-	b = append(b, `},"revoke":`...)
-	if b, err = appendPlanned(b, c.Revoke); err != nil {
-		return b, err
-	}
-	return append(b, '}'), nil
+	return len(c.in), false
 }
 
-func appendPlanned(b []byte, list []PlannedPrivilege) ([]byte, error) {
-	if list == nil {
-		return append(b, "null"...), nil
+// plainScalar reports whether s is a literal or an integer that every reader
+// holds exactly.
+func plainScalar(s []byte) bool {
+	switch string(s) {
+	case "true", "false", "null", "0":
+		return true
 	}
-	b = append(b, '[')
-	for i := range list {
-		p := &list[i]
+	digits := s
+	if len(digits) > 0 && digits[0] == '-' {
+		digits = digits[1:]
+	}
+	if len(digits) == 0 || len(digits) > 15 || digits[0] == '0' {
+		return false
+	}
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *canonicalizer) array() error {
+	c.pos++
+	c.out = append(c.out, '[')
+	for {
+		switch c.next() {
+		case ']':
+			c.pos++
+			c.out = append(c.out, ']')
+			return nil
+		case ',':
+			c.pos++
+			c.out = append(c.out, ',')
+		}
+		if err := c.value(); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *canonicalizer) object() error {
+	begin, first, base := c.pos, len(c.out), len(c.members)
+	sorted := true
+	c.pos++
+	c.out = append(c.out, '{')
+	for {
+		switch c.next() {
+		case '}':
+			c.pos++
+			c.out = append(c.out, '}')
+			if !sorted {
+				return c.sortMembers(first, base)
+			}
+			c.members = c.members[:base]
+			return nil
+		case ',':
+			c.pos++
+			c.out = append(c.out, ',')
+			continue
+		case '"':
+		default:
+			return errJSON
+		}
+		end, plain := c.stringEnd()
+		if !plain {
+			// Such names sort by UTF-16: leave the whole object to jcs.
+			c.pos, c.out, c.members = begin, c.out[:first], c.members[:base]
+			return c.token(c.objectEnd(), false)
+		}
+		m := memberSpan{name: c.in[c.pos+1 : end-1], start: len(c.out)}
+		if len(c.members) > base {
+			order := bytes.Compare(c.members[len(c.members)-1].name, m.name)
+			if order == 0 {
+				return errTwice
+			}
+			sorted = sorted && order < 0
+		}
+		c.out = append(append(c.out, c.in[c.pos:end]...), ':')
+		c.pos = end
+		if c.next() != ':' {
+			return errJSON
+		}
+		c.pos++
+		if err := c.value(); err != nil {
+			return err
+		}
+		m.end = len(c.out)
+		c.members = append(c.members, m)
+	}
+}
+
+// sortMembers puts the members of the object at the end of out in order: those
+// from base on, whose text begins at first.
+func (c *canonicalizer) sortMembers(first, base int) error {
+	members := c.members[base:]
+	slices.SortFunc(members, func(a, b memberSpan) int { return bytes.Compare(a.name, b.name) })
+	c.scratch = append(c.scratch[:0], c.out[first:]...)
+	c.out = c.out[:first+1]
+	for i, m := range members {
 		if i > 0 {
-			b = append(b, ',')
+			if bytes.Equal(m.name, members[i-1].name) {
+				return errTwice
+			}
+			c.out = append(c.out, ',')
 		}
-		b = append(b, `{"id":`...)
-		b = strconv.AppendInt(b, int64(p.ID), 10)
-		b = append(b, `,"name":`...)
-		var err error
-		if b, err = appendText(b, p.Name); err != nil {
-			return b, err
-		}
-		b = append(b, `,"reason":`...)
-		if b, err = appendText(b, string(p.Reason)); err != nil {
-			return b, err
-		}
-		if len(p.ReliesOn) > 0 {
-			if b, err = appendIDs(append(b, `,"reliesOn":`...), p.ReliesOn); err != nil {
-				return b, err
+		c.out = append(c.out, c.scratch[m.start-first:m.end-first]...)
+	}
+	c.out = append(c.out, '}')
+	c.members = c.members[:base]
+	return nil
+}
+
+// objectEnd returns where the object that begins here ends.
+func (c *canonicalizer) objectEnd() int {
+	depth := 0
+	in := canonicalizer{in: c.in, pos: c.pos}
+	for in.pos < len(in.in) {
+		switch in.in[in.pos] {
+		case '"':
+			in.pos, _ = in.stringEnd()
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return in.pos + 1
 			}
 		}
-		b = append(b, '}')
+		in.pos++
 	}
-	return append(b, ']'), nil
-}
-
-func appendIDs(b []byte, list []mstrapi.ObjectID) ([]byte, error) {
-	b = append(b, '[')
-	for i, id := range list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		var err error
-		if b, err = appendText(b, string(id)); err != nil {
-			return b, err
-		}
-	}
-	return append(b, ']'), nil
-}
-
-func appendNumbers(b []byte, s Set) []byte {
-	b = append(b, '[')
-	first := true
-	for id := range s.All() {
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		b = strconv.AppendInt(b, int64(id), 10)
-	}
-	return append(b, ']')
-}
-
-// appendText appends a canonical string. What is not plain is left to the
-// library.
-func appendText(b []byte, s string) ([]byte, error) {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			text, err := canonical(s)
-			return append(b, text...), err
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"'), nil
+	return len(c.in)
 }

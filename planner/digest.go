@@ -6,35 +6,125 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"io"
-	"reflect"
 	"slices"
-	"strings"
 	"unicode/utf16"
-
-	"github.com/gowebpki/jcs"
 )
 
 // digestKey is the member of a document that holds its digest, and that the
 // digest does not cover.
 const digestKey = "digest"
 
-// DigestOf returns the digest of a document: "sha256:" and the SHA-256 of its
-// canonical JSON (RFC 8785) without the top-level member digest. doc is a
-// struct, or a pointer to one, that becomes a JSON object. Its lists are
-// digested element by element, so that a large document is never in memory as a
-// whole.
-func DigestOf(doc any) (string, error) {
-	v := reflect.Indirect(reflect.ValueOf(doc))
-	if v.Kind() != reflect.Struct {
-		return "", fmt.Errorf("digest of a %T: want a struct", doc)
+// Member is one top-level member of a document: its name, and how to write the
+// canonical form of its value (see [AppendCanonical]).
+type Member struct {
+	Name  string
+	Write func(io.Writer) error
+}
+
+// DigestMembers returns the digest of the document that has these members, in
+// whatever order: "sha256:" and the SHA-256 of its canonical JSON (RFC 8785)
+// without the member digest. Members are hashed as they are written, so a large
+// document is never in memory as a whole.
+func DigestMembers(members []Member) (string, error) {
+	members = slices.Clone(members)
+	slices.SortFunc(members, func(a, b Member) int {
+		// RFC 8785 sorts by UTF-16 code units.
+		return slices.Compare(utf16.Encode([]rune(a.Name)), utf16.Encode([]rune(b.Name)))
+	})
+	h := sha256.New()
+	sep := "{"
+	for _, m := range members {
+		if m.Name == digestKey {
+			continue
+		}
+		name, err := canonical(m.Name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s%s:", sep, name)
+		if err := m.Write(h); err != nil {
+			return "", fmt.Errorf("%s: %w", m.Name, err)
+		}
+		sep = ","
 	}
-	members, err := structMembers(v)
-	if err != nil {
-		return "", err
+	if sep == "{" {
+		io.WriteString(h, sep)
 	}
-	return digestMembers(members)
+	io.WriteString(h, "}")
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// ListMember is a member whose value is a list of n elements. It is written
+// element by element; element appends the i-th, as JSON of any form, to b.
+func ListMember(name string, n int, element func(b []byte, i int) ([]byte, error)) Member {
+	return Member{name, func(w io.Writer) error {
+		list := listWriter{w: w}
+		var text []byte
+		var err error
+		for i := range n {
+			if text, err = element(text[:0], i); err != nil {
+				return err
+			}
+			if err := list.add(text); err != nil {
+				return err
+			}
+		}
+		return list.end()
+	}}
+}
+
+// RawMember is a member whose value is JSON text of any form; of a list no more
+// than one element is in memory twice.
+func RawMember(name string, raw json.RawMessage) Member {
+	return Member{name, func(w io.Writer) error {
+		if len(raw) == 0 || raw[0] != '[' {
+			text, err := AppendCanonical(nil, raw)
+			if err == nil {
+				_, err = w.Write(text)
+			}
+			return err
+		}
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		if _, err := dec.Token(); err != nil {
+			return err
+		}
+		list := listWriter{w: w}
+		var element json.RawMessage
+		for dec.More() {
+			if err := dec.Decode(&element); err != nil {
+				return err
+			}
+			if err := list.add(element); err != nil {
+				return err
+			}
+		}
+		return list.end()
+	}}
+}
+
+// listWriter writes the canonical form of a list.
+type listWriter struct {
+	w   io.Writer
+	buf []byte
+	n   int
+}
+
+// add writes one element, which is JSON text.
+func (l *listWriter) add(text []byte) error {
+	l.buf = append(l.buf[:0], "[,"[min(l.n, 1)])
+	l.n++
+	var err error
+	if l.buf, err = AppendCanonical(l.buf, text); err != nil {
+		return err
+	}
+	_, err = l.w.Write(l.buf)
+	return err
+}
+
+func (l *listWriter) end() error {
+	_, err := io.WriteString(l.w, []string{"[]", "]"}[min(l.n, 1)])
+	return err
 }
 
 // DigestJSON returns the digest of a document as it stands in data: every
@@ -45,159 +135,11 @@ func DigestJSON(data []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	members := make([]member, 0, len(raw))
-	for key, value := range raw {
-		members = append(members, member{key, func(w io.Writer) error { return writeRaw(w, value) }})
+	members := make([]Member, 0, len(raw))
+	for name, value := range raw {
+		members = append(members, RawMember(name, value))
 	}
-	return digestMembers(members)
-}
-
-// member is one top-level member of a document and how to write its canonical
-// value.
-type member struct {
-	key   string
-	write func(io.Writer) error
-}
-
-func digestMembers(members []member) (string, error) {
-	slices.SortFunc(members, func(a, b member) int {
-		// RFC 8785 sorts by UTF-16 code units.
-		return slices.Compare(utf16.Encode([]rune(a.key)), utf16.Encode([]rune(b.key)))
-	})
-	h := sha256.New()
-	sep := "{"
-	for _, m := range members {
-		if m.key == digestKey {
-			continue
-		}
-		key, err := canonical(m.key)
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(h, "%s%s:", sep, key)
-		if err := m.write(h); err != nil {
-			return "", fmt.Errorf("%s: %w", m.key, err)
-		}
-		sep = ","
-	}
-	if sep == "{" {
-		io.WriteString(h, sep)
-	}
-	io.WriteString(h, "}")
-	return sumText(h), nil
-}
-
-func sumText(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
-
-// structMembers returns the members that encoding/json makes of a struct.
-func structMembers(v reflect.Value) ([]member, error) {
-	var out []member
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
-		tag := field.Tag.Get("json")
-		if field.Anonymous && tag == "" {
-			return nil, fmt.Errorf("digest: embedded field %s", field.Name)
-		}
-		if tag == "-" || !field.IsExported() {
-			continue
-		}
-		name, options, _ := strings.Cut(tag, ",")
-		if name == "" {
-			name = field.Name
-		}
-		value := v.Field(i)
-		if strings.Contains(options, "omitempty") && isEmptyValue(value) || strings.Contains(options, "omitzero") && value.IsZero() {
-			continue
-		}
-		out = append(out, member{name, func(w io.Writer) error {
-			if changes, ok := value.Interface().([]Change); ok && changes != nil {
-				return writeChanges(w, changes)
-			}
-			if value.Kind() == reflect.Slice && !value.IsNil() && value.Type().Elem().Kind() != reflect.Uint8 {
-				return writeList(w, value)
-			}
-			return writeValue(w, value.Interface())
-		}})
-	}
-	return out, nil
-}
-
-// isEmptyValue is what omitempty leaves out.
-func isEmptyValue(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Array, reflect.Map, reflect.Slice, reflect.String:
-		return v.Len() == 0
-	case reflect.Struct:
-		return false
-	}
-	return v.IsZero()
-}
-
-func writeList(w io.Writer, list reflect.Value) error {
-	sep := "["
-	for i := range list.Len() {
-		io.WriteString(w, sep)
-		if err := writeValue(w, list.Index(i).Interface()); err != nil {
-			return err
-		}
-		sep = ","
-	}
-	if sep == "[" {
-		io.WriteString(w, sep)
-	}
-	_, err := io.WriteString(w, "]")
-	return err
-}
-
-func writeValue(w io.Writer, value any) error {
-	text, err := canonical(value)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(text)
-	return err
-}
-
-// writeRaw is writeValue for JSON text; a list goes element by element.
-func writeRaw(w io.Writer, raw json.RawMessage) error {
-	if len(raw) == 0 || raw[0] != '[' {
-		return writeValue(w, raw)
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if _, err := dec.Token(); err != nil {
-		return err
-	}
-	sep := "["
-	for dec.More() {
-		var element json.RawMessage
-		if err := dec.Decode(&element); err != nil {
-			return err
-		}
-		io.WriteString(w, sep)
-		if err := writeValue(w, element); err != nil {
-			return err
-		}
-		sep = ","
-	}
-	if sep == "[" {
-		io.WriteString(w, sep)
-	}
-	_, err := io.WriteString(w, "]")
-	return err
-}
-
-// canonical returns the canonical JSON of a value. The library takes lists and
-// objects only, so the value goes into a list and out again.
-func canonical(value any) ([]byte, error) {
-	text, err := json.Marshal([]any{value})
-	if err != nil {
-		return nil, err
-	}
-	text, err = jcs.Transform(text)
-	if err != nil {
-		return nil, err
-	}
-	return text[1 : len(text)-1], nil
+	return DigestMembers(members)
 }
 
 // topLevel returns the members of the object in data.

@@ -57,12 +57,41 @@ func (p *Plan) Seal() error {
 	p.normalise()
 	p.CreatedAt = p.CreatedAt.UTC().Truncate(time.Second)
 	p.ExpiresAt = p.ExpiresAt.UTC().Truncate(time.Second)
-	digest, err := DigestOf(p)
+	digest, err := DigestMembers(p.members())
 	if err != nil {
 		return fmt.Errorf("digest of the plan: %w", err)
 	}
 	p.Digest = digest
 	return nil
+}
+
+// members are the members of the document, for its digest.
+func (p *Plan) members() []Member {
+	return []Member{
+		valueMember("format", p.Format), valueMember("tool", p.Tool),
+		valueMember("createdAt", p.CreatedAt), valueMember("expiresAt", p.ExpiresAt),
+		valueMember("environment", p.Environment), valueMember("actor", p.Actor),
+		valueMember("policy", p.Policy), valueMember("scope", p.Scope), valueMember("safety", p.Safety),
+		valueMember("complete", p.Complete), valueMember("summary", p.Summary),
+		itemsMember("changes", p.Changes), itemsMember("findings", p.Findings), itemsMember("commands", p.Commands),
+	}
+}
+
+func valueMember(name string, value any) Member {
+	return Member{name, func(w io.Writer) error {
+		text, err := canonical(value)
+		if err == nil {
+			_, err = w.Write(text)
+		}
+		return err
+	}}
+}
+
+func itemsMember[T any](name string, items []T) Member {
+	return ListMember(name, len(items), func(b []byte, i int) ([]byte, error) {
+		text, err := json.Marshal(&items[i])
+		return append(b, text...), err
+	})
 }
 
 // WriteTo writes the plan as JSON, indented so that it can be read and compared
