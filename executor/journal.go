@@ -207,9 +207,6 @@ func ReportsDir(state string) string { return filepath.Join(state, "reports") }
 
 func journalDir(state string) string { return filepath.Join(state, "journals") }
 
-// Path returns the path of the journal file.
-func (j *Journal) Path() string { return j.path }
-
 // begin writes everything up to ready.
 func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination) error {
 	now := stamp(o.Now())

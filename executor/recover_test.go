@@ -37,7 +37,7 @@ func film(t *testing.T, f *fake, plan *planner.Plan, o Options) (moments []momen
 		t.Fatal(err)
 	}
 	snap := func() {
-		text, err := os.ReadFile(j.Path())
+		text, err := os.ReadFile(j.path)
 		if err != nil {
 			t.Error(err)
 		}
@@ -52,7 +52,7 @@ func film(t *testing.T, f *fake, plan *planner.Plan, o Options) (moments []momen
 	if err := j.Abandon(); err != nil {
 		t.Fatal(err)
 	}
-	return moments, moments[len(moments)-1].journal, filepath.Base(j.Path())
+	return moments, moments[len(moments)-1].journal, filepath.Base(j.path)
 }
 
 // crash puts a journal into a fresh state folder and the server into the state
@@ -454,7 +454,7 @@ func TestJournalLifecycle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info, err := os.Stat(j.Path()); err != nil || info.Mode().Perm() != 0o600 {
+			if info, err := os.Stat(j.path); err != nil || info.Mode().Perm() != 0o600 {
 				t.Fatalf("journal = %v, %v, want mode 0600", info.Mode(), err)
 			}
 			dead, err := FindOpen(state, plan.Environment.URL)
@@ -523,7 +523,7 @@ func TestClosedRecordWithoutRename(t *testing.T) {
 	if dead, err := FindOpen(state, ""); err != nil || len(dead) != 0 {
 		t.Errorf("FindOpen = %v, %v, want none", dead, err)
 	}
-	if _, err := os.Stat(j.Path() + closedSuffix); err != nil {
+	if _, err := os.Stat(j.path + closedSuffix); err != nil {
 		t.Error(err)
 	}
 }
@@ -581,7 +581,7 @@ func TestJournalStaysBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := j.f
-	bad, err := os.Open(j.Path()) // not for writing
+	bad, err := os.Open(j.path) // not for writing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -591,11 +591,11 @@ func TestJournalStaysBroken(t *testing.T) {
 		t.Fatal("a file that is not for writing took a record")
 	}
 	j.f = good
-	before, _ := os.Stat(j.Path())
+	before, _ := os.Stat(j.path)
 	if err := j.commandIntent("c", time.Now()); err == nil {
 		t.Error("a journal that failed takes records again")
 	}
-	if after, _ := os.Stat(j.Path()); after.Size() != before.Size() {
+	if after, _ := os.Stat(j.path); after.Size() != before.Size() {
 		t.Error("something was written after the failure")
 	}
 	if err := j.sync(); err == nil {
