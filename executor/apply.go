@@ -482,7 +482,7 @@ func (r *run) report(why *Error) *Report {
 		Actor:       r.o.Actor,
 		Policy:      r.plan.Policy,
 		Scope:       r.plan.Scope,
-		Findings:    orEmpty(slices.Concat(r.plan.Findings, r.o.Findings)),
+		Findings:    joinFindings(r.plan.Findings, r.o.Findings),
 		Guards:      orEmpty(slices.Clone(r.o.Guards)),
 		Commands:    []CommandResult{},
 		Error:       why,

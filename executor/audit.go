@@ -120,7 +120,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	report := &Report{
 		Format: ReportFormat, Run: Run{ID: o.RunID, Command: o.Command, StartedAt: o.StartedAt},
 		Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor, Policy: plan.Policy, Scope: plan.Scope,
-		Findings: orEmpty(slices.Concat(plan.Findings, o.Findings)), Guards: orEmpty(slices.Clone(o.Guards)),
+		Findings: joinFindings(plan.Findings, o.Findings), Guards: orEmpty(slices.Clone(o.Guards)),
 		Principals: []Result{}, Commands: []CommandResult{},
 	}
 	changes := make(map[mstrapi.ObjectID]*planner.Change, len(plan.Changes))

@@ -73,6 +73,15 @@ func unresolved(findings []planner.Finding) bool {
 		slices.ContainsFunc(findings, readFailed)
 }
 
+// joinFindings returns both lists as one; never nil. There may be very many of
+// the plan's, so they are not copied without need.
+func joinFindings(plan, more []planner.Finding) []planner.Finding {
+	if len(more) == 0 {
+		return orEmpty(slices.Clip(plan))
+	}
+	return slices.Concat(plan, more)
+}
+
 func readFailed(f planner.Finding) bool { return f.Code == planner.CodeReadFailed }
 
 func brokenRule(f planner.Finding) bool {

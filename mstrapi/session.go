@@ -98,8 +98,8 @@ const (
 )
 
 // sessions owns the current session and sees to it that one login serves all
-// callers. It has no session
-// until someone asks for one.
+// callers. Only login must be set; there is no session until someone asks for
+// one.
 type sessions struct {
 	mu       sync.Mutex // guards everything here
 	current  *session   // nil: lost, the next caller logs in

@@ -84,7 +84,7 @@ func evaluate(c *compiled, st *State) *draft {
 		waits:      make(map[*Observed]map[mstrapi.PrivilegeID][]*Observed),
 		required:   make(map[requirement]*holders),
 	}
-	if !d.needs.isEmpty() {
+	if st.trimmed || !d.needs.isEmpty() {
 		return d
 	}
 	d.countMembers()

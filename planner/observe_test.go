@@ -657,12 +657,15 @@ func TestStateTellsSources(t *testing.T) {
 	u := m.user("u", ids(1, 2), a, b)
 	u.other.Add(4)
 	st := observe(t, m, policyOf(entry(policy.User, "u", policy.Additive)))
-	var got []string
-	for o := range st.Principals() {
-		for h := range st.Held(o) {
-			got = append(got, fmt.Sprint(h.ID, h.Direct, h.Other, h.Groups))
+	held := func() (list []string) {
+		for o := range st.Principals() {
+			for h := range st.Held(o) {
+				list = append(list, fmt.Sprint(h.ID, h.Direct, h.Other, h.Groups))
+			}
 		}
+		return list
 	}
+	got := held()
 	want := []string{
 		"1truefalse[]",
 		fmt.Sprintf("2truefalse[{%s A} {%s B}]", a.row.ID, b.row.ID),
@@ -674,5 +677,37 @@ func TestStateTellsSources(t *testing.T) {
 	}
 	if o := st.Lookup(u.row.ID); o == nil || !o.Covered {
 		t.Errorf("Lookup() = %v, want the user", o)
+	}
+	st.Trim()
+	if again := held(); !slices.Equal(again, got) {
+		t.Errorf("held after Trim = %v, want %v", again, got)
+	}
+}
+
+// TestTrimmedStateDecidesNothing: what was forgotten must not look as if nobody
+// had it.
+func TestTrimmedStateDecidesNothing(t *testing.T) {
+	m := newModel()
+	m.user("u", ids(2))
+	pol := policyOf(entry(policy.User, "u", policy.Authoritative))
+	st := observe(t, m, pol)
+	if plan := Make(pol, st, MakeOptions{}); !plan.Complete || len(plan.Changes) != 1 {
+		t.Fatalf("the plan before: complete %t, %d changes; want 1", plan.Complete, len(plan.Changes))
+	}
+	st.Trim()
+	if plan := Make(pol, st, MakeOptions{}); plan.Complete || len(plan.Changes) != 0 {
+		t.Errorf("a plan from a trimmed state: complete %t, changes %v", plan.Complete, plan.Changes)
+	}
+}
+
+// TestPrincipalsOfNoKind: only a policy that was built by hand can name them.
+func TestPrincipalsOfNoKind(t *testing.T) {
+	for _, kind := range []policy.Kind{"", "User", "role"} {
+		m := newModel()
+		m.user("a", nil)
+		plan := planFor(t, m, policyOf(entry(kind, "a", policy.Additive)))
+		if len(plan.Findings) != 1 || plan.Findings[0].Code != CodeUnknownPrincipal {
+			t.Errorf("kind %q: findings %v, want that it is unknown", kind, plan.Findings)
+		}
 	}
 }

@@ -72,6 +72,10 @@ type lookups struct {
 	byName map[string]*lookup
 }
 
+func newLookups() *lookups {
+	return &lookups{byID: make(map[mstrapi.ObjectID]*lookup), byName: make(map[string]*lookup)}
+}
+
 // find returns the lookup of key, or nil.
 func (ls *lookups) find(key refKey) *lookup {
 	if key.id != "" {
@@ -101,11 +105,14 @@ func (ob *observer) lookupOf(ref policy.PrincipalRef) *lookup {
 
 // resolve finds whom the policy names and whom its selectors choose.
 func (ob *observer) resolve(ctx context.Context) error {
-	ob.lookups = make(map[mstrapi.Kind]*lookups)
-	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
-		ob.lookups[kind] = &lookups{byID: make(map[mstrapi.ObjectID]*lookup), byName: make(map[string]*lookup)}
+	ob.lookups = map[mstrapi.Kind]*lookups{mstrapi.Group: newLookups(), mstrapi.User: newLookups()}
+	want := func(ref policy.PrincipalRef) {
+		kind := mstrapi.Kind(ref.Kind)
+		if ob.lookups[kind] == nil {
+			ob.lookups[kind] = newLookups() // a policy that was built by hand: there is nobody of that kind
+		}
+		ob.lookups[kind].add(ref)
 	}
-	want := func(ref policy.PrincipalRef) { ob.lookups[mstrapi.Kind(ref.Kind)].add(ref) }
 	for i := range ob.pol.Principals {
 		e := &ob.pol.Principals[i]
 		if e.Principal != nil {
@@ -177,7 +184,8 @@ func (ob *observer) resolveKind(ctx context.Context, kind mstrapi.Kind) error {
 	return ob.matchList(ctx, names, list)
 }
 
-// matchList finds the names in the whole list.
+// matchList finds the names in the whole list, whose rows must then stay where
+// they are until everybody is placed.
 func (ob *observer) matchList(ctx context.Context, names *lookups, list []mstrapi.PrincipalRow) error {
 	blind := false // a row without a login could be anybody
 	for i := range list {

@@ -14,8 +14,8 @@ import (
 )
 
 // State is what [Observe] read: the facts that [Make] decides from. It does not
-// change after Observe has returned it and may then be read concurrently. The
-// zero value is a server about which nothing is known.
+// change after Observe has returned it, but for [State.Trim], and may then be
+// read concurrently. The zero value is a server about which nothing is known.
 type State struct {
 	Environment Environment
 	Actor       Actor
@@ -45,6 +45,19 @@ type State struct {
 	lostNames  int           // explicit entries among failed: principals that count as unknown
 	protected  []Principal
 	except     map[[2]int]Principal // of rules, by the numbers of the rule and of the exception
+	trimmed    bool                 // see Trim: nothing can be decided from it any more
+}
+
+// Trim forgets what only planning needs: everybody whom the policy does not
+// cover, and who belongs where. A state that outlives its plan, for
+// [State.Principals] and [State.Held], becomes much smaller that way. From a
+// trimmed state [Make] makes an incomplete plan without changes. Trim must not be
+// called while the state is read.
+func (s *State) Trim() {
+	*s = State{
+		Environment: s.Environment, Actor: s.Actor, Level: s.Level, Now: s.Now, Catalogue: s.Catalogue,
+		covered: slices.Clip(s.covered), refs: s.refs, trimmed: true,
+	}
 }
 
 // Observed is one principal as it was read. Only the principals for which
@@ -108,7 +121,8 @@ func (m *memberList) has(id mstrapi.ObjectID) bool {
 // groups before users, then by display name, then by id.
 func (s *State) Principals() iter.Seq[*Observed] { return slices.Values(s.covered) }
 
-// Lookup returns what was read of the principal with the id, or nil.
+// Lookup returns what was read of the principal with the id, or nil; nil after
+// [State.Trim], too.
 func (s *State) Lookup(id mstrapi.ObjectID) *Observed { return s.byID[id] }
 
 // Entries returns the indexes of the policy's entries that cover o, ascending.

@@ -265,7 +265,10 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.states, r.plan, r.guards = state, plan, guards
+	// From here on the plan says what is wanted; 100,000 principals' worth of
+	// policy would be in memory for nothing.
+	state.Trim()
+	r.policy, r.states, r.plan, r.guards = nil, state, plan, guards
 	return nil
 }
 

@@ -207,10 +207,18 @@ func serve(in io.Reader, out io.Writer) error {
 			mu.Unlock()
 			since = now()
 		case "restore":
+			// No policy here changes anything else.
 			stray := strayPrivilege()
 			for _, u := range environment.Users {
 				if slices.Contains(u.Privileges, stray) {
 					if err := server.Grant(u.ID, stray); err != nil {
+						return err
+					}
+				}
+			}
+			for _, g := range environment.Groups {
+				if !slices.Contains(g.Privileges, stray) {
+					if err := server.Revoke(g.ID, stray); err != nil {
 						return err
 					}
 				}
