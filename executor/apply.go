@@ -494,6 +494,7 @@ func (r *run) report(why *Error) *Report {
 		report.Plan = &PlanRef{Digest: r.plan.Digest}
 	}
 	if r.o.InSync != nil {
+		report.Principals = make([]Result, 0, max(r.plan.Summary.Principals, len(r.tasks)))
 		awaited := r.awaited()
 		for p := range r.o.InSync {
 			if _, changed := r.byID[p.Principal.ID]; changed {
