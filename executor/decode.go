@@ -15,9 +15,9 @@ import (
 // does not match its digest.
 var ErrEdited = errors.New("the content does not match the digest: it was edited after it was written")
 
-// maxReport bounds the size of a report that is read, in bytes: some ten times
-// that of a report on 100,000 principals.
-const maxReport = 1 << 30
+// maxReport bounds the size of a report that is read, in bytes: some four times
+// that of an audit of 100,000 principals with 60 privileges each.
+const maxReport = 4 << 30
 
 // ReadReport reads a report and checks its format and its digest. The errors
 // say what is wrong; one matches [ErrEdited]. What the document holds beyond
@@ -30,10 +30,11 @@ func ReadReport(r io.Reader) (*Report, error) {
 		"summary": &report.Summary, "privileges": &report.Privileges, "findings": &report.Findings, "guards": &report.Guards,
 		"commands": &report.Commands, "error": &report.Error, "previous": &report.Previous, "digest": &report.Digest,
 	}
+	results := resultDecoder{known: make(map[string]string)}
 	digest, err := scanDocument(r, func(name string, text []byte) error {
 		if name == "principals" {
-			var p Result
-			if err := unmarshalStrict(text, &p); err != nil {
+			p, err := results.decode(text)
+			if err != nil {
 				return fmt.Errorf("principal %d: %w", len(report.Principals)+1, err)
 			}
 			report.Principals = append(report.Principals, p)
@@ -133,29 +134,89 @@ func scanList(dec *json.Decoder, name string, visit func(string, []byte) error) 
 	} else if t != json.Delim('[') {
 		return none, fmt.Errorf("%s is not a list", name)
 	}
-	list := []byte{'['}
-	for dec.More() {
-		var text json.RawMessage
+	const chunk = 1 << 20 // one list that grows would be in memory twice
+	chunks := [][]byte{append(make([]byte, 0, chunk), '[')}
+	last := func() *[]byte { return &chunks[len(chunks)-1] }
+	var text json.RawMessage
+	for first := true; dec.More(); first = false {
 		err := dec.Decode(&text)
 		if err != nil {
 			return none, err
 		}
-		if len(list) > 1 {
-			list = append(list, ',')
+		if len(*last())+len(text) > chunk {
+			chunks = append(chunks, make([]byte, 0, max(chunk, len(text)+1)))
 		}
-		if list, err = planner.AppendCanonical(list, text); err != nil {
+		if !first {
+			*last() = append(*last(), ',')
+		}
+		if *last(), err = planner.AppendCanonical(*last(), text); err != nil {
 			return none, err
 		}
 		if err := visit(name, text); err != nil {
 			return none, err
 		}
 	}
-	list = append(list, ']')
+	*last() = append(*last(), ']')
 	_, err := dec.Token()
 	return planner.Member{Name: name, Write: func(w io.Writer) error {
-		_, err := w.Write(list)
-		return err
+		for _, c := range chunks {
+			if _, err := w.Write(c); err != nil {
+				return err
+			}
+		}
+		return nil
 	}}, err
+}
+
+// resultDecoder decodes the elements of principals. They share the names of
+// groups, which in an audit are most of the text.
+type resultDecoder struct {
+	known map[string]string
+}
+
+// decode decodes one element. Before and After of a principal that was only
+// looked at are the same, as they were when it was written.
+func (d *resultDecoder) decode(text []byte) (Result, error) {
+	var p struct {
+		Result
+		Before json.RawMessage `json:"before"`
+		After  json.RawMessage `json:"after"`
+	}
+	if err := unmarshalStrict(text, &p); err != nil {
+		return Result{}, err
+	}
+	for _, sets := range []struct {
+		text json.RawMessage
+		into **Sets
+	}{{p.Before, &p.Result.Before}, {p.After, &p.Result.After}} {
+		switch {
+		case len(sets.text) == 0:
+		case sets.into == &p.Result.After && bytes.Equal(p.Before, p.After):
+			p.Result.After = p.Result.Before
+		default:
+			if err := unmarshalStrict(sets.text, sets.into); err != nil {
+				return Result{}, err
+			}
+		}
+		if s := *sets.into; s != nil {
+			for i := range s.Sources {
+				for k, g := range s.Sources[i].Groups {
+					s.Sources[i].Groups[k] = mstrapi.ObjectRef{ID: mstrapi.ObjectID(d.share(string(g.ID))), Name: d.share(g.Name)}
+				}
+			}
+		}
+	}
+	return p.Result, nil
+}
+
+// share returns s, and the same memory for equal strings.
+func (d *resultDecoder) share(s string) string {
+	known, ok := d.known[s]
+	if !ok {
+		d.known[s] = s
+		return s
+	}
+	return known
 }
 
 func unmarshalStrict(text []byte, into any) error {

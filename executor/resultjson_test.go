@@ -2,6 +2,7 @@ package executor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -97,4 +98,61 @@ func FuzzReadReport(f *testing.F) {
 			t.Error(fmt.Errorf("what was written again is refused: %w", err))
 		}
 	})
+}
+
+// TestReadReportSets: what a principal held is read strictly, is shared where it
+// is the same, and a list of any length has its digest.
+func TestReadReportSets(t *testing.T) {
+	sources := []PrivilegeSource{{Privilege: 3, Groups: []mstrapi.ObjectRef{{ID: oid("g"), Name: "Finance"}}}}
+	looked := &Sets{Direct: planner.SetOf(1), Inherited: planner.SetOf(3), Sources: sources}
+	r := plainReport()
+	r.Principals = nil
+	for i := range 12_000 { // more than one chunk
+		p := Result{
+			Principal: planner.Principal{Kind: mstrapi.User, ID: oid(fmt.Sprintf("u%d", i)), Name: fmt.Sprintf("User %d", i)}, Outcome: InSync,
+			Grant: []planner.PlannedPrivilege{}, Revoke: []planner.PlannedPrivilege{}, Before: looked, After: looked,
+		}
+		switch i {
+		case 1:
+			p.After = &Sets{Direct: planner.SetOf(1, 2), Inherited: planner.SetOf(3), Sources: sources}
+		case 2:
+			p.Before, p.After = nil, nil
+		case 3:
+			p.After = nil
+		}
+		r.Principals = append(r.Principals, p)
+	}
+	if err := r.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if _, err := r.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	if b.Len() < 2<<20 {
+		t.Fatalf("the report has only %d bytes", b.Len())
+	}
+	got, err := ReadReport(strings.NewReader(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		was, is := r.Principals[i], got.Principals[i]
+		want, _ := json.Marshal([]*Sets{was.Before, was.After})
+		if have, _ := json.Marshal([]*Sets{is.Before, is.After}); string(have) != string(want) {
+			t.Errorf("principal %d: before and after %s, want %s", i, have, want)
+		}
+		if shared := is.Before == is.After; shared != (was.Before == was.After) {
+			t.Errorf("principal %d: before and after are shared: %t", i, shared)
+		}
+	}
+	if _, err := ReadReport(strings.NewReader(strings.Replace(b.String(), "User 11999", "User 1199X", 1))); !errors.Is(err, ErrEdited) {
+		t.Errorf("an edited name in the last chunk: %v, want ErrEdited", err)
+	}
+	for _, change := range [][2]string{{`"before":{"direct"`, `"before":{"secret":1,"direct"`}, {`"after":{"direct"`, `"after":{"secret":1,"direct"`}, {`"groups":[{"id"`, `"groups":[{"secret":1,"id"`}} {
+		_, err := ReadReport(strings.NewReader(strings.Replace(b.String(), change[0], change[1], 1)))
+		if err == nil || !strings.Contains(err.Error(), "secret") {
+			t.Errorf("with %s: %v, want that the member is unknown", change[1], err)
+		}
+	}
 }
