@@ -48,7 +48,7 @@ func measurements() []measurement {
 		{"validate", "time of validate against the YAML library alone", measureValidate},
 		{"growth", "time and memory of plan by the number of principals", measureGrowth},
 		{"memory", "peak resident memory of plan and apply", measureMemory},
-		{"documents", "plans and reports of very many changes, written and read back", measureDocuments},
+		{"documents", "plans, reports and audits of very many, written and read back", measureDocuments},
 	}
 }
 
