@@ -494,7 +494,11 @@ func (r *run) report(why *Error) *Report {
 		report.Plan = &PlanRef{Digest: r.plan.Digest}
 	}
 	if r.o.InSync != nil {
-		report.Principals = make([]Result, 0, max(r.plan.Summary.Principals, len(r.tasks)))
+		n := len(r.tasks)
+		if !r.o.Saved { // a number from a file proves nothing
+			n = max(n, r.plan.Summary.Principals)
+		}
+		report.Principals = make([]Result, 0, n)
 		awaited := r.awaited()
 		for p := range r.o.InSync {
 			if _, changed := r.byID[p.Principal.ID]; changed {

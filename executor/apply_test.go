@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -245,6 +246,19 @@ func TestApplyWithoutObservationTimeReadsFirst(t *testing.T) {
 		r := Apply(t.Context(), f, plan, Options{})
 		if got := of(t, r, "u1"); got.Outcome != Stale || !strings.Contains(got.Error.Message, "+77") {
 			t.Errorf("outcome = %s (%v), want stale naming +77", got.Outcome, got.Error)
+		}
+	})
+}
+
+// What a saved plan says of itself is not believed where it costs memory.
+func TestApplyOfASavedPlanThatClaimsTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		plan := f.plan("u1 +2")
+		plan.Summary.Principals = math.MaxInt
+		r := Apply(t.Context(), f, plan, Options{Saved: true, InSync: func(func(Result) bool) {}})
+		if got := of(t, r, "u1"); got.Outcome != Applied || len(r.Principals) != 1 {
+			t.Errorf("outcome = %s of %d principals, want applied of 1", got.Outcome, len(r.Principals))
 		}
 	})
 }

@@ -17,7 +17,7 @@ var ErrEdited = errors.New("the content does not match the digest: it was edited
 
 // maxReport bounds the size of a report that is read, in bytes: some four times
 // that of an audit of 100,000 principals with 60 privileges each.
-const maxReport = 4 << 30
+const maxReport int64 = 4 << 30
 
 // ReadReport reads a report and checks its format and its digest. The errors
 // say what is wrong; one matches [ErrEdited]. What the document holds beyond
@@ -179,14 +179,14 @@ type resultDecoder struct {
 func (d *resultDecoder) decode(text []byte) (Result, error) {
 	var p struct {
 		Result
-		Before json.RawMessage `json:"before"`
-		After  json.RawMessage `json:"after"`
+		Before once `json:"before"`
+		After  once `json:"after"`
 	}
 	if err := unmarshalStrict(text, &p); err != nil {
 		return Result{}, err
 	}
 	for _, sets := range []struct {
-		text json.RawMessage
+		text once
 		into **Sets
 	}{{p.Before, &p.Result.Before}, {p.After, &p.Result.After}} {
 		switch {
@@ -229,4 +229,16 @@ func asAPIError(err error) (*mstrapi.Error, bool) {
 	var e *mstrapi.Error
 	ok := errors.As(err, &e)
 	return e, ok
+}
+
+// once is the text of a member that may stand only once, in whatever case:
+// encoding/json takes "BEFORE" for before, too.
+type once []byte
+
+func (o *once) UnmarshalJSON(text []byte) error {
+	if *o != nil {
+		return errors.New("before or after stands twice")
+	}
+	*o = bytes.Clone(text)
+	return nil
 }

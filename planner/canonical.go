@@ -2,9 +2,11 @@ package planner
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
+	"unicode/utf16"
 
 	"github.com/gowebpki/jcs"
 )
@@ -12,9 +14,9 @@ import (
 // AppendCanonical appends the canonical form (RFC 8785) of text, which is one
 // valid JSON value, to out. An object in which a member stands twice is an error.
 //
-// What privsync itself writes (plain integers, strings and names of ASCII) it
-// does in one pass; everything else goes to package jcs. For a document on
-// 100,000 principals that is the difference between a second and half a minute.
+// What privsync itself writes (plain integers, strings of ASCII) it does in one
+// pass; other numbers and strings go to package jcs. For a document on 100,000
+// principals that is the difference between a second and half a minute.
 func AppendCanonical(out, text []byte) ([]byte, error) {
 	c := canonicalizer{in: text, out: out}
 	err := c.value()
@@ -165,7 +167,7 @@ func (c *canonicalizer) array() error {
 }
 
 func (c *canonicalizer) object() error {
-	begin, first, base := c.pos, len(c.out), len(c.members)
+	first, base := len(c.out), len(c.members)
 	sorted := true
 	c.pos++
 	c.out = append(c.out, '{')
@@ -188,21 +190,27 @@ func (c *canonicalizer) object() error {
 			return errJSON
 		}
 		end, plain := c.stringEnd()
-		if !plain {
-			// Such names sort by UTF-16: leave the whole object to jcs.
-			c.pos, c.out, c.members = begin, c.out[:first], c.members[:base]
-			return c.token(c.objectEnd(), false)
+		m := memberSpan{start: len(c.out)}
+		if plain {
+			m.name = c.in[c.pos+1 : end-1]
+		} else {
+			var name string
+			if err := json.Unmarshal(c.in[c.pos:end], &name); err != nil {
+				return err
+			}
+			m.name = []byte(name)
 		}
-		m := memberSpan{name: c.in[c.pos+1 : end-1], start: len(c.out)}
 		if len(c.members) > base {
-			order := bytes.Compare(c.members[len(c.members)-1].name, m.name)
+			order := compareNames(c.members[len(c.members)-1].name, m.name)
 			if order == 0 {
 				return errTwice
 			}
 			sorted = sorted && order < 0
 		}
-		c.out = append(append(c.out, c.in[c.pos:end]...), ':')
-		c.pos = end
+		if err := c.token(end, plain); err != nil {
+			return err
+		}
+		c.out = append(c.out, ':')
 		if c.next() != ':' {
 			return errJSON
 		}
@@ -219,7 +227,7 @@ func (c *canonicalizer) object() error {
 // from base on, whose text begins at first.
 func (c *canonicalizer) sortMembers(first, base int) error {
 	members := c.members[base:]
-	slices.SortFunc(members, func(a, b memberSpan) int { return bytes.Compare(a.name, b.name) })
+	slices.SortFunc(members, func(a, b memberSpan) int { return compareNames(a.name, b.name) })
 	c.scratch = append(c.scratch[:0], c.out[first:]...)
 	c.out = c.out[:first+1]
 	for i, m := range members {
@@ -236,23 +244,16 @@ func (c *canonicalizer) sortMembers(first, base int) error {
 	return nil
 }
 
-// objectEnd returns where the object that begins here ends.
-func (c *canonicalizer) objectEnd() int {
-	depth := 0
-	in := canonicalizer{in: c.in, pos: c.pos}
-	for in.pos < len(in.in) {
-		switch in.in[in.pos] {
-		case '"':
-			in.pos, _ = in.stringEnd()
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return in.pos + 1
+// compareNames compares as RFC 8785 sorts: by UTF-16 code units, which is byte
+// order but for characters from U+E000 on.
+func compareNames(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			if a[i] < 0xee || b[i] < 0xee {
+				return cmp.Compare(a[i], b[i])
 			}
+			return slices.Compare(utf16.Encode([]rune(string(a))), utf16.Encode([]rune(string(b))))
 		}
-		in.pos++
 	}
-	return len(c.in)
+	return cmp.Compare(len(a), len(b))
 }

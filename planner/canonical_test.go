@@ -16,7 +16,7 @@ import (
 func drawJSON(rt *rapid.T, depth int) string {
 	space := rapid.SampledFrom([]string{"", "", " ", "\n\t", "\r\n"})
 	text := rapid.Custom(func(t *rapid.T) string {
-		s := rapid.OneOf(rapid.StringMatching("[a-zA-Z !#]{0,3}"), rapid.StringOfN(rapid.RuneFrom([]rune("ab\"\\\x01\x7fé\u2028😀")), 0, 4, -1)).Draw(t, "s")
+		s := rapid.OneOf(rapid.StringMatching("[a-zA-Z !#]{0,3}"), rapid.StringOfN(rapid.RuneFrom([]rune("ab\"\\\x01\x7fé\u2028\ue000\uffff😀")), 0, 4, -1)).Draw(t, "s")
 		b, _ := json.Marshal(s)
 		if rapid.Bool().Draw(t, "escaped") {
 			return strings.Replace(string(b), "a", `\u0061`, 1)
@@ -60,6 +60,22 @@ func TestCanonicalFormIsThatOfJCS(t *testing.T) {
 			rt.Fatalf("canonical form of %s\n= %s, %v\nwant %s, %v", text, got, err, want, wantErr)
 		}
 	})
+}
+
+// TestOddNamesCostNoMore: an object whose names are no plain ASCII is not gone
+// through once more for every object around it.
+func TestOddNamesCostNoMore(t *testing.T) {
+	cost := func(depth int) float64 {
+		text := []byte(strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat(`,"é":0}`, depth))
+		return testing.AllocsPerRun(1, func() {
+			if _, err := AppendCanonical(nil, text); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if once, twice := cost(200), cost(400); twice > 3*once {
+		t.Errorf("%v allocations for 200 objects, %v for 400", once, twice)
+	}
 }
 
 // The digest of a plan is that of its document, for whatever names a server has.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"unicode/utf16"
 )
 
 // digestKey is the member of a document that holds its digest, and that the
@@ -28,10 +27,7 @@ type Member struct {
 // document is never in memory as a whole.
 func DigestMembers(members []Member) (string, error) {
 	members = slices.Clone(members)
-	slices.SortFunc(members, func(a, b Member) int {
-		// RFC 8785 sorts by UTF-16 code units.
-		return slices.Compare(utf16.Encode([]rune(a.Name)), utf16.Encode([]rune(b.Name)))
-	})
+	slices.SortFunc(members, func(a, b Member) int { return compareNames([]byte(a.Name), []byte(b.Name)) })
 	h := sha256.New()
 	sep := "{"
 	for _, m := range members {
