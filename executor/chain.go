@@ -86,6 +86,7 @@ func (d Destination) Check() error {
 
 // Deliver writes r to d and returns the paths of what was written. Into a folder
 // it is written as the next link of the chain: that sets r.Previous and r.Digest.
+// Into a file it goes as it was sealed, and is sealed if it was not.
 // The folder is made if it does not exist. With neither a file nor a folder in d
 // it is an error.
 func (r *Report) Deliver(ctx context.Context, d Destination) (paths []string, err error) {
@@ -100,8 +101,10 @@ func (r *Report) Deliver(ctx context.Context, d Destination) (paths []string, er
 		paths = append(paths, path)
 	}
 	if d.File != "" {
-		if err := r.Seal(); err != nil {
-			return paths, err
+		if r.Digest == "" {
+			if err := r.Seal(); err != nil {
+				return paths, err
+			}
 		}
 		if err := WriteFile(d.File, r); err != nil {
 			return paths, fmt.Errorf("report: %w", err)

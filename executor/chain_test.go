@@ -277,6 +277,34 @@ func plainReport() *Report {
 	return r
 }
 
+// A report is sealed wherever it goes, sealed before or not.
+func TestDeliveredReportsAreSealed(t *testing.T) {
+	for _, sealed := range []bool{false, true} {
+		for _, folder := range []bool{false, true} {
+			dir := t.TempDir()
+			d := Destination{File: filepath.Join(dir, "report.json")}
+			if folder {
+				d.Dir = filepath.Join(dir, "reports")
+			}
+			r := plainReport()
+			if sealed {
+				if err := r.Seal(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			paths, err := r.Deliver(t.Context(), d)
+			if err != nil || len(paths) == 0 {
+				t.Fatalf("Deliver = %v, %v", paths, err)
+			}
+			for _, path := range paths {
+				if got, err := readReportFile(path); err != nil || got.Digest != r.Digest || got.Previous != r.Previous {
+					t.Errorf("sealed %t, folder %t: %s: %v", sealed, folder, path, err)
+				}
+			}
+		}
+	}
+}
+
 func TestReportRoundTrip(t *testing.T) {
 	r := plainReport()
 	if err := r.Seal(); err != nil {
