@@ -226,7 +226,7 @@ func checkPlan(plan *planner.Plan) error {
 		switch {
 		case c.Principal.Kind != mstrapi.User && c.Principal.Kind != mstrapi.Group:
 			return fmt.Errorf("change %d names no kind of principal", i+1)
-		case !validID(c.Principal.ID):
+		case !c.Principal.ID.Valid():
 			return fmt.Errorf("change %d has no valid id", i+1)
 		case seen[c.Principal.ID]:
 			return fmt.Errorf("principal %s stands twice among the changes", c.Principal.ID)
@@ -246,20 +246,6 @@ func checkPlan(plan *planner.Plan) error {
 		}
 	}
 	return nil
-}
-
-// validID reports whether id is 32 hexadecimal digits. Ids become parts of
-// request paths and file content, so nothing else passes.
-func validID(id mstrapi.ObjectID) bool {
-	if len(id) != 32 {
-		return false
-	}
-	for _, c := range id {
-		if (c < '0' || c > '9') && (c < 'A' || c > 'F') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }
 
 // wave is one of the three steps of an apply.

@@ -326,7 +326,7 @@ func principalPath(kind Kind, id ObjectID, below string) (string, error) {
 	if err := checkKind(kind); err != nil {
 		return "", err
 	}
-	if !id.valid() {
+	if !id.Valid() {
 		return "", fmt.Errorf("%q is not an object id: want 32 hexadecimal digits in upper case", clip(string(id), codeLimit))
 	}
 	if kind == Group {

@@ -202,3 +202,15 @@ func TestReadsRefuseOddArguments(t *testing.T) {
 		t.Errorf("%d requests were sent, want the login alone", n)
 	}
 }
+
+func TestObjectIDValid(t *testing.T) {
+	good := ObjectID("0123456789ABCDEF0123456789ABCDEF")
+	for _, id := range []ObjectID{"", good[1:], good + "0", "0123456789abcdef0123456789abcdef", "G" + good[1:], "/" + good[1:], ":" + good[1:], "@" + good[1:]} {
+		if id.Valid() {
+			t.Errorf("%q is valid", id)
+		}
+	}
+	if !good.Valid() || !EveryoneGroup.Valid() {
+		t.Errorf("%s or %s is not valid", good, EveryoneGroup)
+	}
+}

@@ -393,20 +393,6 @@ func parsePrivilegeID(text []byte) (PrivilegeID, bool) {
 	return id, id >= 1 && id <= MaxPrivilegeID
 }
 
-// valid reports whether id is one as this package writes them: 32 hexadecimal
-// digits in upper case.
-func (id ObjectID) valid() bool {
-	if len(id) != 32 {
-		return false
-	}
-	for i := range len(id) {
-		if !isHex(id[i]) || id[i] >= 'a' {
-			return false
-		}
-	}
-	return true
-}
-
 // parseObjectID returns text in upper case if it is 32 hexadecimal digits.
 func parseObjectID(text []byte) (ObjectID, bool) {
 	if len(text) != 32 {

@@ -15,6 +15,20 @@ const (
 // The zero value names nothing.
 type ObjectID string
 
+// Valid reports whether id is 32 hexadecimal digits in upper case. Ids become
+// parts of request paths, so nothing else gets there.
+func (id ObjectID) Valid() bool {
+	if len(id) != 32 {
+		return false
+	}
+	for i := range len(id) {
+		if !isHex(id[i]) || id[i] >= 'a' {
+			return false
+		}
+	}
+	return true
+}
+
 // EveryoneGroup is the built-in group that every user belongs to.
 const EveryoneGroup ObjectID = "C82C6B1011D2894CC0009D9F29718E4F"
 

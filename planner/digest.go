@@ -15,7 +15,7 @@ import (
 const digestKey = "digest"
 
 // Member is one top-level member of a document: its name, and how to write the
-// canonical form of its value (see [AppendCanonical]).
+// canonical form of its value (see [AppendCanonical]). Write is called once.
 type Member struct {
 	Name  string
 	Write func(io.Writer) error
@@ -24,7 +24,7 @@ type Member struct {
 // DigestMembers returns the digest of the document that has these members, in
 // whatever order: "sha256:" and the SHA-256 of its canonical JSON (RFC 8785)
 // without the member digest. Members are hashed as they are written, so a large
-// document is never in memory as a whole.
+// document is never in memory as a whole. An error is that of a member's Write.
 func DigestMembers(members []Member) (string, error) {
 	members = slices.Clone(members)
 	slices.SortFunc(members, func(a, b Member) int { return compareNames([]byte(a.Name), []byte(b.Name)) })
@@ -52,7 +52,8 @@ func DigestMembers(members []Member) (string, error) {
 }
 
 // ListMember is a member whose value is a list of n elements. It is written
-// element by element; element appends the i-th, as JSON of any form, to b.
+// element by element; element appends the i-th, as JSON of any form, to b. Write
+// returns its errors, and that a member of an object stands twice.
 func ListMember(name string, n int, element func(b []byte, i int) ([]byte, error)) Member {
 	return Member{name, func(w io.Writer) error {
 		list := listWriter{w: w}
@@ -71,7 +72,8 @@ func ListMember(name string, n int, element func(b []byte, i int) ([]byte, error
 }
 
 // RawMember is a member whose value is JSON text of any form; of a list no more
-// than one element is in memory twice.
+// than one element is in memory twice. Write returns an error where raw is not
+// JSON, or a member of an object stands twice.
 func RawMember(name string, raw json.RawMessage) Member {
 	return Member{name, func(w io.Writer) error {
 		if len(raw) == 0 || raw[0] != '[' {

@@ -292,7 +292,7 @@ func (c *Change) check() error {
 	if c.Principal.Kind != mstrapi.User && c.Principal.Kind != mstrapi.Group {
 		return fmt.Errorf("kind %q", c.Principal.Kind)
 	}
-	if !isObjectID(c.Principal.ID) {
+	if !c.Principal.ID.Valid() {
 		return fmt.Errorf("id %q", cutText(string(c.Principal.ID), 80))
 	}
 	if len(c.Grant)+len(c.Revoke) == 0 {
@@ -312,18 +312,12 @@ func (c *Change) check() error {
 			}
 			both.Add(p.ID)
 			last = p.ID
-			if i := slices.IndexFunc(p.ReliesOn, func(id mstrapi.ObjectID) bool { return !isObjectID(id) }); i >= 0 {
+			if i := slices.IndexFunc(p.ReliesOn, func(id mstrapi.ObjectID) bool { return !id.Valid() }); i >= 0 {
 				return fmt.Errorf("reliesOn %q", cutText(string(p.ReliesOn[i]), 80))
 			}
 		}
 	}
 	return nil
-}
-
-// isObjectID reports whether id is 32 hexadecimal digits in upper case: it
-// becomes part of a request's path.
-func isObjectID(id mstrapi.ObjectID) bool {
-	return len(id) == 32 && strings.Trim(string(id), "0123456789ABCDEF") == ""
 }
 
 // CheckSaved reports whether a plan that was read from a file may be applied to

@@ -264,7 +264,7 @@ func FuzzReadPlan(f *testing.F) {
 			t.Fatalf("Seal() of a plan that was read: %v", err)
 		}
 		for _, c := range plan.Changes {
-			if !isObjectID(c.Principal.ID) || len(c.Grant)+len(c.Revoke) == 0 {
+			if !c.Principal.ID.Valid() || len(c.Grant)+len(c.Revoke) == 0 {
 				t.Fatalf("ReadPlan() accepts %+v", c)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"privsync/mstrapi"
 )
 
 // TestDocumentedSamples goes through the four documents that the project
@@ -43,7 +45,7 @@ func TestDocumentedSamples(t *testing.T) {
 	got := decode[map[string]any](t, a.body)
 	for _, object := range []map[string]any{want, got} {
 		// It changes with every edit, in a way that is not documented.
-		if version, ok := object["version"].(string); !ok || !isObjectID(version) {
+		if version, ok := object["version"].(string); !ok || !mstrapi.ObjectID(version).Valid() {
 			t.Errorf("version = %v, want 32 hexadecimal digits", object["version"])
 		}
 		delete(object, "version")
@@ -78,7 +80,7 @@ func TestDocumentedSamples(t *testing.T) {
 	a = c.want(200, "POST", "/api/iserver/metadata/commands?commandId=1", "")
 	link := decode[map[string]map[string]string](t, a.body)["link"]
 	id, ok := strings.CutPrefix(link["href"], "/queues/")
-	if !ok || !isObjectID(id) || link["type"] != sample["type"] || len(link) != len(sample) || len(link["href"]) != len(sample["href"]) {
+	if !ok || !mstrapi.ObjectID(id).Valid() || link["type"] != sample["type"] || len(link) != len(sample) || len(link["href"]) != len(sample["href"]) {
 		t.Errorf("command = %v, want the form of %v", link, sample)
 	}
 	for i := 1; i < 3; i++ {

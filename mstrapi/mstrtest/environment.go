@@ -180,7 +180,7 @@ func (v *validator) add(format string, args ...any) {
 }
 
 func (v *validator) id(kind, name string, id mstrapi.ObjectID) {
-	if !isObjectID(string(id)) {
+	if !id.Valid() {
 		v.add("%s %q: id %q is not 32 upper-case hexadecimal digits", kind, name, id)
 	}
 	if other, ok := v.ids[id]; ok {
@@ -227,17 +227,4 @@ func (v *validator) cycles(groups []Group, index map[mstrapi.ObjectID]int) {
 			visit(i)
 		}
 	}
-}
-
-// isObjectID reports whether s is 32 upper-case hexadecimal digits.
-func isObjectID(s string) bool {
-	if len(s) != 32 {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'F') {
-			return false
-		}
-	}
-	return true
 }
