@@ -18,6 +18,7 @@ const assignWatchKPI = "1"
 // queue is one submitted command.
 type queue struct {
 	polls int
+	ended bool // its work is done
 }
 
 func (s *Server) submitCommand(c *call) {
@@ -58,6 +59,10 @@ func (s *Server) getQueue(c *call) {
 		status, code = queueFailed, s.options.QueueError
 	default:
 		status = queueDone
+		if !q.ended {
+			q.ended = true
+			s.runCommand(c.n)
+		}
 	}
 	o := newObject(c.resp.body, c.fields())
 	o.raw("status", strconv.Itoa(status))

@@ -44,6 +44,11 @@ const (
 	ExpireSession FaultKind = "expire session"
 	// LyingWrite answers a PATCH with 200 and does nothing.
 	LyingWrite FaultKind = "lying write"
+	// LateWrite breaks the connection and carries the PATCH out [Fault.Delay] later.
+	LateWrite FaultKind = "late write"
+	// OldRead answers a request for privileges as [Fault.Delay] ago, as the node of
+	// a cluster does that has not heard of a write yet.
+	OldRead FaultKind = "old read"
 	// Forbidden is 403 ERR017 with the server's number for a missing privilege.
 	Forbidden FaultKind = "403"
 	// ShortPage drops the last row of a page, LostRow one in the middle, and
@@ -58,7 +63,7 @@ const (
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		TooManyRequests, Unavailable, ServerError, BadGateway, GatewayTimeout, RequestTimeout, IServerTimeout,
-		ResetBefore, ResetAfter, Hang, CutBody, CutJSON, HTMLPage, EmptyBody, ExpireSession, LyingWrite, Forbidden,
+		ResetBefore, ResetAfter, Hang, CutBody, CutJSON, HTMLPage, EmptyBody, ExpireSession, LyingWrite, LateWrite, OldRead, Forbidden,
 		ShortPage, LostRow, DuplicateRow,
 	}
 }
@@ -89,6 +94,8 @@ type Fault struct {
 	// Processed carries the request out before it fails: for the kinds that are a
 	// status, and for Hang. The others say by themselves.
 	Processed bool
+	// Delay belongs to LateWrite and OldRead; 0 means 2 s.
+	Delay time.Duration
 }
 
 // armed is an injected fault with its state, guarded by faults.mu.
@@ -158,8 +165,12 @@ func (s *Server) Struck() map[FaultKind]int {
 // fits reports whether the fault is meant for such a request.
 func (f *armed) fits(e Endpoint, method, path string) bool {
 	switch f.Kind {
-	case LyingWrite:
+	case LyingWrite, LateWrite:
 		if !e.isPatch() {
+			return false
+		}
+	case OldRead:
+		if e != UserPrivileges && e != GroupPrivileges {
 			return false
 		}
 	case ShortPage, LostRow, DuplicateRow:
@@ -200,6 +211,14 @@ func (s *Server) pick(e Endpoint, method, path string) (n int, struck *Fault) {
 	return n, nil
 }
 
+// delay returns how long a fault of time takes.
+func (f *Fault) delay() time.Duration {
+	if f.Delay == 0 {
+		return 2 * time.Second
+	}
+	return f.Delay
+}
+
 // status returns the status of a fault that is one, or 0.
 func (f *Fault) status() int {
 	switch f.Kind {
@@ -217,7 +236,7 @@ func (f *Fault) status() int {
 // before reports whether the request is not carried out at all.
 func (f *Fault) before() bool {
 	switch f.Kind {
-	case ResetBefore, HTMLPage, EmptyBody:
+	case ResetBefore, HTMLPage, EmptyBody, LateWrite:
 		return true
 	case Hang:
 		return !f.Processed
@@ -250,7 +269,7 @@ func (s *Server) spoil(f *Fault, c *call) delivery {
 		return deliver
 	}
 	switch f.Kind {
-	case ResetBefore, ResetAfter:
+	case ResetBefore, ResetAfter, LateWrite:
 		return reset
 	case Hang:
 		return abandoned

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"privsync/mstrapi"
@@ -241,7 +242,7 @@ func (s *Server) getPrincipal(c *call, kind mstrapi.Kind) {
 	}
 }
 
-func (s *Server) privileges(c *call, kind mstrapi.Kind) {
+func (s *Server) privileges(c *call, kind mstrapi.Kind, at time.Time) {
 	if !s.mayManage(c) {
 		return
 	}
@@ -258,7 +259,7 @@ func (s *Server) privileges(c *call, kind mstrapi.Kind) {
 		c.resp.body = append(c.resp.body, '{', '}')
 		return
 	}
-	c.resp.body = s.appendHeld(c.resp.body, p, mask, mstrapi.ObjectID(c.param("projectId")))
+	c.resp.body = s.appendHeld(c.resp.body, p, mask, mstrapi.ObjectID(c.param("projectId")), at)
 }
 
 // mayManage answers 403 and returns false unless the session's user holds the

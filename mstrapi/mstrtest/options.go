@@ -2,6 +2,8 @@ package mstrtest
 
 import (
 	"time"
+
+	"privsync/mstrapi"
 )
 
 // SourceStyle says which group an inherited source names. The vendor does not
@@ -57,6 +59,12 @@ type Options struct {
 	Quirks Quirks
 }
 
+// SideEffect says that a privilege needs others.
+type SideEffect struct {
+	Privilege mstrapi.PrivilegeID
+	Needs     []mstrapi.PrivilegeID
+}
+
 // Quirks choose among the ways in which real servers differ, or are said to.
 // The zero value is the documented one.
 type Quirks struct {
@@ -87,6 +95,14 @@ type Quirks struct {
 	// WrappedErrors answers {"errors":[{…}]}; SubErrors adds a list of sub-errors.
 	WrappedErrors bool
 	SubErrors     bool
+	// SideEffects makes writes do more than they are asked: whoever is granted the
+	// Privilege of one of them is granted its Needs as well, and whoever loses one
+	// of the Needs directly loses the Privilege, both to any depth. The vendor says
+	// so of the administration tool and is silent about PATCH.
+	SideEffects []SideEffect
+	// NoCommandGrants makes the metadata command end without granting anything. See
+	// [WatchlistName].
+	NoCommandGrants bool
 	// Without lists endpoints that this version of the server does not have: 404
 	// ERR004 "HTTP 404 Not Found".
 	Without []Endpoint

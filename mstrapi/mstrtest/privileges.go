@@ -1,6 +1,8 @@
 package mstrtest
 
 import (
+	"time"
+
 	"privsync/mstrapi"
 )
 
@@ -28,15 +30,18 @@ func privilegeHeads(catalogue []mstrapi.Privilege) [][]byte {
 // appendHeld appends the answer of GET …/privileges: what p effectively holds
 // among mask, in the order of the numbers; for each the inherited sources in
 // the order of the group ids, then the roles, then the direct grant. With a
-// project only the roles of that project count. The caller holds mu.
-func (s *Server) appendHeld(b []byte, p *principal, mask bitset, project mstrapi.ObjectID) []byte {
+// project only the roles of that project count, and at a moment before now what was
+// held then. The caller holds mu.
+func (s *Server) appendHeld(b []byte, p *principal, mask bitset, project mstrapi.ObjectID, at time.Time) []byte {
 	st := s.st
-	inherited, sources := p.class.inherited, fragments(nil)
-	if project == "" || p.class.fromRoles.empty() {
+	direct, inherited, sources := p.directAt(at), p.class.inheritedAt(at), fragments(nil)
+	if !at.IsZero() {
+		sources = s.sources(p.class, inherited, project, at)
+	} else if project == "" || p.class.fromRoles.empty() {
 		if cached := p.class.fragments.Load(); cached != nil {
 			sources = *cached
 		} else {
-			sources = s.sources(p.class, inherited, "")
+			sources = s.sources(p.class, inherited, "", at)
 			p.class.fragments.Store(&sources)
 		}
 	} else {
@@ -51,9 +56,9 @@ func (s *Server) appendHeld(b []byte, p *principal, mask bitset, project mstrapi
 				inherited.or(held)
 			}
 		})
-		sources = s.sources(p.class, inherited, project)
+		sources = s.sources(p.class, inherited, project, at)
 	}
-	held := p.direct.clone()
+	held := direct.clone()
 	held.or(inherited)
 	held.and(mask)
 	b = append(b, `{"privileges":[`...)
@@ -65,7 +70,7 @@ func (s *Server) appendHeld(b []byte, p *principal, mask bitset, project mstrapi
 		first = false
 		b = append(b, s.heads[i]...)
 		b = append(b, sources[i]...)
-		if p.direct.has(i) {
+		if direct.has(i) {
 			if len(sources[i]) > 0 {
 				b = append(b, ',')
 			}
@@ -77,7 +82,7 @@ func (s *Server) appendHeld(b []byte, p *principal, mask bitset, project mstrapi
 }
 
 // sources returns the inherited sources of every privilege in the set.
-func (s *Server) sources(c *class, inherited bitset, project mstrapi.ObjectID) fragments {
+func (s *Server) sources(c *class, inherited bitset, project mstrapi.ObjectID, at time.Time) fragments {
 	st := s.st
 	out := make(fragments, len(st.catalogue))
 	put := func(i int, kind, name string, id mstrapi.ObjectID) {
@@ -94,12 +99,13 @@ func (s *Server) sources(c *class, inherited bitset, project mstrapi.ObjectID) f
 		out[i] = append(b, `"}}`...)
 	}
 	for _, g := range c.ancestors {
-		via := g.direct
+		via := g.directAt(at)
 		if s.options.SourceStyle == Parent {
 			if !isParent(c, g) {
 				continue
 			}
-			via = g.effective()
+			via = via.clone()
+			via.or(g.class.inheritedAt(at))
 		}
 		via.each(func(i int) { put(i, "group", g.name, g.id) })
 	}

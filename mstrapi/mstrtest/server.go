@@ -249,7 +249,10 @@ func (s *Server) handle(r *http.Request, resp *response) delivery {
 		return abandoned
 	}
 	fate := deliver
-	if f == nil || !f.before() {
+	switch {
+	case f != nil && f.Kind == LateWrite:
+		s.later(c, f.delay())
+	case f == nil || !f.before():
 		s.process(c, under, wrongMethod, f)
 	}
 	if f != nil {
@@ -370,9 +373,9 @@ func (s *Server) process(c *call, under, wrongMethod bool, f *Fault) {
 	case GetGroup:
 		s.getPrincipal(c, mstrapi.Group)
 	case UserPrivileges:
-		s.privileges(c, mstrapi.User)
+		s.privileges(c, mstrapi.User, s.asOf(f))
 	case GroupPrivileges:
-		s.privileges(c, mstrapi.Group)
+		s.privileges(c, mstrapi.Group, s.asOf(f))
 	case GroupMemberships:
 		s.memberships(c)
 	case GroupMembers:

@@ -44,6 +44,7 @@ type principal struct {
 	apiToken string
 	enabled  bool
 	direct   bitset
+	past     []past // what it held before the latest changes, oldest first
 	class    *class
 	modified int64 // Unix milliseconds
 	rank     int32 // place in groups or usersByName

@@ -46,7 +46,11 @@ func newLedger(off bool) ledger {
 func (s *Server) write(p *principal, changes []change, request int) (granted, revoked []mstrapi.PrivilegeID) {
 	next := p.direct.clone()
 	for _, c := range changes {
-		for _, i := range c.values {
+		values := c.values
+		if request != 0 {
+			values = s.alongWith(values, c.add)
+		}
+		for _, i := range values {
 			if c.add {
 				next.add(i)
 			} else {
@@ -61,6 +65,7 @@ func (s *Server) write(p *principal, changes []change, request int) (granted, re
 		return nil, nil
 	}
 	s.remember(p)
+	s.keepPast(p)
 	p.direct = next
 	s.lost(p, removed, p.class.inherited, request)
 	s.gained(p, added, p.class.inherited, request)
