@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/gofrs/flock"
 )
 
 // The reports in one folder form a chain: each names the digest of the one that
@@ -119,12 +117,12 @@ func (r *Report) appendTo(ctx context.Context, dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	l := flock.New(filepath.Join(dir, chainLock), flock.SetPermissions(0o600))
+	l := newFlock(filepath.Join(dir, chainLock))
 	waiting, cancel := context.WithTimeout(ctx, chainWait)
 	defer cancel()
 	// A run that was told to stop now still reports: an idle lock is taken
 	// whatever the context says.
-	ok, err := l.TryLock()
+	ok, err := tryLock(l)
 	if err == nil && !ok {
 		_, err = l.TryLockContext(waiting, lockPoll)
 	}
@@ -187,7 +185,7 @@ func currentHead(dir string) (chainHead, error) {
 }
 
 func readHead(dir string) (chainHead, error) {
-	f, err := openPlain(filepath.Join(dir, chainFile))
+	f, err := OpenPlain(filepath.Join(dir, chainFile))
 	if err != nil {
 		return chainHead{}, err
 	}
@@ -300,7 +298,7 @@ func readLinks(dir string, names []string) []*ChainLink {
 	for _, name := range names {
 		l := &ChainLink{File: name}
 		links = append(links, l)
-		f, err := openPlain(filepath.Join(dir, name))
+		f, err := OpenPlain(filepath.Join(dir, name))
 		if err != nil {
 			l.Problem = "unreadable: " + err.Error()
 			continue
@@ -364,21 +362,36 @@ func jsonFiles(dir string, want func(string) bool) ([]string, error) {
 	return names, nil
 }
 
-// openPlain opens a plain file and follows no link.
-func openPlain(path string) (*os.File, error) {
+// OpenPlain opens the plain file at path for reading. A link, a device or a pipe is
+// an error: it is neither followed nor waited for.
+func OpenPlain(path string) (*os.File, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a plain file")
+		return nil, errNotPlain
 	}
-	return os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
+	if err != nil {
+		return nil, err
+	}
+	// What has the name now may be another thing than what was looked at.
+	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
+		err = errNotPlain
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
+
+var errNotPlain = errors.New("not a plain file")
 
 // readReportFile reads and checks the report at path.
 func readReportFile(path string) (*Report, error) {
-	f, err := openPlain(path)
+	f, err := OpenPlain(path)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,12 @@ import (
 //
 // A symbolic link at path, or anything else that is not a plain file, is refused:
 // it is neither followed nor replaced.
-func WriteFile(path string, doc io.WriterTo) (err error) {
+func WriteFile(path string, doc io.WriterTo) error { return WriteFileMode(path, doc, 0o600) }
+
+// WriteFileMode is [WriteFile] for a file that others may use: mode is given to
+// the new file before it has a name that anybody else knows, never to whatever is
+// called path.
+func WriteFileMode(path string, doc io.WriterTo, mode fs.FileMode) (err error) {
 	f, err := createBeside(path)
 	if err != nil {
 		return err
@@ -34,6 +39,11 @@ func WriteFile(path string, doc io.WriterTo) (err error) {
 	}()
 	if _, err := doc.WriteTo(f); err != nil {
 		return err
+	}
+	if mode != 0o600 {
+		if err := f.Chmod(mode); err != nil {
+			return err
+		}
 	}
 	if err := f.Sync(); err != nil {
 		return err

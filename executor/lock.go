@@ -18,6 +18,9 @@ import (
 // lockPoll is the pause between two tries to take a lock.
 const lockPoll = 100 * time.Millisecond
 
+// lockPrefix begins the names of the files of a server's lock.
+const lockPrefix = "server-"
+
 // Holder says who holds a lock.
 type Holder struct {
 	PID     int       `json:"pid"`
@@ -63,8 +66,8 @@ func AcquireLock(ctx context.Context, dir, url string, holder Holder, timeout ti
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	sum := sha256.Sum256([]byte(url))
-	base := filepath.Join(dir, "server-"+hex.EncodeToString(sum[:8]))
-	l := &Lock{flock: flock.New(base+".lock", flock.SetPermissions(0o600)), holder: base + ".holder.json"}
+	base := filepath.Join(dir, lockPrefix+hex.EncodeToString(sum[:8]))
+	l := &Lock{flock: newFlock(base + ".lock"), holder: base + ".holder.json"}
 	var over <-chan time.Time
 	if timeout > 0 {
 		timer := time.NewTimer(timeout)
@@ -72,7 +75,7 @@ func AcquireLock(ctx context.Context, dir, url string, holder Holder, timeout ti
 		over = timer.C
 	}
 	for {
-		ok, err := l.flock.TryLock()
+		ok, err := tryLock(l.flock)
 		if err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
 		}
@@ -102,6 +105,30 @@ func AcquireLock(ctx context.Context, dir, url string, holder Holder, timeout ti
 	return l, nil
 }
 
+// newFlock returns the lock on the file at path, which is made if it does not exist
+// and is no link.
+func newFlock(path string) *flock.Flock {
+	return flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|noFollow), flock.SetPermissions(0o600))
+}
+
+// tryLock takes l if it is free. Only a plain file is a lock: another thing in its
+// place need not keep anybody out.
+func tryLock(l *flock.Flock) (bool, error) {
+	ok, err := l.TryLock()
+	if err != nil || !ok {
+		return ok, err
+	}
+	info, err := l.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: not a plain file", l.Path())
+	}
+	if err != nil {
+		_ = l.Unlock()
+		return false, err
+	}
+	return true, nil
+}
+
 // Release gives the lock back. The lock file stays: removing it would let two
 // processes lock two files of the same name.
 func (l *Lock) Release() error {
@@ -117,7 +144,7 @@ func (l *Lock) Release() error {
 
 // readHolder reads who holds a lock; the zero Holder if that is not to be read.
 func readHolder(path string) Holder {
-	f, err := os.Open(path)
+	f, err := OpenPlain(path)
 	if err != nil {
 		return Holder{}
 	}

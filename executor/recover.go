@@ -34,6 +34,10 @@ type DeadRun struct {
 	URL         string // of the server
 	Destination Destination
 
+	// Untrusted says why others than the user and root may have written the
+	// journal, so that it must not decide which file is written; nil if they cannot.
+	Untrusted error
+
 	journal *journalContent
 }
 
@@ -77,7 +81,46 @@ func FindOpen(dir, url string) ([]*DeadRun, error) {
 }
 
 func newDeadRun(path string, c *journalContent) *DeadRun {
-	return &DeadRun{Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Destination: c.begin.Destination, journal: c}
+	return &DeadRun{Untrusted: CheckTrusted(path), Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Destination: c.begin.Destination, journal: c}
+}
+
+// CheckDestination returns why the run's report must not go where the journal says:
+// others may have written the journal, nothing can be written there, or what is
+// there is no report.
+func (d *DeadRun) CheckDestination() error {
+	if d.Untrusted != nil {
+		return d.Untrusted
+	}
+	if d.Destination.File != "" {
+		if err := checkReplaceable(d.Destination.File); err != nil {
+			return err
+		}
+	}
+	return d.Destination.Check()
+}
+
+// checkReplaceable returns an error unless path is free or holds a report, sealed
+// or edited.
+func checkReplaceable(path string) error {
+	f, err := OpenPlain(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	defer f.Close()
+	format := ""
+	_, err = scanDocument(f, func(member string, text []byte) error {
+		if member == "format" {
+			return json.Unmarshal(text, &format)
+		}
+		return nil
+	})
+	if err != nil || format != ReportFormat {
+		return fmt.Errorf("%s is no report and is not replaced", path)
+	}
+	return nil
 }
 
 // journalContent is what a journal says.
@@ -108,7 +151,7 @@ var (
 // ignored: an intent without a newline was never acted on, and an outcome is
 // read from the server again.
 func readJournal(path, url string) (*journalContent, error) {
-	f, err := openPlain(path)
+	f, err := OpenPlain(path)
 	if err != nil {
 		return nil, fmt.Errorf("journal %s: %w", path, err)
 	}

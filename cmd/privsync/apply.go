@@ -141,6 +141,9 @@ func (r *applyRun) load(args []string) error {
 			return err
 		}
 		r.policy = p
+		if r.f.yes {
+			r.warnPolicy(r.f.policy.files, p.Files)
+		}
 		r.plan = plainPlan(p, r.f.conn.url, r.f.policy.at(r.app))
 	} else {
 		plan, err := r.readPlan(args[0])

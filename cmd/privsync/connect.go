@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -174,12 +173,8 @@ func (a *app) readSecretFile(path, flag string) (mstrapi.Secret, error) {
 		return "", hinted(fmt.Errorf("--%s: %w", flag, err), "check the path and who may read it")
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
+	if err := a.trustedFile(f); err != nil {
 		return "", fmt.Errorf("--%s: %w", flag, err)
-	}
-	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		a.log.Warn("secret file can be read by others than its owner", "file", path, "mode", info.Mode().Perm().String(), "do", "chmod 600")
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
 	if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,12 +108,8 @@ func (r *reportFlags) failEarly(a *app, start time.Time, err error) error {
 
 // writeMetrics writes the metrics of a run that ends with err.
 func (r *reportFlags) writeMetrics(report *executor.Report, err error) error {
-	e := executor.WriteFile(r.metrics, newMetrics(report, exitCode(err), r.metrics))
-	if e == nil {
-		// The node exporter that reads it is another user, and it holds nothing but counts.
-		e = os.Chmod(r.metrics, 0o644)
-	}
-	if e != nil {
+	// The node exporter that reads it is another user, and it holds nothing but counts.
+	if e := executor.WriteFileMode(r.metrics, newMetrics(report, exitCode(err), r.metrics), 0o644); e != nil {
 		return fmt.Errorf("write the metrics: %w", e)
 	}
 	return nil
@@ -140,7 +135,7 @@ func lastPolicy(path string) string {
 // lastSuccesses reads the times of the last success by policy from the metrics
 // file at path. A file that is none counts as empty.
 func lastSuccesses(path string) map[string]float64 {
-	f, err := os.Open(path)
+	f, err := executor.OpenPlain(path)
 	if err != nil {
 		return nil
 	}

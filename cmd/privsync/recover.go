@@ -31,6 +31,10 @@ could not write their reports, read from the server what was in flight, and
 write the reports that those runs would have written, marked as recovered.
 Nothing is changed on the server. The next apply does the same before it starts.
 
+A report goes where the dead run's journal says only if nobody but you and root
+can have written the journal, and never over a file that is no report; otherwise
+it goes into the state folder.
+
 With --accept-unread a report is written although a principal whose write was in
 flight cannot be read; it is then unverified. --report and --report-dir name
 another place for the report where the one that the dead run was given is gone.`,
@@ -101,8 +105,8 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, 
 	for _, d := range dead {
 		if to != (executor.Destination{}) {
 			d.Destination = to
-		} else if err := d.Destination.Check(); err != nil {
-			a.log.Warn("the place for the report of a run that died cannot be written; it goes into the state folder", "run", d.Run.ID, "error", err)
+		} else if err := d.CheckDestination(); err != nil {
+			a.log.Warn("the place for the report of a run that died cannot be used; it goes into the state folder", "run", d.Run.ID, "error", err)
 			d.Destination = reportsIn(state)
 		}
 		report, paths, err := executor.Recover(ctx, r, d, executor.RecoverOptions{AcceptUnread: acceptUnread})

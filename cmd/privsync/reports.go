@@ -47,6 +47,9 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 		}
 		to = fallback
 	}
+	if to.Dir != "" {
+		a.warnReportFolder(to.Dir)
+	}
 	var err error
 	if e := to.Check(); e != nil {
 		err = hinted(e, "name another place with --report or --report-dir")

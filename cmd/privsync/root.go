@@ -31,6 +31,9 @@ type app struct {
 	noProgress bool
 	quiet      bool
 
+	insecurePermissions bool            // go on although others can write what steers the run
+	warnedOf            map[string]bool // paths that others can write
+
 	log     *slog.Logger
 	notices *slog.Logger // like log, but no level silences it; used with JSON logs
 	runID   string
@@ -126,6 +129,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 	fs.Var(&a.logLevel, "log-level", "least level of the messages on stderr: debug, info, warn or error")
 	fs.BoolVar(&a.noProgress, "no-progress", false, "show no progress")
 	fs.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notices; warnings, errors and the report's path are still printed")
+	fs.BoolVar(&a.insecurePermissions, "insecure-permissions", false, "go on with a warning where others can write the state folder, its journals and locks, or a file that holds a secret")
 	_ = root.RegisterFlagCompletionFunc("log-format", a.logFormat.complete)
 	_ = root.RegisterFlagCompletionFunc("log-level", a.logLevel.complete)
 

@@ -33,5 +33,8 @@ func (s *stateFlags) path(a *app) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", hinted(fmt.Errorf("state folder: %w", err), "name a folder that can be written with --state-dir")
 	}
+	if err := a.checkState(dir); err != nil {
+		return "", err
+	}
 	return dir, nil
 }
