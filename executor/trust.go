@@ -111,10 +111,10 @@ func CheckState(dir string) error {
 		return fmt.Errorf("state folder: %w", err)
 	}
 	for _, folder := range []string{dir, journalDir(dir)} {
-		entries, err := os.ReadDir(folder)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+			continue // whoever needs it says so
 		}
+		entries, err := os.ReadDir(folder)
 		if err != nil {
 			return fmt.Errorf("state folder: %w", err)
 		}
