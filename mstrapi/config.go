@@ -10,10 +10,12 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -42,8 +44,8 @@ const (
 type Config struct {
 	// URL is the base URL, for example https://bi.example.com/MicroStrategyLibrary.
 	// Trailing slashes and a trailing /api do no harm. User information, a query
-	// and a fragment are refused, and so is http unless the host is loopback or
-	// AllowHTTP is set.
+	// and a fragment are refused, and so is http unless the address that is dialled
+	// is loopback or AllowHTTP is set.
 	URL       string
 	LoginMode LoginMode
 	Username  string
@@ -120,6 +122,18 @@ func (cfg Config) checkLogin() error {
 	return nil
 }
 
+// BaseURL returns text as the base URL that a client for it has: scheme and host in
+// lower case, no default port, no trailing slash, no trailing /api. Two texts name the
+// same server if theirs are equal. Plain http is as good as https here. Its errors
+// never quote the text, which may hold a password that someone put there.
+func BaseURL(text string) (string, error) {
+	u, err := parseBaseURL(text, true)
+	if err != nil {
+		return "", err
+	}
+	return u.String(), nil
+}
+
 // parseBaseURL returns the normalised base URL: scheme and host in lower case,
 // no default port, no trailing slash, no trailing /api. Its errors never quote
 // the text, which may hold a password that someone put there.
@@ -144,7 +158,7 @@ func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
 		return nil, errors.New("the server URL has a query or a fragment: " + want)
 	}
 	host, port := strings.ToLower(u.Hostname()), u.Port()
-	if scheme == "http" && !allowHTTP && !isLoopback(host) {
+	if scheme == "http" && !allowHTTP && !maybeLoopback(host) {
 		return nil, fmt.Errorf("plain http to %s would send the password in clear text: use https, or --allow-http if that is acceptable", host)
 	}
 	if scheme == "https" && port == "443" || scheme == "http" && port == "80" {
@@ -172,13 +186,23 @@ func parseBaseURL(text string, allowHTTP bool) (*url.URL, error) {
 	return out, nil
 }
 
-// isLoopback reports whether traffic to host stays on this machine.
-func isLoopback(host string) bool {
+// maybeLoopback reports whether traffic to host can be meant to stay on this machine.
+// What a name stands for shows when it is dialled: see [onlyLoopback].
+func maybeLoopback(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// onlyLoopback is a [net.Dialer]'s Control that lets a connection be made to this
+// machine only: address is what the name was resolved to.
+func onlyLoopback(_, address string, _ syscall.RawConn) error {
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Unmap().IsLoopback() {
+		return nil
+	}
+	return permanentError{fmt.Errorf("plain http to %s, which is not this machine, would send the password in clear text: use https, or --allow-http if that is acceptable", address)}
 }
 
 // newTransport returns the client's own transport: HTTP/1.1 with as many
@@ -188,13 +212,19 @@ func newTransport(cfg Config) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	dialer := &net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second}
+	proxy := http.ProxyFromEnvironment
+	if u, err := url.Parse(strings.TrimSpace(cfg.URL)); err == nil && strings.EqualFold(u.Scheme, "http") && !cfg.AllowHTTP {
+		// A proxy on this machine would carry the password elsewhere.
+		dialer.Control, proxy = onlyLoopback, nil
+	}
 	var protocols http.Protocols
 	// One HTTP/2 connection would carry all workers, behind one flow-control
 	// window and with its own ideas about retrying.
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second}).DialContext,
+		Proxy:                  proxy,
+		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    min(cfg.Timeout, 10*time.Second),
 		MaxConnsPerHost:        cfg.Concurrency,

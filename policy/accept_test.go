@@ -22,7 +22,7 @@ func TestDesignPolicy(t *testing.T) {
 	until := time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
 	want := &Policy{
 		Name: "production", Owner: "bi-platform", Scope: LevelServer,
-		Environment: Environment{"https://bi.example.com/MicroStrategyLibrary", "standard"},
+		Environment: Environment{URL: "https://bi.example.com/MicroStrategyLibrary", LoginMode: "standard", URLPos: at(8, 8)},
 		Defaults:    settings,
 		Safety: &Safety{
 			MaxRevokes:           &Limit{Number: 25, Pos: at(12, 15)},

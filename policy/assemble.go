@@ -53,6 +53,9 @@ func assemble(docs []*document, env string, out *collector) *Policy {
 		p.Scope = Level(scope.text)
 	}
 	p.Environment = Environment{URL: environment.url.text, LoginMode: environment.loginMode.text}
+	if environment.url.given() {
+		p.Environment.URLPos = environment.url.pos
+	}
 	p.Defaults = defaults.settings()
 	p.ExpiringWithinDays = defaultNoticeDays
 	if defaults.expiringWithinDays != nil {

@@ -144,10 +144,12 @@ type Selector struct {
 }
 
 // Environment is the optional section that says where the server is. Empty
-// fields were not given. Flags and variables override it.
+// fields were not given. Flags and variables override it. URLPos is where the URL
+// stands; its line is 0 where the document has none to tell.
 type Environment struct {
 	URL       string
 	LoginMode string // standard, ldap or apiToken
+	URLPos    Position
 }
 
 // Limit is a number, or a percent. The zero value is the limit 0.

@@ -120,6 +120,7 @@ type applyRun struct {
 	policy *policy.Policy // nil for a saved plan
 	plan   *planner.Plan  // at first no more than what the report must say: policy, server, scope
 	saved  bool
+	file   string // the saved plan's
 	guards []planner.Guard
 	actor  planner.Actor
 	states *planner.State // nil for a saved plan
@@ -150,7 +151,7 @@ func (r *applyRun) load(args []string) error {
 		if err != nil {
 			return err
 		}
-		r.plan, r.saved = plan, true
+		r.plan, r.saved, r.file = plan, true, args[0]
 	}
 	r.dest, r.noPlace = r.f.reports.destination(r.app, &r.f.state)
 	if r.dest == (executor.Destination{}) {
@@ -222,7 +223,7 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 
 // connect checks a saved plan as far as that needs no server, and logs in.
 func (r *applyRun) connect(ctx context.Context) error {
-	environment := policy.Environment{URL: r.plan.Environment.URL}
+	environment := policy.Environment{URL: r.plan.Environment.URL, URLPos: policy.Position{File: r.file}}
 	if r.policy != nil {
 		environment = r.policy.Environment
 	}

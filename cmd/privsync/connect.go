@@ -25,6 +25,9 @@ const (
 	tokenVariable    = "PRIVSYNC_API_TOKEN"
 )
 
+// urlVariable names the server.
+const urlVariable = "PRIVSYNC_URL"
+
 // maxSecretFile bounds a password or token file; a larger one is a mistake.
 const maxSecretFile = 64 << 10
 
@@ -45,7 +48,9 @@ type connectionFlags struct {
 	maxAttempts  count
 	allowHTTP    bool
 
-	flags *pflag.FlagSet // tells a file named by flag from one named by variable
+	flags *pflag.FlagSet // tells what a flag named from what a variable did
+
+	named string // who named the server that config returned, for people
 }
 
 func (c *connectionFlags) register(cmd *cobra.Command) {
@@ -67,7 +72,7 @@ func (c *connectionFlags) register(cmd *cobra.Command) {
 	fs.Var(&c.maxAttempts, "max-attempts", "tries of one request before it counts as failed")
 	fs.BoolVar(&c.allowHTTP, "allow-http", false, "permit plain http to a host that is not this machine: the password travels readably")
 	for _, b := range [][2]string{
-		{"url", "PRIVSYNC_URL"}, {"username", "PRIVSYNC_USERNAME"}, {"login-mode", "PRIVSYNC_LOGIN_MODE"},
+		{"url", urlVariable}, {"username", "PRIVSYNC_USERNAME"}, {"login-mode", "PRIVSYNC_LOGIN_MODE"},
 		{"password-file", "PRIVSYNC_PASSWORD_FILE"}, {"api-token-file", "PRIVSYNC_API_TOKEN_FILE"},
 		{"ca-file", "PRIVSYNC_CA_FILE"}, {"concurrency", "PRIVSYNC_CONCURRENCY"}, {"rate", "PRIVSYNC_RATE"},
 	} {
@@ -81,11 +86,11 @@ func (c *connectionFlags) register(cmd *cobra.Command) {
 
 // config resolves the connection: flag beats variable beats fallback (the
 // policy's environment section, or where a saved plan or a report was made)
-// beats default. It reads the secret, and asks for a password on a terminal
+// beats default. A URL of the fallback's counts only if [allowList] or the person at
+// the terminal allows it. It reads the secret, and asks for a password on a terminal
 // when none was given.
 func (c *connectionFlags) config(a *app, fallback policy.Environment) (mstrapi.Config, error) {
 	cfg := mstrapi.Config{
-		URL:         c.url,
 		LoginMode:   c.mode.mode,
 		Username:    c.username,
 		CAFile:      c.caFile,
@@ -97,12 +102,9 @@ func (c *connectionFlags) config(a *app, fallback policy.Environment) (mstrapi.C
 		UserAgent:   "privsync/" + toolVersion(),
 		Logger:      a.log,
 	}
-	if cfg.URL == "" {
-		cfg.URL = fallback.URL
-	}
-	if cfg.URL == "" {
-		return cfg, hinted(errors.New("no server given"),
-			"say which with --url or PRIVSYNC_URL, or with environment.url in the policy")
+	var err error
+	if cfg.URL, err = c.serverURL(a, fallback); err != nil {
+		return cfg, err
 	}
 	if cfg.LoginMode == 0 && fallback.LoginMode != "" {
 		var m loginMode

@@ -81,7 +81,7 @@ func TestConfigPrecedence(t *testing.T) {
 		},
 		{
 			name: "the policy beats the defaults",
-			args: []string{"--username", "u"}, env: map[string]string{password: ""}, fallback: section,
+			args: []string{"--username", "u"}, env: map[string]string{password: "", "PRIVSYNC_SERVERS": "https://policy/M"}, fallback: section,
 			want: with(func(c *mstrapi.Config) { c.URL, c.Username, c.LoginMode = "https://policy/M", "u", mstrapi.LDAP }),
 		},
 		{
@@ -111,7 +111,7 @@ func TestConfigPrecedence(t *testing.T) {
 		},
 		{
 			name: "an empty variable is not set",
-			env:  map[string]string{password: "", "PRIVSYNC_URL": "", "PRIVSYNC_USERNAME": "v", "PRIVSYNC_LOGIN_MODE": "", "PRIVSYNC_RATE": ""},
+			env:  map[string]string{password: "", "PRIVSYNC_SERVERS": "https://policy/M", "PRIVSYNC_USERNAME": "v", "PRIVSYNC_LOGIN_MODE": "", "PRIVSYNC_RATE": ""},
 			want: with(func(c *mstrapi.Config) { c.URL, c.Username, c.LoginMode = "https://policy/M", "v", mstrapi.LDAP }), fallback: section,
 		},
 		{
@@ -200,6 +200,7 @@ func TestSecrets(t *testing.T) {
 
 func TestConfigErrorsNameFlagAndVariable(t *testing.T) {
 	section := policy.Environment{URL: "https://policy/M"}
+	allowed := map[string]string{"PRIVSYNC_SERVERS": "https://policy/M"}
 	tests := []struct {
 		name     string
 		args     []string
@@ -208,10 +209,12 @@ func TestConfigErrorsNameFlagAndVariable(t *testing.T) {
 		want     []string // in the message or its hint
 	}{
 		{"no URL", nil, nil, policy.Environment{}, []string{"--url", "PRIVSYNC_URL", "environment.url"}},
-		{"no user", nil, nil, section, []string{"--username", "PRIVSYNC_USERNAME"}},
-		{"no password", []string{"--username", "u"}, nil, section, []string{"PRIVSYNC_PASSWORD", "--password-file"}},
-		{"no token", []string{"--login-mode", "apiToken"}, nil, section, []string{"PRIVSYNC_API_TOKEN", "--api-token-file"}},
-		{"no such file", []string{"--username", "u", "--password-file", "/nowhere/at/all"}, nil, section, []string{"--password-file", "/nowhere/at/all"}},
+		{"empty URL", nil, map[string]string{"PRIVSYNC_URL": " ", "PRIVSYNC_SERVERS": "https://policy/M"}, section, []string{"variable PRIVSYNC_URL is empty", "--url"}},
+		{"empty list", nil, map[string]string{"PRIVSYNC_SERVERS": " ,"}, section, []string{"variable PRIVSYNC_SERVERS is empty", "unset"}},
+		{"no user", nil, allowed, section, []string{"--username", "PRIVSYNC_USERNAME"}},
+		{"no password", []string{"--username", "u"}, allowed, section, []string{"PRIVSYNC_PASSWORD", "--password-file"}},
+		{"no token", []string{"--login-mode", "apiToken"}, allowed, section, []string{"PRIVSYNC_API_TOKEN", "--api-token-file"}},
+		{"no such file", []string{"--username", "u", "--password-file", "/nowhere/at/all"}, allowed, section, []string{"--password-file", "/nowhere/at/all"}},
 		{"bad rate", nil, map[string]string{"PRIVSYNC_RATE": "fast"}, section, []string{"PRIVSYNC_RATE", `"fast"`, "--rate"}},
 		{"infinite rate", nil, map[string]string{"PRIVSYNC_RATE": "Inf"}, section, []string{"PRIVSYNC_RATE"}},
 		{"bad concurrency", nil, map[string]string{"PRIVSYNC_CONCURRENCY": "0"}, section, []string{"PRIVSYNC_CONCURRENCY", "--concurrency"}},

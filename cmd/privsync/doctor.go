@@ -44,6 +44,10 @@ REST API, the clock, the login, the session, the catalogue, the right to read an
 change privileges, the list of users. Each line says what was found, and what to
 do if it is not well. Nothing is changed on the server.
 
+With -f it says as well whether the server that the policy names may get a login
+without --url and PRIVSYNC_URL: only those may that PRIVSYNC_SERVERS, servers in the
+user's configuration folder (~/.config/privsync) or /etc/privsync/servers lists.
+
 The exit code is 1 if a check did not succeed; warnings do not change it.`,
 		Example: `  privsync doctor --url https://bi.example.com/MicroStrategyLibrary --username svc_privsync
   privsync doctor -f policy.yaml --env prod`,
@@ -59,7 +63,8 @@ The exit code is 1 if a check did not succeed; warnings do not change it.`,
 				environment = p.Environment
 			}
 			cfg, err := conn.config(a, environment)
-			d.settings(cfg, err)
+			d.settings(cfg, conn.named, err)
+			d.allowed(environment)
 			d.examine(cmd.Context(), cfg)
 			if err := d.show(format.value); err != nil {
 				return err
@@ -125,7 +130,7 @@ func (d *doctor) skip(names ...string) {
 	}
 }
 
-func (d *doctor) settings(cfg mstrapi.Config, err error) {
+func (d *doctor) settings(cfg mstrapi.Config, named string, err error) {
 	if err != nil {
 		d.fail("settings", err)
 		return
@@ -138,7 +143,31 @@ func (d *doctor) settings(cfg mstrapi.Config, err error) {
 	if cfg.Rate == 0 {
 		rate = "no limit of the rate"
 	}
-	d.ok("settings", "%s as %s (login mode %s), %d at once, %s", withoutUserInfo(cfg.URL), who, loginModeName(cfg.LoginMode), cfg.Concurrency, rate)
+	d.ok("settings", "%s (named by %s) as %s (login mode %s), %d at once, %s", withoutUserInfo(cfg.URL), named, who, loginModeName(cfg.LoginMode), cfg.Concurrency, rate)
+}
+
+// allowed says whether the server that the policy names gets a login when nobody
+// else names one, and how to change that.
+func (d *doctor) allowed(environment policy.Environment) {
+	const name = "allowed servers"
+	if environment.URL == "" {
+		return
+	}
+	url, err := mstrapi.BaseURL(environment.URL)
+	if err != nil {
+		d.fail(name, fmt.Errorf("%s: %w", environment.URLPos, err))
+		return
+	}
+	list := d.allowList()
+	by, err := list.allows(url)
+	switch {
+	case err != nil:
+		d.fail(name, err)
+	case by == "":
+		d.warn(name, list.ways(url), "the policy names %s, which no list allows: a login goes there only when --url or %s names it too", url, urlVariable)
+	default:
+		d.ok(name, "the policy may name %s: %s allows it", url, by)
+	}
 }
 
 // examine does all checks that need the server.

@@ -36,6 +36,11 @@ func newExport(a *app) *cobra.Command {
 a policy that says just that: planning it changes nothing. It is the start of a
 policy for a server that has none: take out, entry by entry, what should not be.
 
+The policy names the server as environment.url. That alone sends no login there:
+name the server with --url or PRIVSYNC_URL as well, or list it in PRIVSYNC_SERVERS
+(base URLs separated by blanks or commas), or one a line in ~/.config/privsync/servers
+or /etc/privsync/servers.
+
 Principals carry their id as a pin, and combinations that several principals
 share become sets. Principals without direct grants are left out unless named.`,
 		Example: `  privsync export --out policy.yaml
@@ -314,6 +319,7 @@ func writePolicy(name string, level mstrapi.Level, url string, now time.Time, ca
 	add(root, "principals", principals)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by privsync export on %s from\n# %s: the direct grants of %s.\n", now.UTC().Format(time.DateOnly), render.Clean(url), plural(len(all), "principal", "principals"))
+	fmt.Fprintf(&b, "# A login goes to the server below only if --url or %s names it as well, or\n# %s, ~/.config/privsync/servers or %s lists it.\n", urlVariable, serversVariable, systemServers)
 	b.WriteString("# Planning it changes nothing. Every entry is authoritative: what you take out of its\n# list is revoked by the next apply.\n")
 	enc := yaml.NewEncoder(&jsonSafe{w: &b}) // its escapes mean the same in a double-quoted scalar
 	enc.SetIndent(2)

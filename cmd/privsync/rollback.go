@@ -40,7 +40,7 @@ server: review the plan, then apply it.`,
 			if !ok {
 				return hinted(fmt.Errorf("%s is a plan, not a report", args[0]), "name the report of the apply that is to be undone")
 			}
-			cfg, err := conn.config(a, policy.Environment{URL: report.Environment.URL})
+			cfg, err := conn.config(a, policy.Environment{URL: report.Environment.URL, URLPos: policy.Position{File: args[0]}})
 			if err != nil {
 				return err
 			}

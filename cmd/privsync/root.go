@@ -93,7 +93,9 @@ Start on a real server with "privsync doctor", then "privsync export".
 The server is named by --url or PRIVSYNC_URL, the user by --username or
 PRIVSYNC_USERNAME. The password comes from PRIVSYNC_PASSWORD or from the file
 that --password-file names; no flag takes a secret. A flag beats a variable, a
-variable beats the policy's environment section.`
+variable beats the policy's environment section. A server that only a policy, a
+plan or a report names gets a login if PRIVSYNC_SERVERS, servers in the user's
+configuration folder (~/.config/privsync) or /etc/privsync/servers lists its URL.`
 
 // newRoot returns the command tree.
 func newRoot(a *app) (*cobra.Command, error) {

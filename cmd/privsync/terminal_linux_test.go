@@ -241,3 +241,41 @@ func TestProgressBarOnATerminal(t *testing.T) {
 	}
 	s.await("Plan: ")
 }
+
+// As ssh does with hosts: a server that only a document names is asked about once,
+// and a yes is remembered.
+func TestServerIsAskedAboutOnce(t *testing.T) {
+	p := newProgram(t, mstrtest.Options{})
+	var url string
+	p.env = slices.DeleteFunc(p.env, func(v string) bool {
+		name, value, _ := strings.Cut(v, "=")
+		if name == urlVariable {
+			url = value
+		}
+		return name == urlVariable
+	})
+	p.file("named.yaml", everybody+"environment: {url: '"+url+"'}\n")
+	ask := func(answer string) int {
+		s := newScreen(t)
+		cmd := s.start(p, "plan", "-f", "named.yaml")
+		s.await("Only 'yes' is accepted:")
+		if text := s.content(); !strings.Contains(text, "names the server "+url) || !strings.Contains(text, "/.config/privsync/servers") {
+			t.Errorf("the question does not name the server and the file:\n%s", text)
+		}
+		if n := p.server.Requests(); n != 0 {
+			t.Errorf("%d requests before the answer", n)
+		}
+		s.typeLine(answer)
+		return p.wait(cmd)
+	}
+	if code := ask("y"); code != exitError || p.server.Requests() != 0 {
+		t.Errorf("after no: exit code %d, %d requests", code, p.server.Requests())
+	}
+	if code := ask("yes"); code != exitDone {
+		t.Errorf("after yes: exit code %d", code)
+	}
+	// From now on nobody is asked, and nobody need be there.
+	if code, _, stderr := p.run("plan", "-f", "named.yaml"); code != exitDone {
+		t.Errorf("exit code %d after it was remembered: %s", code, stderr)
+	}
+}
