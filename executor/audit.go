@@ -194,8 +194,18 @@ func (p sourcePool) intern(held iter.Seq[mstrapi.Held]) []PrivilegeSource {
 			key.WriteByte('=')
 			key.WriteString(strconv.Quote(g.Name))
 		}
+		for _, r := range h.Roles {
+			for _, ref := range []mstrapi.ObjectRef{r.Role, r.Project} {
+				key.WriteByte('r')
+				key.WriteString(string(ref.ID))
+				key.WriteString(strconv.Quote(ref.Name))
+			}
+		}
+		if h.Other {
+			key.WriteByte('o')
+		}
 		key.WriteByte(';')
-		list = append(list, PrivilegeSource{Privilege: h.ID, Direct: h.Direct, Groups: orEmpty(h.Groups)})
+		list = append(list, PrivilegeSource{Privilege: h.ID, Direct: h.Direct, Groups: orEmpty(h.Groups), Roles: h.Roles, Other: h.Other})
 	}
 	k := key.String()
 	if old, ok := p[k]; ok {

@@ -126,6 +126,8 @@ type PrivilegeSource struct {
 	Privilege mstrapi.PrivilegeID `json:"privilege"`
 	Direct    bool                `json:"direct"`
 	Groups    []mstrapi.ObjectRef `json:"groups"`
+	Roles     []mstrapi.RoleRef   `json:"roles,omitempty"` // security roles that give it in one project: not inherited
+	Other     bool                `json:"other,omitempty"` // something else gives it
 }
 
 // Error is an error as a report tells it. Status is 0 when no answer came.

@@ -96,11 +96,32 @@ func appendSource(b []byte, s *PrivilegeSource) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendText(append(b, `{"id":`...), string(g.ID))
-		b = appendText(append(b, `,"name":`...), g.Name)
-		b = append(b, '}')
+		b = appendRef(b, g)
 	}
-	return append(b, "]}"...)
+	b = append(b, ']')
+	for i, r := range s.Roles {
+		if i == 0 {
+			b = append(b, `,"roles":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = appendRef(append(b, `{"role":`...), r.Role)
+		b = appendRef(append(b, `,"project":`...), r.Project)
+		b = append(b, '}')
+		if i == len(s.Roles)-1 {
+			b = append(b, ']')
+		}
+	}
+	if s.Other {
+		b = append(b, `,"other":true`...)
+	}
+	return append(b, '}')
+}
+
+func appendRef(b []byte, ref mstrapi.ObjectRef) []byte {
+	b = appendText(append(b, `{"id":`...), string(ref.ID))
+	b = appendText(append(b, `,"name":`...), ref.Name)
+	return append(b, '}')
 }
 
 func appendNumbers(b []byte, ids iter.Seq[mstrapi.PrivilegeID]) []byte {

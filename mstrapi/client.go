@@ -32,6 +32,7 @@ type client struct {
 	exchanges exchanges
 	headers   *headers // without a session
 	everyone  userList
+	levels    levels
 
 	life context.Context // of logins that serve several callers
 	end  context.CancelFunc

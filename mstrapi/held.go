@@ -51,7 +51,8 @@ func (ds *decoders) share(text string) string {
 
 // held decodes the answer of GET /api/users/{id}/privileges or its like for
 // groups. Privileges of another level than the one asked for are left out: a
-// server may ignore the parameter.
+// server may ignore the parameter. Those whose level the answer does not tell are
+// there, without one.
 //
 // The answer is in memory of its own or, with a buffer, in the buffer's.
 func (ds *decoders) held(body []byte, level Level, buf *HeldBuffer) ([]Held, error) {
@@ -111,6 +112,7 @@ type sourceMemo struct {
 type source struct {
 	direct, other bool
 	group         ObjectRef
+	role          *RoleRef
 }
 
 // decode returns what body says, in memory of its own or the buffer's.
@@ -179,7 +181,13 @@ func mergeHeld(held []Held) []Held {
 		m := &merged[i]
 		m.Direct = m.Direct || h.Direct
 		m.Other = m.Other || h.Other
+		if m.Level == "" {
+			m.Level = h.Level
+		}
 		m.Groups = dedupe(append(m.Groups[:len(m.Groups):len(m.Groups)], h.Groups...))
+		for _, r := range h.Roles {
+			m.Roles = addRole(m.Roles, r)
+		}
 	}
 	return merged
 }
@@ -274,10 +282,7 @@ func (d *heldDecoder) entry(level Level) {
 		d.fail(`an entry without "privilege" or "sources"`)
 		return
 	}
-	if h.Level == "" && level != LevelAll {
-		h.Level = level
-	}
-	if level != LevelAll && h.Level != level {
+	if level != LevelAll && h.Level != "" && h.Level != level {
 		d.groups = d.groups[:from]
 		return
 	}
@@ -363,7 +368,7 @@ func glimpseID(object []byte) PrivilegeID {
 	return id
 }
 
-// level consumes the name of a level.
+// level consumes the name of a level; an unknown one is none.
 func (d *heldDecoder) level() Level {
 	text := d.str().bytes()
 	switch string(text) {
@@ -377,7 +382,7 @@ func (d *heldDecoder) level() Level {
 			return level
 		}
 	}
-	return Level(clip(string(text), codeLimit))
+	return ""
 }
 
 // sources consumes [{"direct":true},{"direct":false,"group":{…}}]. A privilege
@@ -425,6 +430,8 @@ func (d *heldDecoder) add(h *Held, src source) {
 		h.Direct = true
 	case src.other:
 		h.Other = true
+	case src.role != nil:
+		h.Roles = addRole(h.Roles, *src.role)
 	default:
 		d.groups = append(d.groups, src.group)
 	}
@@ -433,9 +440,11 @@ func (d *heldDecoder) add(h *Held, src source) {
 // readSource consumes one source that is not remembered.
 func (d *heldDecoder) readSource() source {
 	var (
-		seen     uint
-		src      source
-		hasGroup bool
+		seen          uint
+		src           source
+		role, project ObjectRef
+		hasGroup      bool
+		hasRole       bool
 	)
 	first := true
 	d.open('{')
@@ -449,15 +458,61 @@ func (d *heldDecoder) readSource() source {
 			if d.once(&seen, 1) && !d.null() {
 				src.group, hasGroup = d.group(), true
 			}
+		case "securityRole":
+			if d.once(&seen, 2) && !d.null() {
+				role, hasRole = d.object(), true
+			}
+		case "project":
+			if d.once(&seen, 3) && !d.null() {
+				project = d.object()
+			}
 		default:
 			d.skip()
 		}
 	}
-	if src.direct {
+	switch {
+	case src.direct:
 		return source{direct: true}
+	case hasRole:
+		// Even if a group is named as well: it hands the role down.
+		return source{role: &RoleRef{Role: role, Project: project}}
 	}
 	src.other = !hasGroup
 	return src
+}
+
+// object consumes {"name":"…","id":"…"} of something of which nothing is
+// decided: an id that is none is left out.
+func (d *heldDecoder) object() ObjectRef {
+	var (
+		seen uint
+		ref  ObjectRef
+	)
+	first := true
+	d.open('{')
+	for d.more(&first, '}') {
+		switch string(d.key()) {
+		case "id":
+			if d.once(&seen, 0) && !d.null() {
+				ref.ID, _ = parseObjectID(d.str().bytes())
+			}
+		case "name":
+			if d.once(&seen, 1) && !d.null() {
+				ref.Name = d.str().String()
+			}
+		default:
+			d.skip()
+		}
+	}
+	return ref
+}
+
+// addRole returns roles, which others may hold, with r.
+func addRole(roles []RoleRef, r RoleRef) []RoleRef {
+	if slices.Contains(roles, r) {
+		return roles
+	}
+	return append(slices.Clip(roles), r)
 }
 
 // group consumes {"name":"…","id":"…"}.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -195,6 +196,7 @@ func (r *Reader) Catalogue(ctx context.Context) ([]Privilege, error) {
 	for i, p := range answer {
 		catalogue[i] = Privilege{ID: PrivilegeID(p.ID), Name: p.Name, Description: p.Description, Categories: p.Categories, ProjectLevel: *p.ProjectLevel}
 	}
+	r.c.levels.keep(catalogue)
 	return catalogue, nil
 }
 
@@ -287,6 +289,9 @@ func (r *Reader) HeldIn(ctx context.Context, kind Kind, id ObjectID, level Level
 	}
 	if err := r.c.do(ctx, q); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(held, func(h Held) bool { return h.Level == "" }) {
+		return r.resolveLevels(ctx, held, level)
 	}
 	return held, nil
 }

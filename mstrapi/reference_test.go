@@ -110,10 +110,7 @@ func referenceHeld(body []byte, want Level) ([]Held, error) {
 		if err != nil {
 			return nil, err
 		}
-		if h.Level == "" && want != LevelAll {
-			h.Level = want
-		}
-		if want != LevelAll && h.Level != want {
+		if want != LevelAll && h.Level != "" && h.Level != want {
 			continue
 		}
 		merged := false
@@ -121,6 +118,12 @@ func referenceHeld(body []byte, want Level) ([]Held, error) {
 			if m := &held[i]; m.ID == h.ID {
 				m.Direct = m.Direct || h.Direct
 				m.Other = m.Other || h.Other
+				if m.Level == "" {
+					m.Level = h.Level
+				}
+				for _, r := range h.Roles {
+					m.Roles = addRole(m.Roles, r)
+				}
 				for _, g := range h.Groups {
 					m.Groups = addRef(m.Groups, g)
 				}
@@ -178,8 +181,6 @@ func referenceEntry(entry node) (h Held, err error) {
 			h.Level = LevelServer
 		case strings.EqualFold(text, "project"):
 			h.Level = LevelProject
-		default:
-			h.Level = Level(clip(text, codeLimit))
 		}
 	}
 	sources, ok, err := entry.get("sources")
@@ -208,9 +209,19 @@ func referenceEntry(entry node) (h Held, err error) {
 				return h, err
 			}
 		}
+		role, hasRole, err := referenceObject(source, "securityRole")
+		if err != nil {
+			return h, err
+		}
+		project, _, err := referenceObject(source, "project")
+		if err != nil {
+			return h, err
+		}
 		switch {
 		case isDirect:
 			h.Direct = true
+		case hasRole:
+			h.Roles = addRole(h.Roles, RoleRef{role, project})
 		case hasGroup:
 			h.Groups = addRef(h.Groups, ref)
 		default:
@@ -218,6 +229,35 @@ func referenceEntry(entry node) (h Held, err error) {
 		}
 	}
 	return h, nil
+}
+
+func referenceObject(source node, key string) (ref ObjectRef, found bool, err error) {
+	object, ok, err := source.get(key)
+	if err != nil || !ok || object.null() {
+		return ref, false, err
+	}
+	if object.kind != '{' {
+		return ref, false, errReference
+	}
+	for _, member := range []string{"id", "name"} {
+		value, ok, err := object.get(member)
+		if err != nil {
+			return ref, false, err
+		}
+		if !ok || value.null() {
+			continue
+		}
+		text, err := value.text()
+		if err != nil {
+			return ref, false, err
+		}
+		if member == "name" {
+			ref.Name = text
+		} else {
+			ref.ID, _ = parseObjectID([]byte(text))
+		}
+	}
+	return ref, true, nil
 }
 
 func referenceGroup(group node) (ref ObjectRef, err error) {

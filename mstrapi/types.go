@@ -101,21 +101,35 @@ type PrincipalRow struct {
 }
 
 // Held is one privilege that a principal effectively holds, with why.
-// Direct and Groups can hold at once. Other is set when a source is neither
-// direct nor a group (a security role, for a project-level privilege).
-// Which group Groups names, the holder or the immediate parent through which
-// the privilege arrives, is not documented.
+// Direct, Groups and Roles can hold at once. Other is set when a source is none
+// of these. Which group Groups names, the holder or the immediate parent through
+// which the privilege arrives, is not documented.
+//
+// [Reader] gives every privilege its level: where an answer does not tell it, or
+// by a word that is no level, that of the catalogue.
 type Held struct {
 	ID     PrivilegeID
 	Level  Level
 	Direct bool
 	Other  bool
 	Groups []ObjectRef
+	Roles  []RoleRef
 }
 
-// Inherited reports whether the privilege arrives from anywhere but a direct
-// grant.
-func (h Held) Inherited() bool { return h.Other || len(h.Groups) > 0 }
+// RoleRef is a security role that gives a project-level privilege in one
+// project. An id that the server does not tell is empty.
+type RoleRef struct {
+	Role    ObjectRef `json:"role"`
+	Project ObjectRef `json:"project"`
+}
+
+// Inherited reports whether a group hands the privilege down. What a security
+// role gives holds in one project and is not inherited.
+func (h Held) Inherited() bool { return len(h.Groups) > 0 }
+
+// Elsewhere reports whether the privilege has a source that is neither a direct
+// grant nor a group.
+func (h Held) Elsewhere() bool { return h.Other || len(h.Roles) > 0 }
 
 // Status is the answer of GET /api/status, which needs no login.
 type Status struct {

@@ -52,8 +52,7 @@ func (ob *observer) fetchHeld(ctx context.Context, n *needs) error {
 				continue
 			}
 			for q := range todo[o.Principal.ID].Intersect(o.Inherited).Minus(o.Direct).All() {
-				refs, _ := o.held.sources(q)
-				for _, i := range refs {
+				for _, i := range o.held.sources(q).groups() {
 					if id := st.refs.list[i].ID; st.byID[id] == nil {
 						next.addHeld(id, q)
 					}

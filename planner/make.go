@@ -282,13 +282,17 @@ func (d *draft) change(o *Observed, w *want, dec *decision, reliesOn func(mstrap
 
 // describe adds the findings about what a covered principal inherits.
 func (d *draft) describe(o *Observed, w *want, dec *decision) {
-	for q := range w.forbidden.Intersect(dec.inherited).All() {
+	for q := range w.forbidden.Intersect(dec.inherited.Union(o.elsewhere())).All() {
 		who := o.Principal
 		sources, from := d.sources(o, q)
 		ref := d.cat.ref(q)
+		how := "inherits it from"
+		if !dec.inherited.Has(q) {
+			how = "holds it through"
+		}
 		d.findings = append(d.findings, Finding{
 			Code: CodeInheritedForbidden, Severity: SeverityError, Principal: &who, Privilege: &ref, Sources: sources,
-			Message:  fmt.Sprintf("%s is forbidden privilege %s but inherits it from %s", who.label(), d.cat.label(q), from),
+			Message:  fmt.Sprintf("%s is forbidden privilege %s but %s %s", who.label(), d.cat.label(q), how, from),
 			Position: d.forbidPosition(w, q),
 		})
 	}
@@ -344,22 +348,40 @@ func joinIDs(ids []mstrapi.PrivilegeID, most int) string {
 	return strings.Join(parts, ", ")
 }
 
-// sources returns the groups that o will inherit q from, and says so in words.
+// sources returns the groups that o will inherit q from, and says in words what
+// it comes from, security roles as well.
 func (d *draft) sources(o *Observed, q mstrapi.PrivilegeID) ([]Source, string) {
-	groups, other := d.holders(o, q)
+	groups, others := d.holders(o, q)
 	var out []Source
 	var names []string
 	for _, g := range groups {
 		out = append(out, Source{Kind: mstrapi.Group, ID: g.Principal.ID, Name: g.Principal.Name})
 		names = append(names, g.Principal.label())
 	}
-	if other {
-		names = append(names, "a security role")
-	}
+	names = append(names, others.words()...)
 	if len(names) == 0 {
 		names = append(names, "a group that could not be determined")
 	}
 	return out, joinAnd(names)
+}
+
+// words names the sources one by one.
+func (s otherSources) words() []string {
+	var out []string
+	for _, r := range s.roles {
+		role, project := "a security role", "one project"
+		if name := cmp.Or(r.Role.Name, string(r.Role.ID)); name != "" {
+			role = fmt.Sprintf("security role %q", name)
+		}
+		if name := cmp.Or(r.Project.Name, string(r.Project.ID)); name != "" {
+			project = fmt.Sprintf("project %q", name)
+		}
+		out = append(out, role+" in "+project)
+	}
+	if s.other {
+		out = append(out, "a source that is neither a group nor a security role")
+	}
+	return out
 }
 
 func joinAnd(names []string) string {

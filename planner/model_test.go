@@ -38,7 +38,7 @@ type subject struct {
 	row     mstrapi.PrincipalRow
 	parents []mstrapi.ObjectID
 	direct  Set
-	other   Set // held through something that is no group
+	other   Set // held through a security role, in one project
 }
 
 func idOf(kind mstrapi.Kind, n int) mstrapi.ObjectID {
@@ -103,14 +103,25 @@ func (m *model) ancestors(id mstrapi.ObjectID) map[mstrapi.ObjectID]bool {
 }
 
 func (m *model) inherited(id mstrapi.ObjectID) Set {
-	s := m.byID[id].other
+	s := Set{}
 	for a := range m.ancestors(id) {
-		s = s.Union(m.byID[a].direct).Union(m.byID[a].other)
+		s = s.Union(m.byID[a].direct)
 	}
 	return s
 }
 
-func (m *model) effective(id mstrapi.ObjectID) Set { return m.byID[id].direct.Union(m.inherited(id)) }
+// elsewhere returns what roles give, its own and those of the groups above.
+func (m *model) elsewhere(id mstrapi.ObjectID) Set {
+	s := m.byID[id].other
+	for a := range m.ancestors(id) {
+		s = s.Union(m.byID[a].other)
+	}
+	return s
+}
+
+func (m *model) effective(id mstrapi.ObjectID) Set {
+	return m.byID[id].direct.Union(m.inherited(id)).Union(m.elsewhere(id))
+}
 
 func (m *model) levelOf(p mstrapi.PrivilegeID) mstrapi.Level {
 	for _, c := range m.catalogue {

@@ -214,7 +214,7 @@ func (n *naive) decide(s *subject) {
 	if explicit && s.row.Enabled == mstrapi.No {
 		n.findings[fmt.Sprintf("%s %s -", CodeDisabledUser, id)] = true
 	}
-	inh := n.inScope(n.after.inherited(id))
+	inh, roles := n.inScope(n.after.inherited(id)), n.inScope(n.after.elsewhere(id))
 	for _, c := range n.m.catalogue {
 		p := c.ID
 		inL, inX, inF, inD, inI := l.Has(p), x.Has(p) && !l.Has(p), f.Has(p), d.Has(p), inh.Has(p)
@@ -240,7 +240,7 @@ func (n *naive) decide(s *subject) {
 		case inD && !inL && settings.Mode == policy.Authoritative:
 			n.revoke(s, p, ReasonNotListed)
 		}
-		if inI && inF {
+		if (inI || roles.Has(p)) && inF {
 			n.findings[fmt.Sprintf("%s %s %d from %s", CodeInheritedForbidden, id, p, n.holders(id, p))] = true
 		}
 		if inI && !inL && !inF && settings.Inherited == policy.InheritedReport {
@@ -319,10 +319,10 @@ func (n *naive) judge() {
 				if s.row.Kind != mstrapi.User || s.row.Enabled != mstrapi.Yes {
 					continue
 				}
-				if n.m.effective(s.row.ID).Has(p) {
+				if id := s.row.ID; s.direct.Union(n.m.inherited(id)).Has(p) {
 					before++
 				}
-				if n.after.effective(s.row.ID).Has(p) {
+				if id := s.row.ID; n.after.byID[id].direct.Union(n.after.inherited(id)).Has(p) {
 					after++
 				}
 			}

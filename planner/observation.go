@@ -20,6 +20,17 @@ type Observation struct {
 	At        time.Time // when the reading began
 }
 
+// elsewhere returns what seen holds from security roles and from sources that
+// are none the client knows: it may hold in one project only.
+func (seen *Observation) elsewhere() (s Set) {
+	for i := range seen.Held {
+		if seen.Held[i].Elsewhere() {
+			s.Add(seen.Held[i].ID)
+		}
+	}
+	return s
+}
+
 // ReadPrincipal reads what one principal effectively holds at the level. The
 // error is the reader's, or one that matches [mstrapi.ErrIncomplete] for an
 // answer that cannot be believed; then nothing is known about the principal.
@@ -62,7 +73,7 @@ func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at
 		if h.ID < 1 || h.ID > mstrapi.MaxPrivilegeID {
 			return Observation{}, fmt.Errorf("privileges of %s %s: privilege number %d: %w", kind, id, h.ID, mstrapi.ErrIncomplete)
 		}
-		if !h.Direct && !h.Inherited() {
+		if !h.Direct && !h.Inherited() && !h.Elsewhere() {
 			// It is held, and no direct grant of ours: something else gives it.
 			h.Other = true
 		}
@@ -93,7 +104,7 @@ func isPlain(held []mstrapi.Held, level mstrapi.Level) bool {
 	last := mstrapi.PrivilegeID(0)
 	for i := range held {
 		h := &held[i]
-		if h.ID <= last || h.ID > mstrapi.MaxPrivilegeID || !h.Direct && !h.Inherited() ||
+		if h.ID <= last || h.ID > mstrapi.MaxPrivilegeID || !h.Direct && !h.Inherited() && !h.Elsewhere() ||
 			level != mstrapi.LevelAll && h.Level != "" && h.Level != level {
 			return false
 		}
@@ -113,6 +124,7 @@ func mergeHeld(held []mstrapi.Held) []mstrapi.Held {
 			last.Direct = last.Direct || h.Direct
 			last.Other = last.Other || h.Other
 			last.Groups = append(slices.Clip(last.Groups), h.Groups...)
+			last.Roles = append(slices.Clip(last.Roles), h.Roles...)
 			continue
 		}
 		out = append(out, h)

@@ -123,6 +123,9 @@ func (ob *observer) observe(ctx context.Context) error {
 	}
 	c := compile(ob.pol, newCatalogue(st.Catalogue, st.Level), st.Now)
 	for {
+		if err := ob.settleRoles(ctx, c); err != nil {
+			return err
+		}
 		d := evaluate(c, st)
 		if d.needs.isEmpty() {
 			return ctx.Err()

@@ -399,9 +399,6 @@ func (p *projection) gainersAbove(o *Observed, q mstrapi.PrivilegeID) []*Observe
 // inherits it from now.
 func (p *projection) keeps(o *Observed, q mstrapi.PrivilegeID) bool {
 	t := p.trace(o, q)
-	if t.other {
-		return true
-	}
 	for _, g := range t.groups {
 		if w := p.active[g]; w != nil && w.listed.Has(q) || g.Direct.Has(q) && !slices.Contains(p.cut[q], g) {
 			return true
@@ -421,9 +418,6 @@ func (p *projection) stays(o *Observed, q mstrapi.PrivilegeID) bool {
 		return true
 	}
 	t := p.trace(o, q)
-	if t.other {
-		return true
-	}
 	for _, g := range t.groups {
 		if g.Err == nil && g.Direct.Has(q) && !p.loses(g, q) {
 			return true
@@ -448,12 +442,14 @@ func (p *projection) holdsAfter(g *Observed, q mstrapi.PrivilegeID) bool {
 }
 
 // holders returns the groups from which o inherits q after the plan: those
-// above it that then hold it directly, in report order; and whether it comes
-// from something that is no group.
-func (p *projection) holders(o *Observed, q mstrapi.PrivilegeID) (groups []*Observed, other bool) {
+// above it that then hold it directly, in report order; and the sources of it
+// that are no groups, which only somebody else can take away.
+func (p *projection) holders(o *Observed, q mstrapi.PrivilegeID) (groups []*Observed, others otherSources) {
+	if o.held != nil {
+		others = o.held.others[q]
+	}
 	if o.Inherited.Has(q) {
 		t := p.trace(o, q)
-		other = t.other
 		for _, g := range t.groups {
 			if g.Err != nil || p.holdsAfter(g, q) {
 				groups = append(groups, g)
@@ -467,7 +463,7 @@ func (p *projection) holders(o *Observed, q mstrapi.PrivilegeID) (groups []*Obse
 		}
 	}
 	slices.SortFunc(groups, compareObserved)
-	return groups, other
+	return groups, others
 }
 
 // traceKey is what a trace depends on: principals with the same sources share
@@ -482,7 +478,6 @@ type traceKey struct {
 type trace struct {
 	groups []*Observed
 	unread []mstrapi.ObjectID
-	other  bool // it arrives from something that is no group as well
 }
 
 func (p *projection) trace(o *Observed, q mstrapi.PrivilegeID) *trace {
@@ -498,9 +493,7 @@ func (p *projection) trace(o *Observed, q mstrapi.PrivilegeID) *trace {
 	seen := make(map[int]bool)
 	var todo []int
 	follow := func(f *profile) {
-		refs, other := f.sources(q)
-		t.other = t.other || other
-		for _, i := range refs {
+		for _, i := range f.sources(q).groups() {
 			if !seen[i] {
 				seen[i] = true
 				todo = append(todo, i)

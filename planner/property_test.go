@@ -47,7 +47,7 @@ func drawModel(t *rapid.T) *model {
 	}
 	for _, s := range m.principals {
 		if rapid.IntRange(0, 9).Draw(t, "security role") == 0 {
-			s.other.Add(rapid.SampledFrom(ids(1, 2, 21)).Draw(t, "role's"))
+			s.other.Add(rapid.SampledFrom(ids(21, 22)).Draw(t, "role's"))
 		}
 	}
 	m.actor = m.principals[len(m.principals)-1].row.ID

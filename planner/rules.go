@@ -47,6 +47,11 @@ func (d *draft) judgeRules(o *Observed, direct, inherited Set) {
 	}
 	after := direct.Union(inherited).Intersect(d.ruled)
 	before := o.Direct.Union(o.Inherited).Intersect(d.ruled)
+	everywhere := [2]Set{before, after}
+	if roles := o.elsewhere().Intersect(d.ruled); !roles.IsEmpty() {
+		// Who holds it in one project holds it, but not in every one.
+		before, after = before.Union(roles), after.Union(roles)
+	}
 	if after.IsEmpty() && before.IsEmpty() {
 		return
 	}
@@ -60,7 +65,7 @@ func (d *draft) judgeRules(o *Observed, direct, inherited Set) {
 		if held := after.Intersect(sets.conflict); held.Len() > 1 {
 			d.violation(rule, o, direct, held.IDs(), held.Equal(held.Intersect(before)))
 		}
-		d.countRequired(i, o, before, after)
+		d.countRequired(i, o, everywhere[0], everywhere[1])
 	}
 }
 
@@ -92,14 +97,14 @@ func (d *draft) violation(rule *policy.Rule, o *Observed, direct Set, held []mst
 	var parts []string
 	seen := make(map[mstrapi.ObjectID]bool)
 	for _, q := range held {
-		groups, other := d.holders(o, q)
+		groups, others := d.holders(o, q)
 		for _, g := range groups {
 			if !seen[g.Principal.ID] {
 				seen[g.Principal.ID] = true
 				f.Sources = append(f.Sources, Source{Kind: mstrapi.Group, ID: g.Principal.ID, Name: g.Principal.Name})
 			}
 		}
-		parts = append(parts, fmt.Sprintf("privilege %s %s", d.cat.label(q), d.ways(o, direct.Has(q), groups, other)))
+		parts = append(parts, fmt.Sprintf("privilege %s %s", d.cat.label(q), d.ways(o, direct.Has(q), groups, others)))
 	}
 	slices.SortFunc(f.Sources, func(a, b Source) int {
 		p, q := Principal{Kind: a.Kind, ID: a.ID, Name: a.Name}, Principal{Kind: b.Kind, ID: b.ID, Name: b.Name}
@@ -115,13 +120,13 @@ func (d *draft) violation(rule *policy.Rule, o *Observed, direct Set, held []mst
 
 // ways says how a privilege arrives: directly, and by every path from the
 // groups that hold it.
-func (d *draft) ways(o *Observed, direct bool, groups []*Observed, other bool) string {
+func (d *draft) ways(o *Observed, direct bool, groups []*Observed, others otherSources) string {
 	var ways []string
 	if direct {
 		ways = append(ways, "directly")
 	}
-	if other {
-		ways = append(ways, "through a security role")
+	for _, words := range others.words() {
+		ways = append(ways, "through "+words)
 	}
 	if len(groups) > 0 {
 		paths, more := d.paths(o, groups)

@@ -72,7 +72,7 @@ func TestInternerKeepsNoMemoryOfTheObservation(t *testing.T) {
 	if !o.Direct.Equal(SetOf(5)) || !o.Inherited.Equal(SetOf(6)) {
 		t.Errorf("direct %v, inherited %v; want [5] and [6]", o.Direct.IDs(), o.Inherited.IDs())
 	}
-	if refs, other := o.held.sources(6); other || !slices.Equal(refs, []int{0}) || in.refs.list[0].Name != "Finance" {
-		t.Errorf("sources of 6: %v of %v, other: %t", refs, in.refs.list, other)
+	if from := o.held.sources(6); !slices.Equal(from.groups(), []int{0}) || in.refs.list[0].Name != "Finance" {
+		t.Errorf("sources of 6: %v of %v", from.groups(), in.refs.list)
 	}
 }

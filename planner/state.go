@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -79,6 +80,16 @@ type Observed struct {
 	parents parentList
 }
 
+// elsewhere returns what o holds from security roles and from sources that are
+// none the client knows. It is held in one project, as far as anybody knows, so
+// it is never inherited: it satisfies nothing and replaces nothing.
+func (o *Observed) elsewhere() Set {
+	if o.held == nil {
+		return Set{}
+	}
+	return o.held.elsewhere
+}
+
 // parentList are the direct parent groups of a principal, as far as they were
 // read.
 type parentList struct {
@@ -138,14 +149,14 @@ func (s *State) Entries(o *Observed) []int {
 // that the server named as its sources, sorted by name and id.
 func (s *State) Held(o *Observed) iter.Seq[mstrapi.Held] {
 	return func(yield func(mstrapi.Held) bool) {
-		for p := range o.Direct.Union(o.Inherited).All() {
+		for p := range o.Direct.Union(o.Inherited).Union(o.elsewhere()).All() {
 			h := mstrapi.Held{ID: p, Direct: o.Direct.Has(p), Level: s.levelOf(p)}
 			if o.held != nil {
-				var refs []int
-				refs, h.Other = o.held.sources(p)
-				for _, i := range refs {
+				for _, i := range o.held.sources(p).groups() {
 					h.Groups = append(h.Groups, s.refs.list[i])
 				}
+				others := o.held.others[p]
+				h.Roles, h.Other = others.roles, others.other
 				slices.SortFunc(h.Groups, func(a, b mstrapi.ObjectRef) int {
 					return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 				})
@@ -203,28 +214,43 @@ func (t *groupTable) number(ref mstrapi.ObjectRef) int {
 
 // profile is where the inherited privileges of a principal come from. Users in
 // the same groups share one, which is what keeps 100,000 of them small: code
-// holds, per privilege, its number, how many groups follow (doubled, plus 1 for
-// a source that is no group) and their numbers in the [groupTable].
+// holds, per privilege, its number, how many groups follow and their numbers in
+// the [groupTable]. The sources that are no groups, which few privileges have,
+// stand in others.
 type profile struct {
 	inherited Set
+	elsewhere Set
 	code      string
+	others    map[mstrapi.PrivilegeID]otherSources
+	settled   bool // see settleRoles
 }
 
-// sources returns the numbers of the groups that p comes from, and whether it
-// has a source that is no group.
-func (f *profile) sources(p mstrapi.PrivilegeID) (groups []int, other bool) {
-	for id, refs := range f.all() {
+func (f *profile) setOthers(q mstrapi.PrivilegeID, others otherSources) {
+	if f.others == nil {
+		f.others = make(map[mstrapi.PrivilegeID]otherSources)
+	}
+	f.others[q] = others
+}
+
+// otherSources are the sources of one privilege that are no groups.
+type otherSources struct {
+	roles []mstrapi.RoleRef
+	other bool // one that the client does not know
+}
+
+// sources returns the groups that p comes from.
+func (f *profile) sources(p mstrapi.PrivilegeID) sourceCode {
+	for id, from := range f.all() {
 		if id == p {
-			return refs.groups(), refs.other
+			return from
 		}
 	}
-	return nil, false
+	return sourceCode{}
 }
 
 // sourceCode is the encoded list of the groups that one privilege comes from.
 type sourceCode struct {
 	count int
-	other bool
 	code  string
 }
 
@@ -242,10 +268,10 @@ func (c sourceCode) groups() []int {
 func (f *profile) all() iter.Seq2[mstrapi.PrivilegeID, sourceCode] {
 	return func(yield func(mstrapi.PrivilegeID, sourceCode) bool) {
 		for rest := f.code; rest != ""; {
-			var id, head uint64
+			var id, count uint64
 			id, rest = uvarint(rest)
-			head, rest = uvarint(rest)
-			c := sourceCode{count: int(head >> 1), other: head&1 != 0, code: rest}
+			count, rest = uvarint(rest)
+			c := sourceCode{count: int(count), code: rest}
 			if !yield(mstrapi.PrivilegeID(id), c) {
 				return
 			}
@@ -323,23 +349,61 @@ func (in *interner) put(o *Observed, seen Observation) {
 			idx = slices.Compact(idx)
 		}
 		in.idx = idx
-		head := uint64(len(idx)) << 1
-		if h.Other {
-			head |= 1
-		}
 		buf = binary.AppendUvarint(buf, uint64(h.ID))
-		buf = binary.AppendUvarint(buf, head)
+		buf = binary.AppendUvarint(buf, uint64(len(idx)))
 		for _, i := range idx {
 			buf = binary.AppendUvarint(buf, uint64(i))
 		}
 	}
+	code := len(buf)
+	elsewhere := seen.elsewhere()
+	if !elsewhere.IsEmpty() {
+		buf = append(buf, 0) // no privilege has this number
+	}
+	for q := range elsewhere.All() {
+		buf = appendOthers(buf, &seen.Held[slices.IndexFunc(seen.Held, func(h mstrapi.Held) bool { return h.ID == q })])
+	}
 	in.buf = buf
 	prof := in.profiles[string(buf)]
 	if prof == nil {
-		prof = &profile{inherited: in.set(seen.Inherited), code: string(buf)}
-		in.profiles[prof.code] = prof
+		prof = &profile{inherited: in.set(seen.Inherited), elsewhere: in.set(elsewhere), code: string(buf[:code])}
+		for i := range seen.Held {
+			if h := &seen.Held[i]; h.Elsewhere() {
+				prof.setOthers(h.ID, otherSources{cloneRoles(h.Roles), h.Other})
+			}
+		}
+		in.profiles[string(buf)] = prof
 	}
 	o.held, o.Inherited, o.Direct, o.At = prof, prof.inherited, in.set(seen.Direct), seen.At
+}
+
+// appendOthers appends what tells the sources of h that are no groups from
+// those of others.
+func appendOthers(b []byte, h *mstrapi.Held) []byte {
+	b = binary.AppendUvarint(b, uint64(h.ID))
+	b = strconv.AppendBool(b, h.Other)
+	for _, r := range h.Roles {
+		for _, ref := range []mstrapi.ObjectRef{r.Role, r.Project} {
+			b = strconv.AppendQuote(append(b, ref.ID...), ref.Name)
+		}
+	}
+	return b
+}
+
+// cloneRoles copies roles out of memory that is used again, sorted by name, role
+// and project.
+func cloneRoles(roles []mstrapi.RoleRef) []mstrapi.RoleRef {
+	out := slices.Clone(roles)
+	for i := range out {
+		for _, ref := range []*mstrapi.ObjectRef{&out[i].Role, &out[i].Project} {
+			ref.ID, ref.Name = mstrapi.ObjectID(strings.Clone(string(ref.ID))), strings.Clone(ref.Name)
+		}
+	}
+	slices.SortFunc(out, func(a, b mstrapi.RoleRef) int {
+		return cmp.Or(cmp.Compare(a.Role.Name, b.Role.Name), cmp.Compare(a.Role.ID, b.Role.ID),
+			cmp.Compare(a.Project.Name, b.Project.Name), cmp.Compare(a.Project.ID, b.Project.ID))
+	})
+	return slices.Compact(out)
 }
 
 func (in *interner) set(s Set) Set {

@@ -161,7 +161,8 @@ type explainedPrivilege struct {
 	// privilege directly.
 	Paths     [][]mstrapi.ObjectRef `json:"paths"`
 	MorePaths bool                  `json:"morePaths,omitempty"`
-	Other     bool                  `json:"otherSource,omitempty"` // a security role, for a project-level privilege
+	Roles     []mstrapi.RoleRef     `json:"roles,omitempty"`       // security roles that give it in one project each
+	Other     bool                  `json:"otherSource,omitempty"` // something that is none of these
 	Sources   []mstrapi.ObjectRef   `json:"sources"`               // the groups that the server names
 	Says      []string              `json:"policySays,omitempty"`
 	Decision  string                `json:"decision,omitempty"` // grant, revoke or no change, with the reason
@@ -177,8 +178,9 @@ type explainer struct {
 
 	catalogue map[mstrapi.PrivilegeID]mstrapi.Privilege
 	row       mstrapi.PrincipalRow
-	parents   map[mstrapi.ObjectID][]mstrapi.ObjectRef // of the principal and of each group above
-	direct    map[mstrapi.ObjectID]planner.Set         // of each group above
+	parents   map[mstrapi.ObjectID][]mstrapi.ObjectRef  // of the principal and of each group above
+	direct    map[mstrapi.ObjectID]planner.Set          // of each group above
+	roles     map[mstrapi.PrivilegeID][]mstrapi.RoleRef // of all groups above
 }
 
 func (x *explainer) explain(ctx context.Context, kind mstrapi.Kind, name, privilege string) (*explanation, error) {
@@ -261,6 +263,7 @@ func findPrivilege(list []mstrapi.Privilege, text string) (mstrapi.PrivilegeID, 
 func (x *explainer) climb(ctx context.Context) error {
 	x.parents = map[mstrapi.ObjectID][]mstrapi.ObjectRef{}
 	x.direct = map[mstrapi.ObjectID]planner.Set{}
+	x.roles = map[mstrapi.PrivilegeID][]mstrapi.RoleRef{}
 	type step struct {
 		kind mstrapi.Kind
 		id   mstrapi.ObjectID
@@ -285,6 +288,7 @@ func (x *explainer) climb(ctx context.Context) error {
 				if h.Direct {
 					direct.Add(h.ID)
 				}
+				x.roles[h.ID] = append(x.roles[h.ID], h.Roles...)
 			}
 			x.direct[s.id] = direct
 		}
@@ -306,8 +310,13 @@ func (x *explainer) privilege(h mstrapi.Held, held bool) explainedPrivilege {
 	e := explainedPrivilege{
 		PrivilegeRef: planner.PrivilegeRef{ID: h.ID, Name: x.catalogue[h.ID].Name},
 		Level:        cmp.Or(h.Level, x.catalogue[h.ID].Level()),
-		Held:         held, Direct: h.Direct, Other: h.Other, Sources: h.Groups,
+		Held:         held, Direct: h.Direct, Roles: h.Roles, Other: h.Other, Sources: h.Groups,
 		Paths: [][]mstrapi.ObjectRef{},
+	}
+	for _, r := range x.roles[h.ID] {
+		if !slices.Contains(e.Roles, r) {
+			e.Roles = append(slices.Clip(e.Roles), r)
+		}
 	}
 	if e.Sources == nil {
 		e.Sources = []mstrapi.ObjectRef{}

@@ -214,12 +214,23 @@ func (v *verdict) decision(p *explainedPrivilege) string {
 // despiteInheriting says why a privilege is granted that is inherited already.
 func (v *verdict) despiteInheriting(p *explainedPrivilege) string {
 	switch {
-	case len(p.Sources) == 0 && !p.Other || len(v.entries) == 0:
+	case len(v.entries) == 0:
+		return ""
+	case !v.inherits(p) && (len(p.Roles) > 0 || p.Other):
+		return ": what a security role gives holds in one project, a grant in every one"
+	case !v.inherits(p):
 		return ""
 	case v.entries[v.deciding].Settings.SatisfiedBy == policy.Direct:
 		return ": inheriting it is not enough (satisfiedBy: direct)"
 	}
 	return ": the plan takes it from the groups that give it now"
+}
+
+// inherits reports whether a group hands the privilege down. A group that the
+// server names without a way to one that holds it directly has it from a security
+// role, which gives only project-level privileges.
+func (v *verdict) inherits(p *explainedPrivilege) bool {
+	return len(p.Paths) > 0 || len(p.Sources) > 0 && p.Level != mstrapi.LevelProject
 }
 
 // whyNot says why the plan leaves a privilege as it is.
@@ -246,7 +257,7 @@ func (v *verdict) whyNot(p *explainedPrivilege) string {
 		}
 		forbidden = forbidden || slices.ContainsFunc(e.Forbid, func(f policy.Ref) bool { return means(f, p.PrivilegeRef) })
 	}
-	inherited := len(p.Sources) > 0 || p.Other
+	inherited := v.inherits(p)
 	settings := v.entries[v.deciding].Settings
 	switch {
 	case listed && forbidden:
@@ -259,6 +270,8 @@ func (v *verdict) whyNot(p *explainedPrivilege) string {
 		return fmt.Sprintf("it is listed, and inheriting it is enough (satisfiedBy: %s)", settings.SatisfiedBy)
 	case listed:
 		return "it is listed, and a group that the plan changes will give it"
+	case forbidden && !inherited && (len(p.Roles) > 0 || p.Other):
+		return "it is forbidden, but comes from a security role, which privsync does not take away"
 	case forbidden && inherited:
 		return "it is forbidden, but comes from a group, where alone it can be revoked"
 	case forbidden:

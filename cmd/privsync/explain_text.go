@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"privsync/cmd/privsync/internal/render"
+	"privsync/mstrapi"
 )
 
 // text renders the explanation for a person.
@@ -95,8 +97,11 @@ func (p *explainedPrivilege) write(b *strings.Builder) {
 			fmt.Fprintf(b, "  through group %q, says the server\n", render.Clean(g.Name))
 		}
 	}
+	for _, r := range p.Roles {
+		fmt.Fprintf(b, "  through security role %s in project %s, and in no other\n", called(r.Role), called(r.Project))
+	}
 	if p.Other {
-		b.WriteString("  from a source that is no group (a security role)\n")
+		b.WriteString("  from a source that is neither a group nor a security role\n")
 	}
 	for _, s := range p.Says {
 		fmt.Fprintf(b, "  policy: %s\n", render.Clean(s))
@@ -104,4 +109,9 @@ func (p *explainedPrivilege) write(b *strings.Builder) {
 	if p.Decision != "" {
 		fmt.Fprintf(b, "  plan:   %s\n", render.Clean(p.Decision))
 	}
+}
+
+// called is an object's name, or its id where the server does not tell its name.
+func called(ref mstrapi.ObjectRef) string {
+	return strconv.Quote(render.Clean(cmp.Or(ref.Name, string(ref.ID), "(not named)")))
 }

@@ -1,6 +1,7 @@
 package mstrtest
 
 import (
+	"slices"
 	"time"
 
 	"privsync/mstrapi"
@@ -85,18 +86,22 @@ func (s *Server) appendHeld(b []byte, p *principal, mask bitset, project mstrapi
 func (s *Server) sources(c *class, inherited bitset, project mstrapi.ObjectID, at time.Time) fragments {
 	st := s.st
 	out := make(fragments, len(st.catalogue))
-	put := func(i int, kind, name string, id mstrapi.ObjectID) {
+	put := func(i int, objects ...named) {
 		b := out[i]
 		if len(b) > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, `{"direct":false,"`...)
-		b = append(b, kind...)
-		b = append(b, `":{"name":`...)
-		b = appendString(b, name)
-		b = append(b, `,"id":"`...)
-		b = append(b, id...)
-		out[i] = append(b, `"}}`...)
+		b = append(b, `{"direct":false`...)
+		for _, o := range objects {
+			b = append(b, `,"`...)
+			b = append(b, o.kind...)
+			b = append(b, `":{"name":`...)
+			b = appendString(b, o.name)
+			b = append(b, `,"id":"`...)
+			b = append(b, o.id...)
+			b = append(b, `"}`...)
+		}
+		out[i] = append(b, '}')
 	}
 	for _, g := range c.ancestors {
 		via := g.directAt(at)
@@ -107,7 +112,7 @@ func (s *Server) sources(c *class, inherited bitset, project mstrapi.ObjectID, a
 			via = via.clone()
 			via.or(g.class.inheritedAt(at))
 		}
-		via.each(func(i int) { put(i, "group", g.name, g.id) })
+		via.each(func(i int) { put(i, named{"group", g.name, g.id}) })
 	}
 	st.eachRole(c, func(r RoleGrant) {
 		role := st.role(r.Role)
@@ -117,9 +122,19 @@ func (s *Server) sources(c *class, inherited bitset, project mstrapi.ObjectID, a
 		held := st.set(role.Privileges)
 		held.and(inherited)
 		held.and(st.project)
-		held.each(func(i int) { put(i, "securityRole", role.Name, role.ID) })
+		project := named{"project", "", r.Project}
+		if i := slices.IndexFunc(st.projects, func(p Project) bool { return p.ID == r.Project }); i >= 0 {
+			project.name = st.projects[i].Name
+		}
+		held.each(func(i int) { put(i, named{"securityRole", role.Name, role.ID}, project) })
 	})
 	return out
+}
+
+// named is an object in a source.
+type named struct {
+	kind, name string
+	id         mstrapi.ObjectID
 }
 
 func isParent(c *class, g *principal) bool {

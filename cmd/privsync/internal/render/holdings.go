@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"privsync/executor"
 	"privsync/mstrapi"
@@ -13,7 +14,7 @@ import (
 // heldFrom is what a principal holds from one source.
 type heldFrom struct {
 	source     string // clean
-	group      bool   // the source is one group, and its name is the server's
+	group      bool   // the source is one group or role, and its name is the server's
 	privileges []mstrapi.PrivilegeID
 }
 
@@ -26,7 +27,8 @@ func (h heldFrom) String() string {
 }
 
 // heldBySource lists what a principal holds by source: its direct grants first, then
-// each group that the server names, then what no group is named for.
+// each group that the server names, then what no group is named for, then what
+// security roles give in one project each.
 func heldBySource(sets *executor.Sets) []heldFrom {
 	var out []heldFrom
 	if !sets.Direct.IsEmpty() {
@@ -59,16 +61,59 @@ func heldBySource(sets *executor.Sets) []heldFrom {
 		}
 		out = append(out, heldFrom{from, false, rest.IDs()})
 	}
+	return append(out, heldByRole(sets.Sources)...)
+}
+
+// heldByRole lists what security roles give, by name, and what comes from
+// elsewhere.
+func heldByRole(sources []executor.PrivilegeSource) []heldFrom {
+	byRole := make(map[mstrapi.RoleRef][]mstrapi.PrivilegeID)
+	var other []mstrapi.PrivilegeID
+	for _, s := range sources {
+		for _, r := range s.Roles {
+			byRole[r] = append(byRole[r], s.Privilege)
+		}
+		if s.Other {
+			other = append(other, s.Privilege)
+		}
+	}
+	var out []heldFrom
+	for r, ids := range byRole {
+		slices.Sort(ids)
+		out = append(out, heldFrom{fmt.Sprintf("security role %s in project %s", named(r.Role), named(r.Project)), true, slices.Compact(ids)})
+	}
+	slices.SortFunc(out, func(a, b heldFrom) int { return cmp.Compare(a.source, b.source) })
+	if len(other) > 0 {
+		slices.Sort(other)
+		out = append(out, heldFrom{"from a source that is neither a group nor a security role", false, slices.Compact(other)})
+	}
 	return out
+}
+
+// named is an object's name, clean and quoted, or its id where the server does
+// not tell its name.
+func named(ref mstrapi.ObjectRef) string {
+	return strconv.Quote(Clean(cmp.Or(ref.Name, string(ref.ID), "(not named)")))
 }
 
 // holdingTotals says how much a principal holds.
 func holdingTotals(sets *executor.Sets) string {
-	all := sets.Direct.Union(sets.Inherited).Len()
-	if all == 0 {
+	all := sets.Direct.Union(sets.Inherited)
+	total := all.Len()
+	var roles planner.Set
+	for _, s := range sets.Sources {
+		if (len(s.Roles) > 0 || s.Other) && !all.Has(s.Privilege) {
+			roles.Add(s.Privilege)
+		}
+	}
+	if total == 0 && roles.IsEmpty() {
 		return "holds nothing"
 	}
-	return fmt.Sprintf("holds %s, %d directly", count(all, "privilege"), sets.Direct.Len())
+	text := fmt.Sprintf("holds %s, %d directly", count(total, "privilege"), sets.Direct.Len())
+	if !roles.IsEmpty() {
+		text += fmt.Sprintf(", and %s in one project only", count(roles.Len(), "privilege"))
+	}
+	return text
 }
 
 // heldPrivilege names one of them; named holds what the report names.

@@ -1,0 +1,130 @@
+package planner
+
+import (
+	"context"
+	"fmt"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// settleRoles finds out which privileges come from a group that holds them
+// through a security role only. The server may name the group alone; but what a
+// role gives holds in one project, so whoever is below the group does not inherit
+// it. Only project-level privileges fit into a role, and only those matter that
+// something is decided about.
+func (ob *observer) settleRoles(ctx context.Context, c *compiled) error {
+	if ob.st.Level == mstrapi.LevelServer {
+		return nil
+	}
+	wanted := c.projectLevel()
+	if wanted.IsEmpty() {
+		return nil
+	}
+	for {
+		p := &projection{compiled: c, st: ob.st, traces: make(map[traceKey]*trace)}
+		for _, o := range ob.st.byID {
+			if o.held == nil || o.Err != nil || o.held.settled {
+				continue
+			}
+			for q := range o.held.inherited.Intersect(wanted).All() {
+				p.wantRead(p.trace(o, q), q)
+			}
+		}
+		if len(p.needs.held) == 0 {
+			p.settle(wanted)
+			return nil
+		}
+		if err := ob.fetchHeld(ctx, &p.needs); err != nil {
+			return err
+		}
+	}
+}
+
+// settle marks what comes from roles of groups, once all of these are read.
+func (p *projection) settle(wanted Set) {
+	type found struct {
+		inherited, elsewhere Set
+		others               map[mstrapi.PrivilegeID]otherSources
+		unread               map[mstrapi.PrivilegeID]*Observed
+	}
+	profiles := make(map[*profile]*found)
+	for _, o := range p.st.byID {
+		if o.held == nil || o.Err != nil || o.held.settled || profiles[o.held] != nil {
+			continue
+		}
+		f := &found{unread: make(map[mstrapi.PrivilegeID]*Observed), others: make(map[mstrapi.PrivilegeID]otherSources)}
+		for q := range o.held.inherited.Intersect(wanted).All() {
+			var lost *Observed
+			granted := false
+			roles := o.held.others[q]
+			for _, g := range p.trace(o, q).groups {
+				switch {
+				case g.Err != nil:
+					lost = g
+				case g.Direct.Has(q):
+					granted = true
+				}
+				if g.Err == nil && g.held != nil {
+					more := g.held.others[q]
+					roles.other = roles.other || more.other
+					roles.roles = append(roles.roles[:len(roles.roles):len(roles.roles)], more.roles...)
+				}
+			}
+			switch {
+			case granted:
+			case lost != nil:
+				f.unread[q] = lost
+			default:
+				f.inherited.Add(q)
+				roles.other = roles.other || len(roles.roles) == 0
+			}
+			if roles.other || len(roles.roles) > 0 {
+				f.elsewhere.Add(q)
+				f.others[q] = otherSources{cloneRoles(roles.roles), roles.other}
+			}
+		}
+		profiles[o.held] = f
+	}
+	for _, o := range p.st.byID {
+		f := profiles[o.held]
+		if o.held == nil || f == nil || o.Err != nil {
+			continue
+		}
+		if !o.held.settled {
+			o.held.settled = true
+			o.held.inherited, o.held.elsewhere = o.held.inherited.Minus(f.inherited), o.held.elsewhere.Union(f.elsewhere)
+			for q, others := range f.others {
+				o.held.setOthers(q, others)
+			}
+		}
+		o.Inherited = o.held.inherited
+		for q, g := range f.unread {
+			o.Err = fmt.Errorf("whether %s gives privilege %s in every project: %w", g.Principal.label(), p.cat.label(q), g.Err)
+			break
+		}
+	}
+}
+
+// projectLevel returns the project-level privileges about which it matters
+// whether they are inherited.
+func (c *compiled) projectLevel() Set {
+	var out Set
+	report := false
+	for i := range c.entries {
+		out = out.Union(c.entries[i].listed).Union(c.entries[i].forbidden)
+		report = report || withDefaults(c.pol.Principals[i].Settings).Inherited == policy.InheritedReport
+	}
+	out = out.Union(c.ruled)
+	if report {
+		for id := range c.cat.levels {
+			out.Add(id)
+		}
+	}
+	for q := range out.All() {
+		if c.cat.levels[q] != mstrapi.LevelProject {
+			out = out.Minus(SetOf(q))
+		}
+	}
+	return out
+}
