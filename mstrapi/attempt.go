@@ -51,10 +51,16 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 	e := q.errorFor()
 	e.Status, e.Err = resp.StatusCode, err
 	switch {
-	case isHTML(body) && (q.door || q.first):
-		e.Err = errNotLibrary
 	case isHTML(body):
-		e.Err = incompletef("the answer is an HTML page, not JSON")
+		e.Message = c.scrub(describeNonAPI(body))
+		switch {
+		case maintenance.MatchString(e.Message):
+			e.Err = ErrMaintenance
+		case q.door || q.first:
+			e.Err = errNotLibrary
+		default:
+			e.Err = incompletef("the answer is a page, not JSON")
+		}
 	case len(body) > 0 && len(body) <= errorBodyLimit:
 		// Some gateways answer 200 with an error document.
 		var inner Error

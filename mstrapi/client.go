@@ -61,6 +61,9 @@ func newClient(ctx context.Context, cfg Config) (*client, error) {
 	c.exchanges.keep = cfg.Concurrency
 	c.headers = newHeaders(cfg.UserAgent, "", "")
 	c.sessions.login = func(number uint64) (*session, error) { return c.login(c.life, number, false) }
+	c.sessions.alert = func() {
+		c.log.LogAttrs(c.life, slog.LevelWarn, "the server refused a new session right after its login; if that goes on, check that cookies and the load balancer's stickiness survive the way to it")
+	}
 	c.everyone.loading = make(chan struct{}, 1)
 	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
 	c.keepSecret(cfg.Password)

@@ -3,6 +3,8 @@ package mstrapi
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"html"
 	"math"
 	"regexp"
 	"strconv"
@@ -89,6 +91,14 @@ func scalar(v any) string {
 
 var htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
 
+// maintenance recognises the titles of pages that stand in for a server that is
+// down on purpose.
+var maintenance = regexp.MustCompile(`(?i)maintenance|maintain|wartung|unavailable|be (right )?back|come back|try again later|starting up|is starting|shut ?down|offline`)
+
+// ErrMaintenance is matched by errors that say: instead of the server a page
+// answers, with status 200, whose title speaks of maintenance.
+var ErrMaintenance = fmt.Errorf("%w: a maintenance page answers in place of the server", ErrIncomplete)
+
 // describeNonAPI says in a few words what an error answer is that does not come
 // from the API.
 func describeNonAPI(body []byte) string {
@@ -98,7 +108,7 @@ func describeNonAPI(body []byte) string {
 		return "empty answer"
 	case isHTML(body):
 		if m := htmlTitle.FindSubmatch(body); m != nil {
-			if title := clip(string(m[1]), 120); title != "" {
+			if title := clip(html.UnescapeString(string(m[1])), 120); title != "" {
 				return "an HTML page: " + title
 			}
 		}

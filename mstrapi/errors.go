@@ -104,19 +104,29 @@ func IsRouteMissing(err error) bool {
 
 // IsForbidden reports whether the session's user may not do this: 403, or one of
 // the codes for insufficient privileges (14) and permissions (17), which the
-// server spells with or without a zero before them.
+// server spells with or without a zero before them, or a 401 to a session that is
+// alive.
 func IsForbidden(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) || e.Status < 400 {
 		return false
 	}
 	code := codeNumber(e.Code)
-	return e.Status == 403 || code == 14 || code == 17
+	return e.Status == 403 || code == 14 || code == 17 || errors.Is(e, errSessionAlive)
 }
 
-// IsAuth reports whether the login was refused or the session is lost: 401. It
-// looks into the whole chain: a request may fail because a login did.
+// errSessionAlive explains a 401 that is not about the session.
+var errSessionAlive = errors.New("the session is alive: the server refuses this request to it")
+
+// IsAuth reports whether the login was refused or the session is lost for good:
+// 401. It looks into the whole chain: a request may fail because a login did.
 func IsAuth(err error) bool {
+	if errors.Is(err, errSessionAlive) {
+		return false
+	}
+	if errors.Is(err, ErrSessionUseless) {
+		return true
+	}
 	for e := (*Error)(nil); errors.As(err, &e); err = e.Err {
 		if e.Status == 401 {
 			return true

@@ -142,6 +142,9 @@ func TestWritesAreRepeatedWhenUnsent(t *testing.T) {
 		f := newFake(t)
 		sampleServer(f)
 		w := f.writer(t)
+		if _, err := w.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+			t.Fatal(err)
+		}
 		f.inject("PATCH", status(429), broken(errDial), func(w http.ResponseWriter, r *http.Request) {
 			f.kill()
 			apiError(w, 401, "ERR009", "gone")

@@ -58,13 +58,18 @@ func (c *client) do(ctx context.Context, q *request) error {
 	if q.class == logoutRequest {
 		tries = logoutAttempts
 	}
-	defer c.sessions.settle(&trace)
+	started := time.Now()
 	// ended is the error when the loop stops between two attempts.
 	ended := func(err error) error {
 		e := last
 		if e == nil {
 			e = q.errorFor()
 			e.Unsent = true
+		}
+		if e.Status == http.StatusUnauthorized && err != nil {
+			// What ended the request is the login, not the answer before it.
+			e = &Error{Method: e.Method, Path: e.Path, Unsent: true}
+			err = fmt.Errorf("its session was lost: %w", err)
 		}
 		e.Err, e.Attempts = err, sent
 		return e
@@ -95,12 +100,11 @@ func (c *client) do(ctx context.Context, q *request) error {
 		}
 		if e.Status == http.StatusUnauthorized && q.session == nil && s != nil {
 			c.outage.answered()
-			if !c.sessions.lost(s, &trace, e.Code) {
+			e.Unsent = true
+			if !c.renew(ctx, s, &trace, e) {
 				return e
 			}
-			e.Unsent = true
 			used--
-			c.logRetry(ctx, e, 0, "session lost")
 			continue
 		}
 		v := judge(q.class, e)
@@ -116,6 +120,9 @@ func (c *client) do(ctx context.Context, q *request) error {
 		}
 		tooLong := wait > retryAfterMost
 		final := tooLong || !v.again || used >= tries
+		if q.class == renewalRequest && !tooLong && v.again {
+			final = time.Since(started)+wait > renewalMost
+		}
 		if c.outage.failed(e, final) {
 			c.log.LogAttrs(ctx, slog.LevelError, "server given up", slog.String("error", clip(c.outage.err().Error(), messageLimit)))
 		}

@@ -52,10 +52,11 @@ func newBackoff() *backoff.ExponentialBackOff {
 type requestClass int
 
 const (
-	readRequest   requestClass = iota // GET, and PUT /api/sessions, which acts like one
-	writeRequest                      // PATCH, and the submission of a command
-	loginRequest                      // a repeated one can at worst leave a session to expire
-	logoutRequest                     //
+	readRequest    requestClass = iota // GET, and PUT /api/sessions, which acts like one
+	writeRequest                       // PATCH, and the submission of a command
+	loginRequest                       // a repeated one can at worst leave a session to expire
+	renewalRequest                     // a login that all workers wait for
+	logoutRequest                      //
 )
 
 // A verdict says what becomes of a failed attempt. The zero value: it is final.
@@ -67,36 +68,45 @@ type verdict struct {
 
 // judge decides about a failed attempt that is no 401 of a session.
 //
-//	                        read   write  login  logout
-//	429                     again  again  again  again
-//	503                     again  -      again  again
-//	never connected         again  again  again  again
-//	no answer, 408 502 504  again  -      again  again
-//	500                     again  -      -      -
-//	server time-out code    again  -      -      -
-//	2xx, not understood     again  -      again  -
-//	certificate, host name  -      -      -      -
+//	                        read   write  login  renewal  logout
+//	429                     again  again  again  again    again
+//	503                     again  -      again  again    again
+//	never connected         again  again  again  again    again
+//	no answer, 408 502 504  again  -      again  again    again
+//	500 ERR0013, ERR0016    again  -      again  again    -
+//	500 otherwise           again  -      -      again    -
+//	server time-out code    again  -      -      again    -
+//	2xx, not understood     again  -      again  again    -
+//	certificate, host name  -      -      -      -        -
 //
-// After 429 and 503 everyone waits, but no logout.
+// ERR0013 and ERR0016 say that the Intelligence Server behind the Library is not
+// there (yet). After 429 and 503 everyone waits, but no logout. A 500 that says
+// that the login is wrong is no accident.
 func judge(class requestClass, e *Error) verdict {
 	safe := class != writeRequest
 	if errors.Is(e.Err, errPermanent) || errors.Is(e.Err, errNotLibrary) {
 		return verdict{}
 	}
+	patient := class == readRequest || class == renewalRequest
+	code := codeNumber(e.Code)
 	switch {
+	case class == renewalRequest && code == 3:
+		return verdict{}
 	case e.Status == http.StatusTooManyRequests:
 		return verdict{again: true, all: class != logoutRequest, reason: "too many requests"}
 	case e.Status == http.StatusServiceUnavailable:
 		return verdict{again: safe, all: class != logoutRequest, reason: "service unavailable"}
 	case e.Status == 0 && (safe || e.Unsent):
 		return verdict{again: true, reason: "connection"}
-	case e.Status/100 == 2 && (class == readRequest || class == loginRequest):
+	case e.Status/100 == 2 && (patient || class == loginRequest):
 		return verdict{again: true, reason: "incomplete answer"}
 	case (e.Status == http.StatusRequestTimeout || e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout) && safe:
 		return verdict{again: true, reason: "gateway"}
-	case e.Status == http.StatusInternalServerError && class == readRequest:
+	case e.Status == http.StatusInternalServerError && (code == 13 || code == 16) && (patient || class == loginRequest):
+		return verdict{again: true, reason: "Intelligence Server away"}
+	case e.Status == http.StatusInternalServerError && patient:
 		return verdict{again: true, reason: "server error"}
-	case e.IServerCode == iServerTimeout && class == readRequest:
+	case e.IServerCode == iServerTimeout && patient:
 		return verdict{again: true, reason: "time-out in the server"}
 	}
 	return verdict{}

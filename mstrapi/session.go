@@ -3,6 +3,7 @@ package mstrapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A session is one login: the token and the cookies that go with every request.
@@ -17,6 +19,7 @@ type session struct {
 	number uint64 // 1 for the first login of a client
 	token  Secret
 	jar    *cookiejar.Jar
+	opened time.Time   // when its login was answered
 	worked atomic.Bool // the server has accepted it
 
 	userAgent string
@@ -88,13 +91,34 @@ func cookieURL(u *url.URL) *url.URL {
 
 const (
 	// uselessInARow ends a client whose fresh sessions are refused one after
-	// another: each of them may still be open on the server, and they are limited.
-	// A server in trouble can lose a few sessions before their first use, though.
-	uselessInARow = 8
-	// doubtfulLogins is how many logins may be spent, at any time, on answers of
-	// 401 that do not say ERR009 and that the login did not cure: such a 401 may
-	// be about the request, not about the session.
-	doubtfulLogins = 3
+	// another, without any good answer between them: each may still be open on the
+	// server, and they are limited.
+	uselessInARow = 3
+	// settleTime is how long a fresh session that is refused is tried again before
+	// it counts as useless: the node that answers may not have heard of it yet.
+	settleTime  = 2 * time.Second
+	settlePause = 250 * time.Millisecond
+	// needlessLogins is how many logins may be spent on answers of 401 that turned
+	// out to be about the request and not about the session. From then on every 401
+	// is doubted before it costs a login.
+	needlessLogins = 3
+	// strayTries is how often a request that is told ERR009 is sent again with a
+	// session that is alive.
+	strayTries = 3
+	// renewalsOfOne is how many logins one request may cause.
+	renewalsOfOne = 10
+	// renewalMost is how long one caller, for all others, tries to log in again
+	// while the server is away.
+	renewalMost = 2 * time.Minute
+)
+
+var (
+	// ErrSessionUseless is matched by the errors of requests after the server
+	// refused several sessions in a row right after their logins.
+	ErrSessionUseless = errors.New("the server refuses each new session right after its login")
+	// ErrLoginRefused is matched by the errors of a login that the server answered
+	// with a refusal, the first of a client or one that was to renew a session.
+	ErrLoginRefused = errors.New("login refused")
 )
 
 // sessions owns the current session and sees to it that one login serves all
@@ -106,12 +130,12 @@ type sessions struct {
 	flight   *loginCall // a login under way, or nil
 	refused  error      // a reason never to log in again, or nil
 	last     uint64     // number of the newest session
-	doubtful int        // logins spent as said at doubtfulLogins
-	useless  int        // fresh sessions refused since a session last worked
-	judged   uint64     // newest session counted in useless
+	needless int        // logins spent as said at needlessLogins
+	useless  int        // fresh sessions given up since a session last worked
 	closed   bool
 
 	login func(number uint64) (*session, error) // opens a session; not guarded
+	alert func()                                // called at the first useless session
 }
 
 // A loginCall is a login under way; done is closed when it has ended.
@@ -154,7 +178,9 @@ func (ss *sessions) acquire(ctx context.Context) (*session, error) {
 	}
 }
 
-// start begins a login; ss.mu is held.
+// start begins a login; ss.mu is held. The login itself is repeated while that may
+// help, so its error is the last word for everybody: servers lock accounts after
+// a few wrong passwords, and a server that is away is not asked by each caller.
 func (ss *sessions) start() *loginCall {
 	call := &loginCall{done: make(chan struct{})}
 	ss.flight = call
@@ -167,22 +193,12 @@ func (ss *sessions) start() *loginCall {
 		call.err = err
 		ss.current = s // even when closed meanwhile: then Close logs it out
 		ss.flight = nil
-		if err != nil && !worthAnotherLogin(err) {
+		if err != nil {
 			ss.refused = err
 		}
 		close(call.done)
 	}()
 	return call
-}
-
-// worthAnotherLogin reports whether a later login may succeed. A refused one is
-// never repeated: servers lock accounts after a few wrong passwords.
-func worthAnotherLogin(err error) bool {
-	var e *Error
-	if !errors.As(err, &e) {
-		return true
-	}
-	return e.Status < 400 || e.Status == 408 || e.Status == 429 || e.Status >= 500
 }
 
 // isCurrent reports whether s is still the session to use.
@@ -194,54 +210,74 @@ func (ss *sessions) isCurrent(s *session) bool {
 
 // An authTrace is what one request has been through with its sessions.
 type authTrace struct {
-	renewed  bool // it has caused a login
-	doubtful bool // that login counts in sessions.doubtful
+	renewals int // logins that it has caused
+	settling int // waits for a fresh session
 }
 
-// lost is told that session s was answered with a 401, and reports whether the
-// request should be tried once more with the session that acquire then returns.
-func (ss *sessions) lost(s *session, t *authTrace, code string) (again bool) {
+// A remedy is what a request that was answered with a 401 should do.
+type remedy int
+
+const (
+	useNext    remedy = iota // send it again with the session that acquire then returns
+	waitAndTry               // the session is so new that it may yet be accepted: wait and send again
+	doubtIt                  // ask whether the session is alive, and then sessions.judged
+	giveUp                   // it fails
+)
+
+// lost is told that session s was answered with a 401 of that code.
+func (ss *sessions) lost(s *session, t *authTrace, code string) remedy {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	gone := codeNumber(code) == 9
-	if !s.worked.Load() && s.number > ss.judged {
-		ss.judged = s.number
-		ss.useless++
-		if ss.useless >= uselessInARow && ss.refused == nil {
-			ss.refused = errors.New("the server refuses the session right after each login: check that cookies and the load balancer's stickiness survive the way to it")
-		}
+	switch {
+	case ss.current != s:
+		return useNext // someone has logged in since, or is about to
+	case !s.worked.Load() && time.Since(s.opened) < settleTime:
+		return waitAndTry
+	case !s.worked.Load() || codeNumber(code) != 9 || t.renewals > 0 || ss.needless >= needlessLogins:
+		return doubtIt
 	}
-	if t.renewed {
-		if ss.current == s && gone {
-			ss.current = nil
-		}
-		t.doubtful = false // stays counted
-		return false
-	}
-	if ss.current != s {
-		return true // someone has logged in since
-	}
-	if !gone {
-		if ss.doubtful >= doubtfulLogins {
-			return false
-		}
-		ss.doubtful++
-		t.doubtful = true
-	}
-	t.renewed = true
+	t.renewals++
 	ss.current = nil
-	return true
+	return useNext
 }
 
-// settle is told that a request ended other than with a second 401.
-func (ss *sessions) settle(t *authTrace) {
-	if !t.doubtful {
-		return
-	}
+// judged is told whether s, whose 401 of that code was doubted, was found alive.
+func (ss *sessions) judged(s *session, t *authTrace, code string, alive bool) remedy {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.doubtful--
-	t.doubtful = false
+	switch {
+	case alive && codeNumber(code) == 9 && t.settling < strayTries:
+		return waitAndTry // a node that does not know the session may have answered
+	case alive:
+		if t.renewals > 0 {
+			ss.needless++
+		}
+		return giveUp
+	case ss.current != s:
+		return useNext
+	case t.renewals >= renewalsOfOne:
+		return giveUp
+	}
+	t.renewals++
+	ss.current = nil
+	if s.worked.Load() {
+		return useNext
+	}
+	ss.useless++
+	if ss.useless == 1 && ss.alert != nil {
+		ss.alert()
+	}
+	if ss.useless < uselessInARow {
+		return useNext
+	}
+	ss.refused = fmt.Errorf("%w (%d in a row): check that cookies and the load balancer's stickiness survive the way to it", ErrSessionUseless, ss.useless)
+	return giveUp
+}
+
+// settleWait returns how long the request waits for a fresh session.
+func (t *authTrace) settleWait() time.Duration {
+	t.settling++
+	return settlePause << min(t.settling-1, 2)
 }
 
 // works is told that the server accepted session s.
@@ -288,7 +324,7 @@ type loginBody struct {
 
 // login opens session number. The first login of a client fails fast where a
 // mistake is likelier than an accident: an unknown host, a refused connection, a
-// page instead of the API.
+// page instead of the API. A later one waits for a server that is away.
 func (c *client) login(ctx context.Context, number uint64, first bool) (*session, error) {
 	body := loginBody{LoginMode: c.cfg.LoginMode, Username: c.cfg.Username}
 	if c.cfg.LoginMode == APIToken {
@@ -298,9 +334,13 @@ func (c *client) login(ctx context.Context, number uint64, first bool) (*session
 		body.Password = &password
 	}
 	s := newSession(number, c.cfg.UserAgent)
+	class := renewalRequest
+	if first {
+		class = loginRequest
+	}
 	q := &request{
-		method: http.MethodPost, path: "/api/auth/login", body: encodeJSON(body),
-		class: loginRequest, first: first, session: s, limit: errorBodyLimit,
+		method: http.MethodPost, path: loginPath, body: encodeJSON(body),
+		class: class, first: first, session: s, limit: errorBodyLimit,
 		accept: func(_ []byte, h http.Header) error {
 			s.token = Secret(h.Get("X-MSTR-AuthToken"))
 			if s.token == "" {
@@ -309,29 +349,112 @@ func (c *client) login(ctx context.Context, number uint64, first bool) (*session
 			return nil
 		},
 	}
+	started := time.Now()
 	if err := c.do(ctx, q); err != nil {
-		return nil, c.explainLogin(err, first)
+		err = c.explainLogin(err, first)
+		switch {
+		case ctx.Err() != nil || errors.Is(err, ErrUnreachable):
+		case loginRefused(err):
+			err = fmt.Errorf("%w: %w", ErrLoginRefused, err)
+		case !first:
+			err = fmt.Errorf("%w: logging in again did not succeed for %s: %w", ErrUnreachable, time.Since(started).Round(time.Second), err)
+		}
+		return nil, err
 	}
+	s.opened = time.Now()
 	c.keepSecret(s.token)
 	c.log.LogAttrs(ctx, slog.LevelDebug, "session opened", slog.Uint64("session", number))
 	return s, nil
 }
 
-// explainLogin adds to the error of a login what to do about it.
+// loginPath is where a login goes.
+const loginPath = "/api/auth/login"
+
+// loginRefused reports whether err is a refusal that the server means: it would
+// be the same the next time.
+func loginRefused(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status >= 400 && !judge(renewalRequest, e).again
+}
+
+// alive asks the server whether it still knows session s. Only a clear yes counts.
+func (c *client) alive(ctx context.Context, s *session) bool {
+	q := &request{method: http.MethodGet, path: "/api/sessions", session: s, limit: singleLimit}
+	if c.pace.wait(ctx, false) != nil {
+		return false
+	}
+	if c.attempt(ctx, q, s, 1) != nil {
+		return false
+	}
+	c.sessions.works(s)
+	return true
+}
+
+// renew decides what a request that was answered with e, a 401, should do, and
+// does the waiting. It reports whether to send it again; if not e says why.
+func (c *client) renew(ctx context.Context, s *session, t *authTrace, e *Error) (again bool) {
+	what := c.sessions.lost(s, t, e.Code)
+	if what == doubtIt {
+		alive := c.alive(ctx, s)
+		what = c.sessions.judged(s, t, e.Code, alive)
+		if what == giveUp && alive {
+			e.Err = errSessionAlive
+		}
+	}
+	switch what {
+	case useNext:
+		c.logRetry(ctx, e, 0, "session lost")
+		return true
+	case waitAndTry:
+		wait := t.settleWait()
+		c.logRetry(ctx, e, wait, "session not known yet")
+		if err := sleep(ctx, wait); err != nil {
+			e.Err = err
+			return false
+		}
+		return true
+	}
+	if e.Err == nil {
+		e.Err = c.sessions.why()
+	}
+	return false
+}
+
+// why returns the reason never to log in again, or nil.
+func (ss *sessions) why() error {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.refused
+}
+
+// explainLogin adds to the error of a login what it means.
 func (c *client) explainLogin(err error, first bool) error {
 	var e *Error
 	if !errors.As(err, &e) || e.Err != nil && e.Status != 404 && e.Status != 405 {
 		return err
 	}
-	switch {
-	case e.Status == 401 && c.cfg.LoginMode == APIToken:
-		e.Err = errors.New("check the API token: it may be wrong, expired or revoked")
-	case e.Status == 401:
+	switch LoginRefusal(e) {
+	case RefusedCredentials:
 		e.Err = errors.New("check user name, password and login mode")
-	case e.Status == 403:
+		if c.cfg.LoginMode == APIToken {
+			e.Err = errors.New("check the API token: it may be wrong, expired or revoked")
+		}
+	case RefusedDisabled:
 		e.Err = errors.New("check that the account is enabled and may use the Library")
-	case first && (e.Status == 404 || e.Status == 405):
-		e.Err = errNotLibrary
+	case RefusedLocked:
+		e.Err = errors.New("the account is locked")
+	case RefusedExpired:
+		e.Err = errors.New("the password has to be changed")
+	case RefusedLicence:
+		e.Err = errors.New("the server has no licence for this login")
+	case RefusedLDAP:
+		e.Err = errors.New("the server cannot use LDAP for this login")
+	case RefusedSessions:
+		e.Err = errors.New("too many sessions are open")
+	default:
+		if first && (e.Status == 404 || e.Status == 405) {
+			e.Err = errNotLibrary
+		}
 	}
 	return err
 }

@@ -1,8 +1,10 @@
 package mstrapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,6 +49,19 @@ func TestLoginErrors(t *testing.T) {
 		{"password", Standard, echo, "check user name, password and login mode"},
 		{"token", APIToken, echo, "check the API token"},
 		{"account", Standard, status(403), "account is enabled"},
+		{"locked", Standard, func(w http.ResponseWriter, r *http.Request) {
+			apiError(w, 401, "ERR003", "This user account is locked.")
+		}, "the account is locked"},
+		{"LDAP", LDAP, func(w http.ResponseWriter, r *http.Request) {
+			apiError(w, 500, "ERR002", "LDAP authentication is not configured on the Intelligence Server.")
+		}, "the server cannot use LDAP"},
+		{"licence", Standard, func(w http.ResponseWriter, r *http.Request) {
+			apiError(w, 500, "ERR001", "No license is available for this user.")
+		}, "no licence for this login"},
+		{"sessions", Standard, func(w http.ResponseWriter, r *http.Request) {
+			apiError(w, 500, "ERR002", "The maximum number of sessions is open.")
+		}, "too many sessions are open"},
+		{"maintenance", Standard, body("<html><title>Scheduled\x1b[31m maintenance\n&amp; upgrades</title></html>"), "an HTML page: Scheduled [31m maintenance & upgrades: incomplete answer: a maintenance page answers in place"},
 		{"page", Standard, page, "not a MicroStrategy Library REST server; check --url (base path)"},
 		{"page with 404", Standard, func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(404)
@@ -129,6 +144,9 @@ func TestLostSessionIsNotTriedByThoseInLine(t *testing.T) {
 		f := newFake(t)
 		sampleServer(f)
 		r := f.reader(t, func(c *Config) { c.Rate = 2 })
+		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+			t.Fatal(err)
+		}
 		f.kill()
 		var group sync.WaitGroup
 		for range 8 {
@@ -139,8 +157,8 @@ func TestLostSessionIsNotTriedByThoseInLine(t *testing.T) {
 			})
 		}
 		group.Wait()
-		if n := f.count("GET"); n != 9 {
-			t.Errorf("%d reads were sent for 8 workers and one lost session, want 9", n)
+		if n := f.count("GET"); n != 10 {
+			t.Errorf("%d reads were sent for one, 8 workers and one lost session, want 10", n)
 		}
 	})
 }
@@ -180,84 +198,204 @@ func TestRenewalOutlivesTheWorkerThatBeganIt(t *testing.T) {
 	})
 }
 
-// A second 401 after a fresh login is the answer. Endless 401s do not become
+// A 401 that is about one endpoint does not cost the others their session, nor
 // endless logins: each may leave a session open.
-func TestSecond401IsFinal(t *testing.T) {
-	for _, code := range []string{"ERR009", "ERR003"} {
+func TestEndpointThatRefusesLeavesTheRestAlone(t *testing.T) {
+	for _, code := range []string{"ERR009", "ERR003", ""} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			sampleServer(f)
+			r := f.reader(t)
+			f.before = func(w http.ResponseWriter, r *http.Request) bool {
+				if strings.HasSuffix(r.URL.Path, "/userInfo") {
+					apiError(w, 401, code, "not for you")
+					return true
+				}
+				return false
+			}
+			for range 20 {
+				if _, err := r.SessionUser(t.Context()); IsAuth(err) || !IsForbidden(err) || OutcomeUnknown(err) {
+					t.Errorf("SessionUser = %v, want a refusal that is not about the session", err)
+				}
+				if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+					t.Errorf("Held = %v", err)
+				}
+			}
+			if f.logins > 1+needlessLogins {
+				t.Errorf("%s: %d logins, want at most %d", code, f.logins, 1+needlessLogins)
+			}
+		})
+	}
+}
+
+// Where no session is ever accepted the client stops after three logins, says at
+// the first useless session what to check, and so does its error.
+func TestUselessSessionsEndTheClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		sampleServer(f)
-		r := f.reader(t)
+		var log bytes.Buffer
+		r := f.reader(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		f.before = func(w http.ResponseWriter, r *http.Request) bool {
-			if strings.HasSuffix(r.URL.Path, "/privileges") {
-				apiError(w, 401, code, "no")
+			if strings.HasSuffix(r.URL.Path, "/login") {
+				return false
+			}
+			apiError(w, 401, "ERR009", "expired")
+			return true
+		}
+		for _, err := range readMany(t.Context(), r, 8, 100) {
+			if !errors.Is(err, ErrSessionUseless) || !IsAuth(err) || !strings.Contains(err.Error(), "cookies") {
+				t.Fatalf("Held = %v, want ErrSessionUseless", err)
+			}
+		}
+		if f.logins != uselessInARow {
+			t.Errorf("%d logins, want %d", f.logins, uselessInARow)
+		}
+		if n := strings.Count(log.String(), "check that cookies"); n != 1 {
+			t.Errorf("the log names the cookies %d times, want once:\n%s", n, log.String())
+		}
+	})
+}
+
+// A session that a node learns of only a moment after the login is used all the
+// same, at the beginning and after a loss.
+func TestLaggingSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		known := time.Now().Add(time.Second)
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/login") {
+				known = time.Now().Add(time.Second)
+				return false
+			}
+			if time.Now().Before(known) {
+				apiError(w, 401, "ERR009", "expired")
 				return true
 			}
 			return false
 		}
-		_, err := r.Held(t.Context(), User, demoUser, LevelServer)
-		checkAttempts(t, code, err, 2)
-		if !IsAuth(err) || OutcomeUnknown(err) {
-			t.Errorf("Held = %v, want an error that IsAuth", err)
+		r := f.reader(t)
+		for range 5 {
+			for _, err := range readMany(t.Context(), r, 8, 20) {
+				if err != nil {
+					t.Errorf("Held = %v", err)
+				}
+			}
+			f.kill()
 		}
-		var group sync.WaitGroup
-		for range 8 {
-			group.Go(func() {
-				for range 10 {
-					if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err == nil {
-						t.Error("Held = nil")
+		if f.logins != 5 {
+			t.Errorf("%d logins for 4 lost sessions", f.logins)
+		}
+	})
+}
+
+// Sessions that live for very few requests are renewed as often as it takes: each
+// of them was worth its login. One request meets many lost sessions.
+func TestShortLivedSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		var mu sync.Mutex
+		lost, uses := 0, 0
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if strings.HasSuffix(r.URL.Path, "/login") {
+				uses = 0
+			} else if uses++; uses == 4 {
+				lost++
+				f.kill()
+				apiError(w, 401, "ERR009", "expired")
+				return true
+			}
+			return false
+		}
+		r := f.reader(t)
+		for _, err := range readMany(t.Context(), r, 8, 400) {
+			if err != nil {
+				t.Errorf("Held = %v", err)
+			}
+		}
+		if f.logins > lost+3 {
+			t.Errorf("%d logins for %d lost sessions", f.logins, lost)
+		}
+	})
+}
+
+// While the Intelligence Server restarts one caller tries to log in, with growing
+// pauses, and all others wait: nobody's request fails.
+func TestRestartIsWaitedForByOne(t *testing.T) {
+	for name, away := range map[string]fault{
+		"500 ERR0013": func(w http.ResponseWriter, r *http.Request) {
+			apiError(w, 500, "ERR0013", "the Intelligence Server cannot be reached")
+		},
+		"500": status(500), "502": status(502), "no connection": broken(errDial),
+	} {
+		for _, lasts := range []time.Duration{3 * time.Second, 80 * time.Second} {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				sampleServer(f)
+				r := f.reader(t)
+				f.kill()
+				back := time.Now().Add(lasts)
+				f.before = func(w http.ResponseWriter, r *http.Request) bool {
+					if strings.HasSuffix(r.URL.Path, "/login") && time.Now().Before(back) {
+						away(w, r)
+						return true
 					}
+					return false
+				}
+				for _, err := range readMany(t.Context(), r, 8, 100) {
+					if err != nil {
+						t.Fatalf("%s for %s: Held = %v", name, lasts, err)
+					}
+				}
+				if n := f.count("POST /api/auth/login"); n > 20 {
+					t.Errorf("%s for %s: %d logins were tried", name, lasts, n)
 				}
 			})
 		}
-		group.Wait()
-		if want := max(uselessInARow, 1+doubtfulLogins); f.logins > want {
-			t.Errorf("%s: %d logins, want at most %d", code, f.logins, want)
-		}
 	}
 }
 
-// A 401 that is about one endpoint does not cost the others their session.
-func TestEndpointThatRefusesLeavesTheRestAlone(t *testing.T) {
-	f := newFake(t)
-	sampleServer(f)
-	r := f.reader(t)
-	f.before = func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.HasSuffix(r.URL.Path, "/userInfo") {
-			apiError(w, 401, "ERR003", "not for you")
-			return true
+// A 500 that says that the Intelligence Server is away is waited for at the first
+// login, too.
+func TestFirstLoginWaitsForTheIntelligenceServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		away := func(w http.ResponseWriter, r *http.Request) { apiError(w, 500, "ERR0013", "unreachable") }
+		f.inject("POST /api/auth/login", away, away, away)
+		f.reader(t)
+		f.inject("POST /api/auth/login", status(500))
+		if _, err := OpenReader(t.Context(), f.config()); err == nil {
+			t.Error("OpenReader after a 500 without a reason = nil")
 		}
-		return false
-	}
-	for range 20 {
-		if _, err := r.SessionUser(t.Context()); !IsAuth(err) {
-			t.Errorf("SessionUser = %v", err)
-		}
-		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
-			t.Errorf("Held = %v", err)
-		}
-	}
-	if f.logins > 1+doubtfulLogins {
-		t.Errorf("%d logins, want at most %d", f.logins, 1+doubtfulLogins)
-	}
+	})
 }
 
 // Sessions that are lost with another code than ERR009 are renewed as often as
-// it takes, as long as that helps.
+// it takes.
 func TestRenewalThatHelpsIsNotDoubted(t *testing.T) {
-	f := newFake(t)
-	sampleServer(f)
-	r := f.reader(t)
-	const lost = 3 * doubtfulLogins
-	for range lost {
-		f.kill()
-		f.inject("GET", func(w http.ResponseWriter, r *http.Request) { apiError(w, 401, "ERR003", "gone") })
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		r := f.reader(t)
 		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
-			t.Fatalf("Held = %v", err)
+			t.Fatal(err)
 		}
-	}
-	if f.logins != 1+lost {
-		t.Errorf("%d logins for %d lost sessions", f.logins, lost)
-	}
+		const lost = 3 * needlessLogins
+		for range lost {
+			f.kill()
+			f.inject("GET", func(w http.ResponseWriter, r *http.Request) { apiError(w, 401, "ERR003", "gone") })
+			if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
+				t.Fatalf("Held = %v", err)
+			}
+		}
+		if f.logins != 1+lost {
+			t.Errorf("%d logins for %d lost sessions", f.logins, lost)
+		}
+	})
 }
 
 // A page that a proxy puts in the way of a renewal passes; at the first login it
@@ -290,7 +428,7 @@ func TestRefusedRenewalIsFinal(t *testing.T) {
 	}
 	for range 5 {
 		_, err := r.Held(t.Context(), User, demoUser, LevelServer)
-		if !IsAuth(err) || !strings.Contains(err.Error(), "check user name, password") || OutcomeUnknown(err) {
+		if !IsAuth(err) || !errors.Is(err, ErrLoginRefused) || LoginRefusal(err) != RefusedExpired || !strings.Contains(err.Error(), "the password has to be changed") || OutcomeUnknown(err) {
 			t.Errorf("Held = %v", err)
 		}
 	}
@@ -299,19 +437,44 @@ func TestRefusedRenewalIsFinal(t *testing.T) {
 	}
 }
 
-// A login that fails for reasons of its own time is tried again later.
+// A login that fails for reasons of its own time is tried again, however few
+// attempts a request has.
 func TestFailedRenewalIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		sampleServer(f)
-		r := f.reader(t, func(c *Config) { c.MaxAttempts = 2 })
+		r := f.reader(t, func(c *Config) { c.MaxAttempts = 1 })
 		f.kill()
-		f.inject("POST /api/auth/login", status(502), broken(errReset))
-		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err == nil || OutcomeUnknown(err) {
-			t.Errorf("Held = %v, want an error of the login", err)
-		}
+		f.inject("POST /api/auth/login", status(502), broken(errReset), status(500))
 		if _, err := r.Held(t.Context(), User, demoUser, LevelServer); err != nil {
-			t.Errorf("Held afterwards = %v", err)
+			t.Errorf("Held = %v", err)
+		}
+	})
+}
+
+// A server that does not come back ends the client; the error says that it was the
+// login that did not succeed.
+func TestRenewalIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		r := f.reader(t)
+		f.kill()
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/login") {
+				apiError(w, 500, "ERR0013", "away")
+				return true
+			}
+			return false
+		}
+		started := time.Now()
+		for _, err := range readMany(t.Context(), r, 8, 50) {
+			if !errors.Is(err, ErrUnreachable) || OutcomeUnknown(err) || !strings.Contains(err.Error(), "POST /api/auth/login: HTTP 500 ERR0013") {
+				t.Fatalf("Held = %v, want ErrUnreachable because of the login", err)
+			}
+		}
+		if took := time.Since(started); took > renewalMost+time.Minute {
+			t.Errorf("it took %s", took)
 		}
 	})
 }

@@ -151,6 +151,9 @@ func TestFaultsNeverLie(t *testing.T) {
 				server, env, w := simulate(t, 3, mstrtest.Options{Latency: 5 * time.Millisecond}, func(c *mstrapi.Config) { c.Timeout = time.Second })
 				rate := 0.3
 				kinds := []mstrtest.FaultKind{kind}
+				if kind == mstrtest.ExpireSession {
+					rate = 0.1 // three sessions that die at their first use end a client
+				}
 				if kind == "all" {
 					kinds = mstrtest.FaultKinds()
 					rate = 0.02

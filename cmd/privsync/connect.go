@@ -55,7 +55,7 @@ type connectionFlags struct {
 
 func (c *connectionFlags) register(cmd *cobra.Command) {
 	c.concurrency = count{8, 1, 256}
-	c.rate = 50
+	c.rate = 200
 	c.timeout = span{value: 30 * time.Second}
 	c.maxAttempts = count{6, 1, 100}
 	fs := cmd.Flags()

@@ -61,7 +61,7 @@ func writeFile(t *testing.T, content string, mode os.FileMode) string {
 func TestConfigPrecedence(t *testing.T) {
 	const password = "PRIVSYNC_PASSWORD"
 	section := policy.Environment{URL: "https://policy/M", LoginMode: "ldap"}
-	defaults := mstrapi.Config{LoginMode: mstrapi.Standard, Concurrency: 8, Rate: 50, Timeout: 30 * time.Second, MaxAttempts: 6}
+	defaults := mstrapi.Config{LoginMode: mstrapi.Standard, Concurrency: 8, Rate: 200, Timeout: 30 * time.Second, MaxAttempts: 6}
 	with := func(change func(*mstrapi.Config)) mstrapi.Config {
 		c := defaults
 		change(&c)

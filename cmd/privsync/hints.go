@@ -59,6 +59,12 @@ func hintFor(err error) string {
 		path      *fs.PathError
 	)
 	switch {
+	case mstrapi.LoginRefusal(err) != "" && !errors.Is(err, mstrapi.ErrUnreachable):
+		return refusalHint(mstrapi.LoginRefusal(err))
+	case errors.Is(err, mstrapi.ErrSessionUseless):
+		return "log in works but no session is kept: see that every proxy and balancer on the way passes the cookies of the login on and back, unchanged, and sends one session to one node"
+	case errors.Is(err, mstrapi.ErrMaintenance):
+		return "a page answers in place of the server: run this again when its maintenance is over"
 	case errors.Is(err, mstrapi.ErrUnreachable):
 		return "the server, or the way to it, was lost during the run: see that it answers (privsync doctor), then run this again"
 	case errors.As(err, &authority):
@@ -86,8 +92,14 @@ func hintFor(err error) string {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		if errors.As(err, &e) && !door(e) {
+			return "the server did not answer in time: see how busy it is, or raise --timeout"
+		}
 		return "the server did not answer in time: check --url, firewalls and proxies, or raise --timeout"
 	case errors.Is(err, mstrapi.ErrIncomplete):
+		if errors.As(err, &e) && !door(e) {
+			return "the server's answer was cut off, or something on the way replaced it: try again, and if that does not help look into the server's and the proxy's log"
+		}
 		return "the server's answer was cut off or is not the REST API's: check that --url ends in the Library's path (like https://HOST/MicroStrategyLibrary), and try again"
 	case errors.As(err, &path) && errors.Is(err, fs.ErrPermission):
 		return "check who may read or write that path"
@@ -98,21 +110,51 @@ func hintFor(err error) string {
 // answerHint says what to do about an answer of the server.
 func answerHint(e *mstrapi.Error) string {
 	switch {
-	case e.Status == http.StatusUnauthorized && strings.HasSuffix(e.Path, "/auth/login"):
-		return "check the user name, the password and --login-mode (standard, ldap, apiToken)"
+	case e.Status == http.StatusUnauthorized && mstrapi.IsForbidden(e):
+		return "the session is good and this request alone was refused: the account, or a gateway's rule for that path, does not allow it"
 	case e.Status == http.StatusUnauthorized:
-		return "the server ended the session and would not begin another: check the user's limit of sessions, then try again"
+		return "the server ended the session and accepted none after it: look for an administrator who disconnects it, and see that cookies survive the way to the server"
 	case e.Status == http.StatusForbidden:
 		return `the session's user lacks a right: reading and changing privileges needs "Use User Manager"; "privsync doctor" checks it`
-	case e.Status > 0 && e.Status < 500 && e.Status != http.StatusForbidden && e.Status != http.StatusTooManyRequests &&
-		(strings.HasSuffix(e.Path, "/auth/login") || strings.HasSuffix(e.Path, "/api/status")),
-		e.Status == http.StatusMethodNotAllowed:
+	case door(e) && e.Status > 0 && e.Status < 500 && e.Status != http.StatusTooManyRequests && e.Status != http.StatusRequestTimeout,
+		e.Status == http.StatusMethodNotAllowed && door(e):
 		// A page with status 200, a redirect, a 404: something answers, but not this API.
 		return "no REST API answers there: check that --url ends in the Library's path, like https://HOST/MicroStrategyLibrary"
+	case e.Status/100 == 3:
+		return "something on the way (a proxy, a single sign-on) redirects requests of the API: have it let them through to the Library"
 	case e.Status == http.StatusTooManyRequests, e.Status == http.StatusServiceUnavailable:
 		return "the server is overloaded: try again later, or with a lower --rate and --concurrency"
 	case e.Status >= 500:
 		return "the server or something in front of it failed: look into its log, with the ticket if one is named, and try again"
 	}
 	return ""
+}
+
+// door reports whether the request was one of those that find out whether an API
+// answers at all.
+func door(e *mstrapi.Error) bool {
+	return strings.HasSuffix(e.Path, "/auth/login") || strings.HasSuffix(e.Path, "/api/status")
+}
+
+// refusalHint says what to do about a refused login.
+func refusalHint(why mstrapi.Refusal) string {
+	switch why {
+	case mstrapi.RefusedLDAP:
+		return "if the account is not one of LDAP use --login-mode standard; otherwise the server's administrator has to set LDAP authentication up, or see why its directory does not answer"
+	case mstrapi.RefusedLicence:
+		return "the server's administrator has to give this account a licence (License Manager), or to free one"
+	case mstrapi.RefusedLocked:
+		return "the account is locked after wrong passwords: have an administrator unlock it, and correct the password before the next run, or it is locked again"
+	case mstrapi.RefusedExpired:
+		return "log in to Library or Workstation with this account once and change its password, or have an administrator set one that does not expire"
+	case mstrapi.RefusedDisabled:
+		return "have an administrator enable the account and give it access to the Library"
+	case mstrapi.RefusedSessions:
+		return "too many sessions are open: wait for some to end, or raise the limit of sessions of the user or the server"
+	case mstrapi.RefusedAway:
+		return "the Library answers, and the Intelligence Server behind it does not: see that it runs and that the Library is connected to it, then try again"
+	case mstrapi.RefusedOther:
+		return "the server takes such a login for a mistake: check --login-mode (standard, ldap, apiToken) and the user name"
+	}
+	return "check the user name, the password and --login-mode (standard, ldap, apiToken)"
 }
