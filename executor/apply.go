@@ -8,7 +8,6 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,10 +22,20 @@ import (
 // All methods may be called concurrently; they retry by themselves what is safe
 // to retry, so an error of theirs is final but for [mstrapi.OutcomeUnknown].
 type Server interface {
-	planner.PrincipalReader
+	PrincipalServer
 	CommandServer
+	// MembersAll yields every member of a group once; flat asks for those at any
+	// depth, which an older server may ignore.
+	MembersAll(ctx context.Context, group mstrapi.ObjectID, flat bool, yield func(mstrapi.PrincipalRow) error) error
 	// PatchPrivileges sends one change of direct grants.
 	PatchPrivileges(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, p mstrapi.PrivilegePatch) error
+}
+
+// PrincipalServer reads principals. [*mstrapi.Reader] implements it.
+type PrincipalServer interface {
+	planner.PrincipalReader
+	// Principal reads one user or group.
+	Principal(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (mstrapi.PrincipalRow, error)
 }
 
 // Options are the settings of a run. The zero value applies a fresh plan with
@@ -68,6 +77,11 @@ type Options struct {
 	// waves: once it is over nothing more is sent to change it, and what was sent is
 	// still read back. Zero: 15 minutes.
 	PrincipalTimeout time.Duration
+	// VerifyTimeout is how long a reading may lag behind a write (a cluster's other
+	// node, a cache): until then a reading that does not show a write is no proof,
+	// and another one is made. Zero: [DefaultVerifyTimeout]; negative: one reading
+	// decides.
+	VerifyTimeout time.Duration
 	// Comment is the change-journal comment for a kind of principal; empty where
 	// the server's version takes none. Nil: no comment.
 	Comment func(mstrapi.Kind) string
@@ -81,6 +95,9 @@ type Options struct {
 }
 
 const (
+	// DefaultVerifyTimeout is how long a reading may lag behind a write.
+	DefaultVerifyTimeout = 15 * time.Second
+
 	defaultConcurrency  = 8
 	defaultMaxStaleness = 60 * time.Second
 	defaultMaxAttempts  = 6
@@ -102,6 +119,7 @@ func (o Options) withDefaults(plan *planner.Plan) Options {
 	o.MaxStaleness = cmp.Or(o.MaxStaleness, defaultMaxStaleness)
 	o.PrincipalTimeout = cmp.Or(o.PrincipalTimeout, defaultPrincipalTimeout)
 	o.CommandTimeout = cmp.Or(o.CommandTimeout, defaultCommandTimeout)
+	o.VerifyTimeout = cmp.Or(o.VerifyTimeout, DefaultVerifyTimeout)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -141,9 +159,15 @@ func (o Options) withDefaults(plan *planner.Plan) Options {
 //
 // A revoke that relies on a grant ([planner.PlannedPrivilege]) is left out and
 // reported as held back unless that grant was seen on the server before its
-// wave began. Principals are independent otherwise: a failure of one never
-// stops another. At most one PATCH is sent to a principal in a wave, more only
-// after a lost answer and a reading that shows that nothing was done.
+// wave began, and is still there: what takes the place of a direct grant is read
+// just before the grant is revoked. Principals are independent otherwise: a
+// failure of one never stops another. At most one PATCH is sent to a principal in
+// a wave, more only after a lost answer and a reading that does not show it.
+//
+// Once the waves and the commands are done, whoever may have been touched after
+// the last reading is read again, and every principal is judged by what the
+// policy wants of it ([planner.Wanted]): one that lacks what is listed, or holds
+// what it must not, is [Drifted], whoever brought that about.
 //
 // When the server stops answering ([mstrapi.ErrUnreachable]) nothing new is
 // started, and the report's Error says so ([CodeUnreachable]).
@@ -164,8 +188,11 @@ func Apply(ctx context.Context, s Server, plan *planner.Plan, o Options) *Report
 	for _, w := range []wave{groupGrants, users, groupRevokes} {
 		r.wave(w)
 	}
+	commands := r.commands()
+	r.lookAgain(commands)
+	r.conclude()
 	report := r.report(nil)
-	report.Commands = r.commands()
+	report.Commands = commands
 	return r.finish(report)
 }
 
@@ -279,18 +306,23 @@ func (w wave) last(c *planner.Change) bool {
 // run is one apply under way.
 type run struct {
 	ctx   context.Context
-	s     Server
+	s     Server          // nil: nothing may be written
+	look  PrincipalServer // nil: nothing may be read
+	level mstrapi.Level
 	plan  *planner.Plan
 	o     Options
 	tasks []*task // in the order of the report
 	byID  map[mstrapi.ObjectID]*task
+	again map[mstrapi.ObjectID]*visit // who was read again when the waves were done
 
 	progress *counter
 
 	repeated atomic.Int64 // writes that were sent again after a lost answer
 
-	mu    sync.Mutex // guards fatal
-	fatal *Error     // the journal failed or the server is gone: start no further write
+	mu        sync.Mutex // guards what follows
+	fatal     *Error     // the journal failed or the server is gone: start no further write
+	lastWrite time.Time  // when the latest PATCH or command was answered, or given up
+	findings  []planner.Finding
 }
 
 // task is one principal of the plan. Between two waves only the run touches it,
@@ -300,18 +332,29 @@ type task struct {
 	res    Result
 
 	verified planner.Set // planned grants that were seen on the server
+	expected planner.Set // what it should hold directly by now: what was read before it was written, and what was written
 	seen     *Sets       // the latest reading; nil: none, or not to be relied on
 	seenAt   time.Time
-	begun    bool // a wave has reached it
-	wrote    bool // a PATCH was sent in an earlier wave
-	ended    bool // no wave has anything more to do with it
-	stopped  bool // what it lacks is lacking because the run was stopped
+	seenIn   wave        // the wave of that reading; 0: before the run
+	relied   planner.Set // revoked because it was inherited as well
+	begun    bool        // a wave has reached it
+	wrote    bool        // a PATCH was sent in an earlier wave
+	ended    bool        // no wave has anything more to do with it
+	stopped  bool        // what it lacks is lacking because the run was stopped
+	gone     bool        // the server does not have it any more
+	why      string      // why revokes were held back that nothing else explains
 	spent    time.Duration
 	workedAt time.Time // when the wave under way began with it
 }
 
 func newRun(ctx context.Context, s Server, plan *planner.Plan, o Options) *run {
-	r := &run{ctx: ctx, s: s, plan: plan, o: o, byID: make(map[mstrapi.ObjectID]*task, len(plan.Changes))}
+	r := &run{
+		ctx: ctx, s: s, level: plan.Scope.Level, plan: plan, o: o,
+		byID: make(map[mstrapi.ObjectID]*task, len(plan.Changes)), again: make(map[mstrapi.ObjectID]*visit),
+	}
+	if s != nil {
+		r.look = s
+	}
 	total := 0
 	for i := range plan.Changes {
 		c := &plan.Changes[i]
@@ -364,12 +407,15 @@ func (r *run) deadlineOver() bool {
 	return false
 }
 
-func (r *run) fail(e *Error) {
+// fail ends the run because of e, and reports whether it is the first to do so.
+func (r *run) fail(e *Error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.fatal == nil {
-		r.fatal = e
+	if r.fatal != nil {
+		return false
 	}
+	r.fatal = e
+	return true
 }
 
 // job is the work of one principal in one wave.
@@ -382,6 +428,9 @@ type job struct {
 
 // wave does the work of w and returns when all of it has ended.
 func (r *run) wave(w wave) {
+	if w == groupRevokes {
+		r.checkRelied()
+	}
 	// What relies on what is decided for all before any of them starts, so that
 	// the result does not depend on who is faster.
 	var jobs []*job
@@ -431,8 +480,10 @@ func (r *run) reliable(p planner.PlannedPrivilege) bool {
 }
 
 func (r *run) journalFailed(err error) {
-	r.o.Logger.Error("journal failed", "error", err)
-	r.fail(&Error{Code: CodeJournal, Message: clip(err.Error(), maxErrorText)})
+	// Every worker meets the same failure.
+	if r.fail(&Error{Code: CodeJournal, Message: clip(err.Error(), maxErrorText)}) {
+		r.o.Logger.Error("journal failed, so nothing more is written", "error", err)
+	}
 }
 
 // noteOutage ends the run when err says that the server is gone: what was not
@@ -441,21 +492,6 @@ func (r *run) noteOutage(err error) {
 	if errors.Is(err, mstrapi.ErrUnreachable) {
 		r.fail(&Error{Code: CodeUnreachable, Message: clip(err.Error(), maxErrorText)})
 	}
-}
-
-// awaited returns what principals that need no change of their own lack because
-// no group's grant that was to give it to them is verified.
-func (r *run) awaited() map[mstrapi.ObjectID][]string {
-	out := make(map[mstrapi.ObjectID][]string)
-	for _, a := range r.plan.Awaits {
-		if !slices.ContainsFunc(a.Grants, func(id mstrapi.ObjectID) bool {
-			t := r.byID[id]
-			return t != nil && t.verified.Has(a.Privilege.ID)
-		}) {
-			out[a.Principal] = append(out[a.Principal], fmt.Sprintf("privilege %d %q", a.Privilege.ID, a.Privilege.Name))
-		}
-	}
-	return out
 }
 
 // report puts together what is known of every principal.
@@ -468,7 +504,6 @@ func (r *run) report(why *Error) *Report {
 		Actor:       r.o.Actor,
 		Policy:      r.plan.Policy,
 		Scope:       r.plan.Scope,
-		Findings:    joinFindings(r.plan.Findings, r.o.Findings),
 		Guards:      orEmpty(slices.Clone(r.o.Guards)),
 		Commands:    []CommandResult{},
 		Error:       why,
@@ -485,7 +520,7 @@ func (r *run) report(why *Error) *Report {
 			n = max(n, r.plan.Summary.Principals)
 		}
 		report.Principals = make([]Result, 0, n)
-		awaited := r.awaited()
+		watched := r.watched()
 		for p := range r.o.InSync {
 			if _, changed := r.byID[p.Principal.ID]; changed {
 				continue
@@ -493,17 +528,30 @@ func (r *run) report(why *Error) *Report {
 			if p.StartedAt.IsZero() {
 				p.StartedAt = r.o.StartedAt
 			}
-			if lacks := awaited[p.Principal.ID]; p.Outcome == InSync && len(lacks) > 0 {
-				p.Outcome = HeldBack
-				if why != nil {
-					p.Outcome = NotAttempted
-				}
-				p.Error = &Error{Message: "a grant on a group was to give it " + strings.Join(lacks, ", ") + ", and is not verified"}
+			if w := watched[p.Principal.ID]; why != nil && p.Outcome == InSync && w != nil && len(w.Awaits) > 0 {
+				p.Outcome = NotAttempted
+				p.Error = &Error{Message: "a grant on a group was to give it " + nameAwaited(w.Awaits)}
+			}
+			if v := r.again[p.Principal.ID]; v != nil && !v.conclude(r, &p) {
+				continue
 			}
 			report.Principals = append(report.Principals, p)
 		}
+	} else if why == nil {
+		for _, v := range r.again {
+			if _, changed := r.byID[v.principal.ID]; changed {
+				continue
+			}
+			res := v.result(r.o.StartedAt)
+			if v.conclude(r, &res) {
+				report.Principals = append(report.Principals, res)
+			}
+		}
 	}
 	for _, t := range r.tasks {
+		if t.gone {
+			continue
+		}
 		if t.res.StartedAt.IsZero() {
 			t.res.StartedAt = r.o.Now()
 		}
@@ -511,6 +559,8 @@ func (r *run) report(why *Error) *Report {
 		report.Principals = append(report.Principals, t.res)
 	}
 	slices.SortStableFunc(report.Principals, func(a, b Result) int { return a.Principal.Compare(&b.Principal) })
+	slices.SortStableFunc(r.findings, compareFindings)
+	report.Findings = joinFindings(joinFindings(r.plan.Findings, r.o.Findings), r.findings)
 	return report
 }
 
@@ -522,6 +572,11 @@ func (r *run) finish(report *Report) *Report {
 	left := 0
 	for _, t := range r.tasks {
 		if t.stopped {
+			left++
+		}
+	}
+	for _, v := range r.again {
+		if v.stopped {
 			left++
 		}
 	}

@@ -3,9 +3,12 @@ package executor
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"privsync/mstrapi"
+	"privsync/planner"
 )
 
 // CommandServer is what [RunCommand] needs of a server.
@@ -24,6 +27,20 @@ func CommandNames() []string { return []string{"assign-watch-kpi-insight"} }
 // is documented as valid.
 func commandID(name string) (int, bool) {
 	return 1, name == "assign-watch-kpi-insight"
+}
+
+// commandTouches reports whether a metadata command may have changed a user who
+// held last before it; nil: not known. Where the catalogue does not have the
+// privilege by its name (names may be in another language), it may be anybody.
+func (r *run) commandTouches(last *Sets) bool {
+	i := slices.IndexFunc(r.o.Catalogue, func(p mstrapi.Privilege) bool {
+		return strings.EqualFold(p.Name, planner.CommandNeeds)
+	})
+	if last == nil || i < 0 {
+		return true
+	}
+	id := r.o.Catalogue[i].ID
+	return last.Direct.Has(id) || last.Inherited.Has(id)
 }
 
 // Bounds of the growing pause between two looks at a queue entry.
@@ -140,6 +157,7 @@ func (r *run) commands() []CommandResult {
 			continue
 		}
 		res := RunCommand(r.ctx, r.s, name, r.o)
+		r.wrote()
 		if err := r.o.Journal.commandDone(res, r.o.Now()); err != nil {
 			r.journalFailed(err)
 		}

@@ -167,6 +167,32 @@ func (f *fake) PatchPrivileges(ctx context.Context, kind mstrapi.Kind, id mstrap
 	return nil
 }
 
+func (f *fake) Principal(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (mstrapi.PrincipalRow, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.unreadable[id]; mstrapi.IsNotFound(err) {
+		return mstrapi.PrincipalRow{}, err
+	}
+	return mstrapi.PrincipalRow{Kind: kind, ID: id}, ctx.Err()
+}
+
+func (f *fake) MembersAll(ctx context.Context, group mstrapi.ObjectID, flat bool, yield func(mstrapi.PrincipalRow) error) error {
+	f.mu.Lock()
+	var rows []mstrapi.PrincipalRow
+	for id, parents := range f.parents {
+		if slices.Contains(parents, group) {
+			rows = append(rows, mstrapi.PrincipalRow{Kind: f.kind[id], ID: id})
+		}
+	}
+	f.mu.Unlock()
+	for _, row := range rows {
+		if err := yield(row); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
 func (f *fake) SubmitCommand(ctx context.Context, commandID int) (string, error) {
 	f.submitted++
 	return "Q1", f.submitErr
@@ -237,6 +263,7 @@ func (f *fake) change(spec string) planner.Change {
 	f.kind[c.Principal.ID] = c.Principal.Kind
 	for _, w := range fields[1:] {
 		number, relies, _ := strings.Cut(w[1:], "<")
+		number, redundant := strings.CutSuffix(number, "=")
 		var n int
 		fmt.Sscan(number, &n)
 		p := planner.PlannedPrivilege{PrivilegeRef: planner.PrivilegeRef{ID: mstrapi.PrivilegeID(n), Name: "privilege " + number}, Reason: planner.ReasonListed}
@@ -249,6 +276,9 @@ func (f *fake) change(spec string) planner.Change {
 			c.Grant = append(c.Grant, p)
 		} else {
 			p.Reason = planner.ReasonNotListed
+			if redundant {
+				p.Reason = planner.ReasonRedundant
+			}
 			c.Revoke = append(c.Revoke, p)
 		}
 	}

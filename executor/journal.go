@@ -330,15 +330,12 @@ func (j *Journal) sync() error {
 }
 
 // intent announces a PATCH; when it returns nil the announcement is on disk.
-func (j *Journal) intent(job *job, p mstrapi.PrivilegePatch, now time.Time) error {
+// before is what the principal held directly when it was read last before it.
+func (j *Journal) intent(job *job, p mstrapi.PrivilegePatch, before planner.Set, now time.Time) error {
 	t := job.t
-	before := t.res.Before
-	if t.wrote && t.seen != nil {
-		before = t.seen
-	}
 	return j.append(record{Type: typeIntent, At: now, Intent: &intentRecord{
 		Principal: t.change.Principal.ID, Wave: job.w, Add: p.Add, Remove: p.Remove,
-		Before: before, HeldBack: t.res.HeldBack, StartedAt: stamp(t.res.StartedAt),
+		Before: &Sets{Direct: before, Inherited: t.res.Before.Inherited}, HeldBack: t.res.HeldBack, StartedAt: stamp(t.res.StartedAt),
 	}}, true)
 }
 

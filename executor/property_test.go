@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -159,7 +160,8 @@ func brokenPromises(f *fake, plan *planner.Plan, id mstrapi.ObjectID) []string {
 }
 
 // replan is what a planner would make of the same wishes now: user revokes that
-// rely on users are dropped from the relation, as a planner never makes them.
+// rely on users, or on groups that the user is not in, are dropped from the
+// relation, as a planner never makes them.
 func (f *fake) replan(old *planner.Plan) *planner.Plan {
 	plan := f.plan()
 	granted := map[mstrapi.ObjectID]planner.Set{}
@@ -187,7 +189,8 @@ func (f *fake) replan(old *planner.Plan) *planner.Plan {
 			var on []mstrapi.ObjectID
 			for _, id := range c.Revoke[k].ReliesOn {
 				user := f.kind[id] == mstrapi.User
-				if granted[id].Has(c.Revoke[k].ID) && !(user && c.Principal.Kind == mstrapi.User) {
+				below := c.Principal.Kind == mstrapi.Group || slices.Contains(f.parents[c.Principal.ID], id)
+				if granted[id].Has(c.Revoke[k].ID) && !(user && c.Principal.Kind == mstrapi.User) && below {
 					on = append(on, id)
 				}
 			}

@@ -266,7 +266,7 @@ func (c *journalContent) add(r record) error {
 // RecoverServer is what [Recover] needs of a server. [*mstrapi.Reader]
 // implements it.
 type RecoverServer interface {
-	planner.PrincipalReader
+	PrincipalServer
 	Queue(ctx context.Context, id string) (mstrapi.QueueEntry, error)
 }
 
@@ -277,6 +277,9 @@ type RecoverOptions struct {
 	// the journal stays open. (A principal that the server says is gone is always
 	// accepted.)
 	AcceptUnread bool
+	// VerifyTimeout is how long a reading may lag behind what was in flight when the
+	// run died: see [Options].
+	VerifyTimeout time.Duration
 }
 
 // Recover writes the report of a run that died, where that run would have
@@ -352,16 +355,30 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	report.Run.Recovered = true
 	report.Run.FinishedAt = c.last
 	left := 0
+	// A run that only reads, and gives verdicts as a live one does.
+	r := &run{
+		ctx: ctx, look: s, level: b.Scope.Level, plan: &planner.Plan{Changes: c.changes},
+		o: Options{VerifyTimeout: o.VerifyTimeout}.withDefaults(nil), again: make(map[mstrapi.ObjectID]*visit),
+	}
+	r.wrote()
 	for i := range c.changes {
-		res, undone, err := d.result(ctx, s, &c.changes[i], o)
+		t, undone, err := d.result(r, &c.changes[i], o)
 		if err != nil {
 			return nil, err
 		}
 		if undone {
 			left++
 		}
-		report.Principals = append(report.Principals, res)
+		r.tasks = append(r.tasks, t)
 	}
+	r.conclude()
+	for _, t := range r.tasks {
+		if !t.gone {
+			report.Principals = append(report.Principals, t.res)
+		}
+	}
+	slices.SortStableFunc(r.findings, compareFindings)
+	report.Findings = joinFindings(report.Findings, r.findings)
 	slices.SortStableFunc(report.Principals, func(a, b Result) int { return a.Principal.Compare(&b.Principal) })
 	for _, name := range b.Commands {
 		res := c.command(ctx, s, name)
@@ -377,7 +394,7 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 
 // result tells what came of one principal, and whether the run's death left
 // something of it undone or in doubt.
-func (d *DeadRun) result(ctx context.Context, s RecoverServer, change *planner.Change, o RecoverOptions) (Result, bool, error) {
+func (d *DeadRun) result(r *run, change *planner.Change, o RecoverOptions) (*task, bool, error) {
 	e := d.journal.entries[change.Principal.ID]
 	t := &task{change: change, res: Result{Outcome: NotAttempted, StartedAt: d.Run.StartedAt,
 		Before: &Sets{Direct: change.Observed.Direct, Inherited: change.Observed.Inherited}}}
@@ -386,21 +403,26 @@ func (d *DeadRun) result(ctx context.Context, s RecoverServer, change *planner.C
 		t.res, ended = e.outcome.Result, e.outcome.Ended
 	}
 	t.res.Principal, t.res.Grant, t.res.Revoke = change.Principal, orEmpty(change.Grant), orEmpty(change.Revoke)
+	t.wrote = t.res.Attempts > 0
+	if t.res.Before != nil {
+		t.expected = t.res.Before.Direct.Union(planner.SetOf(t.res.Granted...)).Minus(planner.SetOf(t.res.Revoked...))
+	}
 	switch {
 	case len(e.open) > 0:
-		return t.res, true, d.inFlight(ctx, s, t, e.open, o)
+		return t, true, d.inFlight(r, t, e.open, o)
 	case e.outcome == nil:
-		return t.res, true, nil
+		return t, true, nil
 	case !ended:
 		t.holdBack(change.Revoke)
 		t.res.Error = &Error{Message: "the run died between the waves"}
-		return t.res, true, nil
+		return t, true, nil
 	}
-	return t.res, t.res.Outcome == NotAttempted, nil
+	return t, t.res.Outcome == NotAttempted, nil
 }
 
-// inFlight reads a principal whose write was announced and has no outcome.
-func (d *DeadRun) inFlight(ctx context.Context, s RecoverServer, t *task, open []*intentRecord, o RecoverOptions) error {
+// inFlight reads a principal whose write was announced and has no outcome, until
+// it is seen or no reading can lag behind it any more.
+func (d *DeadRun) inFlight(r *run, t *task, open []*intentRecord, o RecoverOptions) error {
 	in := open[0] // further ones are the same write once more
 	j := &job{t: t, w: in.Wave, held: len(in.HeldBack) > 0}
 	j.grant, j.revoke = in.Wave.part(t.change)
@@ -408,37 +430,29 @@ func (d *DeadRun) inFlight(ctx context.Context, s RecoverServer, t *task, open [
 	t.res.HeldBack = in.HeldBack
 	t.res.Attempts += len(open)
 	t.res.StartedAt = in.StartedAt
+	t.wrote = true
 	if t.res.Before == nil || d.journal.entries[t.change.Principal.ID].outcome == nil {
 		t.res.Before = in.Before
 	}
-	r := &run{} // only to give verdicts as a live run does
-	seen, err := planner.ReadPrincipal(ctx, s, t.change.Principal.Kind, t.change.Principal.ID, d.journal.begin.Scope.Level)
-	if err != nil {
-		if !mstrapi.IsNotFound(err) && !o.AcceptUnread || ctx.Err() != nil {
-			return fmt.Errorf("reading what was in flight: %w", err)
-		}
-		r.ctx = ctx
-		r.unreadable(j, fmt.Errorf("the run died with this write in flight, and what it did cannot be read: %w", err))
-		return nil
-	}
-	var before planner.Set
 	if in.Before != nil {
-		before = in.Before.Direct
+		t.expected = in.Before.Direct
 	}
-	sets := setsOf(seen)
-	switch v := compare(before, sets.Direct, planned(j.grant), planned(j.revoke)); v {
-	case undone:
-		t.res.After = sets
-		t.holdBackRest(j)
-		r.end(t, Failed, &Error{Message: "the run died with this write announced, and the server has not done it"})
-	case partly:
-		r.settle(j, before, sets, v, errors.New("the run died with this write in flight, and only a part of it is there"))
-	case complete:
-		r.settle(j, before, sets, v, nil)
+	add, remove := planned(j.grant), planned(j.revoke)
+	sets, err := r.readUntil(t, in.Wave, func(s *Sets) bool { return done(s.Direct, add, remove) })
+	switch {
+	case err != nil && r.left(t, err):
+	case err != nil && (!o.AcceptUnread || r.ctx.Err() != nil):
+		return fmt.Errorf("reading what was in flight: %w", err)
+	case err != nil:
+		r.unreadable(j, reportError(unknownWhetherDone+": the run died with this write in flight, and what it did cannot be read", err))
+	case done(sets.Direct, add, remove):
+		r.settle(j, t.expected, sets, nil)
 		if !t.ended {
 			t.holdBack(t.change.Revoke)
 			t.res.Error = &Error{Message: "the run died between the waves"}
 		}
+	default:
+		r.settle(j, t.expected, sets, &Error{Message: unknownWhetherDone + ": the run died with this write in flight, and it is not to be seen"})
 	}
 	return nil
 }

@@ -66,12 +66,12 @@ type Outcome string
 
 const (
 	InSync       Outcome = "in-sync"
-	Drifted      Outcome = "drifted" // audit
-	Applied      Outcome = "applied" // everything planned is verified
+	Drifted      Outcome = "drifted" // what is there is not what the policy wants
+	Applied      Outcome = "applied" // everything planned is verified, and nothing is against the policy
 	Failed       Outcome = "failed"
-	Stale        Outcome = "stale"     // its direct grants differ from the plan's observation
-	HeldBack     Outcome = "held-back" // a grant that it relies on is not verified, or ended between its waves
-	Unverified   Outcome = "unverified"
+	Stale        Outcome = "stale"      // its direct grants differ from the plan's observation
+	HeldBack     Outcome = "held-back"  // a grant that it relies on is not verified, or ended between its waves
+	Unverified   Outcome = "unverified" // written, and not seen to be so
 	NotAttempted Outcome = "not-attempted"
 	UnknownState Outcome = "unknown" // could not be read completely
 )
@@ -105,6 +105,8 @@ type Result struct {
 	Granted    []mstrapi.PrivilegeID      `json:"granted,omitempty"`  // of Grant: done by this run and seen by reading back
 	Revoked    []mstrapi.PrivilegeID      `json:"revoked,omitempty"`  // of Revoke: done by this run and seen by reading back
 	HeldBack   []planner.PrivilegeRef     `json:"heldBack,omitempty"` // revokes that were held back
+	Came       []mstrapi.PrivilegeID      `json:"came,omitempty"`     // direct grants that are there and that the run did not make
+	Went       []mstrapi.PrivilegeID      `json:"went,omitempty"`     // direct grants that are not there any more and that the run did not revoke
 	Before     *Sets                      `json:"before"`             // null: unknown
 	After      *Sets                      `json:"after"`              // null: unknown
 	Attempts   int                        `json:"attempts"`           // PATCH requests sent

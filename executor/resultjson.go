@@ -39,6 +39,12 @@ func appendResult(b []byte, p *Result) ([]byte, error) {
 			return b, err
 		}
 	}
+	if len(p.Came) > 0 {
+		b = appendNumbers(append(b, `,"came":`...), slices.Values(p.Came))
+	}
+	if len(p.Went) > 0 {
+		b = appendNumbers(append(b, `,"went":`...), slices.Values(p.Went))
+	}
 	b = appendSets(append(b, `,"before":`...), p.Before)
 	b = appendSets(append(b, `,"after":`...), p.After)
 	b = strconv.AppendInt(append(b, `,"attempts":`...), int64(p.Attempts), 10)

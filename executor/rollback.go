@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,11 +14,6 @@ import (
 	"privsync/mstrapi"
 	"privsync/planner"
 )
-
-// CodeChangedSince is the code of a finding of [Rollback]: what a report says was
-// done is not there any more, or cannot be told from what others did, so it is
-// not undone.
-const CodeChangedSince planner.Code = "changed-since"
 
 // RollbackOptions are the settings of [Rollback]; the zero value is ready to use.
 type RollbackOptions struct {
@@ -38,10 +34,13 @@ const defaultTTL = 24 * time.Hour
 
 // Rollback reads the principals that report says were changed and returns the
 // plan that undoes it: what was granted is revoked, what was revoked is granted.
-// Only what the run did itself and saw done ([Result].Granted and Revoked) is
-// undone. What others have undone since is passed over with a finding
-// [CodeChangedSince] each; a principal that cannot be read makes the plan
-// incomplete. The plan runs no metadata commands, has no guard limits, and is
+// Every write that the report announces is compared with what is there now,
+// whatever its outcome: what was not there before the run and is there now is
+// undone, with a finding [planner.CodeChangedSince] where the run did not see that it did
+// it. What others have undone since is passed over with such a finding, and what
+// came or went beside the run's own writes is named. A principal that left the
+// server is named as well; one that cannot be read makes the plan incomplete.
+// The plan runs no metadata commands, has no guard limits, and is
 // sealed.
 //
 // Its order is careful: a revoke on a group waits for every grant of the same
@@ -49,7 +48,7 @@ const defaultTTL = 24 * time.Hour
 //
 // The error says that there is nothing to undo in such a report (an audit, a
 // refused run), or that ctx was done.
-func Rollback(ctx context.Context, s planner.PrincipalReader, report *Report, o RollbackOptions) (*planner.Plan, error) {
+func Rollback(ctx context.Context, s PrincipalServer, report *Report, o RollbackOptions) (*planner.Plan, error) {
 	if report.Run.Command != "apply" {
 		return nil, fmt.Errorf("rollback: the report is one of %q: only an apply can be undone", clip(report.Run.Command, 40))
 	}
@@ -78,7 +77,7 @@ func Rollback(ctx context.Context, s planner.PrincipalReader, report *Report, o 
 	var undos []*undo
 	for i := range report.Principals {
 		res := &report.Principals[i]
-		if len(res.Granted)+len(res.Revoked) > 0 || res.Outcome == Unverified {
+		if len(res.Granted)+len(res.Revoked)+len(res.Came)+len(res.Went) > 0 || res.Attempts > 0 || res.Outcome == Unverified {
 			undos = append(undos, &undo{res: res})
 		}
 	}
@@ -106,8 +105,11 @@ func Rollback(ctx context.Context, s planner.PrincipalReader, report *Report, o 
 	}
 	plan.Policy.Files = orEmpty(plan.Policy.Files)
 	for _, u := range undos {
-		plan.Summary.Principals++
 		plan.Findings = append(plan.Findings, u.findings...)
+		if u.change.Principal.ID == "" && u.err == nil {
+			continue // gone
+		}
+		plan.Summary.Principals++
 		switch {
 		case u.err != nil:
 			plan.Complete = false
@@ -130,9 +132,11 @@ func Rollback(ctx context.Context, s planner.PrincipalReader, report *Report, o 
 			plan.Summary.Findings.Error++
 		case planner.SeverityWarning:
 			plan.Summary.Findings.Warning++
+		case planner.SeverityInfo:
+			plan.Summary.Findings.Info++
 		}
 	}
-	relyOnGrants(plan)
+	relyOnGrants(plan, undos)
 	if err := plan.Seal(); err != nil {
 		return nil, fmt.Errorf("rollback: %w", err)
 	}
@@ -147,13 +151,17 @@ type undo struct {
 	err      error
 }
 
-func (u *undo) work(ctx context.Context, s planner.PrincipalReader, level mstrapi.Level, o RollbackOptions) {
+func (u *undo) work(ctx context.Context, s PrincipalServer, level mstrapi.Level, o RollbackOptions) {
 	p := u.res.Principal
 	if u.err = ctx.Err(); u.err != nil {
 		return
 	}
 	now := o.Now()
 	seen, err := planner.ReadPrincipal(ctx, s, p.Kind, p.ID, level)
+	if err != nil && isGone(ctx, s, p, err) {
+		u.findings = append(u.findings, goneFinding(p, 0))
+		return
+	}
 	if err != nil {
 		u.err = err
 		u.find(planner.CodeReadFailed, planner.SeverityError, nil, "could not be read, so nothing is undone: "+clip(err.Error(), maxErrorText))
@@ -167,23 +175,32 @@ func (u *undo) work(ctx context.Context, s planner.PrincipalReader, level mstrap
 	for _, g := range u.res.Grant {
 		switch {
 		case !granted.Has(g.ID):
-			u.doubt(g.PrivilegeRef, seen.Direct.Has(g.ID), true)
+			if u.mayBeOurs(g.PrivilegeRef) && !u.res.Before.Direct.Has(g.ID) && seen.Direct.Has(g.ID) {
+				u.change.Revoke = append(u.change.Revoke, planner.PlannedPrivilege{PrivilegeRef: g.PrivilegeRef, Reason: planner.ReasonRollback})
+				u.find(planner.CodeChangedSince, planner.SeverityWarning, &g.PrivilegeRef, "is granted now and was not before that run, which sent the grant and never saw it: it is undone")
+			}
 		case seen.Direct.Has(g.ID):
 			u.change.Revoke = append(u.change.Revoke, planner.PlannedPrivilege{PrivilegeRef: g.PrivilegeRef, Reason: planner.ReasonRollback})
 		default:
-			u.find(CodeChangedSince, planner.SeverityWarning, &g.PrivilegeRef, "was granted by that run and has been revoked since")
+			u.find(planner.CodeChangedSince, planner.SeverityWarning, &g.PrivilegeRef, "was granted by that run and has been revoked since")
 		}
 	}
 	for _, v := range u.res.Revoke {
 		switch {
 		case !revoked.Has(v.ID):
-			u.doubt(v.PrivilegeRef, seen.Direct.Has(v.ID), false)
+			if u.mayBeOurs(v.PrivilegeRef) && u.res.Before.Direct.Has(v.ID) && !seen.Direct.Has(v.ID) {
+				u.change.Grant = append(u.change.Grant, planner.PlannedPrivilege{PrivilegeRef: v.PrivilegeRef, Reason: planner.ReasonRollback})
+				u.find(planner.CodeChangedSince, planner.SeverityWarning, &v.PrivilegeRef, "is revoked now and was not before that run, which sent the revoke and never saw it: it is undone")
+			}
 		case !seen.Direct.Has(v.ID):
 			u.change.Grant = append(u.change.Grant, planner.PlannedPrivilege{PrivilegeRef: v.PrivilegeRef, Reason: planner.ReasonRollback})
 		default:
-			u.find(CodeChangedSince, planner.SeverityWarning, &v.PrivilegeRef, "was revoked by that run and has been granted since")
+			u.find(planner.CodeChangedSince, planner.SeverityWarning, &v.PrivilegeRef, "was revoked by that run and has been granted since")
 		}
 	}
+	u.nameOthers(seen.Direct)
+	slices.SortFunc(u.change.Grant, byNumber)
+	slices.SortFunc(u.change.Revoke, byNumber)
 	if p.Kind == mstrapi.Group && o.Impact != nil && len(u.change.Grant)+len(u.change.Revoke) > 0 {
 		n, err := o.Impact(ctx, p.ID)
 		if err != nil {
@@ -194,16 +211,24 @@ func (u *undo) work(ctx context.Context, s planner.PrincipalReader, level mstrap
 	}
 }
 
-// doubt tells of a write whose effect the run could not read and that is there
-// now, although it was not before: the run may have done it, or somebody else.
-func (u *undo) doubt(p planner.PrivilegeRef, holds, granted bool) {
-	if u.res.After != nil || u.res.Before == nil || u.res.Outcome != Unverified || slices.Contains(u.res.HeldBack, p) {
-		return
+// mayBeOurs reports whether the run may have written p although it did not see
+// it: a write was sent, and p was not held back from it.
+func (u *undo) mayBeOurs(p planner.PrivilegeRef) bool {
+	return u.res.Before != nil && (u.res.Attempts > 0 || u.res.Outcome == Unverified) && !slices.Contains(u.res.HeldBack, p)
+}
+
+// nameOthers tells of what came and went beside the run's own writes, as far as
+// it is still so.
+func (u *undo) nameOthers(direct planner.Set) {
+	for _, id := range u.res.Came {
+		if direct.Has(id) {
+			u.find(planner.CodeChangedSince, planner.SeverityWarning, &planner.PrivilegeRef{ID: id}, "came while that run wrote, without being asked for, and is still granted: it is left alone")
+		}
 	}
-	if held := u.res.Before.Direct.Has(p.ID); granted && !held && holds {
-		u.find(CodeChangedSince, planner.SeverityWarning, &p, "is granted now, but it was never verified that that run did it")
-	} else if !granted && held && !holds {
-		u.find(CodeChangedSince, planner.SeverityWarning, &p, "is revoked now, but it was never verified that that run did it")
+	for _, id := range u.res.Went {
+		if !direct.Has(id) {
+			u.find(planner.CodeChangedSince, planner.SeverityWarning, &planner.PrivilegeRef{ID: id}, "went while that run wrote, without being asked for, and is still revoked: it is left alone")
+		}
 	}
 }
 
@@ -211,15 +236,25 @@ func (u *undo) find(code planner.Code, severity planner.Severity, privilege *pla
 	p := u.res.Principal
 	what := fmt.Sprintf("%s %q", p.Kind, p.Name)
 	if privilege != nil {
-		what = fmt.Sprintf("privilege %d (%s) of %s", privilege.ID, privilege.Name, what)
+		number := privilege.ID.String()
+		if privilege.Name != "" {
+			number += " (" + privilege.Name + ")"
+		}
+		what = fmt.Sprintf("privilege %s of %s", number, what)
 	}
 	u.findings = append(u.findings, planner.Finding{
 		Code: code, Severity: severity, Principal: &p, Privilege: privilege, Message: what + " " + message,
 	})
 }
 
+func byNumber(a, b planner.PlannedPrivilege) int { return cmp.Compare(a.ID, b.ID) }
+
 // relyOnGrants sets what every revoke of plan relies on.
-func relyOnGrants(plan *planner.Plan) {
+func relyOnGrants(plan *planner.Plan, undos []*undo) {
+	before := make(map[mstrapi.ObjectID]*Sets, len(undos))
+	for _, u := range undos {
+		before[u.res.Principal.ID] = u.res.Before
+	}
 	groups, all := make(map[mstrapi.PrivilegeID][]mstrapi.ObjectID), make(map[mstrapi.PrivilegeID][]mstrapi.ObjectID)
 	for _, c := range plan.Changes {
 		for _, p := range c.Grant {
@@ -237,9 +272,11 @@ func relyOnGrants(plan *planner.Plan) {
 	for i := range plan.Changes {
 		c := &plan.Changes[i]
 		for k := range c.Revoke {
-			if c.Principal.Kind == mstrapi.Group {
+			switch was := before[c.Principal.ID]; {
+			case c.Principal.Kind == mstrapi.Group:
 				c.Revoke[k].ReliesOn = all[c.Revoke[k].ID]
-			} else {
+			case was == nil || was.Inherited.Has(c.Revoke[k].ID):
+				// It goes back to holding it through a group.
 				c.Revoke[k].ReliesOn = groups[c.Revoke[k].ID]
 			}
 		}

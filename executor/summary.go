@@ -45,6 +45,9 @@ func ExitCode(r *Report) int {
 		case CodeDeadline, CodeUnreachable:
 			return ExitIncomplete
 		}
+		if r.Wrote() {
+			return ExitIncomplete
+		}
 		return ExitError
 	case r.Run.Outcome == RunRefused:
 		return ExitRefused
@@ -52,6 +55,12 @@ func ExitCode(r *Report) int {
 		return ExitIncomplete
 	}
 	return ExitOK
+}
+
+// Wrote reports whether the run sent anything that changes a server.
+func (r *Report) Wrote() bool {
+	return slices.ContainsFunc(r.Principals, func(p Result) bool { return p.Attempts > 0 }) ||
+		slices.ContainsFunc(r.Commands, func(c CommandResult) bool { return c.Outcome != CommandNotAttempted })
 }
 
 func auditExitCode(r *Report) int {

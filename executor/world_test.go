@@ -461,6 +461,31 @@ func (w *world) unfulfilled(sim *mstrtest.Server) (wrong []string) {
 	return wrong
 }
 
+// against returns what a principal that holds direct and inherited lacks, or holds
+// against the policy; empty for one that the policy has no part in.
+func (w *world) against(id mstrapi.ObjectID, direct, inherited planner.Set) planner.Set {
+	want := w.wants[id]
+	if want == nil || want.protected {
+		return planner.Set{}
+	}
+	held := direct
+	if !want.onlyDirect {
+		held = direct.Union(inherited)
+	}
+	bad := want.listed.Minus(held).Union(direct.Intersect(want.forbidden.Union(want.expired)))
+	if want.authoritative {
+		bad = bad.Union(direct.Minus(want.listed))
+	}
+	return bad
+}
+
+// mentioned reports whether a finding of severity error is about the principal.
+func mentioned(r *executor.Report, id mstrapi.ObjectID) bool {
+	return slices.ContainsFunc(r.Findings, func(f planner.Finding) bool {
+		return f.Severity == planner.SeverityError && f.Principal != nil && f.Principal.ID == id
+	})
+}
+
 // excess returns the direct grants that the principal must not have.
 func (w *world) excess(sim *mstrtest.Server, id mstrapi.ObjectID) planner.Set {
 	want := w.wants[id]
@@ -472,10 +497,18 @@ func (w *world) excess(sim *mstrtest.Server, id mstrapi.ObjectID) planner.Set {
 	return out
 }
 
+// A doing is what a server does besides what it is asked.
+type doing struct {
+	others map[holding]bool // what somebody else has changed meanwhile
+	along  bool             // writes have side effects
+	late   bool             // writes may be carried out late, readings may be old
+}
+
 // lies returns where the report says something else than the server's log and
 // state. before is the state when the run began, log what the server saw of the
-// run; others are what somebody else has changed meanwhile.
-func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrapi.ObjectID]planner.Set, log []mstrtest.Request, others map[holding]bool) (wrong []string) {
+// run.
+func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrapi.ObjectID]planner.Set, log []mstrtest.Request, d doing) (wrong []string) {
+	others := d.others
 	type written struct{ granted, revoked planner.Set }
 	writes := make(map[mstrapi.ObjectID]*written)
 	patches := make(map[mstrapi.ObjectID]int)
@@ -534,8 +567,17 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 			}
 		}
 		if p.After != nil {
-			if d := differ(p.After.Direct, now); !d.IsEmpty() {
+			if diff := differ(p.After.Direct, now); !diff.IsEmpty() && (!d.late || p.Outcome != executor.Unverified) {
 				say("after is %v, true is %v", p.After.Direct.IDs(), now.IDs())
+			}
+			inherited := planner.SetOf(sim.Inherited(id)...).Intersect(w.scope)
+			if ended := r.Summary.Unverified+r.Summary.Failed == 0 && r.Run.Outcome != executor.RunInterrupted; ended && !d.late && len(others) == 0 && !p.After.Inherited.Equal(inherited) {
+				say("inherits %v after the run, true is %v", p.After.Inherited.IDs(), inherited.IDs())
+			}
+			if p.Outcome == executor.Applied || p.Outcome == executor.InSync {
+				if bad := w.against(id, p.After.Direct, p.After.Inherited); !bad.IsEmpty() && !mentioned(r, id) {
+					say("%v is against the policy", bad.IDs())
+				}
 			}
 		}
 		if bad := granted.Minus(grant).Union(revoked.Minus(revoke)); !bad.IsEmpty() {
@@ -545,10 +587,10 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 			say("claims %v, which the server never did", bad.IDs())
 		}
 		if missing := done.granted.Minus(granted).Union(done.revoked.Minus(revoked)).Minus(foreign); !missing.IsEmpty() &&
-			(p.After != nil || p.Outcome != executor.Unverified) {
+			!d.along && (p.After != nil && !d.late || p.Outcome != executor.Unverified) {
 			say("is silent about %v, which the server did", missing.IDs())
 		}
-		if bad := done.granted.Minus(grant).Union(done.revoked.Minus(revoke)); !bad.IsEmpty() {
+		if bad := done.granted.Minus(grant).Union(done.revoked.Minus(revoke)); !bad.IsEmpty() && !d.along {
 			say("wrote %v, which was not planned", bad.IDs())
 		}
 		if patches[id] != p.Attempts && r.Summary.Retries == 0 {
@@ -569,7 +611,26 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 			say("held back and revoked %v", bad.IDs())
 		}
 		missing := grant.Minus(now).Union(revoke.Intersect(now)).Minus(foreign)
+		if d.along {
+			missing = planner.Set{} // a later write may have taken it along
+		}
+		if !done.granted.Union(done.revoked).IsEmpty() {
+			switch p.Outcome {
+			case executor.Failed, executor.Stale, executor.NotAttempted, executor.InSync:
+				if len(p.Granted)+len(p.Revoked) == 0 {
+					say("the server did %v and %v", done.granted.IDs(), done.revoked.IDs())
+				}
+			}
+		}
 		switch p.Outcome {
+		case executor.Drifted:
+			if p.Error == nil {
+				say("without an error")
+			}
+			inherited := planner.SetOf(sim.Inherited(id)...).Intersect(w.scope)
+			if w.against(id, now, inherited).IsEmpty() && inherited.Intersect(w.wants[id].forbidden).IsEmpty() && !d.late && len(others) == 0 {
+				say("is as the policy wants it")
+			}
 		case executor.Applied, executor.InSync:
 			if !missing.IsEmpty() {
 				say("%v is not so", missing.IDs())
@@ -584,7 +645,7 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 			if p.Error == nil {
 				say("without an error")
 			}
-			if p.Outcome == executor.Failed && len(p.Grant)+len(p.Revoke) > 0 && p.After != nil && missing.IsEmpty() && foreign.IsEmpty() {
+			if p.Outcome == executor.Failed && len(p.Grant)+len(p.Revoke) > 0 && p.After != nil && missing.IsEmpty() && foreign.IsEmpty() && !d.along {
 				say("everything is as planned")
 			}
 		case executor.HeldBack:
@@ -617,7 +678,7 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 		{"principals", s.Principals, len(r.Principals)}, {"in-sync", s.InSync, counts[executor.InSync]}, {"applied", s.Applied, counts[executor.Applied]},
 		{"failed", s.Failed, counts[executor.Failed]}, {"stale", s.Stale, counts[executor.Stale]}, {"held-back", s.HeldBack, counts[executor.HeldBack]},
 		{"unverified", s.Unverified, counts[executor.Unverified]}, {"not-attempted", s.NotAttempted, counts[executor.NotAttempted]},
-		{"unknown", s.Unknown, counts[executor.UnknownState]}, {"grants", s.Grants, grants}, {"revokes", s.Revokes, revokes},
+		{"unknown", s.Unknown, counts[executor.UnknownState]}, {"drifted", s.Drifted, counts[executor.Drifted]}, {"grants", s.Grants, grants}, {"revokes", s.Revokes, revokes},
 	} {
 		if c.got != c.want {
 			wrong = append(wrong, fmt.Sprintf("summary: %s = %d, the lines say %d", c.name, c.got, c.want))

@@ -14,12 +14,15 @@ import (
 	"privsync/planner"
 )
 
-// verifyReads bounds the readings after a write that was answered with success
-// and is not to be seen: a cluster's other node may need a moment.
-const verifyReads = 2
-
 // errStopped is the cause of what was not started because the run was stopped.
 var errStopped = errors.New("the run was stopped")
+
+// firstLook and lastLook bound the growing pause between two readings that wait
+// for a write to be seen.
+const (
+	firstLook = 100 * time.Millisecond
+	lastLook  = 3 * time.Second
+)
 
 // work does j and leaves the task's outcome so far in its result.
 func (r *run) work(j *job) {
@@ -40,7 +43,7 @@ func (r *run) work(j *job) {
 	case len(j.grant)+len(j.revoke) == 0:
 		// Everything was held back: what is there is what was there.
 		r.end(t, HeldBack, nil)
-	case r.mustRead(t) && !r.precondition(j):
+	case r.mustRead(j) && !r.precondition(j):
 	case !r.write(j):
 		return
 	}
@@ -76,20 +79,47 @@ func (r *run) end(t *task, outcome Outcome, e *Error) {
 	t.res.Error = e
 }
 
-// mustRead reports whether t must be read before it is written.
-func (r *run) mustRead(t *task) bool {
-	if r.o.Saved || t.seen == nil {
+// mustRead reports whether the principal must be read before it is written.
+func (r *run) mustRead(j *job) bool {
+	t := j.t
+	if here, byRun := j.justified(); r.o.Saved || t.seen == nil || !here.Union(byRun).IsEmpty() {
 		return true
 	}
 	return r.o.MaxStaleness >= 0 && r.o.Now().Sub(t.seenAt) > r.o.MaxStaleness
 }
 
+// justified returns the revokes that only take away what is inherited as well:
+// inherited already, or by a grant of this run.
+func (j *job) justified() (already, byRun planner.Set) {
+	user := j.t.change.Principal.Kind == mstrapi.User
+	for _, p := range j.revoke {
+		switch {
+		case p.Reason != planner.ReasonRedundant && (!user || len(p.ReliesOn) == 0):
+		case len(p.ReliesOn) > 0:
+			byRun.Add(p.ID)
+		default:
+			already.Add(p.ID)
+		}
+	}
+	return already, byRun
+}
+
 // precondition reads the principal and reports whether it is as the plan
-// expects it, so that it may be written. Otherwise it ends the task.
+// expects it, so that it may be written. Otherwise it ends the task. Revokes that
+// the reading does not justify are taken out.
 func (r *run) precondition(j *job) bool {
 	t := j.t
-	sets, err := r.read(t)
+	already, byRun := j.justified()
+	granted := t.verified
+	sets, err := r.readUntil(t, j.w, func(s *Sets) bool {
+		// What this run did may take a moment to be seen here; what it did not do is
+		// not waited for.
+		return byRun.Minus(s.Inherited).IsEmpty() && (!t.wrote || granted.Minus(s.Direct).IsEmpty())
+	})
 	if err != nil {
+		if r.left(t, err) {
+			return false
+		}
 		t.res.After = nil
 		t.stopped = t.stopped || r.ctx.Err() != nil
 		if t.wrote {
@@ -111,9 +141,11 @@ func (r *run) precondition(j *job) bool {
 		expected = expected.Union(grants)
 	}
 	target := t.change.Observed.Direct.Union(grants).Minus(revokes)
+	gone := already.Union(byRun).Minus(sets.Inherited)
 	switch {
 	case sets.Direct.Equal(target):
 		t.verified = grants
+		t.expected = target
 		t.res.HeldBack = nil
 		if t.wrote {
 			// Somebody else did what was left to do.
@@ -122,88 +154,147 @@ func (r *run) precondition(j *job) bool {
 			r.end(t, InSync, nil)
 		}
 		return false
-	case sets.Direct.Equal(expected):
-		return true
-	case t.wrote:
+	case !sets.Direct.Equal(expected) && t.wrote:
 		t.holdBack(j.revoke)
 		r.end(t, HeldBack, &Error{Message: "direct grants changed between the waves: " + difference(expected, sets.Direct)})
-	default:
+		return false
+	case !sets.Direct.Equal(expected):
 		t.res.HeldBack = nil
 		r.end(t, Stale, &Error{Message: "direct grants differ from the plan's observation: " + difference(expected, sets.Direct)})
+		return false
+	case gone.IsEmpty():
+		return true
+	case r.o.Saved && !t.wrote && !gone.Intersect(already).IsEmpty():
+		t.res.HeldBack = nil
+		r.end(t, Stale, &Error{Message: "not inherited any more, so that the direct grant is needed: " + r.names(gone.Intersect(already))})
+		return false
 	}
-	return false
+	var keep []planner.PlannedPrivilege
+	for _, p := range j.revoke {
+		if gone.Has(p.ID) {
+			t.res.HeldBack = append(t.res.HeldBack, p.PrivilegeRef)
+			j.held = true
+		} else {
+			keep = append(keep, p)
+		}
+	}
+	j.revoke = keep
+	t.why = "not inherited, so that the direct grant is needed: " + r.names(gone)
+	if len(j.grant)+len(j.revoke) == 0 {
+		r.end(t, HeldBack, &Error{Message: t.why})
+		return false
+	}
+	return true
+}
+
+// readUntil reads the principal, and reads it again until ok is satisfied or no
+// reading can lag behind the run's latest write any more. It returns the last
+// reading.
+func (r *run) readUntil(t *task, w wave, ok func(*Sets) bool) (*Sets, error) {
+	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+		sets, err := r.read(t, w)
+		if err != nil || ok(sets) || !r.worthAnother(r.lagUntil(), pause) {
+			return sets, err
+		}
+	}
+}
+
+// lagUntil returns the moment from which on no reading can lag behind a write of
+// the run any more.
+func (r *run) lagUntil() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lastWrite.IsZero() {
+		return r.lastWrite
+	}
+	return r.lastWrite.Add(max(r.o.VerifyTimeout, 0))
+}
+
+// wrote notes that a write was answered, or given up, just now.
+func (r *run) wrote() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lastWrite = r.o.Now()
+}
+
+// worthAnother waits for the pause, or for until if that is earlier, and reports
+// whether another reading may tell more than the last one.
+func (r *run) worthAnother(until time.Time, pause time.Duration) bool {
+	left := until.Sub(r.o.Now())
+	if left <= 0 {
+		return false
+	}
+	return sleep(r.ctx, nil, min(pause, left))
 }
 
 // read reads the principal and remembers what it saw.
-func (r *run) read(t *task) (*Sets, error) {
+func (r *run) read(t *task, w wave) (*Sets, error) {
 	t.seen = nil
 	at := r.o.Now()
-	o, err := planner.ReadPrincipal(r.ctx, r.s, t.change.Principal.Kind, t.change.Principal.ID, r.plan.Scope.Level)
+	o, err := planner.ReadPrincipal(r.ctx, r.look, t.change.Principal.Kind, t.change.Principal.ID, r.level)
 	if err != nil {
 		r.noteOutage(err)
 		return nil, err
 	}
-	t.seen, t.seenAt = setsOf(o), at
+	t.seen, t.seenAt, t.seenIn = setsOf(o), at, w
 	return t.seen, nil
+}
+
+// left reports whether the reading that ended with err failed because the server
+// does not have the principal any more; then it ends the task.
+func (r *run) left(t *task, err error) bool {
+	if !isGone(r.ctx, r.look, t.change.Principal, err) {
+		return false
+	}
+	t.gone, t.ended = true, true
+	r.tell(goneFinding(t.change.Principal, t.res.Attempts))
+	return true
 }
 
 func setsOf(o planner.Observation) *Sets { return &Sets{Direct: o.Direct, Inherited: o.Inherited} }
 
-// verdict is what a reading after a write says about it.
-type verdict int
-
-const (
-	undone verdict = iota // nothing of what was planned is there
-	partly
-	complete // everything planned is there
-)
-
-// compare judges a reading by what was to be added and removed since before.
-func compare(before, now, add, remove planner.Set) verdict {
-	missing := add.Minus(now).Len() + remove.Intersect(now).Len()
-	already := add.Intersect(before).Len() + remove.Minus(before).Len()
-	switch {
-	case missing == 0:
-		return complete
-	case missing == add.Len()+remove.Len()-already:
-		return undone
-	}
-	return partly
+// done reports whether what was to be added and removed is so now.
+func done(now, add, remove planner.Set) bool {
+	return add.Minus(now).IsEmpty() && remove.Intersect(now).IsEmpty()
 }
 
 // write sends the one PATCH of j and finds out what it did. It reports false,
 // with the task skipped, if it sent nothing and announced nothing.
 //
-//	answer            reading      verdict
+//	answer            readings     verdict
 //	success           as planned   applied
 //	success           otherwise    unverified: the server said yes and did not do it
 //	refused, unsent   any          failed; after a lost answer as for "lost"
 //	lost              as planned   applied
-//	lost              otherwise    sent again; after the last attempt failed or unverified
+//	lost              otherwise    sent again; after the last attempt unverified
 //	any but refused   unreadable   unverified, after is null
+//
+// A lost request is never reported as not done: it may wait in a proxy or in the
+// server, and nothing that the API offers tells when it can no longer be carried
+// out. Carried out late it does what was asked for and nothing else.
 func (r *run) write(j *job) bool {
 	t := j.t
 	add, remove := planned(j.grant), planned(j.revoke)
-	before := t.res.Before.Direct
-	if t.wrote && t.seen != nil {
-		before = t.seen.Direct
+	before := t.seen.Direct
+	if !t.wrote {
+		t.expected = before
 	}
 	kind, id := t.change.Principal.Kind, t.change.Principal.ID
 	patch := mstrapi.PrivilegePatch{Add: add.IDs(), Remove: remove.IDs(), Comment: r.o.Comment(kind)}
 	pause := newPause()
-	lost := false // an earlier attempt may have been, or may still be, done
+	var lost error // what became of an earlier attempt that may have been, or may still be, done
 	for attempt := 1; ; attempt++ {
 		if attempt == 1 && r.halted() {
 			r.skip(j)
 			return false
 		}
-		if err := r.o.Journal.intent(j, patch, r.o.Now()); err != nil {
+		if err := r.o.Journal.intent(j, patch, before, r.o.Now()); err != nil {
 			r.journalFailed(err)
 			if attempt == 1 {
 				r.skip(j)
 				return false
 			}
-			r.unsuccessful(j, before, lost, err)
+			r.verify(j, before, lost)
 			return true
 		}
 		if attempt == 1 && r.ctx.Err() != nil {
@@ -226,36 +317,44 @@ func (r *run) write(j *job) bool {
 			err = r.s.PatchPrivileges(r.ctx, kind, id, patch)
 			r.log(j, attempt, err)
 		}
+		r.wrote()
 		r.noteOutage(err)
-		if err == nil {
-			r.verify(j, before, pause)
+		switch {
+		case err == nil:
+			r.verify(j, before, nil)
+			return true
+		case !mstrapi.OutcomeUnknown(err) && lost == nil:
+			r.unsuccessful(j, err)
+			return true
+		case !mstrapi.OutcomeUnknown(err):
+			r.verify(j, before, errors.Join(err, lost))
 			return true
 		}
-		if !mstrapi.OutcomeUnknown(err) {
-			r.unsuccessful(j, before, lost, err)
+		lost = err
+		sets, readErr := r.read(t, j.w)
+		switch {
+		case readErr != nil && r.left(t, readErr):
 			return true
-		}
-		lost = true
-		sets, readErr := r.read(t)
-		if readErr != nil {
-			r.unreadable(j, errors.Join(err, fmt.Errorf("reading what it did: %w", readErr)))
+		case readErr != nil:
+			r.unreadable(j, reportError(unknownWhetherDone, errors.Join(lost, fmt.Errorf("reading what it did: %w", readErr))))
 			return true
-		}
-		if compare(before, sets.Direct, add, remove) == complete {
-			r.settle(j, before, sets, complete, nil)
+		case done(sets.Direct, add, remove):
+			r.settle(j, before, sets, nil)
 			return true
-		}
-		if attempt >= r.o.MaxAttempts || r.overdue(t) {
-			r.unsuccessful(j, before, lost, err)
+		case attempt >= r.o.MaxAttempts || r.overdue(t):
+			r.verify(j, before, lost)
 			return true
-		}
-		if r.halted() || !pause.wait(r.ctx, r.o.Stop) || r.halted() {
+		case r.halted() || !pause.wait(r.ctx, r.o.Stop) || r.halted():
 			t.stopped = r.stopped()
-			r.unsuccessful(j, before, lost, err)
+			r.verify(j, before, lost)
 			return true
 		}
 	}
 }
+
+// unknownWhetherDone is how report and text speak of a write whose answer is not
+// known and that was not seen.
+const unknownWhetherDone = "unknown whether done"
 
 // badRequest reports whether the server refused the form of a request.
 func badRequest(err error) bool {
@@ -268,53 +367,53 @@ func (r *run) overdue(t *task) bool {
 	return t.spent+r.o.Now().Sub(t.workedAt) >= r.o.PrincipalTimeout
 }
 
-// verify reads back after a PATCH that was answered with success.
-func (r *run) verify(j *job, before planner.Set, pause *pause) {
+// verify reads back until the write is seen, or no reading can lag behind it any
+// more. lost says why its answer is not known; nil: the server said yes.
+func (r *run) verify(j *job, before planner.Set, lost error) {
 	add, remove := planned(j.grant), planned(j.revoke)
-	for reading := 1; ; reading++ {
-		sets, err := r.read(j.t)
-		if err != nil {
-			r.unreadable(j, fmt.Errorf("reading back: %w", err))
+	until := r.o.Now().Add(max(r.o.VerifyTimeout, 0))
+	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+		sets, err := r.read(j.t, j.w)
+		switch {
+		case err != nil && r.left(j.t, err):
+			return
+		case err != nil && lost != nil:
+			r.unreadable(j, reportError(unknownWhetherDone, errors.Join(lost, fmt.Errorf("reading what it did: %w", err))))
+			return
+		case err != nil:
+			r.unreadable(j, reportError("the server answered with success, and reading back", err))
+			return
+		case done(sets.Direct, add, remove):
+			r.settle(j, before, sets, nil)
 			return
 		}
-		v := compare(before, sets.Direct, add, remove)
-		if v == complete {
-			r.settle(j, before, sets, v, nil)
+		if r.worthAnother(until, pause) {
+			continue
+		}
+		why := &Error{Message: "the server answered with success, but the direct grants are not as written: " +
+			difference(before.Union(add).Minus(remove), sets.Direct)}
+		if lost != nil {
+			why = reportError(unknownWhetherDone, lost)
+		}
+		if r.ctx.Err() != nil {
+			// A reading that contradicts the answer proves nothing if it may be old.
+			r.unreadable(j, why)
 			return
 		}
-		lie := errors.New("the server answered with success, but the direct grants are not as written: " +
-			difference(before.Union(add).Minus(remove), sets.Direct))
-		if reading >= verifyReads {
-			r.settle(j, before, sets, v, lie)
-			return
-		}
-		if !pause.wait(r.ctx, nil) {
-			// A single reading that contradicts the answer proves nothing.
-			r.unreadable(j, lie)
-			return
-		}
+		r.settle(j, before, sets, why)
+		return
 	}
 }
 
-// unsuccessful ends a write whose last PATCH was refused or lost. lost says that
-// an attempt may have been done all the same: then a reading decides.
-func (r *run) unsuccessful(j *job, before planner.Set, lost bool, err error) {
+// unsuccessful ends a write that the server refused, or that was not sent.
+func (r *run) unsuccessful(j *job, err error) {
 	t := j.t
-	sets, readErr := r.read(t)
-	if readErr != nil {
-		if lost {
-			r.unreadable(j, errors.Join(err, fmt.Errorf("reading what it did: %w", readErr)))
-			return
-		}
-		t.res.After = nil
-		t.holdBackRest(j)
-		t.stopped = t.stopped || r.ctx.Err() != nil
-		r.end(t, Failed, reportError("", err))
+	sets, readErr := r.read(t, j.w)
+	if readErr != nil && r.left(t, readErr) {
 		return
 	}
-	if v := compare(before, sets.Direct, planned(j.grant), planned(j.revoke)); lost && v != undone {
-		r.settle(j, before, sets, v, err)
-		return
+	if readErr != nil {
+		t.stopped = t.stopped || r.ctx.Err() != nil
 	}
 	t.res.After = sets
 	t.holdBackRest(j)
@@ -322,27 +421,34 @@ func (r *run) unsuccessful(j *job, before planner.Set, lost bool, err error) {
 }
 
 // unreadable ends a write whose effect could not be read.
-func (r *run) unreadable(j *job, err error) {
+func (r *run) unreadable(j *job, why *Error) {
 	j.t.res.After = nil
 	j.t.holdBackRest(j)
 	j.t.stopped = j.t.stopped || r.ctx.Err() != nil
-	r.end(j.t, Unverified, reportError("", err))
+	r.end(j.t, Unverified, why)
 }
 
-// settle ends a write by what was read after it.
-func (r *run) settle(j *job, before planner.Set, sets *Sets, v verdict, err error) {
+// settle ends a write by what was read after it; why is not nil if that is not
+// all that was written.
+func (r *run) settle(j *job, before planner.Set, sets *Sets, why *Error) {
 	t := j.t
 	add, remove := planned(j.grant), planned(j.revoke)
 	t.res.After = sets
+	t.expected = t.expected.Union(add).Minus(remove)
 	t.verified = t.verified.Union(add.Intersect(sets.Direct))
 	t.res.Granted = append(t.res.Granted, add.Intersect(sets.Direct).Minus(before).IDs()...)
 	t.res.Revoked = append(t.res.Revoked, remove.Intersect(before).Minus(sets.Direct).IDs()...)
+	already, byRun := j.justified()
+	t.relied = t.relied.Union(already).Union(byRun).Minus(sets.Direct)
 	switch {
-	case v != complete:
+	case why != nil:
 		t.holdBackRest(j)
-		r.end(t, Unverified, reportError("", err))
+		r.end(t, Unverified, why)
 	case j.held:
-		r.end(t, HeldBack, nil)
+		if t.why != "" {
+			why = &Error{Message: t.why}
+		}
+		r.end(t, HeldBack, why)
 	case j.w.last(t.change):
 		r.end(t, Applied, nil)
 	default:

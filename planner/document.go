@@ -67,7 +67,7 @@ func (p *Plan) Seal() error {
 
 // members are the members of the document, for its digest.
 func (p *Plan) members() []Member {
-	return []Member{
+	all := []Member{
 		valueMember("format", p.Format), valueMember("tool", p.Tool),
 		valueMember("createdAt", p.CreatedAt), valueMember("expiresAt", p.ExpiresAt),
 		valueMember("environment", p.Environment), valueMember("actor", p.Actor),
@@ -75,6 +75,10 @@ func (p *Plan) members() []Member {
 		valueMember("complete", p.Complete), valueMember("summary", p.Summary),
 		itemsMember("changes", p.Changes), itemsMember("findings", p.Findings), itemsMember("commands", p.Commands),
 	}
+	if len(p.Watch) > 0 {
+		all = append(all, itemsMember("watch", p.Watch))
+	}
+	return all
 }
 
 func valueMember(name string, value any) Member {
@@ -122,6 +126,10 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 		out.value(c.Observed)
 		out.text(",\n      \"impact\": ")
 		out.value(c.Impact)
+		if c.Wanted != nil {
+			out.text(",\n      \"wanted\": ")
+			out.value(c.Wanted)
+		}
 		out.text("\n    }")
 	})
 	list(out, "findings", p.Findings, func(f *Finding) {
@@ -129,6 +137,12 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 		out.value(f)
 	})
 	out.member("commands", orEmpty(p.Commands))
+	if len(p.Watch) > 0 {
+		list(out, "watch", p.Watch, func(w *Watch) {
+			out.text("    ")
+			out.value(w)
+		})
+	}
 	out.text("  \"digest\": ")
 	out.value(p.Digest)
 	out.text("\n}\n")
@@ -284,6 +298,17 @@ func (p *Plan) check() error {
 			return fmt.Errorf("change %d: principal %s stands twice", i+1, c.Principal.ID)
 		}
 		seen[c.Principal.ID] = true
+	}
+	for _, w := range p.Watch {
+		if len(w.Principals) == 0 {
+			return errors.New("an element of watch is empty")
+		}
+		for _, who := range w.Principals {
+			if who.Kind != mstrapi.User && who.Kind != mstrapi.Group || !who.ID.Valid() || seen[who.ID] {
+				return fmt.Errorf("watch: principal %q", cutText(string(who.ID), 80))
+			}
+			seen[who.ID] = true
+		}
 	}
 	return nil
 }

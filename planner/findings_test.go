@@ -168,11 +168,11 @@ func TestAwaits(t *testing.T) {
 		entry(policy.User, "outside", policy.Additive, listed(1)))
 	number(pol)
 	plan := planFor(t, m, pol)
-	if len(plan.Changes) != 1 || len(plan.Awaits) != 1 {
-		t.Fatalf("changes = %v, awaits = %v; want one of each", plan.Changes, plan.Awaits)
+	if len(plan.Changes) != 1 || len(plan.Watch) != 1 {
+		t.Fatalf("changes = %v, watch = %v; want one of each", plan.Changes, plan.Watch)
 	}
-	if a := plan.Awaits[0]; a.Principal != lacks.row.ID || a.Privilege.ID != 1 || !slices.Equal(a.Grants, []mstrapi.ObjectID{g.row.ID}) {
-		t.Errorf("awaits = %+v, want user lacks, privilege 1, group g", a)
+	if w := plan.Watch[0]; len(w.Principals) != 1 || w.Principals[0].ID != lacks.row.ID || len(w.Awaits) != 1 || w.Awaits[0].Privilege.ID != 1 || !slices.Equal(w.Awaits[0].Grants, []mstrapi.ObjectID{g.row.ID}) {
+		t.Errorf("watch = %+v, want user lacks, privilege 1, group g", w)
 	}
 }
 

@@ -50,13 +50,15 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 		Scope:       Scope{Level: st.Level},
 		Safety:      d.safety(),
 		Changes:     d.changes,
-		Awaits:      d.awaits,
 		Findings:    d.allFindings(),
 		Commands:    make([]string, 0, len(pol.Commands)),
 	}
 	for _, cmd := range pol.Commands {
 		plan.Commands = append(plan.Commands, cmd.Name)
 	}
+	plan.Findings = append(plan.Findings, d.commandFindings(plan)...)
+	slices.SortStableFunc(plan.Findings, compareFindings)
+	d.watch(plan)
 	plan.normalise()
 	plan.Complete = !slices.ContainsFunc(plan.Findings, func(f Finding) bool { return f.Code == CodeReadFailed })
 	plan.Summary = d.summary(plan)
@@ -68,7 +70,7 @@ type draft struct {
 	*projection
 	complete bool
 	changes  []Change
-	awaits   []Await
+	awaits   []await
 	findings []Finding
 	lost     []PrivilegeRef                                    // by the session's user
 	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
@@ -243,8 +245,15 @@ func (d *draft) await(o *Observed, w *want, dec *decision) {
 		return
 	}
 	for q := range w.listed.Intersect(d.gaining).Intersect(dec.inherited).Minus(o.Direct).Minus(o.Inherited).All() {
-		d.awaits = append(d.awaits, Await{Principal: o.Principal.ID, Privilege: d.cat.ref(q), Grants: idsOf(d.gainersAbove(o, q))})
+		d.awaits = append(d.awaits, await{o.Principal.ID, Awaited{Privilege: d.cat.ref(q), Grants: idsOf(d.gainersAbove(o, q))}})
 	}
+}
+
+// await says that a covered principal is in sync only once one of the grants is
+// verified.
+type await struct {
+	principal mstrapi.ObjectID
+	Awaited
 }
 
 func idsOf(list []*Observed) []mstrapi.ObjectID {
@@ -267,6 +276,7 @@ func (d *draft) change(o *Observed, w *want, dec *decision, reliesOn func(mstrap
 		Revoke:     make([]PlannedPrivilege, 0, revoke.Len()),
 		Observed:   ObservedSets{Direct: o.Direct, Inherited: o.Inherited},
 		ObservedAt: o.At,
+		Wanted:     wanted(o, w, dec),
 	}
 	for q := range dec.grant.All() {
 		c.Grant = append(c.Grant, PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: ReasonListed})

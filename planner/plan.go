@@ -34,20 +34,10 @@ type Plan struct {
 	Changes     []Change    `json:"changes"`
 	Findings    []Finding   `json:"findings"`
 	Commands    []string    `json:"commands"`
-	Digest      string      `json:"digest"` // see [Plan.Seal]
+	Watch       []Watch     `json:"watch,omitempty"` // in the order of the first principal of each
+	Digest      string      `json:"digest"`          // see [Plan.Seal]
 
-	// Awaits are the principals that need no change of their own because a grant
-	// of this plan on a group will satisfy them. It is no part of the document: a
-	// saved plan lists nobody who needs no change.
-	Awaits []Await `json:"-"`
-}
-
-// Await says that a covered principal is in sync only once one of the grants of
-// Privilege on the groups in Grants is verified.
-type Await struct {
-	Principal mstrapi.ObjectID
-	Privilege PrivilegeRef
-	Grants    []mstrapi.ObjectID
+	unchanged map[mstrapi.ObjectID]*Wanted // see Unchanged
 }
 
 // Tool names the program that wrote a document.
@@ -180,6 +170,9 @@ type Change struct {
 	Revoke    []PlannedPrivilege `json:"revoke"`
 	Observed  ObservedSets       `json:"observed"`
 	Impact    Impact             `json:"impact"`
+	// Wanted is what the principal is judged by once it is written; nil: by Grant
+	// and Revoke alone.
+	Wanted *Wanted `json:"wanted,omitempty"`
 
 	// ObservedAt is when Observed was read; the zero Time in a plan that was
 	// read from a file, which means: read again before writing.
@@ -231,6 +224,27 @@ const (
 	// each other. CodeSelectorEmpty: a selector chooses nobody.
 	CodeConflictingEntries Code = "conflicting-entries"
 	CodeSelectorEmpty      Code = "selector-empty"
+
+	// CodeGonePrincipal: a list named somebody whom the server does not have.
+	// CodeUnexpectedChange: what came and went while a run wrote, and does not
+	// matter to the policy. CodeSideEffect: what a server does by itself beside what
+	// it is asked for.
+	CodeGonePrincipal    Code = "gone-principal"
+	CodeUnexpectedChange Code = "unexpected-change"
+	CodeSideEffect       Code = "side-effect"
+
+	// CodeChangedSince: a rollback finds something else than the report says was
+	// done, or cannot tell it from what others did.
+	CodeChangedSince Code = "changed-since"
+
+	// CodeOscillation: the plan undoes what the policy's last run did.
+	// CodeGroupCycle: groups that contain themselves. CodeNoLongerListed: granted by
+	// an earlier run and in no entry any more. CodeLicenceUncertain: what a plan
+	// costs in licences is not known for sure.
+	CodeOscillation      Code = "oscillation"
+	CodeGroupCycle       Code = "group-cycle"
+	CodeNoLongerListed   Code = "no-longer-listed"
+	CodeLicenceUncertain Code = "licence-uncertain"
 )
 
 // Finding is something a person must know that is not a change.

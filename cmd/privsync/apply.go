@@ -37,6 +37,7 @@ type applyFlags struct {
 	maxStaleness    span
 	lockTimeout     span
 	commandTimeout  span
+	verifyTimeout   span
 	format          choice
 }
 
@@ -46,6 +47,7 @@ func newApply(a *app) *cobra.Command {
 		maxStaleness:   span{value: defaultMaxStaleness, zeroOK: true},
 		lockTimeout:    span{zeroOK: true},
 		commandTimeout: span{value: defaultCommandTimeout},
+		verifyTimeout:  span{value: executor.DefaultVerifyTimeout, zeroOK: true},
 		format:         newChoice("text", "json"),
 	}
 	cmd := &cobra.Command{
@@ -105,10 +107,26 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	fs.Var(&f.maxStaleness, "max-staleness", "read a principal again before its write when it was observed longer ago than this")
 	fs.Var(&f.lockTimeout, "lock-timeout", "wait this long for another run on the same server to end")
 	fs.Var(&f.commandTimeout, "command-timeout", "how long a metadata command is followed")
+	registerVerifyTimeout(cmd, &f.verifyTimeout)
 	for _, name := range []string{"comment", "deadline", "max-staleness", "lock-timeout", "command-timeout"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 	return cmd
+}
+
+// registerVerifyTimeout adds the flag that says how long readings may lag behind
+// writes.
+func registerVerifyTimeout(cmd *cobra.Command, v *span) {
+	cmd.Flags().Var(v, "verify-timeout", "how long a reading may lag behind a write before the write counts as unverified; 0: one reading decides")
+	_ = cmd.RegisterFlagCompletionFunc("verify-timeout", cobra.NoFileCompletions)
+}
+
+// verifyTimeout is v as the executor takes it: 0 means the default to it.
+func verifyTimeout(v span) time.Duration {
+	if v.value == 0 {
+		return -1
+	}
+	return v.value
 }
 
 // applyRun is one apply on its way to a report.
@@ -202,7 +220,7 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	if err != nil {
 		return r.failed(ctx, lockError(err))
 	}
-	if _, err := r.recoverDead(ctx, r.writer.Reader, state, executor.Destination{}, false); err != nil {
+	if _, err := r.recoverDead(ctx, r.writer.Reader, state, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout)}); err != nil {
 		return r.failed(ctx, err)
 	}
 	if err := r.decidePlan(ctx); err != nil {
@@ -344,7 +362,8 @@ func (r *applyRun) options(ctx context.Context) executor.Options {
 		AllowIncomplete: r.f.allowIncomplete, Saved: r.saved,
 		MaxStaleness: max(r.f.maxStaleness.value, 1), // 0 means the default to the executor, and "always" to us
 		MaxAttempts:  r.f.conn.maxAttempts.value, CommandTimeout: r.f.commandTimeout.value,
-		Comment: r.comment,
+		VerifyTimeout: verifyTimeout(r.f.verifyTimeout),
+		Comment:       r.comment,
 	}
 	if r.writer != nil {
 		o.Stats = r.writer.Stats

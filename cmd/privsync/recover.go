@@ -20,6 +20,7 @@ func newRecover(a *app) *cobra.Command {
 		state        stateFlags
 		lockTimeout  = span{zeroOK: true}
 		acceptUnread bool
+		verify       = span{value: executor.DefaultVerifyTimeout, zeroOK: true}
 		to           executor.Destination
 		format       = newChoice("text", "json")
 	)
@@ -61,7 +62,7 @@ another place for the report where the one that the dead run was given is gone.`
 				return lockError(err)
 			}
 			defer a.releaseLock(lock)
-			recovered, err := a.recoverDead(ctx, r, dir, to, acceptUnread)
+			recovered, err := a.recoverDead(ctx, r, dir, to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify)})
 			if err != nil {
 				return err
 			}
@@ -88,12 +89,13 @@ another place for the report where the one that the dead run was given is gone.`
 	_ = cmd.MarkFlagFilename("report", "json")
 	_ = cmd.MarkFlagDirname("report-dir")
 	cmd.Flags().BoolVar(&acceptUnread, "accept-unread", false, "write the report also when a write in flight cannot be judged")
+	registerVerifyTimeout(cmd, &verify)
 	return cmd
 }
 
 // recoverDead writes the reports of the runs on r's server that died: to to, or
 // where these runs would have, if to is zero. The caller holds the server's lock.
-func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, to executor.Destination, acceptUnread bool) ([]*executor.Report, error) {
+func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
 	dead, err := executor.FindOpen(state, r.URL())
 	if err != nil {
 		return nil, journalError(err)
@@ -109,7 +111,7 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, 
 			a.log.Warn("the place for the report of a run that died cannot be used; it goes into the state folder", "run", d.Run.ID, "error", err)
 			d.Destination = reportsIn(state)
 		}
-		report, paths, err := executor.Recover(ctx, r, d, executor.RecoverOptions{AcceptUnread: acceptUnread})
+		report, paths, err := executor.Recover(ctx, r, d, o)
 		if err != nil {
 			return reports, hinted(err, `mend the cause and run "privsync recover"; --report-dir names another place for the report, --accept-unread reports what cannot be read as unverified`)
 		}

@@ -110,7 +110,26 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 	if flags.metrics != "" {
 		err = also(err, flags.writeMetrics(report, err))
 	}
-	return delivered, err
+	return delivered, afterWrites(report, err)
+}
+
+// afterWrites keeps the promise that exit code 1 makes: a run that wrote and could
+// not do the rest, its report included, ends with 4, and says how far it came.
+func afterWrites(report *executor.Report, err error) error {
+	if exitCode(err) != exitError || !report.Wrote() {
+		return err
+	}
+	s := report.Summary
+	hint := "mend the cause, then apply again: it reads what is there and does the rest"
+	var e *ending
+	if errors.As(err, &e) && e.hint != "" {
+		hint = e.hint + "; then apply again: it reads what is there and does the rest"
+	}
+	return &ending{
+		code: exitPartial,
+		err:  fmt.Errorf("%d principals were written and verified, %d are not as planned: %w", s.Applied, s.Principals-s.Applied-s.InSync, err),
+		hint: hint,
+	}
 }
 
 // failedReport returns the report of a run that ends with err before it wrote

@@ -59,6 +59,7 @@ type Server struct {
 	st      *state
 	ledger  ledger
 	journal []JournalEntry
+	effects []SideEffect
 	queues  map[string]*queue
 }
 
@@ -78,6 +79,7 @@ func NewServer(env *Environment, o Options) *Server {
 		closed:    make(chan struct{}),
 		ledger:    newLedger(o.NoLedger),
 		queues:    make(map[string]*queue),
+		effects:   o.Quirks.SideEffects,
 	}
 	s.sessions.open = make(map[string]*session)
 	switch o.PathPrefix {

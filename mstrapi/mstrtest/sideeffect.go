@@ -2,10 +2,17 @@ package mstrtest
 
 import "privsync/mstrapi"
 
+// SetSideEffects replaces [Quirks.SideEffects].
+func (s *Server) SetSideEffects(effects []SideEffect) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.effects = effects
+}
+
 // alongWith returns what the server adds or removes with values: everything
 // that they need, or that needs them, to any depth.
 func (s *Server) alongWith(values []int, add bool) []int {
-	effects := s.options.Quirks.SideEffects
+	effects := s.effects
 	if len(effects) == 0 {
 		return values
 	}

@@ -78,6 +78,9 @@ func fill(v reflect.Value, n int, next func() string) {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() {
+				continue // no part of the document
+			}
 			fill(v.Field(i), n, next)
 		}
 	}

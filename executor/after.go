@@ -1,0 +1,535 @@
+package executor
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// visit is a principal that is read again when the waves and the commands are
+// done, because they may have touched it after its last reading.
+type visit struct {
+	principal planner.Principal
+	wanted    *planner.Wanted
+	awaits    []planner.Awaited
+	last      *Sets // the last reading before; nil: none
+	sets      *Sets // nil: not read
+	err       error
+	gone      bool
+	stopped   bool // not read, because the run was stopped
+}
+
+// touched is what the run has changed for others than those it wrote to.
+type touched struct {
+	gained map[mstrapi.ObjectID]planner.Set // by groups, which hand it down
+	lost   planner.Set                      // by some group
+}
+
+// touched compares what the groups held before the run with what they hold now.
+// Where that is not known, what was planned counts.
+func (r *run) touched() touched {
+	out := touched{gained: make(map[mstrapi.ObjectID]planner.Set)}
+	for _, t := range r.tasks {
+		if t.change.Principal.Kind != mstrapi.Group || !t.wrote || t.res.Before == nil {
+			continue
+		}
+		before, after := t.res.Before.Direct, t.expected.Union(planned(t.change.Grant)).Minus(planned(t.change.Revoke))
+		if t.res.After != nil {
+			after = t.res.After.Direct
+		}
+		gained := after.Minus(before)
+		if t.res.Outcome == Unverified {
+			// It may come later.
+			gained = gained.Union(planned(t.change.Grant))
+			out.lost = out.lost.Union(planned(t.change.Revoke))
+		}
+		if !gained.IsEmpty() {
+			out.gained[t.change.Principal.ID] = gained
+		}
+		out.lost = out.lost.Union(before.Minus(after))
+	}
+	return out
+}
+
+// reaches returns the groups other than the principal itself that gained what it
+// did not inherit.
+func (m *touched) reaches(id mstrapi.ObjectID, inherited planner.Set) []mstrapi.ObjectID {
+	var groups []mstrapi.ObjectID
+	for g, gained := range m.gained {
+		if g != id && !gained.Minus(inherited).IsEmpty() {
+			groups = append(groups, g)
+		}
+	}
+	return groups
+}
+
+// lookAgain reads everybody whom the waves or the commands may have touched after
+// the last reading.
+func (r *run) lookAgain(commands []CommandResult) {
+	m := r.touched()
+	ran := slices.ContainsFunc(commands, func(c CommandResult) bool { return c.Outcome != CommandNotAttempted })
+	watched := r.watched()
+	var list, unsure []*visit
+	consider := func(v *visit, seenIn wave) {
+		switch {
+		case len(v.awaits) > 0,
+			ran && v.principal.Kind == mstrapi.User && r.commandTouches(v.last),
+			v.last != nil && !m.lost.Intersect(v.last.Inherited).IsEmpty():
+			list = append(list, v)
+		case v.last != nil && seenIn != users && len(m.reaches(v.principal.ID, v.last.Inherited)) > 0:
+			unsure = append(unsure, v)
+		}
+	}
+	for _, t := range r.tasks {
+		if !t.gone && t.res.After != nil {
+			consider(&visit{principal: t.change.Principal, wanted: t.change.Wanted, last: t.res.After}, t.seenIn)
+		}
+	}
+	if r.o.InSync != nil {
+		for p := range r.o.InSync {
+			if _, changed := r.byID[p.Principal.ID]; changed || p.Outcome != InSync {
+				continue
+			}
+			v := &visit{principal: p.Principal, wanted: r.plan.Unchanged(p.Principal.ID), last: p.After}
+			if w := watched[p.Principal.ID]; w != nil {
+				v.wanted, v.awaits = &w.Wanted, w.Awaits
+			}
+			consider(v, 0)
+		}
+	} else {
+		// Of those in a saved plan it is not known what they held.
+		for i := range r.plan.Watch {
+			w := &r.plan.Watch[i]
+			for _, p := range w.Principals {
+				if brought := m.brought(); len(w.Awaits) > 0 || ran || !w.Wanted.Forbidden.Intersect(brought).IsEmpty() || !w.Wanted.Listed.Intersect(m.lost).IsEmpty() {
+					list = append(list, &visit{principal: p, wanted: &w.Wanted, awaits: w.Awaits})
+				}
+			}
+		}
+	}
+	list = append(list, r.below(unsure, &m)...)
+	slices.SortFunc(list, func(a, b *visit) int { return a.principal.Compare(&b.principal) })
+	var g errgroup.Group
+	g.SetLimit(r.o.Concurrency)
+	for _, v := range list {
+		r.again[v.principal.ID] = v
+		g.Go(func() error {
+			r.visit(v)
+			return nil
+		})
+	}
+	_ = g.Wait() // no visit returns an error
+}
+
+// brought returns everything that some group gained.
+func (m *touched) brought() (all planner.Set) {
+	for _, gained := range m.gained {
+		all = all.Union(gained)
+	}
+	return all
+}
+
+// below returns those of list who belong to one of the groups that gained what
+// they did not inherit. The members are asked for where that takes fewer requests
+// than reading everybody on the list; if they cannot be read everybody counts.
+func (r *run) below(list []*visit, m *touched) []*visit {
+	if len(list) <= 2*len(m.gained) || r.stopped() {
+		return list
+	}
+	members := make(map[mstrapi.ObjectID]map[mstrapi.ObjectID]bool)
+	deep := slices.ContainsFunc(list, func(v *visit) bool { return v.principal.Kind == mstrapi.Group })
+	of := func(group mstrapi.ObjectID) (map[mstrapi.ObjectID]bool, bool) {
+		known, ok := members[group]
+		if !ok {
+			var err error
+			if known, err = r.membersOf(group, deep); err != nil {
+				r.o.Logger.Warn("members of a changed group not read, so everybody is read again", "group", string(group), "error", err)
+				known = nil
+			}
+			members[group] = known
+		}
+		return known, known != nil
+	}
+	var out []*visit
+	for _, v := range list {
+		if slices.ContainsFunc(m.reaches(v.principal.ID, v.last.Inherited), func(group mstrapi.ObjectID) bool {
+			if group == mstrapi.EveryoneGroup && v.principal.Kind == mstrapi.User {
+				return true
+			}
+			in, ok := of(group)
+			return !ok || in[v.principal.ID]
+		}) {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// membersOf returns who is in the group at any depth; with deep also the groups.
+func (r *run) membersOf(group mstrapi.ObjectID, deep bool) (map[mstrapi.ObjectID]bool, error) {
+	in := make(map[mstrapi.ObjectID]bool)
+	todo := []mstrapi.ObjectID{group}
+	for len(todo) > 0 {
+		id := todo[0]
+		todo = todo[1:]
+		// A flat list may leave the groups out.
+		err := r.s.MembersAll(r.ctx, id, !deep, func(row mstrapi.PrincipalRow) error {
+			if row.Kind == mstrapi.Group && !in[row.ID] && row.ID != group {
+				todo = append(todo, row.ID)
+			}
+			in[row.ID] = true
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return in, nil
+}
+
+// visit reads v, and reads it again while what is wrong may be a reading that
+// lags behind the run's writes.
+func (r *run) visit(v *visit) {
+	if r.halted() {
+		v.stopped = r.stopped()
+		v.err = errNotReadAgain
+		return
+	}
+	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+		o, err := planner.ReadPrincipal(r.ctx, r.look, v.principal.Kind, v.principal.ID, r.level)
+		if err != nil {
+			r.noteOutage(err)
+			if v.gone = isGone(r.ctx, r.look, v.principal, err); v.gone {
+				r.tell(goneFinding(v.principal, 0))
+			}
+			v.err = err
+			return
+		}
+		v.sets = setsOf(o)
+		missing, surplus := v.wanted.Judge(v.sets.Direct, v.sets.Inherited)
+		if missing.Union(surplus).IsEmpty() || !r.worthAnother(r.lagUntil(), pause) {
+			return
+		}
+	}
+}
+
+// errNotReadAgain is why a principal is unknown that a run which was stopped may
+// have touched.
+var errNotReadAgain = fmt.Errorf("it may have changed after it was read, and was not read again: %w", errStopped)
+
+// conclude puts what was read into the result of a principal that the plan does
+// not change, and reports whether it belongs into the report.
+func (v *visit) conclude(r *run, res *Result) bool {
+	switch {
+	case v.gone:
+		return false
+	case v.err != nil:
+		res.Outcome, res.After = UnknownState, nil
+		res.Error = reportError("read when the run was done", v.err)
+		return true
+	}
+	res.After = v.sets
+	if res.Before == nil {
+		res.Before = v.sets
+	}
+	missing, surplus := v.wanted.Judge(v.sets.Direct, v.sets.Inherited)
+	if waits := v.unverified(r); !missing.IsEmpty() && surplus.IsEmpty() && len(waits) > 0 {
+		res.Outcome = HeldBack
+		res.Error = &Error{Message: "a grant on a group was to give it " + nameAwaited(waits) + ", and is not verified"}
+		return true
+	}
+	if !missing.Union(surplus).IsEmpty() {
+		res.Outcome = Drifted
+		res.Error = &Error{Message: r.wrongly(missing, surplus)}
+	}
+	return true
+}
+
+// result is that of a principal that the report would not list otherwise.
+func (v *visit) result(at time.Time) Result {
+	return Result{Principal: v.principal, Outcome: InSync, StartedAt: at, Grant: []planner.PlannedPrivilege{}, Revoke: []planner.PlannedPrivilege{}}
+}
+
+// unverified returns what v awaits of groups none of whose grants was seen.
+func (v *visit) unverified(r *run) []planner.Awaited {
+	return slices.DeleteFunc(slices.Clone(v.awaits), func(a planner.Awaited) bool {
+		return slices.ContainsFunc(a.Grants, func(id mstrapi.ObjectID) bool {
+			t := r.byID[id]
+			return t != nil && t.verified.Has(a.Privilege.ID)
+		})
+	})
+}
+
+// watched returns what the plan says of principals without a change of their own.
+func (r *run) watched() map[mstrapi.ObjectID]*planner.Watch {
+	out := make(map[mstrapi.ObjectID]*planner.Watch)
+	for i := range r.plan.Watch {
+		for _, p := range r.plan.Watch[i].Principals {
+			out[p.ID] = &r.plan.Watch[i]
+		}
+	}
+	return out
+}
+
+func nameAwaited(list []planner.Awaited) string {
+	names := make([]string, len(list))
+	for i, a := range list {
+		names[i] = fmt.Sprintf("privilege %d %q", a.Privilege.ID, a.Privilege.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// conclude judges everybody who was written by the last reading.
+func (r *run) conclude() {
+	for _, t := range r.tasks {
+		if v := r.again[t.change.Principal.ID]; v != nil && !t.gone {
+			switch {
+			case v.gone:
+				t.gone = true
+			case v.err == nil:
+				t.res.After = v.sets
+			case t.res.Outcome == Applied:
+				t.res.After = nil
+				t.stopped = t.stopped || v.stopped
+				r.end(t, Unverified, reportError("read when the run was done", v.err))
+			case t.res.Outcome == InSync:
+				t.res.After = nil
+				r.end(t, UnknownState, reportError("read when the run was done", v.err))
+			default:
+				t.res.After = nil
+			}
+		}
+		if t.gone || t.res.After == nil {
+			continue
+		}
+		after := t.res.After
+		if t.wrote && (t.res.Outcome == Applied || t.res.Outcome == HeldBack) {
+			t.res.Came = after.Direct.Minus(t.expected).IDs()
+			t.res.Went = t.expected.Minus(after.Direct).IDs()
+		}
+		if t.res.Outcome != Applied && t.res.Outcome != InSync {
+			continue
+		}
+		missing, surplus := t.change.Wanted.Judge(after.Direct, after.Inherited)
+		if t.change.Wanted == nil {
+			missing, surplus = planned(t.change.Grant).Minus(after.Direct), planned(t.change.Revoke).Intersect(after.Direct)
+		}
+		// What was revoked because it was inherited as well.
+		missing = missing.Union(t.relied.Minus(after.Inherited).Minus(after.Direct))
+		if !missing.Union(surplus).IsEmpty() {
+			r.end(t, Drifted, &Error{Message: r.wrongly(missing, surplus)})
+		}
+	}
+	r.tellUnexpected()
+}
+
+// wrongly says what is missing and what is there against the policy.
+func (r *run) wrongly(missing, surplus planner.Set) string {
+	var parts []string
+	if !missing.IsEmpty() {
+		parts = append(parts, "lacks "+r.names(missing))
+	}
+	if !surplus.IsEmpty() {
+		parts = append(parts, "holds, against the policy, "+r.names(surplus))
+	}
+	return "when the run ended it " + strings.Join(parts, ", and ")
+}
+
+// maxNamed bounds how many privileges a message names.
+const maxNamed = 10
+
+// names names privileges as far as their names are known.
+func (r *run) names(s planner.Set) string {
+	var out []string
+	for id := range s.All() {
+		if len(out) == maxNamed {
+			out = append(out, fmt.Sprintf("and %d more", s.Len()-maxNamed))
+			break
+		}
+		if name := r.nameOf(id); name != "" {
+			out = append(out, fmt.Sprintf("%d %q", id, name))
+		} else {
+			out = append(out, id.String())
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// nameOf returns the name of a privilege, or "".
+func (r *run) nameOf(id mstrapi.PrivilegeID) string {
+	if i, ok := slices.BinarySearchFunc(r.o.Catalogue, id, func(p mstrapi.Privilege, id mstrapi.PrivilegeID) int { return cmp.Compare(p.ID, id) }); ok {
+		return r.o.Catalogue[i].Name
+	}
+	for i := range r.plan.Changes {
+		for _, list := range [][]planner.PlannedPrivilege{r.plan.Changes[i].Grant, r.plan.Changes[i].Revoke} {
+			for _, p := range list {
+				if p.ID == id {
+					return p.Name
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// tellUnexpected adds the findings about what came and went although nobody
+// asked for it.
+func (r *run) tellUnexpected() {
+	pairs := make(map[pair]int)
+	for _, t := range r.tasks {
+		if t.gone || len(t.res.Came)+len(t.res.Went) == 0 {
+			continue
+		}
+		r.along(t, pairs)
+		if t.res.Outcome == Drifted {
+			continue // its error says so
+		}
+		who := t.change.Principal
+		var parts []string
+		for _, part := range []struct {
+			list []mstrapi.PrivilegeID
+			verb string
+		}{{t.res.Came, "came"}, {t.res.Went, "went"}} {
+			if len(part.list) > 0 {
+				parts = append(parts, r.names(planner.SetOf(part.list...))+" "+part.verb)
+			}
+		}
+		r.tell(planner.Finding{
+			Code: planner.CodeUnexpectedChange, Severity: planner.SeverityWarning, Principal: &who,
+			Message: fmt.Sprintf("%s: %s while this run wrote, which it did not ask for: another administrator or the server itself did it", label(who), strings.Join(parts, ", and ")),
+		})
+	}
+	for _, p := range slices.SortedFunc(maps.Keys(pairs), func(a, b pair) int {
+		return cmp.Or(cmp.Compare(a.privilege, b.privilege), cmp.Compare(a.needs, b.needs))
+	}) {
+		ref := planner.PrivilegeRef{ID: p.privilege, Name: r.nameOf(p.privilege)}
+		what := "was granted along with"
+		if p.revoked {
+			what = "was revoked along with"
+		}
+		first, second := p.needs, p.privilege
+		if p.revoked {
+			first, second = second, first
+		}
+		r.tell(planner.Finding{
+			Code: planner.CodeSideEffect, Severity: planner.SeverityWarning, Privilege: &ref,
+			Message: fmt.Sprintf("privilege %s %s %s on %d of the principals that were written, without being asked for; if the server does so by itself, declare it: prerequisites: [{privilege: %d, needs: [%d]}]",
+				r.names(planner.SetOf(first)), what, r.names(planner.SetOf(second)), pairs[p], p.privilege, p.needs),
+		})
+	}
+}
+
+// pair is a privilege that seems to need another.
+type pair struct {
+	privilege, needs mstrapi.PrivilegeID
+	revoked          bool // seen when needs was revoked
+}
+
+// along counts what came with a grant, or went with a revoke, where no other
+// grant or revoke of the same write can have brought it about.
+func (r *run) along(t *task, pairs map[pair]int) {
+	granted, revoked := planner.SetOf(t.res.Granted...), planner.SetOf(t.res.Revoked...)
+	for _, came := range t.res.Came {
+		if cause := r.causes(granted, func(after *Sets) bool { return after.Direct.Has(came) }, false); cause != 0 {
+			pairs[pair{privilege: cause, needs: came}]++
+		}
+	}
+	for _, went := range t.res.Went {
+		if cause := r.causes(revoked, func(after *Sets) bool { return !after.Direct.Has(went) }, true); cause != 0 {
+			pairs[pair{privilege: went, needs: cause, revoked: true}]++
+		}
+	}
+}
+
+// causes returns the one privilege of written that everybody who was granted it
+// (or lost it) shows the effect of; 0 if there is none or more than one.
+func (r *run) causes(written planner.Set, shows func(*Sets) bool, revoked bool) mstrapi.PrivilegeID {
+	for _, t := range r.tasks {
+		if t.res.After == nil || written.Len() < 1 || shows(t.res.After) {
+			continue
+		}
+		did := t.res.Granted
+		if revoked {
+			did = t.res.Revoked
+		}
+		written = written.Minus(planner.SetOf(did...))
+	}
+	if written.Len() != 1 {
+		return 0
+	}
+	return written.IDs()[0]
+}
+
+// compareFindings sorts what a run found by principal, code and privilege.
+func compareFindings(a, b planner.Finding) int {
+	principal := func(f *planner.Finding) planner.Principal {
+		if f.Principal == nil {
+			return planner.Principal{Kind: mstrapi.Group}
+		}
+		return *f.Principal
+	}
+	privilege := func(f *planner.Finding) mstrapi.PrivilegeID {
+		if f.Privilege == nil {
+			return 0
+		}
+		return f.Privilege.ID
+	}
+	p, q := principal(&a), principal(&b)
+	return cmp.Or(p.Compare(&q), cmp.Compare(a.Code, b.Code), cmp.Compare(privilege(&a), privilege(&b)), cmp.Compare(a.Message, b.Message))
+}
+
+// checkRelied reads the grants again that revokes on groups rely on: somebody may
+// have taken back what was verified. Those of users are read again only if their
+// last reading is too old.
+func (r *run) checkRelied() {
+	relied := make(map[*task]planner.Set)
+	for _, t := range r.tasks {
+		if t.ended || t.change.Principal.Kind != mstrapi.Group {
+			continue
+		}
+		for _, p := range t.change.Revoke {
+			for _, id := range p.ReliesOn {
+				on := r.byID[id]
+				if on == nil || on.gone || !on.verified.Has(p.ID) {
+					continue
+				}
+				if on.change.Principal.Kind == mstrapi.User && r.o.MaxStaleness >= 0 && r.o.Now().Sub(on.seenAt) <= r.o.MaxStaleness {
+					continue
+				}
+				s := relied[on].Union(planner.Set{}) // a copy: Add changes in place
+				s.Add(p.ID)
+				relied[on] = s
+			}
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(r.o.Concurrency)
+	for t, needed := range relied {
+		g.Go(func() error {
+			if r.halted() {
+				return nil
+			}
+			seen := t.res.After
+			sets, err := r.readUntil(t, groupRevokes, func(s *Sets) bool { return needed.Minus(s.Direct).IsEmpty() })
+			switch {
+			case err != nil:
+				r.o.Logger.Warn("a grant that revokes rely on could not be read again, so they are held back", "principal", string(t.change.Principal.ID), "error", err)
+				t.verified = t.verified.Minus(needed)
+				t.seen = seen
+			default:
+				t.verified = t.verified.Minus(needed.Minus(sets.Direct))
+				t.res.After = sets
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // no worker returns an error
+}

@@ -1,0 +1,45 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// isGone reports whether err, which a reading of the principal ended with, means
+// that the server does not have it any more: it says so once more when it is
+// asked for the principal itself.
+func isGone(ctx context.Context, s PrincipalServer, p planner.Principal, err error) bool {
+	if !mstrapi.IsNotFound(err) {
+		return false
+	}
+	_, err = s.Principal(ctx, p.Kind, p.ID)
+	return mstrapi.IsNotFound(err)
+}
+
+// goneFinding tells of a principal that left the server while the run was under
+// way, after so many writes to it.
+func goneFinding(p planner.Principal, writes int) planner.Finding {
+	text := label(p) + " is not on the server any more: it was deleted meanwhile"
+	if writes > 0 {
+		text += ", after this run had sent a write to it"
+	}
+	return planner.Finding{Code: planner.CodeGonePrincipal, Severity: planner.SeverityInfo, Principal: &p, Message: text}
+}
+
+// label is how messages name a principal.
+func label(p planner.Principal) string {
+	if p.Login != "" && p.Login != p.Name {
+		return fmt.Sprintf("%s %q (%s)", p.Kind, p.Name, p.Login)
+	}
+	return fmt.Sprintf("%s %q", p.Kind, p.Name)
+}
+
+// tell adds a finding to the report.
+func (r *run) tell(f planner.Finding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.findings = append(r.findings, f)
+}

@@ -1,0 +1,144 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// Wanted is what the policy wants of one principal, as far as it takes to judge
+// the principal by a reading: a plan carries it, so that whoever applies the plan
+// can tell whether the policy is fulfilled without having the policy. All sets
+// are privileges in scope. The zero value wants nothing.
+type Wanted struct {
+	Listed    Set  `json:"listed"`    // to be held
+	Forbidden Set  `json:"forbidden"` // not to be held, directly or inherited
+	Expired   Set  `json:"expired"`   // not to be held directly: their last day is over
+	Exclusive bool `json:"exclusive"` // authoritative: nothing else is to be held directly
+	Direct    bool `json:"direct"`    // satisfiedBy: direct: what is listed is to be held directly
+	// Accepted is what the plan itself leaves otherwise: the policy contradicts
+	// itself, or what it takes to decide could not be read.
+	Accepted Set `json:"accepted"`
+	// Endured is what is forbidden and goes on being inherited, as the plan's
+	// findings say.
+	Endured Set `json:"endured"`
+}
+
+// Judge returns what is listed and missing, and what is there against the
+// policy, for a principal that holds direct and inherited. A nil Wanted has
+// nothing to say.
+func (w *Wanted) Judge(direct, inherited Set) (missing, surplus Set) {
+	if w == nil {
+		return Set{}, Set{}
+	}
+	held := direct
+	if !w.Direct {
+		held = direct.Union(inherited)
+	}
+	missing = w.Listed.Minus(held).Minus(w.Accepted)
+	surplus = direct.Intersect(w.Forbidden.Union(w.Expired))
+	if w.Exclusive {
+		surplus = surplus.Union(direct.Minus(w.Listed))
+	}
+	surplus = surplus.Minus(w.Accepted)
+	return missing, surplus.Union(inherited.Intersect(w.Forbidden).Minus(w.Endured))
+}
+
+// Watch is covered principals that need no change of their own and that the plan
+// may touch all the same: through a group, or through a metadata command. What
+// became of them is read once the plan is applied.
+type Watch struct {
+	Wanted     Wanted      `json:"wanted"`
+	Awaits     []Awaited   `json:"awaits"` // sorted by privilege
+	Principals []Principal `json:"principals"`
+}
+
+// Awaited is a privilege that is listed and that only this plan's grants on
+// groups are to give.
+type Awaited struct {
+	Privilege PrivilegeRef       `json:"privilege"`
+	Grants    []mstrapi.ObjectID `json:"grants"` // the groups, sorted; one is enough
+}
+
+// wanted puts together what is wanted of o, given what the plan does.
+func wanted(o *Observed, w *want, dec *decision) *Wanted {
+	out := &Wanted{
+		Listed: w.listed, Forbidden: w.forbidden, Expired: w.expired, Accepted: w.undecided,
+		Exclusive: w.settings.Mode == policy.Authoritative, Direct: w.settings.SatisfiedBy == policy.Direct,
+	}
+	direct := dec.direct(o.Direct)
+	out.Endured = dec.inherited.Intersect(w.forbidden)
+	missing, surplus := out.Judge(direct, dec.inherited)
+	out.Accepted = out.Accepted.Union(missing).Union(surplus)
+	return out
+}
+
+// key is equal for two that want the same.
+func (w *Wanted) key() string {
+	var b strings.Builder
+	for _, s := range []Set{w.Listed, w.Forbidden, w.Expired, w.Accepted, w.Endured} {
+		for id := range s.All() {
+			fmt.Fprintf(&b, "%d,", id)
+		}
+		b.WriteByte(';')
+	}
+	fmt.Fprintf(&b, "%t%t", w.Exclusive, w.Direct)
+	return b.String()
+}
+
+// watch fills plan with what is wanted of covered principals that it does not
+// change, where it changes a group or runs a command: otherwise it touches
+// nobody else.
+func (d *draft) watch(plan *Plan) {
+	groups := slices.ContainsFunc(plan.Changes, func(c Change) bool { return c.Principal.Kind == mstrapi.Group })
+	if !d.complete || !groups && len(plan.Commands) == 0 {
+		return
+	}
+	awaits := make(map[mstrapi.ObjectID][]Awaited)
+	for _, a := range d.awaits {
+		awaits[a.principal] = append(awaits[a.principal], a.Awaited)
+	}
+	changed := make(map[mstrapi.ObjectID]bool, len(plan.Changes))
+	for i := range plan.Changes {
+		changed[plan.Changes[i].Principal.ID] = true
+	}
+	plan.unchanged = make(map[mstrapi.ObjectID]*Wanted)
+	shared := make(map[string]*Wanted)
+	watches := make(map[string]int)
+	for _, o := range d.st.covered {
+		if o.Err != nil || changed[o.Principal.ID] {
+			continue
+		}
+		w := d.wantFor(o)
+		want := wanted(o, w, &decision{inherited: d.inheritedAfter(o, w, d.judged(o))})
+		key := want.key()
+		if known := shared[key]; known != nil {
+			want = known
+		}
+		shared[key] = want
+		plan.unchanged[o.Principal.ID] = want
+		mine := awaits[o.Principal.ID]
+		byCommand := len(plan.Commands) > 0 && o.Principal.Kind == mstrapi.User && (want.Exclusive || !want.Forbidden.IsEmpty())
+		if len(mine) == 0 && want.Forbidden.IsEmpty() && !byCommand {
+			continue
+		}
+		for _, a := range mine {
+			key += fmt.Sprint(" ", a.Privilege.ID, a.Grants)
+		}
+		at, known := watches[key]
+		if !known {
+			at = len(plan.Watch)
+			watches[key] = at
+			plan.Watch = append(plan.Watch, Watch{Wanted: *want, Awaits: orEmpty(mine)})
+		}
+		plan.Watch[at].Principals = append(plan.Watch[at].Principals, o.Principal)
+	}
+}
+
+// Unchanged returns what is wanted of a covered principal that the plan does not
+// change; nil where the plan cannot touch it, and in a plan that was read from a
+// file, which holds [Plan.Watch] instead.
+func (p *Plan) Unchanged(id mstrapi.ObjectID) *Wanted { return p.unchanged[id] }
