@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -234,7 +235,7 @@ func (u *undo) nameOthers(direct planner.Set) {
 
 func (u *undo) find(code planner.Code, severity planner.Severity, privilege *planner.PrivilegeRef, message string) {
 	p := u.res.Principal
-	what := fmt.Sprintf("%s %q", p.Kind, p.Name)
+	what := fmt.Sprintf("%s %s", p.Kind, clean.Quote(p.Name))
 	if privilege != nil {
 		number := privilege.ID.String()
 		if privilege.Name != "" {

@@ -29,6 +29,7 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 		return e
 	}
 	defer resp.Body.Close()
+	c.keepCookies(resp)
 	if s != nil {
 		s.store(resp, hr.URL, c.base.Path)
 	}
@@ -167,5 +168,5 @@ func (c *client) location(target string) string {
 		return ""
 	}
 	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
-	return c.scrub(clip(shown.String(), 256))
+	return clip(c.scrub(shown.String()), 256)
 }

@@ -44,6 +44,7 @@ type client struct {
 
 	secretsMu sync.Mutex
 	secrets   []string // cut out of the server's texts
+	cookies   []string // cut out as well: the values of the last ones
 }
 
 // newClient returns a client that has not logged in.
@@ -144,10 +145,46 @@ func (c *client) keepSecret(s Secret) {
 	}
 	c.secretsMu.Lock()
 	defer c.secretsMu.Unlock()
-	for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text), strings.Trim(string(encodeJSON(text)), `"`)} {
+	for _, form := range secretForms(text) {
 		if !slices.Contains(c.secrets, form) {
 			c.secrets = append(c.secrets, form)
 		}
+	}
+}
+
+// secretForms returns how a server may write a text that it was sent.
+func secretForms(text string) []string {
+	return []string{text, url.QueryEscape(text), url.PathEscape(text), strings.Trim(string(encodeJSON(text)), `"`)}
+}
+
+const (
+	// shortCookie is shortSecret for the values of cookies: not all of them are
+	// secrets, and a language or a flag would be found by chance.
+	shortCookie = 8
+	// keptCookies bounds how many forms of cookies' values are remembered: some
+	// servers send a new one with every answer.
+	keptCookies = 64
+)
+
+// keepCookies remembers the values of an answer's cookies as keepSecret does.
+func (c *client) keepCookies(resp *http.Response) {
+	if len(resp.Header["Set-Cookie"]) == 0 {
+		return
+	}
+	c.secretsMu.Lock()
+	defer c.secretsMu.Unlock()
+	for _, cookie := range resp.Cookies() {
+		if len(cookie.Value) < shortCookie {
+			continue
+		}
+		for _, form := range secretForms(cookie.Value) {
+			if !slices.Contains(c.cookies, form) {
+				c.cookies = append(c.cookies, form)
+			}
+		}
+	}
+	if n := len(c.cookies); n > keptCookies {
+		c.cookies = slices.Delete(c.cookies, 0, n-keptCookies)
 	}
 }
 
@@ -158,11 +195,58 @@ func (c *client) scrub(text string) string {
 	}
 	c.secretsMu.Lock()
 	defer c.secretsMu.Unlock()
-	for _, secret := range c.secrets {
-		text = strings.ReplaceAll(text, secret, redacted)
+	for _, secrets := range [][]string{c.secrets, c.cookies} {
+		for _, secret := range secrets {
+			text = cutOut(text, secret)
+		}
 	}
 	return text
 }
+
+// cutOut returns text without secret, and without its beginning where clip cut the
+// text off in the middle of it.
+func cutOut(text, secret string) string {
+	text = strings.ReplaceAll(text, secret, redacted)
+	const cut = "…"
+	for at := strings.Index(text, cut); at >= 0; {
+		for n := min(len(secret)-1, at); n >= shortCookie; n-- {
+			if strings.HasSuffix(text[:at], secret[:n]) {
+				text = text[:at-n] + redacted + text[at:]
+				at += len(redacted) - n
+				break
+			}
+		}
+		next := strings.Index(text[at+len(cut):], cut)
+		if next < 0 {
+			break
+		}
+		at += len(cut) + next
+	}
+	return text
+}
+
+// scrubError returns err without the client's secrets in its text: headers and rows
+// that could not be understood are quoted there.
+func (c *client) scrubError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if text := err.Error(); text != "" {
+		if scrubbed := c.scrub(text); scrubbed != text {
+			return scrubbedError{err, scrubbed}
+		}
+	}
+	return err
+}
+
+// scrubbedError is an error whose text held a secret.
+type scrubbedError struct {
+	err  error
+	text string
+}
+
+func (e scrubbedError) Error() string { return e.text }
+func (e scrubbedError) Unwrap() error { return e.err }
 
 // stats returns what was sent so far.
 func (c *client) stats() Stats {

@@ -92,6 +92,7 @@ func (c *client) do(ctx context.Context, q *request) error {
 			}
 			return nil
 		}
+		e.Err = c.scrubError(e.Err)
 		e.Attempts = sent
 		last = e
 		if ctx.Err() != nil && e.Status < 300 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -44,7 +45,7 @@ func (c *catalogue) ref(p mstrapi.PrivilegeID) PrivilegeRef {
 // label is how messages name a privilege.
 func (c *catalogue) label(p mstrapi.PrivilegeID) string {
 	if name := c.byID[p]; name != "" {
-		return fmt.Sprintf("%d %q", p, name)
+		return fmt.Sprintf("%d %s", p, clean.Quote(name))
 	}
 	return p.String()
 }
@@ -62,9 +63,9 @@ func (c *catalogue) find(ref policy.Ref) (mstrapi.PrivilegeID, *Finding) {
 		found := c.byName[ref.Name]
 		switch len(found) {
 		case 0:
-			text := fmt.Sprintf("the server's catalogue has no privilege %q", ref.Name)
+			text := fmt.Sprintf("the server's catalogue has no privilege %s", clean.Quote(ref.Name))
 			if near := policy.Suggest(ref.Name, c.names); near != "" {
-				text += fmt.Sprintf("; did you mean %q?", near)
+				text += fmt.Sprintf("; did you mean %s?", clean.Quote(near))
 			}
 			return 0, c.problem(ref, text)
 		case 1:
@@ -75,7 +76,7 @@ func (c *catalogue) find(ref policy.Ref) (mstrapi.PrivilegeID, *Finding) {
 				ids[i] = p.ID.String()
 			}
 			slices.Sort(ids)
-			return 0, c.problem(ref, fmt.Sprintf("%q names several privileges of the server's catalogue (%s); write the number", ref.Name, strings.Join(ids, ", ")))
+			return 0, c.problem(ref, fmt.Sprintf("%s names several privileges of the server's catalogue (%s); write the number", clean.Quote(ref.Name), strings.Join(ids, ", ")))
 		}
 	}
 	if got := c.levels[id]; c.level != mstrapi.LevelAll && got != c.level {
@@ -508,11 +509,11 @@ func (c *compiled) entryPosition(w *want) *policy.Position {
 func (p Principal) label() string {
 	switch {
 	case p.Kind == mstrapi.Group:
-		return fmt.Sprintf("group %q", p.Name)
+		return "group " + clean.Quote(p.Name)
 	case p.Login != "" && p.Login != p.Name:
-		return fmt.Sprintf("user %q (%s)", p.Name, p.Login)
+		return fmt.Sprintf("user %s (%s)", clean.Quote(p.Name), clean.Text(p.Login))
 	case p.Name != "":
-		return fmt.Sprintf("user %q", p.Name)
+		return "user " + clean.Quote(p.Name)
 	}
 	return fmt.Sprintf("%s %s", p.Kind, p.ID)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -260,7 +261,7 @@ func (d *draft) explicitPrincipal(entry int32) *Principal {
 func pathText(names []string) string {
 	quoted := make([]string, len(names))
 	for i, n := range names {
-		quoted[i] = fmt.Sprintf("%q", n)
+		quoted[i] = clean.Quote(n)
 	}
 	return strings.Join(quoted, " ← ")
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -176,7 +177,7 @@ func (p *Plan) ownGuard() (Guard, bool) {
 	names := make([]string, len(p.Safety.ActorLoses))
 	var lost Set
 	for i, ref := range p.Safety.ActorLoses {
-		names[i] = fmt.Sprintf("%d %q", ref.ID, ref.Name)
+		names[i] = fmt.Sprintf("%d %s", ref.ID, clean.Quote(ref.Name))
 		lost.Add(ref.ID)
 	}
 	g := Guard{Name: GuardOwnPrivilege, Actual: strconv.Itoa(len(names)), Limit: "0"}
@@ -192,7 +193,7 @@ func (p *Plan) ownGuard() (Guard, bool) {
 		}
 		return n
 	})
-	g.Message = fmt.Sprintf("ownPrivilege: user %q, whose session this is, would lose privilege %s, which the work needs; list it for that user in the policy, or use another account. No flag allows this",
-		p.Actor.Name, joinAnd(names))
+	g.Message = fmt.Sprintf("ownPrivilege: user %s, whose session this is, would lose privilege %s, which the work needs; list it for that user in the policy, or use another account. No flag allows this",
+		clean.Quote(p.Actor.Name), joinAnd(names))
 	return g, true
 }

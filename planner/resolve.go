@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -300,7 +301,7 @@ func (ob *observer) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding
 		f.Code = CodeUnknownPrincipal
 		f.Message = fmt.Sprintf("the server has no %s", describeRef(ref))
 		if near := ob.suggest(key, ref.Name); near != "" {
-			f.Message += fmt.Sprintf("; did you mean %q?", near)
+			f.Message += fmt.Sprintf("; did you mean %s?", clean.Quote(near))
 		}
 		return mstrapi.PrincipalRow{}, f
 	}
@@ -322,7 +323,7 @@ func describeRef(ref policy.PrincipalRef) string {
 	if ref.ID != "" {
 		return fmt.Sprintf("%s with the id %s", ref.Kind, strings.ToUpper(ref.ID))
 	}
-	return fmt.Sprintf("%s %q", ref.Kind, ref.Name)
+	return fmt.Sprintf("%s %s", ref.Kind, clean.Quote(ref.Name))
 }
 
 // suggest returns a name that the server has and that is nearly the one that it
@@ -454,7 +455,7 @@ func checkName(ref policy.PrincipalRef, row mstrapi.PrincipalRow) *Finding {
 	who := principalOf(row)
 	return &Finding{
 		Code: CodeNameMismatch, Severity: SeverityError, Principal: &who, Position: position(ref.Pos),
-		Message: fmt.Sprintf("the id %s belongs to %s, not to %s %q", row.ID, who.label(), ref.Kind, ref.Name),
+		Message: fmt.Sprintf("the id %s belongs to %s, not to %s %s", row.ID, who.label(), ref.Kind, clean.Quote(ref.Name)),
 	}
 }
 

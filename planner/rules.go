@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -114,7 +115,7 @@ func (d *draft) violation(rule *policy.Rule, o *Observed, direct Set, held []mst
 	if already {
 		when = "this is so already"
 	}
-	f.Message = fmt.Sprintf("rule %q: %s holds %s; %s", rule.Name, who.label(), strings.Join(parts, ", and "), when)
+	f.Message = fmt.Sprintf("rule %s: %s holds %s; %s", clean.Quote(rule.Name), who.label(), strings.Join(parts, ", and "), when)
 	d.findings = append(d.findings, f)
 }
 
@@ -329,8 +330,8 @@ func (d *draft) searchOthers(short []requirement) {
 		if already {
 			when = "this is so already"
 		}
-		text := fmt.Sprintf("rule %q: %s of at least %d would hold privilege %s; %s",
-			rule.Name, plural(h.after, "enabled user", "enabled users"), rule.AtLeast, d.cat.label(r.privilege), when)
+		text := fmt.Sprintf("rule %s: %s of at least %d would hold privilege %s; %s",
+			clean.Quote(rule.Name), plural(h.after, "enabled user", "enabled users"), rule.AtLeast, d.cat.label(r.privilege), when)
 		if unreadable > 0 {
 			text += fmt.Sprintf(" (%s could not be read)", plural(unreadable, "user", "users"))
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -376,15 +377,16 @@ func (r *applyRun) options(ctx context.Context) executor.Options {
 }
 
 // comment returns the change-journal comment for principals of the kind, or ""
-// where the server's version takes none.
+// where the server's version takes none. It is one line: whoever reads the journal
+// must not take part of a policy's name for an entry.
 func (r *applyRun) comment(kind mstrapi.Kind) string {
 	if !mstrapi.SupportsComment(kind, r.plan.Environment.IServerVersion) {
 		return ""
 	}
 	if r.f.commentGiven {
-		return r.f.comment
+		return clean.Text(r.f.comment)
 	}
-	return fmt.Sprintf("privsync: policy %s, digest %s, run %s", r.plan.Policy.Name, r.plan.Policy.Digest, r.runID)
+	return clean.Text(fmt.Sprintf("privsync: policy %s, digest %s, run %s", r.plan.Policy.Name, r.plan.Policy.Digest, r.runID))
 }
 
 // failed returns the report of a run that ends with err before it wrote

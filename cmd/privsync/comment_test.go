@@ -10,6 +10,7 @@ import (
 
 	"privsync/mstrapi"
 	"privsync/mstrapi/mstrtest"
+	"privsync/planner"
 )
 
 const commentPolicy = `apiVersion: privsync/v1
@@ -36,6 +37,7 @@ func TestChangeJournalPointsBackToTheRun(t *testing.T) {
 		{version: "11.5.1100.0001", want: map[mstrapi.ObjectID]string{user: "default", group: "default"}},
 		{version: "12.0.0000.0001", args: []string{"--comment", `CHG-7 "x"`}, want: map[mstrapi.ObjectID]string{user: `CHG-7 "x"`, group: `CHG-7 "x"`}},
 		{version: "12.0.0000.0001", args: []string{"--comment", ""}},
+		{version: "12.0.0000.0001", args: []string{"--comment", "a\nprivsync: policy x\r\u2028"}, want: map[mstrapi.ObjectID]string{user: `a\nprivsync: policy x\r\u2028`, group: `a\nprivsync: policy x\r\u2028`}},
 	} {
 		for _, saved := range []bool{false, true} {
 			t.Run(fmt.Sprint(c.version, c.args, saved), func(t *testing.T) {
@@ -95,5 +97,17 @@ func TestChangeJournalPointsBackToTheRun(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A policy's name is somebody's text: a line end in it must not begin what looks
+// like an entry of its own.
+func TestPolicyNameIsOneLineInTheJournal(t *testing.T) {
+	r := &applyRun{app: &app{runID: "r"}, f: &applyFlags{}, plan: &planner.Plan{
+		Environment: planner.Environment{IServerVersion: "12.0.0000.0001"},
+		Policy:      planner.PolicyRef{Name: "a\nprivsync: policy b", Digest: "d"},
+	}}
+	if got, want := r.comment(mstrapi.User), `privsync: policy a\nprivsync: policy b, digest d, run r`; got != want {
+		t.Errorf("comment = %q, want %q", got, want)
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"privsync/cmd/privsync/internal/render"
@@ -13,9 +12,9 @@ import (
 // text renders the explanation for a person.
 func (doc *explanation) text() string {
 	var b strings.Builder
-	who := fmt.Sprintf("%s %q", doc.Principal.Kind, render.Clean(doc.Principal.Name))
+	who := fmt.Sprintf("%s %s", doc.Principal.Kind, render.Quote(doc.Principal.Name))
 	if doc.Principal.Login != "" {
-		who = fmt.Sprintf("%s %s %q", doc.Principal.Kind, render.Clean(doc.Principal.Login), render.Clean(doc.Principal.Name))
+		who = fmt.Sprintf("%s %s %s", doc.Principal.Kind, render.Clean(doc.Principal.Login), render.Quote(doc.Principal.Name))
 	}
 	fmt.Fprintf(&b, "%s (%s)\n", who, doc.Principal.ID)
 	doc.writePolicy(&b)
@@ -85,7 +84,7 @@ func (p *explainedPrivilege) write(b *strings.Builder) {
 	for _, path := range p.Paths {
 		steps := make([]string, 0, len(path))
 		for _, g := range path {
-			steps = append(steps, strconv.Quote(render.Clean(g.Name)))
+			steps = append(steps, render.Quote(g.Name))
 		}
 		fmt.Fprintf(b, "  through group %s\n", strings.Join(steps, " <- "))
 	}
@@ -94,7 +93,7 @@ func (p *explainedPrivilege) write(b *strings.Builder) {
 	}
 	if len(p.Paths) == 0 && len(p.Sources) > 0 {
 		for _, g := range p.Sources {
-			fmt.Fprintf(b, "  through group %q, says the server\n", render.Clean(g.Name))
+			fmt.Fprintf(b, "  through group %s, says the server\n", render.Quote(g.Name))
 		}
 	}
 	for _, r := range p.Roles {
@@ -113,5 +112,5 @@ func (p *explainedPrivilege) write(b *strings.Builder) {
 
 // called is an object's name, or its id where the server does not tell its name.
 func called(ref mstrapi.ObjectRef) string {
-	return strconv.Quote(render.Clean(cmp.Or(ref.Name, string(ref.ID), "(not named)")))
+	return render.Quote(cmp.Or(ref.Name, string(ref.ID), "(not named)"))
 }

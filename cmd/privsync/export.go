@@ -321,7 +321,7 @@ func writePolicy(name string, level mstrapi.Level, url string, now time.Time, ca
 	fmt.Fprintf(&b, "# Written by privsync export on %s from\n# %s: the direct grants of %s.\n", now.UTC().Format(time.DateOnly), render.Clean(url), plural(len(all), "principal", "principals"))
 	fmt.Fprintf(&b, "# A login goes to the server below only if --url or %s names it as well, or\n# %s, ~/.config/privsync/servers or %s lists it.\n", urlVariable, serversVariable, systemServers)
 	b.WriteString("# Planning it changes nothing. Every entry is authoritative: what you take out of its\n# list is revoked by the next apply.\n")
-	enc := yaml.NewEncoder(&jsonSafe{w: &b}) // its escapes mean the same in a double-quoted scalar
+	enc := yaml.NewEncoder(&jsonSafe{w: &b, yaml: true}) // its escapes mean the same in a double-quoted scalar
 	enc.SetIndent(2)
 	if err := enc.Encode(root); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)

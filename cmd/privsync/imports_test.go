@@ -18,14 +18,15 @@ import (
 // mstrapi, which knows none of them.
 func TestImportDirections(t *testing.T) {
 	allowed := map[string][]string{
+		"privsync/clean":                        {},
 		"privsync/schema":                       {},
 		"privsync/policy":                       {"privsync/schema"},
 		"privsync/mstrapi":                      {},
 		"privsync/mstrapi/mstrtest":             {"privsync/mstrapi"},
-		"privsync/planner":                      {"privsync/schema", "privsync/policy", "privsync/mstrapi"},
-		"privsync/executor":                     {"privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner"},
+		"privsync/planner":                      {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi"},
+		"privsync/executor":                     {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner"},
 		"privsync/examples":                     {},
-		"privsync/cmd/privsync/internal/render": {"privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/executor"},
+		"privsync/cmd/privsync/internal/render": {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/executor"},
 		"privsync/cmd/privsync":                 {"*"},
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "privsync/...")

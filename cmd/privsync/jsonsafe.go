@@ -4,16 +4,24 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"privsync/clean"
 )
 
 // jsonSafe passes JSON through and writes the characters that could fool a
-// terminal or a reader as \u escapes. In JSON they can stand only inside
+// terminal or a reader as \u escapes, and what could be a command for the runner of
+// a CI system (see [clean.Text]) as well. In JSON they can stand only inside
 // strings, where the escape means the same, so the document stays equal.
 // encoding/json escapes C0 only. One goroutine at a time may write.
 type jsonSafe struct {
 	w    io.Writer
+	yaml bool   // it is YAML, where # and : stand outside of strings, too: they stay
 	rest []byte // the start of a character that the last Write ended in
+	last []byte // what was passed on last, as long as a mark that counts
 }
+
+// longestMark is the length of section_start.
+const longestMark = 13
 
 // Write passes p on. It returns len(p) unless the writer behind it fails.
 func (j *jsonSafe) Write(p []byte) (int, error) {
@@ -24,11 +32,11 @@ func (j *jsonSafe) Write(p []byte) (int, error) {
 	}
 	out := make([]byte, 0, len(in)+16)
 	for len(in) > 0 {
-		if in[0] < utf8.RuneSelf {
-			if in[0] == 0x7f {
-				out = append(out, `\u007f`...)
+		if c := in[0]; c < utf8.RuneSelf {
+			if c == 0x7f || (c == '#' || c == ':') && j.command(out, c) {
+				out = fmt.Appendf(out, `\u%04x`, c)
 			} else {
-				out = append(out, in[0])
+				out = append(out, c)
 			}
 			in = in[1:]
 			continue
@@ -48,7 +56,26 @@ func (j *jsonSafe) Write(p []byte) (int, error) {
 	if _, err := j.w.Write(out); err != nil {
 		return 0, err
 	}
+	j.last = append(j.last, out[max(0, len(out)-longestMark):]...)
+	j.last = append(j.last[:0], j.last[max(0, len(j.last)-longestMark):]...)
 	return len(p), nil
+}
+
+// command reports whether c, behind out and what was passed on before that, could
+// be part of a command for a runner. No line of JSON begins with a string's text, so
+// colons in a row are none.
+func (j *jsonSafe) command(out []byte, c byte) bool {
+	if j.yaml {
+		return false
+	}
+	before := out[max(0, len(out)-longestMark):]
+	if len(before) < longestMark {
+		before = append(j.last[:len(j.last):len(j.last)], before...)
+	}
+	if c == '#' {
+		return len(before) > 0 && before[len(before)-1] == '#'
+	}
+	return clean.SectionMark(string(before))
 }
 
 // fools reports whether r is a C1 control, a line separator, a mark that

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 )
 
@@ -197,10 +198,22 @@ func (a *app) setLogger() {
 		return
 	}
 	// The text handler quotes whatever is not printable.
-	a.log = slog.New(slog.NewTextHandler(a.stderr, options))
+	a.log = slog.New(slog.NewTextHandler(commandSafe{a.stderr}, options))
 }
 
 func (a *app) jsonLogs() bool { return a.logFormat.value == "json" }
+
+// commandSafe passes lines of a log on and breaks what the runner of a CI system
+// would take for a command in them.
+type commandSafe struct{ w io.Writer }
+
+// Write passes p, whole lines, on. It returns len(p) unless the writer behind it fails.
+func (c commandSafe) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(c.w, clean.Commands(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
 
 // sharedWriter makes one stream safe for log lines, notices and a progress bar
 // that come from several goroutines; before anything else is written the bar's

@@ -27,7 +27,7 @@ func payloads() []string {
 		"a|b", `a\|b`, "|---|---|", "`", "``", "```", "`a`", "` `", "```` `````", "`````````````````````````````````", "\\`", "\\", "\\\\",
 		"\n# heading", "\r\n\r\n# heading", "\n\n<script>alert(1)</script>", "\n- item", "\n|a|b|\n|-|-|\n|c|d|", "\n~~~\n", "\t\tcode", "    code", "$`x`$", "$$x$$", ":rocket:", "**b**", "_i_", "~~s~~",
 		"\x1b[2J\x1b[1;1H", "\x1b]8;;https://evil.example\x07x\x1b]8;;\x07", "\x9b31m", "\u009b31m", "\x00", "\x7f", "\u202egnp.exe", "\u2066\u2069", "\u200b\u200d\ufeff", "\u2028\u2029", "\xff\xfe", "\U000e0041",
-		"::error file=x::y", "%0A::error::x", "::stop-commands::x", " ", "  ", "", "名前", "ﷺ", "Z\u0301\u0302\u0303",
+		"::error file=x::y", "%0A::error::x", "::stop-commands::x", " ::add-mask::x", "\u00a0::set-env name=x::y", "##[error]x", "##", "#", "[command]", "##vso[task.setvariable variable=x]y", "section_start:1:x[collapsed=true]\r\x1b[0Kx", "section_end:1:x\r\x1b[0K", ":", "::", " ", "  ", "", "名前", "ﷺ", "Z\u0301\u0302\u0303",
 	}
 }
 

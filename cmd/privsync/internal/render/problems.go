@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
+	"privsync/clean"
 	"privsync/policy"
 )
 
@@ -102,12 +103,15 @@ func ProblemsJSON(w io.Writer, ps policy.Problems) error {
 }
 
 // escapeJSON writes the characters of a JSON text that Clean would change as
-// \u escapes. They can only stand inside its strings; its own line ends stay.
+// \u escapes. They can only stand inside its strings; its own line ends stay, and
+// so do colons in a row: no line of JSON begins with a string's text.
 func escapeJSON(s string) string {
 	var b strings.Builder
-	for _, r := range s {
+	for i, r := range s {
 		switch {
-		case r == '\n' || !unsafeRune(r):
+		case r == '#' && i > 0 && s[i-1] == '#', r == ':' && clean.SectionMark(s[:i]):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		case r == '\n' || !clean.Unsafe(r):
 			b.WriteRune(r)
 		case r < 0x10000:
 			fmt.Fprintf(&b, `\u%04x`, r)

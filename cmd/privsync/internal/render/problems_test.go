@@ -28,15 +28,15 @@ func TestProblems(t *testing.T) {
 		{"text", func(b *bytes.Buffer, ps policy.Problems) error { return ProblemsText(b, ps, Options{}) },
 			"./policies/a,b:c.yaml:12:7: unknown privilege 100%; did you mean \"Monitor Jobs\"?\n" +
 				"missing.yaml: no such file\n" +
-				`::error::x\n::error::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
+				`:\x3aerror::x\n:\x3aerror::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
 		{"color", func(b *bytes.Buffer, ps policy.Problems) error { return ProblemsText(b, ps, Options{Color: true}) },
 			"\x1b[1m./policies/a,b:c.yaml:12:7:\x1b[0m unknown privilege 100%; did you mean \"Monitor Jobs\"?\n" +
 				"\x1b[1mmissing.yaml:\x1b[0m no such file\n" +
-				`::error::x\n::error::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
+				`:\x3aerror::x\n:\x3aerror::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
 		{"github", func(b *bytes.Buffer, ps policy.Problems) error { return GitHub(b, ps) },
 			"::error file=policies/a%2Cb%3Ac.yaml,line=12,col=7,title=privsync::unknown privilege 100%25 (did you mean \"Monitor Jobs\"?)\n" +
 				"::error file=missing.yaml,title=privsync::no such file\n" +
-				`::error title=privsync::::error::x\n::error::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
+				`::error title=privsync:::\x3aerror::x\n:\x3aerror::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
 		{"json", func(b *bytes.Buffer, ps policy.Problems) error { return ProblemsJSON(b, ps) },
 			"{\n  \"valid\": false,\n  \"problems\": [\n    {\n      \"file\": \"./policies/a,b:c.yaml\",\n      \"line\": 12,\n      \"column\": 7,\n      \"message\": \"unknown privilege 100%\",\n      \"hint\": \"did you mean \\\"Monitor Jobs\\\"?\"\n    },\n    {\n      \"file\": \"missing.yaml\",\n      \"line\": 0,\n      \"column\": 0,\n      \"message\": \"no such file\"\n    },\n" +
 				"    {\n      \"file\": \"\",\n      \"line\": 0,\n      \"column\": 0,\n      \"message\": \"::error::x\\n::error::y\\r\\u001b[2J\\u202e\\udb40\\udc41\"\n    }\n  ]\n}\n",

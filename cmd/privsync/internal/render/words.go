@@ -24,15 +24,10 @@ func count[N int | int64](n N, noun string) string {
 	return s + "s"
 }
 
-// quote returns s clean and in double quotes, so that its ends can be seen.
-func quote(s string) string {
-	return `"` + strings.ReplaceAll(Clean(s), `"`, `\"`) + `"`
-}
-
 // login returns a login as it is, or quoted where its ends could not be seen.
 func login(s string) string {
 	if s == "" || strings.ContainsAny(s, " \"`,;:()") {
-		return quote(s)
+		return Quote(s)
 	}
 	return Clean(s)
 }
@@ -41,11 +36,11 @@ func login(s string) string {
 func identity(p planner.Principal) string {
 	switch {
 	case p.Login != "" && p.Name != "" && p.Name != p.Login:
-		return login(p.Login) + " " + quote(p.Name)
+		return login(p.Login) + " " + Quote(p.Name)
 	case p.Login != "":
 		return login(p.Login)
 	case p.Name != "":
-		return quote(p.Name)
+		return Quote(p.Name)
 	case p.ID != "":
 		return Clean(string(p.ID))
 	}
@@ -93,9 +88,9 @@ func actor(a planner.Actor) string {
 	case a.Name == "":
 		return Clean(string(a.ID))
 	case a.ID == "":
-		return quote(a.Name)
+		return Quote(a.Name)
 	}
-	return quote(a.Name) + " (" + Clean(string(a.ID)) + ")"
+	return Quote(a.Name) + " (" + Clean(string(a.ID)) + ")"
 }
 
 // policyName names the policy and the environment that was selected.
@@ -150,7 +145,7 @@ func place(p *policy.Position) string {
 	if p.Line == 0 {
 		return Clean(p.File)
 	}
-	return fmt.Sprintf("%s:%d:%d", Clean(p.File), p.Line, p.Column)
+	return Clean(fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column))
 }
 
 // failure is an error of a report on one line, the ticket last: it is what the
