@@ -59,16 +59,6 @@ func loadWorkflow(t *testing.T) workflow {
 const ghStub = `
 [ -n "${GH_TOKEN:-}" ] || { echo 'gh: no token' >&2; exit 4; }
 echo "gh $*" >>"$STUB/gh.log"
-if [ "$1 $2" = 'run download' ]; then
-  run=$3; shift 3
-  while [ $# -gt 0 ]; do
-    case "$1" in --name) name=$2 ;; --dir) dir=$2 ;; --repo) ;; *) exit 64 ;; esac
-    shift 2
-  done
-  [ -d "$STUB/artifacts/$run/$name" ] || { echo 'gh: no artifact' >&2; exit 1; }
-  mkdir -p "$dir" && cp "$STUB/artifacts/$run/$name/"* "$dir"
-  exit
-fi
 [ "$1" = api ] || exit 64
 shift
 method=GET path='' body=''
@@ -90,7 +80,18 @@ case "$method $path" in
   'PATCH repos/acme/bi/issues/comments/'*)
     jq --rawfile body "$body" --argjson id "${path##*/}" 'map(if .id == $id then .body = $body else . end)' "$STUB/comments.json" | save ;;
   'GET repos/acme/bi/commits/'*) cat "$STUB/pulls.json" ;;
+  'GET repos/acme/bi/pulls?state=all&head=acme:feature&'*) cat "$STUB/branch.json" ;;
   'GET repos/acme/bi/actions/runs?'*) cat "$STUB/runs.json" ;;
+  'GET repos/acme/bi/actions/runs/'*/artifacts*)
+    run=${path#repos/acme/bi/actions/runs/}; run=${run%%/*}; name=${path#*name=}; name=${name%%&*}
+    [ -d "$STUB/artifacts/$run/$name" ] || { echo '{"artifacts": []}'; exit; }
+    rm -f "$STUB/$run.zip"
+    (cd "$STUB/artifacts/$run/$name" && zip -q -X "$STUB/$run.zip" ./*)
+    jq -n --argjson run "$run" --arg name "$name" --arg head "$HEAD_COMMIT" --arg digest "sha256:${ARTIFACT_DIGEST:-$(sha256sum <"$STUB/$run.zip" | cut -d ' ' -f 1)}" \
+      '{artifacts: [{id: ($run + 1000), name: $name, expired: false, digest: $digest, workflow_run: {id: $run, head_sha: $head}},
+                    {id: 1, name: $name, expired: true, workflow_run: {id: $run, head_sha: $head}}]}' ;;
+  'GET repos/acme/bi/actions/artifacts/'*/zip)
+    id=${path#repos/acme/bi/actions/artifacts/}; cat "$STUB/$((${id%%/*} - 1000)).zip" ;;
   *) echo "gh: $method $path is not known" >&2; exit 1 ;;
 esac
 `
@@ -122,6 +123,7 @@ type runner struct {
 	context  map[string]string // values of expressions
 	override map[string]string // values that replace the workflow's env
 	summary  string
+	digest   string // of every artifact, instead of its own
 }
 
 const (
@@ -144,18 +146,24 @@ func newRunner(t *testing.T, p program, policy, url string) *runner {
 	// Somebody else's comment that bears the marker, and one that only quotes it.
 	r.save("comments.json", `[{"id": 1, "user": {"login": "mallory"}, "body": "<!-- privsync plan --> mine"},
 		{"id": 2, "user": {"login": "github-actions[bot]"}, "body": "another workflow about <!-- privsync plan -->"}]`)
-	r.save("pulls.json", fmt.Sprintf(`[{"number": 5, "merged_at": null, "merge_commit_sha": %q, "head": {"sha": "x"}},
-		{"number": 7, "merged_at": "2026-01-01T00:00:00Z", "merge_commit_sha": %q, "head": {"sha": %q}}]`, ghMerge, ghMerge, ghHead))
+	r.save("pulls.json", fmt.Sprintf(`[{"number": 5, "merged_at": null, "merge_commit_sha": %q, "head": {"sha": "x", "ref": "x"}, "base": {"ref": "main"}},
+		{"number": 7, "merged_at": "2026-01-01T00:00:00Z", "merge_commit_sha": %q, "head": {"sha": %q, "ref": "feature"}, "base": {"ref": "main"}}]`, ghMerge, ghMerge, ghHead))
+	r.save("branch.json", fmt.Sprintf(`[{"number": 7, "head": {"sha": %q}}, {"number": 3, "head": {"sha": "older"}}]`, ghHead))
 	// The run to find, and runs that a careless search would take instead.
 	run := func(id int, repository, path, conclusion string) string {
-		return fmt.Sprintf(`{"id": %d, "event": "pull_request", "conclusion": %q, "head_sha": %q, "path": %q, "head_repository": {"full_name": %q}}`,
-			id, conclusion, ghHead, path, repository)
+		return ghRun(id, repository, path, conclusion, "feature", `{"number": 7, "base": {"ref": "main"}}`)
 	}
 	const own = ".github/workflows/privsync.yml"
 	r.save("runs.json", fmt.Sprintf(`{"workflow_runs": [%s, %s, %s, %s, %s]}`,
 		run(500, "acme/bi", own, "success"), run(499, "acme/bi", own, "success"), run(901, "mallory/bi", own, "success"),
 		run(902, "acme/bi", ".github/workflows/evil.yml", "success"), run(903, "acme/bi", own, "failure")))
 	return r
+}
+
+// ghRun is a run in a list of runs, for pull requests given as JSON.
+func ghRun(id int, repository, path, conclusion, branch, pulls string) string {
+	return fmt.Sprintf(`{"id": %d, "event": "pull_request", "conclusion": %q, "head_sha": %q, "head_branch": %q, "path": %q,
+		"head_repository": {"full_name": %q}, "pull_requests": [%s]}`, id, conclusion, ghHead, branch, path, repository, pulls)
 }
 
 func (r *runner) save(name, text string) { write(r.t, filepath.Join(r.state, name), text) }
@@ -211,7 +219,7 @@ func (r *runner) run(job string) (string, int) {
 		}
 		env := []string{
 			"PATH=" + path, "HOME=" + temp, "TMPDIR=" + temp, "RUNNER_TEMP=" + temp, "STUB=" + r.state, "ARCHIVE=" + r.program.archive,
-			"GITHUB_REPOSITORY=acme/bi", "GITHUB_SHA=" + ghMerge,
+			"GITHUB_REPOSITORY=acme/bi", "GITHUB_SHA=" + ghMerge, "GITHUB_REF_NAME=main", "HEAD_COMMIT=" + ghHead, "ARTIFACT_DIGEST=" + r.digest,
 			"GITHUB_WORKFLOW_REF=acme/bi/.github/workflows/privsync.yml@refs/heads/main",
 		}
 		for name, file := range files {
@@ -375,11 +383,36 @@ func testGitHub(t *testing.T, p program) {
 		"no pull request": {func(r *runner) { r.save("pulls.json", "[]") }, "is not the merge of a pull request"},
 		"only a fork's run": {func(r *runner) {
 			r.save("runs.json", fmt.Sprintf(`{"workflow_runs": [{"id": 500, "event": "pull_request", "conclusion": "success", "head_sha": %q,
-				"path": ".github/workflows/privsync.yml", "head_repository": {"full_name": "mallory/bi"}}]}`, ghHead))
+				"head_branch": "feature", "pull_requests": [], "path": ".github/workflows/privsync.yml", "head_repository": {"full_name": "mallory/bi"}}]}`, ghHead))
 		}, "has no successful plan"},
 		"another workflow's run": {func(r *runner) {
 			r.save("runs.json", strings.ReplaceAll(read(r.t, filepath.Join(r.state, "runs.json")), "/privsync.yml", "/other.yml"))
 		}, "has no successful plan"},
+		"merged elsewhere": {func(r *runner) {
+			r.save("pulls.json", strings.ReplaceAll(read(r.t, filepath.Join(r.state, "pulls.json")), `"ref": "main"`, `"ref": "release"`))
+		}, "is not the merge of a pull request into main"},
+		"only the run of another pull request": {func(r *runner) {
+			r.save("runs.json", `{"workflow_runs": [`+ghRun(500, "acme/bi", ".github/workflows/privsync.yml", "success", "feature", `{"number": 8, "base": {"ref": "evil"}}`)+`]}`)
+		}, "has no successful plan"},
+		"only a run for another base": {func(r *runner) {
+			r.save("runs.json", `{"workflow_runs": [`+ghRun(500, "acme/bi", ".github/workflows/privsync.yml", "success", "feature", `{"number": 7, "base": {"ref": "evil"}}`)+`]}`)
+		}, "has no successful plan"},
+		"only a run of another branch": {func(r *runner) {
+			r.save("runs.json", `{"workflow_runs": [`+ghRun(500, "acme/bi", ".github/workflows/privsync.yml", "success", "evil", "")+`]}`)
+		}, "has no successful plan"},
+		"a second pull request had the head": {func(r *runner) {
+			r.save("branch.json", fmt.Sprintf(`[{"number": 8, "head": {"sha": %q}}, {"number": 7, "head": {"sha": %q}}]`, ghHead, ghHead))
+		}, "another pull request (#8) has the head commit of #7"},
+		"another artifact": {func(r *runner) { r.digest = strings.Repeat("0", 64) }, "is not the one that GitHub lists"},
+		"plan of another policy": {func(r *runner) {
+			// What a run for a base of the attacker's own leaves: a good plan, and a lie about its policy.
+			other := newRunner(r.t, p, policy+"\n# of another base\n", url)
+			if out, code := other.run("plan"); code != 0 {
+				r.t.Fatalf("plan exits with %d:\n%s", code, out)
+			}
+			write(r.t, filepath.Join(r.state, "artifacts", "500", "privsync-plan-7", "plan.json"), read(r.t, filepath.Join(other.state, "artifacts", "500", "privsync-plan-7", "plan.json")))
+		}, "was made from other policy files"},
+		"plan for another server": {func(r *runner) { r.context["vars.PRIVSYNC_URL"], _ = p.simulator(r.t) }, "plan refused: it was made for"},
 		"artifact gone": {func(r *runner) {
 			if err := os.RemoveAll(filepath.Join(r.state, "artifacts")); err != nil {
 				r.t.Fatal(err)

@@ -29,7 +29,7 @@ func TestRecipes(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the recipes are for Unix shells")
 	}
-	for _, tool := range []string{"bash", "git", "jq", "tar", "sha256sum"} {
+	for _, tool := range []string{"bash", "git", "jq", "tar", "sha256sum", "zip", "unzip"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			if os.Getenv("PRIVSYNC_REQUIRE_JQ") != "" {
 				t.Fatalf("the recipes need %s: %v", tool, err)
