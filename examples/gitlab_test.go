@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ type gitlabFile struct {
 
 type gitlabJob struct {
 	Extends       string   `yaml:"extends"`
+	Image         string   `yaml:"image"`
 	Stage         string   `yaml:"stage"`
 	BeforeScript  []string `yaml:"before_script"`
 	Script        []string `yaml:"script"`
@@ -41,8 +43,8 @@ type gitlabJob struct {
 	} `yaml:"artifacts"`
 }
 
-// gitlabCurl plays curl for the release archive and for the calls of GitLab's
-// API that the recipe makes, from files in $STUB.
+// gitlabCurl plays curl for the calls of GitLab's API that the recipe makes, from
+// files in $STUB.
 const gitlabCurl = `
 method=GET out=/dev/stdout url='' body='' header=''
 while [ $# -gt 0 ]; do
@@ -58,7 +60,6 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-if [ "$url" = "$PRIVSYNC_ARCHIVE_URL" ]; then cp "$ARCHIVE" "$out"; exit; fi
 [ "$header" = 'Authorization: Bearer stub-token' ] || exit 22
 echo "$method $url" >>"$STUB/curl.log"
 save() { cat >"$STUB/new" && mv "$STUB/new" "$STUB/notes.json"; }
@@ -106,10 +107,10 @@ func newPipeline(t *testing.T, p program, policy, url string) *pipeline {
 	temp := t.TempDir()
 	l := &pipeline{
 		t: t, file: loadGitLab(t), dir: repository(t, policy), state: t.TempDir(),
-		tools: stubs(t, map[string]string{"curl": gitlabCurl, "apk": `[ "$1" = add ]`}),
+		tools: stubs(t, map[string]string{"curl": gitlabCurl, "privsync": `exec "$PROGRAM" "$@"`}),
 	}
 	l.env = map[string]string{
-		"PATH": l.tools + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME": temp, "TMPDIR": temp, "STUB": l.state, "ARCHIVE": p.archive,
+		"PATH": l.tools + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME": temp, "TMPDIR": temp, "STUB": l.state, "PROGRAM": p.path,
 		"CI_API_V4_URL": "https://gitlab.example.com/api/v4", "CI_PROJECT_ID": "9", "CI_MERGE_REQUEST_IID": "7",
 		"CI_COMMIT_SHA": ghMerge, "CI_COMMIT_BRANCH": "main",
 		"PRIVSYNC_URL": url, "PRIVSYNC_USERNAME": "svc_privsync", "PRIVSYNC_PASSWORD": "privsync", "GITLAB_TOKEN": "stub-token",
@@ -117,7 +118,6 @@ func newPipeline(t *testing.T, p program, policy, url string) *pipeline {
 	for k, v := range l.file.Variables {
 		l.env[k] = v
 	}
-	l.env["PRIVSYNC_ARCHIVE_SHA256"] = p.sum
 	// A page of notes by others, one of which bears the marker.
 	var notes []string
 	for i := range 100 {
@@ -125,12 +125,14 @@ func newPipeline(t *testing.T, p program, policy, url string) *pipeline {
 	}
 	l.save("notes.json", "["+strings.Join(notes, ",")+"]")
 	l.save("merge_requests.json", fmt.Sprintf(`[
-		{"iid": 6, "state": "opened", "source_project_id": 9, "target_project_id": 9, "merge_commit_sha": null, "squash_commit_sha": null, "sha": %q},
-		{"iid": 7, "state": "merged", "source_project_id": 9, "target_project_id": 9, "merge_commit_sha": %q, "squash_commit_sha": null, "sha": %q}]`,
+		{"iid": 6, "state": "opened", "source_project_id": 9, "target_project_id": 9, "target_branch": "main", "merge_commit_sha": null, "squash_commit_sha": null, "sha": %q},
+		{"iid": 7, "state": "merged", "source_project_id": 9, "target_project_id": 9, "target_branch": "main", "merge_commit_sha": %q, "squash_commit_sha": null, "sha": %q}]`,
 		ghMerge, ghMerge, ghHead))
-	l.save("merge_request.json", `{"iid": 7, "head_pipeline": {"id": 900, "status": "success", "source": "merge_request_event"}}`)
-	l.save("jobs.json", `[{"id": 70, "name": "plan", "status": "success"}, {"id": 69, "name": "plan", "status": "success"},
-		{"id": 71, "name": "plan", "status": "failed"}, {"id": 72, "name": "validate", "status": "success"}]`)
+	l.save("merge_request.json", `{"iid": 7, "head_pipeline": {"id": 900, "status": "success", "source": "merge_request_event", "project_id": 9, "ref": "refs/merge-requests/7/head"}}`)
+	const own = `"pipeline": {"id": 900}, "ref": "refs/merge-requests/7/head"`
+	l.save("jobs.json", `[{"id": 70, "name": "plan", "status": "success", `+own+`}, {"id": 69, "name": "plan", "status": "success", `+own+`},
+		{"id": 71, "name": "plan", "status": "failed", `+own+`}, {"id": 72, "name": "validate", "status": "success", `+own+`},
+		{"id": 73, "name": "plan", "status": "success", "pipeline": {"id": 901}, "ref": "refs/merge-requests/8/head"}]`)
 	return l
 }
 
@@ -244,8 +246,25 @@ func testGitLab(t *testing.T, p program) {
 		"failed pipeline": {func(l *pipeline) {
 			l.save("merge_request.json", `{"head_pipeline": {"id": 900, "status": "failed", "source": "merge_request_event"}}`)
 		}, "did not succeed"},
-		"no pipeline": {func(l *pipeline) { l.save("merge_request.json", `{"head_pipeline": null}`) }, "did not succeed"},
-		"no plan":     {func(l *pipeline) { l.save("jobs.json", `[]`) }, "has no plan"},
+		"merged elsewhere": {func(l *pipeline) {
+			l.save("merge_requests.json", strings.ReplaceAll(read(l.t, filepath.Join(l.state, "merge_requests.json")), `"target_branch": "main"`, `"target_branch": "evil"`))
+		}, "is not the merge of a merge request"},
+		"a pipeline of another merge request for the commit": {func(l *pipeline) {
+			l.save("merge_request.json", `{"head_pipeline": {"id": 900, "status": "success", "source": "merge_request_event", "project_id": 9, "ref": "refs/merge-requests/8/head"}}`)
+		}, "is not its own"},
+		"a job of another merge request": {func(l *pipeline) {
+			l.save("jobs.json", strings.ReplaceAll(read(l.t, filepath.Join(l.state, "jobs.json")), "/7/head", "/8/head"))
+		}, "has no plan"},
+		"plan of another policy": {func(l *pipeline) {
+			other := newPipeline(l.t, p, policy+"\n# of another target\n", url)
+			if out, code := other.run(other.file.Plan); code != 0 {
+				l.t.Fatalf("plan exits with %d:\n%s", code, out)
+			}
+			l.save("artifacts/70/artifacts/plan.json", read(l.t, filepath.Join(other.state, "artifacts/70/artifacts/plan.json")))
+		}, "was made from other policy files"},
+		"plan for another server": {func(l *pipeline) { l.env["PRIVSYNC_URL"], _ = p.simulator(l.t) }, "plan refused: it was made for"},
+		"no pipeline":             {func(l *pipeline) { l.save("merge_request.json", `{"head_pipeline": null}`) }, "did not succeed"},
+		"no plan":                 {func(l *pipeline) { l.save("jobs.json", `[]`) }, "has no plan"},
 		"artifact gone": {func(l *pipeline) {
 			if err := os.RemoveAll(filepath.Join(l.state, "artifacts")); err != nil {
 				l.t.Fatal(err)
@@ -283,6 +302,17 @@ func TestGitLabPipelineIsSafe(t *testing.T) {
 		if job.Extends != ".privsync" || job.Stage != name || !slices.Contains(f.Stages, name) {
 			t.Errorf("%s extends %q in stage %q", name, job.Extends, job.Stage)
 		}
+	}
+	// What is installed where a secret is can take the secret along.
+	for name, script := range map[string][]string{"before_script": f.Base.BeforeScript, "validate": f.Validate.Script, "plan": f.Plan.Script, "apply": f.Apply.Script} {
+		for _, tool := range []string{"apk ", "apt", "dnf ", "yum ", "pip ", "pip3", "npm", "npx", "go install", "go run", "| sh", "| bash", "chmod", "docker"} {
+			if strings.Contains(strings.Join(script, "\n"), tool) {
+				t.Errorf("%s runs %q", name, tool)
+			}
+		}
+	}
+	if f.Base.Image != "$PRIVSYNC_IMAGE" || !regexp.MustCompile(`@sha256:[0-9a-f]{64}$`).MatchString(f.Variables["PRIVSYNC_IMAGE"]) {
+		t.Errorf("the image is %q, %q, which is not pinned by a digest", f.Base.Image, f.Variables["PRIVSYNC_IMAGE"])
 	}
 	if f.Validate.Environment.Name != "" {
 		t.Error("validate, which forks run too, has an environment")
