@@ -1,73 +1,172 @@
 package planner
 
 import (
+	"context"
+	"fmt"
 	"slices"
+	"strconv"
 
 	"privsync/mstrapi"
+	"privsync/policy"
 )
 
-// MustJudge reports whether [Plan.JudgedFor] has to be asked before actor
-// applies the plan: it revokes, from anybody, the privilege that the session
-// needs for the work, and was not made with this user in mind (another user
-// made it, or it undoes a report).
-func (p *Plan) MustJudge(actor Actor) bool {
-	return slices.ContainsFunc(p.managerRevokes(), func(r managerRevoke) bool {
-		return actor.ID != p.Actor.ID || r.reason == ReasonRollback
-	})
-}
-
-// JudgedFor returns the plan as [Guards] must judge it when another user
-// applies it than the one who made it: seen is what that user holds now. The
-// receiver does not change, and the result is for judging only, for its digest
-// is still that of the receiver.
+// JudgeFor returns the plan as [Guards] must judge it when actor applies it to
+// the server as it is now: a plan that was saved, or that undoes a report. It
+// reads what it takes to know whether that user would lose what it works with,
+// nothing where the plan revokes nothing that could be that. The plan does not
+// change, and the result is for judging only, for its digest is still that of
+// the plan.
 //
-// A saved plan does not say which groups the user belongs to, so the answer is
-// on the safe side: the user counts as losing the privilege unless it is held
-// directly, or through a named group, and that very grant stays.
-func (p *Plan) JudgedFor(actor Actor, seen Observation) *Plan {
+// An error means that it cannot be judged, so that it must not be applied; see
+// [Observe].
+func JudgeFor(ctx context.Context, r Reader, p *Plan, actor Actor) (*Plan, error) {
 	judged := *p
-	judged.Actor, judged.Safety.ActorLoses = actor, []PrivilegeRef{}
-	revokes := p.managerRevokes()
-	if len(revokes) == 0 {
-		return &judged
+	judged.Actor, judged.Safety.ActorLoses, judged.Safety.ActorRisks = actor, []PrivilegeRef{}, nil
+	concerns := func(c *Change) bool {
+		return len(c.Revoke) > 0 && (actor.ID == "" || c.Principal.ID == actor.ID || c.Principal.Kind == mstrapi.Group)
 	}
-	ref := revokes[0].privilege
-	if actor.ID == "" {
-		judged.Safety.ActorLoses = []PrivilegeRef{ref} // it may be anybody
-		return &judged
-	}
-	i := slices.IndexFunc(seen.Held, func(h mstrapi.Held) bool { return h.ID == ref.ID })
-	if i < 0 {
-		return &judged // there is nothing to lose
-	}
-	lost := func(id mstrapi.ObjectID) bool {
-		return slices.ContainsFunc(revokes, func(r managerRevoke) bool { return r.principal.ID == id })
-	}
-	fromGroup := slices.ContainsFunc(revokes, func(r managerRevoke) bool { return r.principal.Kind == mstrapi.Group })
-	held := seen.Held[i]
-	// A source may be the parent through which the privilege arrives, so that no
-	// named group is a proof while any group loses it.
-	if held.Direct && !lost(actor.ID) || held.Inherited() && !fromGroup {
-		return &judged
-	}
-	judged.Safety.ActorLoses = []PrivilegeRef{ref}
-	return &judged
-}
-
-type managerRevoke struct {
-	principal Principal
-	privilege PrivilegeRef
-	reason    Reason
-}
-
-func (p *Plan) managerRevokes() []managerRevoke {
-	var out []managerRevoke
-	for _, c := range p.Changes {
-		for _, r := range c.Revoke {
-			if r.Name == ManagerPrivilege {
-				out = append(out, managerRevoke{c.Principal, r.PrivilegeRef, r.Reason})
+	var revoked Set
+	for i := range p.Changes {
+		if c := &p.Changes[i]; concerns(c) {
+			for _, q := range c.Revoke {
+				revoked.Add(q.ID)
 			}
 		}
 	}
+	if revoked.IsEmpty() {
+		return &judged, nil
+	}
+	list, err := r.Catalogue(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("catalogue of privileges: %w", err)
+	}
+	work, err := identifyWork(ctx, r, actor, list, p.Policy.ownPrivileges())
+	if err != nil {
+		return nil, err
+	}
+	j := judge{r: r, plan: p, actor: actor}
+	if !work.identified {
+		if err := j.climb(ctx, nil); err != nil {
+			return nil, err
+		}
+		for i := range p.Changes {
+			if c := &p.Changes[i]; concerns(c) && (c.Principal.Kind == mstrapi.User || actor.ID == "" || j.above[c.Principal.ID]) {
+				judged.Safety.ActorRisks = append(judged.Safety.ActorRisks, c.Principal)
+			}
+		}
+	}
+	lost, err := j.loses(ctx, work.privileges.Intersect(revoked))
+	if err != nil {
+		return nil, err
+	}
+	cat := newCatalogue(list, mstrapi.LevelAll)
+	for q := range lost.All() {
+		judged.Safety.ActorLoses = append(judged.Safety.ActorLoses, cat.ref(q))
+	}
+	return &judged, nil
+}
+
+// ownPrivileges returns the privileges that the policy names as those that the
+// session's user works with.
+func (p *PolicyRef) ownPrivileges() []policy.Ref {
+	if p.InForce == nil || p.InForce.Safety == nil {
+		return nil
+	}
+	var out []policy.Ref
+	for _, text := range p.InForce.Safety.OwnPrivileges {
+		if n, err := strconv.ParseUint(text, 10, 16); err == nil {
+			out = append(out, policy.Ref{ID: int(n)})
+		} else {
+			out = append(out, policy.Ref{Name: text})
+		}
+	}
 	return out
+}
+
+// judge finds out what a plan leaves to one user.
+type judge struct {
+	r     Reader
+	plan  *Plan
+	actor Actor
+	above map[mstrapi.ObjectID]bool // groups above the user, as far as they were met
+}
+
+// loses returns which of the privileges the user holds now and not after the
+// plan.
+func (j *judge) loses(ctx context.Context, work Set) (Set, error) {
+	if work.IsEmpty() || j.actor.ID == "" {
+		return work, nil // it may be anybody
+	}
+	seen, err := ReadPrincipal(ctx, j.r, mstrapi.User, j.actor.ID, j.plan.Scope.Level)
+	if err != nil {
+		return Set{}, fmt.Errorf("what the session's user holds: %w", err)
+	}
+	lost := work.Intersect(seen.Direct.Union(seen.Inherited)).Minus(j.after(j.actor.ID, seen.Direct))
+	if lost.IsEmpty() {
+		return lost, nil
+	}
+	err = j.climb(ctx, func(group mstrapi.ObjectID) (bool, error) {
+		seen, err := ReadPrincipal(ctx, j.r, mstrapi.Group, group, j.plan.Scope.Level)
+		if err != nil {
+			return false, fmt.Errorf("what a group above the session's user holds: %w", err)
+		}
+		lost = lost.Minus(j.after(group, seen.Direct))
+		return !lost.IsEmpty(), nil
+	})
+	return lost, err
+}
+
+// after returns what a principal holds directly once the plan is done.
+func (j *judge) after(id mstrapi.ObjectID, direct Set) Set {
+	i := slices.IndexFunc(j.plan.Changes, func(c Change) bool { return c.Principal.ID == id })
+	if i < 0 {
+		return direct
+	}
+	var grant, revoke Set
+	for _, q := range j.plan.Changes[i].Grant {
+		grant.Add(q.ID)
+	}
+	for _, q := range j.plan.Changes[i].Revoke {
+		revoke.Add(q.ID)
+	}
+	return direct.Union(grant).Minus(revoke)
+}
+
+// climb meets every group above the user, each once, until visit, if there is
+// one, wants no more.
+func (j *judge) climb(ctx context.Context, visit func(mstrapi.ObjectID) (more bool, err error)) error {
+	j.above = make(map[mstrapi.ObjectID]bool)
+	if j.actor.ID == "" {
+		return nil
+	}
+	if visit == nil {
+		j.above[mstrapi.EveryoneGroup] = true // not every server lists it among a user's groups
+	}
+	type step struct {
+		kind mstrapi.Kind
+		id   mstrapi.ObjectID
+	}
+	todo := []step{{mstrapi.User, j.actor.ID}}
+	for len(todo) > 0 {
+		at := todo[0]
+		todo = todo[1:]
+		refs, err := j.r.Memberships(ctx, at.kind, at.id)
+		if err != nil {
+			return fmt.Errorf("where the session's user belongs: %w", err)
+		}
+		for _, ref := range refs {
+			if j.above[ref.ID] {
+				continue
+			}
+			j.above[ref.ID] = true
+			todo = append(todo, step{mstrapi.Group, ref.ID})
+			if visit == nil {
+				continue
+			}
+			if more, err := visit(ref.ID); err != nil || !more {
+				return err
+			}
+		}
+	}
+	return nil
 }

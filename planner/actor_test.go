@@ -1,65 +1,102 @@
 package planner
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"privsync/mstrapi"
 )
 
-func TestJudgedForAnotherActor(t *testing.T) {
-	const manager mstrapi.PrivilegeID = 50
-	me := Principal{Kind: mstrapi.User, ID: "0000000000000000000000000000000A", Name: "me"}
-	group := Principal{Kind: mstrapi.Group, ID: "0000000000000000000000000000000B", Name: "admins"}
-	other := Principal{Kind: mstrapi.User, ID: "0000000000000000000000000000000C", Name: "other"}
-	direct := mstrapi.Held{ID: manager, Direct: true}
-	inherited := mstrapi.Held{ID: manager, Groups: []mstrapi.ObjectRef{{ID: "0000000000000000000000000000000D", Name: "parent"}}}
-	both := mstrapi.Held{ID: manager, Direct: true, Groups: inherited.Groups}
-	tests := []struct {
-		name   string
-		from   []Principal
-		held   []mstrapi.Held
-		refuse bool
-	}{
-		{"nobody loses it", nil, []mstrapi.Held{direct}, false},
-		{"somebody else loses it", []Principal{other}, []mstrapi.Held{direct}, false},
-		{"own direct grant goes", []Principal{me}, []mstrapi.Held{direct}, true},
-		{"own direct grant goes, inherited stays", []Principal{me}, []mstrapi.Held{both}, false},
-		{"a group loses it, held directly", []Principal{group}, []mstrapi.Held{direct}, false},
-		{"a group loses it, inherited through a parent", []Principal{group}, []mstrapi.Held{inherited}, true},
-		{"group and own grant go", []Principal{me, group}, []mstrapi.Held{both}, true},
-		{"not held at all", []Principal{group}, nil, false},
+// TestJudgeFor: whoever applies a saved plan, or one that undoes a report, keeps
+// what the work needs; exactly, for the server can be asked.
+func TestJudgeFor(t *testing.T) {
+	type world struct {
+		m                       *model
+		outer, inner, elsewhere *subject
+		actor, other            *subject
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			plan := &Plan{Actor: Actor{ID: other.ID, Name: other.Name}}
-			for _, who := range tt.from {
-				plan.Changes = append(plan.Changes, Change{Principal: who, Revoke: []PlannedPrivilege{{
-					PrivilegeRef: PrivilegeRef{ID: manager, Name: ManagerPrivilege}, Reason: ReasonNotListed,
-				}}})
+	revoke := func(who *subject, p mstrapi.PrivilegeID) Change {
+		return Change{Principal: principalOf(who.row), Revoke: []PlannedPrivilege{{PrivilegeRef: PrivilegeRef{ID: p}, Reason: ReasonRollback}}}
+	}
+	grant := func(who *subject, p mstrapi.PrivilegeID) Change {
+		return Change{Principal: principalOf(who.row), Grant: []PlannedPrivilege{{PrivilegeRef: PrivilegeRef{ID: p}, Reason: ReasonRollback}}}
+	}
+	rename := func(w world) { w.m.catalogue[8].Name = "Benutzermanager verwenden" }
+	tests := []struct {
+		name    string
+		prepare func(w world)
+		changes func(w world) []Change
+		own     []string
+		refuse  string // part of the message
+	}{
+		{"nobody loses it", func(w world) { w.actor.direct.Add(managerID) }, func(w world) []Change { return nil }, nil, ""},
+		{"somebody else", func(w world) { w.actor.direct.Add(managerID) }, func(w world) []Change { return []Change{revoke(w.other, managerID)} }, nil, ""},
+		{"its own grant", func(w world) { w.actor.direct.Add(managerID) }, func(w world) []Change { return []Change{revoke(w.actor, managerID)} }, nil, ManagerPrivilege},
+		{"its own grant, a group's stays", func(w world) { w.actor.direct.Add(managerID); w.outer.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.actor, managerID)} }, nil, ""},
+		{"the only group", func(w world) { w.outer.direct.Add(managerID) }, func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, ManagerPrivilege},
+		{"one of two groups", func(w world) { w.outer.direct.Add(managerID); w.inner.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, ""},
+		{"both groups", func(w world) { w.outer.direct.Add(managerID); w.inner.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.outer, managerID), revoke(w.inner, managerID)} }, nil, ManagerPrivilege},
+		{"another group gains it", func(w world) { w.outer.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.outer, managerID), grant(w.inner, managerID)} }, nil, ""},
+		{"a group that it is not in", func(w world) { w.actor.direct.Add(managerID); w.elsewhere.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.elsewhere, managerID)} }, nil, ""},
+		{"nobody knows who it is", func(w world) { w.m.actor = "" }, func(w world) []Change { return []Change{revoke(w.other, managerID)} }, nil, ManagerPrivilege},
+		{"not held at all", func(world) {}, func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, ""},
+
+		{"no such name, a group above", rename, func(w world) []Change { return []Change{revoke(w.outer, 3)} }, nil, "ownPrivileges"},
+		{"no such name, its own", rename, func(w world) []Change { return []Change{revoke(w.actor, 3)} }, nil, "ownPrivileges"},
+		{"no such name, elsewhere", rename, func(w world) []Change { return []Change{revoke(w.elsewhere, 3), revoke(w.other, 3)} }, nil, ""},
+		{"no such name, named", func(w world) { rename(w); w.outer.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.outer, 3)} }, []string{"9"}, ""},
+		{"no such name, the named one", func(w world) { rename(w); w.outer.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, []string{"benutzermanager  VERWENDEN"}, "Benutzermanager"},
+	}
+	for _, test := range tests {
+		w := world{m: newModel()}
+		w.outer = w.m.group("Outer", nil)
+		w.inner = w.m.group("Inner", nil, w.outer)
+		w.elsewhere = w.m.group("Elsewhere", nil)
+		w.actor = w.m.user("session", nil, w.inner)
+		w.other = w.m.user("other", nil)
+		w.m.actor = w.actor.row.ID
+		test.prepare(w)
+		for _, style := range []bool{false, true} {
+			w.m.parentStyle = style
+			plan := &Plan{Scope: Scope{Level: mstrapi.LevelServer}, Changes: test.changes(w)}
+			if test.own != nil {
+				plan.Policy.InForce = &InForce{Safety: &PolicySafety{OwnPrivileges: test.own}}
 			}
-			if got, want := plan.MustJudge(Actor{ID: me.ID}), len(tt.from) > 0; got != want {
-				t.Errorf("MustJudge(me) = %v, want %v", got, want)
+			judged, err := JudgeFor(t.Context(), w.m, plan, Actor{ID: w.m.actor, Name: "session"})
+			if err != nil {
+				t.Errorf("%s: JudgeFor = %v", test.name, err)
+				continue
 			}
-			if plan.MustJudge(plan.Actor) {
-				t.Error("MustJudge(the plan's own actor) = true, want false: it was projected")
-			}
-			judged := plan.JudgedFor(Actor{ID: me.ID, Name: me.Name}, Observation{Held: tt.held})
 			guards := Guards(judged, Overrides{})
-			if got := len(guards) == 1 && guards[0].Name == GuardOwnPrivilege; got != tt.refuse {
-				t.Errorf("Guards(JudgedFor(me)) = %+v, want refused = %v", guards, tt.refuse)
+			if got := len(guards) == 1 && guards[0].Name == GuardOwnPrivilege; got != (test.refuse != "") {
+				t.Errorf("%s: guards = %+v, want a refusal: %v", test.name, guards, test.refuse != "")
+			} else if got && !strings.Contains(guards[0].Message, test.refuse) {
+				t.Errorf("%s: message %q does not name %q", test.name, guards[0].Message, test.refuse)
 			}
-			if got := len(Guards(plan.JudgedFor(Actor{}, Observation{}), Overrides{})) == 1; got != (len(tt.from) > 0) {
-				t.Errorf("nobody knows who applies it: refused = %v, want %v", got, len(tt.from) > 0)
+			if plan.Safety.ActorLoses != nil || plan.Safety.ActorRisks != nil {
+				t.Errorf("%s: JudgeFor changed the plan: %+v", test.name, plan.Safety)
 			}
-			for i := range plan.Changes {
-				plan.Changes[i].Revoke[0].Reason = ReasonRollback
-			}
-			if got, want := plan.MustJudge(plan.Actor), len(tt.from) > 0; got != want {
-				t.Errorf("MustJudge of a rollback = %v, want %v", got, want)
-			}
-			if plan.Actor.ID != other.ID || plan.Safety.ActorLoses != nil {
-				t.Errorf("JudgedFor changed its receiver: %+v", plan)
-			}
-		})
+		}
+	}
+
+	m := newModel()
+	g := m.group("Outer", ids(managerID))
+	m.actor = m.user("session", nil, g).row.ID
+	plan := &Plan{Scope: Scope{Level: mstrapi.LevelServer}, Changes: []Change{revoke(g, managerID)}}
+	m.fail = failing("Memberships user " + string(m.actor))
+	if _, err := JudgeFor(t.Context(), m, plan, Actor{ID: m.actor}); err == nil {
+		t.Error("JudgeFor where nothing can be read = nil, want an error")
+	}
+	m.fail, m.denied = nil, true
+	if _, err := JudgeFor(t.Context(), m, plan, Actor{ID: m.actor}); !errors.Is(err, ErrNotAllowed) {
+		t.Errorf("JudgeFor of a user without the privilege = %v, want ErrNotAllowed", err)
 	}
 }

@@ -230,6 +230,13 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 			}
 		}
 	}
+	if pol.Safety != nil {
+		for _, ref := range pol.Safety.OwnPrivileges {
+			if len(cat.own(ref)) == 0 {
+				find(policy.Ref{ID: ref.ID, Name: ref.Name, Pos: ref.Pos})
+			}
+		}
+	}
 	collect := func(refs []policy.Ref) (s Set) {
 		for _, ref := range refs {
 			if id := find(ref); id != 0 {

@@ -175,3 +175,76 @@ func TestOwnPrivilege(t *testing.T) {
 		t.Errorf("guards = %v, want none: a group gives it", Guards(plan, Overrides{}))
 	}
 }
+
+// TestWorkingPrivilegeByAnyName: a guard that finds no privilege of the known
+// name closes; candidates are found without case, and the session says which of
+// them it holds.
+func TestWorkingPrivilegeByAnyName(t *testing.T) {
+	forbids := func(kind policy.Kind, name string, ids ...int) policy.Entry {
+		e := entry(kind, name, policy.Additive)
+		for _, id := range ids {
+			e.Forbid = append(e.Forbid, policy.Ref{ID: id})
+		}
+		return e
+	}
+	own := func(refs ...policy.Ref) *policy.Safety { return &policy.Safety{OwnPrivileges: refs} }
+	tests := []struct {
+		name    string
+		prepare func(m *model)
+		entry   policy.Entry
+		safety  *policy.Safety
+		refuse  string
+	}{
+		{"another case", func(m *model) { m.catalogue[8].Name = " use  user manager" }, forbids(policy.User, "session", 9), nil, "9"},
+		{"a second of that name", func(m *model) {
+			m.catalogue[7].Name = "USE USER MANAGER"
+			m.allowed = SetOf(9)
+		}, forbids(policy.User, "session", 9), nil, "9"},
+		{"a second of that name, which it does not hold", func(m *model) {
+			m.catalogue[7].Name = "USE USER MANAGER"
+			m.allowed = SetOf(9)
+		}, forbids(policy.User, "session", 8), nil, ""},
+		{"a project-level flag", func(m *model) { m.catalogue[8].ProjectLevel = true; m.level = mstrapi.LevelServer },
+			entry(policy.User, "session", policy.Authoritative), nil, "9"},
+		{"what writing needs", func(m *model) { m.catalogue[2].Name = "Grant/revoke Privileges" }, forbids(policy.User, "session", 3), nil, "Grant/revoke"},
+		{"another language", func(m *model) { m.catalogue[8].Name = "Benutzermanager" }, forbids(policy.User, "session", 3), nil, "ownPrivileges"},
+		{"another language, a group above", func(m *model) { m.catalogue[8].Name = "Benutzermanager" }, forbids(policy.Group, "Outer", 4), nil, "ownPrivileges"},
+		{"another language, another user", func(m *model) { m.catalogue[8].Name = "Benutzermanager" }, forbids(policy.User, "other", 3), nil, ""},
+		{"another language, a group elsewhere", func(m *model) { m.catalogue[8].Name = "Benutzermanager" }, forbids(policy.Group, "Elsewhere", 4), nil, ""},
+		{"named by number, something else", func(m *model) { m.catalogue[8].Name = "Benutzermanager" }, forbids(policy.User, "session", 3), own(policy.Ref{ID: 9}), ""},
+		{"named by name", func(m *model) { m.catalogue[8].Name = "Benutzermanager" }, forbids(policy.User, "session", 9), own(policy.Ref{Name: "BENUTZERMANAGER"}), "Benutzermanager"},
+		{"named, instead of the known one", func(*model) {}, forbids(policy.User, "session", 3), own(policy.Ref{ID: 3}), "P3"},
+		{"nobody knows who it is", func(m *model) { m.actor = "" }, forbids(policy.User, "other", 9), nil, ManagerPrivilege},
+	}
+	for _, test := range tests {
+		for _, style := range []bool{false, true} {
+			m := newModel()
+			m.parentStyle = style
+			outer := m.group("Outer", ids(4))
+			inner := m.group("Inner", nil, outer)
+			m.group("Elsewhere", ids(4))
+			m.actor = m.user("session", ids(3, 8, 9), inner).row.ID
+			m.user("other", ids(3, 9))
+			test.prepare(m)
+			pol := policyOf(test.entry)
+			pol.Safety = test.safety
+			plan := planFor(t, m, pol)
+			guards := Guards(plan, Overrides{})
+			if len(plan.Changes) == 0 || (len(guards) == 1) != (test.refuse != "") {
+				t.Errorf("%s: changes %+v, guards %+v; want a refusal: %v", test.name, plan.Changes, guards, test.refuse != "")
+				continue
+			}
+			if test.refuse != "" {
+				contains(t, guards[0].Message, test.refuse)
+			}
+		}
+	}
+
+	m := newModel()
+	m.actor = m.user("session", ids(9)).row.ID
+	pol := policyOf(entry(policy.User, "session", policy.Additive))
+	pol.Safety = own(policy.Ref{Name: "No such thing"})
+	if plan := planFor(t, m, pol); !hasFinding(plan, CodeUnknownPrivilege) || len(plan.Blocking()) == 0 {
+		t.Errorf("findings = %+v, want the unknown own privilege", plan.Findings)
+	}
+}

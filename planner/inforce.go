@@ -42,6 +42,7 @@ type PolicySafety struct {
 	MaxRevokes           string         `json:"maxRevokes,omitempty"`
 	MaxChangedPrincipals string         `json:"maxChangedPrincipals,omitempty"`
 	Protected            []ProtectedRef `json:"protected"`
+	OwnPrivileges        []string       `json:"ownPrivileges,omitempty"` // numbers or names; empty: known by their names
 }
 
 // ProtectedRef names a protected principal as a policy does: User or Group is
@@ -85,6 +86,9 @@ func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
 				named = ProtectedRef{Group: p.Name, ID: p.ID}
 			}
 			written.Protected = append(written.Protected, named)
+		}
+		for _, own := range s.OwnPrivileges {
+			written.OwnPrivileges = append(written.OwnPrivileges, own.String())
 		}
 		ref.InForce.Safety = written
 	}

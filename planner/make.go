@@ -73,6 +73,7 @@ type draft struct {
 	awaits   []await
 	findings []Finding
 	lost     []PrivilegeRef                                    // by the session's user
+	risks    []Principal                                       // whose revokes may be that, where nobody knows
 	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
 	required map[requirement]*holders
 }
@@ -188,7 +189,7 @@ func (d *draft) decideUser(o *Observed, w *want) {
 // is revoked in any case, but not from under the session itself.
 func (d *draft) userReliesOn(o *Observed, dec *decision) func(mstrapi.PrivilegeID) []mstrapi.ObjectID {
 	return func(q mstrapi.PrivilegeID) []mstrapi.ObjectID {
-		if dec.forbidden.Has(q) && (o != d.actor || q != d.work) {
+		if dec.forbidden.Has(q) && (o != d.actor || !d.work.Has(q)) {
 			return nil
 		}
 		if len(d.gainers[q]) == 0 || !dec.inherited.Has(q) || d.stays(o, q) {
@@ -401,46 +402,6 @@ func joinAnd(names []string) string {
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
-// checkActor finds out whether the session's user would lose the privilege that
-// the work needs.
-func (d *draft) checkActor() {
-	if d.work == 0 {
-		return
-	}
-	fromGroup := len(d.cut[d.work]) > 0 || d.spared.Has(d.work)
-	if d.actor == nil {
-		if !fromGroup {
-			return
-		}
-		if d.st.Actor.ID == "" {
-			// Whose privileges would have to be projected is not known.
-			d.lost = append(d.lost, d.cat.ref(d.work))
-			return
-		}
-		d.needs.principals = append(d.needs.principals, mstrapi.PrincipalRow{Kind: mstrapi.User, ID: d.st.Actor.ID, Name: d.st.Actor.Name})
-		return
-	}
-	o := d.actor
-	if o.Err != nil {
-		if fromGroup {
-			d.lost = append(d.lost, d.cat.ref(d.work))
-		}
-		return
-	}
-	if !o.Direct.Has(d.work) && !o.Inherited.Has(d.work) {
-		return
-	}
-	w := d.wantOf(o)
-	direct, inherited := o.Direct, d.inheritedAfter(o, w, false)
-	if w != nil {
-		dec := decide(w, direct, inherited)
-		direct = dec.direct(direct)
-	}
-	if !direct.Has(d.work) && !inherited.Has(d.work) {
-		d.lost = append(d.lost, d.cat.ref(d.work))
-	}
-}
-
 // wantOf returns what is wanted of a principal, nil for nothing.
 func (d *draft) wantOf(o *Observed) *want {
 	switch {
@@ -453,7 +414,7 @@ func (d *draft) wantOf(o *Observed) *want {
 }
 
 func (d *draft) safety() Safety {
-	s := Safety{Protected: []Principal{}, ActorLoses: d.lost}
+	s := Safety{Protected: []Principal{}, ActorLoses: d.lost, ActorRisks: d.risks}
 	for _, o := range d.st.covered {
 		if o.Err == nil {
 			s.ObservedDirect += o.Direct.Len()

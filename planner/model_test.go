@@ -18,7 +18,9 @@ type model struct {
 	principals []*subject
 	byID       map[mstrapi.ObjectID]*subject
 	actor      mstrapi.ObjectID
-	denied     bool // the session's user lacks the privilege
+	denied     bool          // the session's user lacks the privilege
+	allowed    Set           // of which the session may be told that it has them; empty: all
+	level      mstrapi.Level // that answers give every privilege; "": the catalogue's
 
 	parentStyle    bool // sources name the immediate parents instead of the holders
 	flatIgnored    bool
@@ -124,6 +126,9 @@ func (m *model) effective(id mstrapi.ObjectID) Set {
 }
 
 func (m *model) levelOf(p mstrapi.PrivilegeID) mstrapi.Level {
+	if m.level != "" {
+		return m.level
+	}
 	for _, c := range m.catalogue {
 		if c.ID == p {
 			return c.Level()
@@ -173,7 +178,7 @@ func (m *model) SessionUser(ctx context.Context) (mstrapi.SessionUser, error) {
 }
 
 func (m *model) SessionPrivilege(ctx context.Context, id mstrapi.PrivilegeID) (mstrapi.SessionPrivilege, error) {
-	return mstrapi.SessionPrivilege{ID: id, UserLevelAllowed: !m.denied}, m.call(ctx, "SessionPrivilege", "")
+	return mstrapi.SessionPrivilege{ID: id, UserLevelAllowed: !m.denied && (m.allowed.IsEmpty() || m.allowed.Has(id))}, m.call(ctx, "SessionPrivilege", "")
 }
 
 func (m *model) Catalogue(ctx context.Context) ([]mstrapi.Privilege, error) {

@@ -230,31 +230,24 @@ func (ob *observer) readServer(ctx context.Context) error {
 }
 
 // checkAllowed makes sure that the session's user has the privilege to read and
-// change the privileges of others, before anything else fails less clearly.
+// change the privileges of others, before anything else fails less clearly, and
+// notes what it works with.
 func (ob *observer) checkAllowed(ctx context.Context) error {
-	st := ob.st
-	i := slices.IndexFunc(st.Catalogue, func(p mstrapi.Privilege) bool { return p.Name == ManagerPrivilege })
-	if i < 0 {
-		ob.log.WarnContext(ctx, "the catalogue has no such privilege, so whether the session's user has it is not checked", "privilege", ManagerPrivilege)
-		return nil
+	var named []policy.Ref
+	if ob.pol.Safety != nil {
+		named = ob.pol.Safety.OwnPrivileges
 	}
-	id := st.Catalogue[i].ID
-	got, err := ob.r.SessionPrivilege(ctx, id)
+	var err error
+	ob.st.work, err = identifyWork(ctx, ob.r, ob.st.Actor, ob.st.Catalogue, named)
 	switch {
-	case err == nil && got.UserLevelAllowed:
-		return nil
-	case err == nil || mstrapi.IsForbidden(err):
-		text := fmt.Sprintf("user %q lacks the privilege %d %q, which reading and changing the privileges of others needs: grant it to that user or use another account",
-			st.Actor.Name, id, ManagerPrivilege)
-		if err != nil {
-			return fmt.Errorf("%w: %s (%w)", ErrNotAllowed, text, err)
-		}
-		return fmt.Errorf("%w: %s", ErrNotAllowed, text)
-	case mstrapi.IsRouteMissing(err) || mstrapi.IsNotFound(err):
-		ob.log.InfoContext(ctx, "the server does not tell whether the session's user has the privilege", "privilege", ManagerPrivilege, "error", err)
-		return nil
+	case err != nil:
+		return err
+	case !ob.st.work.identified:
+		ob.log.WarnContext(ctx, "the catalogue has no such privilege, so whether the session's user has it is not checked", "privilege", ManagerPrivilege)
+	case ob.st.work.untold:
+		ob.log.InfoContext(ctx, "the server does not tell whether the session's user has the privilege", "privilege", ManagerPrivilege)
 	}
-	return fmt.Errorf("privilege %q of the session's user: %w", ManagerPrivilege, err)
+	return nil
 }
 
 // readHeld reads what each of the list holds: one request for each.

@@ -78,13 +78,16 @@ type Scope struct {
 
 // Safety holds what the guards need, so that a saved plan can be judged without
 // the policy. A limit that is empty does not limit. ActorLoses are the
-// privileges that the session's user needs and would lose.
+// privileges that the session's user needs and would lose. Where it is not known
+// which ones it needs, ActorRisks are that user and the groups above it, as far
+// as the plan revokes anything from them.
 type Safety struct {
 	ObservedDirect       int            `json:"observedDirect"`                 // direct grants in scope of all covered principals
 	MaxRevokes           string         `json:"maxRevokes,omitempty"`           // "25" or "10%"
 	MaxChangedPrincipals string         `json:"maxChangedPrincipals,omitempty"` // "200"
 	Protected            []Principal    `json:"protected"`
 	ActorLoses           []PrivilegeRef `json:"actorLoses"`
+	ActorRisks           []Principal    `json:"actorRisks,omitempty"`
 }
 
 // Summary counts. Principals = InSync + Changed + Unknown.

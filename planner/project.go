@@ -27,8 +27,8 @@ import (
 type projection struct {
 	*compiled
 	st    *State
-	actor *Observed           // nil: not read
-	work  mstrapi.PrivilegeID // what the session's user needs; 0: not known or out of scope
+	actor *Observed // nil: not read
+	work  Set       // what the session's user works with; see work for what is not known
 
 	active    map[*Observed]*want     // groups that are decided about
 	groups    []*Observed             // the same in report order
@@ -101,10 +101,6 @@ func (n *needs) addBroken(o *Observed, err error) {
 	n.broken[o] = err
 }
 
-// ManagerPrivilege is the catalogue name of the privilege that reading and
-// changing the privileges of others needs.
-const ManagerPrivilege = "Use User Manager"
-
 // project decides the groups and says what is missing.
 func project(c *compiled, st *State) *projection {
 	p := &projection{
@@ -124,9 +120,7 @@ func project(c *compiled, st *State) *projection {
 			c.doubtful = append(c.doubtful, int32(i))
 		}
 	}
-	if found := c.cat.byName[ManagerPrivilege]; len(found) == 1 && (c.cat.level == mstrapi.LevelAll || found[0].Level() == c.cat.level) {
-		p.work = found[0].ID
-	}
+	p.work = st.work.privileges
 	if st.Actor.ID != "" {
 		p.actor = st.byID[st.Actor.ID]
 	}
@@ -293,7 +287,7 @@ func (p *projection) spareUser(o *Observed, d *decision) {
 	var spared Set
 	for q := range d.revoke().Minus(d.redundant).All() {
 		by, promised := p.promised[q]
-		if !promised || d.forbidden.Has(q) && (o != p.actor || q != p.work) {
+		if !promised || d.forbidden.Has(q) && (o != p.actor || !p.work.Has(q)) {
 			continue
 		}
 		spared.Add(q)
@@ -349,8 +343,8 @@ func (p *projection) relevant(o *Observed, w *want, ruled bool) Set {
 	if ruled {
 		r = r.Union(p.ruled)
 	}
-	if o == p.actor && p.work != 0 {
-		r = r.Union(SetOf(p.work))
+	if o == p.actor {
+		r = r.Union(p.work)
 	}
 	return r.Intersect(touched)
 }

@@ -62,7 +62,7 @@ func assemble(docs []*document, env string, out *collector) *Policy {
 		p.ExpiringWithinDays = *defaults.expiringWithinDays
 	}
 	if safety.pos.Line != 0 {
-		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected}
+		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.ownPrivileges}
 	}
 	if unlisted.given() {
 		p.Unlisted = Unlisted(unlisted.text)
@@ -215,6 +215,10 @@ func (s safetySection) with(o safetySection) safetySection {
 	s.maxChangedPrincipals = cmp.Or(o.maxChangedPrincipals, s.maxChangedPrincipals)
 	if o.protected != nil {
 		s.protected = o.protected
+	}
+	if o.ownPrivileges != nil {
+		// Numbers and names differ from server to server.
+		s.ownPrivileges = o.ownPrivileges
 	}
 	return s
 }

@@ -29,7 +29,30 @@ func (p *Policy) CheckCatalogue(catalogue []CataloguePrivilege) Problems {
 		c.refs(r.Require)
 		c.conflict(r.Conflict)
 	}
+	if p.Safety != nil {
+		for _, r := range p.Safety.OwnPrivileges {
+			c.own(r)
+		}
+	}
 	return c.out.problems()
+}
+
+// own reports a privilege of the session's user that the catalogue does not have.
+// It may lie outside the scope, and its name may differ in case.
+func (c *catalogueCheck) own(r Ref) {
+	_, known := c.byID[r.ID]
+	for _, name := range c.names {
+		known = known || r.ID == 0 && SameName(name, r.Name)
+	}
+	if !known {
+		c.ref(r)
+	}
+}
+
+// SameName reports whether two names of privileges are equal but for case and
+// white space.
+func SameName(a, b string) bool {
+	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
 }
 
 // verdict is what the catalogue says about a ref. An id of 0 is none.

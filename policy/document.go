@@ -57,6 +57,7 @@ type safetySection struct {
 	maxRevokes           *Limit
 	maxChangedPrincipals *Limit
 	protected            []PrincipalRef
+	ownPrivileges        []Ref
 }
 
 type overlay struct {
@@ -122,7 +123,7 @@ var (
 	metadataKeys    = []string{"name", "owner", "description"}
 	environmentKeys = []string{"url", "loginMode"}
 	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "expiringWithinDays"}
-	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected"}
+	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges"}
 	overlayKeys     = []string{"metadata", "environment", "defaults", "safety"}
 	refKeys         = []string{"user", "group", "id"}
 	ruleKeys        = []string{"name", "description", "severity", "deny", "except", "conflict", "require", "atLeast"}
@@ -332,6 +333,8 @@ func (p *parser) safety(k, v *yaml.Node) safetySection {
 			s.maxChangedPrincipals, _ = p.limit(v, key, false)
 		case "protected":
 			s.protected = p.principalRefs(v, key)
+		case "ownPrivileges":
+			s.ownPrivileges = p.refs(v, key)
 		}
 	})
 	return s

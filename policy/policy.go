@@ -172,6 +172,7 @@ type Safety struct {
 	MaxRevokes           *Limit
 	MaxChangedPrincipals *Limit // never a percent
 	Protected            []PrincipalRef
+	OwnPrivileges        []Ref // that the session's user works with; nil: known by their names
 }
 
 // Unlisted says what happens to principals that no entry covers.

@@ -22,6 +22,9 @@ import (
 // written without being read again.
 const defaultMaxStaleness = time.Minute
 
+// maxNowOffset is how far --now of an apply may be from the clock.
+const maxNowOffset = 24 * time.Hour
+
 // applyFlags are the flags of apply.
 type applyFlags struct {
 	policy  policyFlags
@@ -84,6 +87,10 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 				return hinted(errors.New("nothing to apply given"), "give a policy with -f FILE, or the file of a saved plan")
 			case !f.yes && !a.interactive():
 				return hinted(errors.New("apply needs a yes, and there is no terminal to ask on"), "review the plan first, then apply it with --yes")
+			}
+			if off := f.policy.at(a).Sub(a.now()).Abs(); off > maxNowOffset {
+				return hinted(fmt.Errorf("--now is %s away from the clock, and apply decides about real revokes: more than %s is refused, nothing was written", off.Round(time.Minute), maxNowOffset),
+					"look at another day with plan --now, and apply without it; if the clock is wrong, set it")
 			}
 			r := &applyRun{app: a, f: &f, start: a.now()}
 			if err := r.load(args); err != nil {
@@ -248,7 +255,7 @@ func (r *applyRun) connect(ctx context.Context) error {
 	}
 	if r.saved {
 		// Before a password is sent anywhere.
-		if err := r.plan.CheckSaved(r.plan.Environment.URL, r.f.policy.at(r.app)); err != nil {
+		if err := r.plan.CheckSaved(r.plan.Environment.URL, r.now()); err != nil {
 			return refused(err, newPlanHint)
 		}
 	}
@@ -262,7 +269,7 @@ func (r *applyRun) connect(ctx context.Context) error {
 	}
 	r.writer = w
 	if r.saved {
-		if err := r.plan.CheckSaved(w.URL(), r.f.policy.at(r.app)); err != nil {
+		if err := r.plan.CheckSaved(w.URL(), r.now()); err != nil {
 			r.logout(ctx, w)
 			return refused(err, newPlanHint)
 		}

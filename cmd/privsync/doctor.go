@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -55,17 +54,18 @@ The exit code is 1 if a check did not succeed; warnings do not change it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := &doctor{app: a}
 			var environment policy.Environment
+			var loaded *policy.Policy // nil: none was given
 			if len(pol.files) > 0 {
 				p, err := pol.load(a)
 				if err != nil {
 					return err
 				}
-				environment = p.Environment
+				environment, loaded = p.Environment, p
 			}
 			cfg, err := conn.config(a, environment)
 			d.settings(cfg, conn.named, err)
 			d.allowed(environment)
-			d.examine(cmd.Context(), cfg)
+			d.examine(cmd.Context(), cfg, loaded)
 			if err := d.show(format.value); err != nil {
 				return err
 			}
@@ -171,7 +171,7 @@ func (d *doctor) allowed(environment policy.Environment) {
 }
 
 // examine does all checks that need the server.
-func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config) {
+func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config, pol *policy.Policy) {
 	later := []string{"login", "session", "who am I", "catalogue", "right to work", "users"}
 	if cfg.URL == "" {
 		d.skip(append([]string{"way to the server", "REST API"}, later...)...)
@@ -207,7 +207,7 @@ func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config) {
 	defer d.logout(ctx, r)
 	d.ok("login", "accepted")
 	d.session(ctx, r)
-	d.rights(ctx, r)
+	d.rights(ctx, r, pol)
 }
 
 func known(version string) string {
@@ -337,7 +337,11 @@ func (d *doctor) session(ctx context.Context, r *mstrapi.Reader) {
 }
 
 // rights checks that the account can do privsync's work.
-func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader) {
+func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader, pol *policy.Policy) {
+	var own []policy.Ref
+	if pol != nil && pol.Safety != nil {
+		own = pol.Safety.OwnPrivileges
+	}
 	list, err := r.Catalogue(ctx)
 	if err != nil {
 		d.fail("catalogue", err)
@@ -345,29 +349,14 @@ func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader) {
 		return
 	}
 	server := 0
-	var manager mstrapi.PrivilegeID
 	for _, p := range list {
 		if p.Level() == mstrapi.LevelServer {
 			server++
 		}
-		if p.Name == planner.ManagerPrivilege {
-			manager = p.ID
-		}
 	}
 	d.ok("catalogue", "%d privileges, %d of them server-level", len(list), server)
-	const right = "right to work"
-	advice := fmt.Sprintf("have an administrator grant %q to this account", planner.ManagerPrivilege)
-	if manager == 0 {
-		d.warn(right, "make a plan to see whether it works", "the catalogue has no %q", planner.ManagerPrivilege)
-	} else if own, err := r.SessionPrivilege(ctx, manager); err != nil {
-		if !mstrapi.IsForbidden(err) {
-			advice = ""
-		}
-		d.fail(right, hinted(err, cmp.Or(advice, hintFor(err))))
-	} else if !own.UserLevelAllowed {
-		d.fail(right, hinted(fmt.Errorf("the account lacks %d %q", manager, planner.ManagerPrivilege), advice))
-	} else {
-		d.ok(right, "%d %q is held", manager, planner.ManagerPrivilege)
+	for _, need := range planner.WorkNeeds(list, own) {
+		d.right(ctx, r, need)
 	}
 	page, err := r.ListPage(ctx, mstrapi.User, mstrapi.Query{}, 0, 1)
 	switch {
@@ -378,6 +367,41 @@ func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader) {
 	default:
 		d.ok("users", "%s", plural(page.Total, "user", "users"))
 	}
+}
+
+// right checks one privilege that the work needs: the session must have one of
+// those that it may be.
+func (d *doctor) right(ctx context.Context, r *mstrapi.Reader, need planner.WorkNeed) {
+	name := "right to " + need.For
+	advice := fmt.Sprintf("have an administrator grant %q to this account", need.Name)
+	if len(need.Candidates) == 0 {
+		err := fmt.Errorf("the catalogue has no %q", need.Name)
+		if need.Required {
+			d.fail(name, hinted(err, "the guard of the session's own privileges cannot see them: name them with safety: {ownPrivileges: [NUMBER]} in the policy, and give it with -f"))
+		} else {
+			d.warn(name, "make a plan and apply it somewhere harmless to see whether it works", "%v", err)
+		}
+		return
+	}
+	var lacking error
+	for _, p := range need.Candidates {
+		own, err := r.SessionPrivilege(ctx, p.ID)
+		switch {
+		case err == nil && own.UserLevelAllowed:
+			d.ok(name, "%d %q is held", p.ID, p.Name)
+			return
+		case err == nil:
+			lacking = hinted(fmt.Errorf("the account lacks %d %q", p.ID, p.Name), advice)
+		case mstrapi.IsForbidden(err):
+			lacking = hinted(err, advice)
+		case mstrapi.IsRouteMissing(err) || mstrapi.IsNotFound(err):
+			d.warn(name, "make a plan to see whether it works", "the server does not tell whether the account has %d %q", p.ID, p.Name)
+			return
+		default:
+			lacking = hinted(err, hintFor(err))
+		}
+	}
+	d.fail(name, lacking)
 }
 
 func (d *doctor) show(format string) error {

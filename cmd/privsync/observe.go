@@ -50,17 +50,11 @@ func sessionUser(ctx context.Context, r *mstrapi.Reader) (planner.Actor, error) 
 
 // judge judges a plan that was not made in this run with actor in mind.
 func judge(ctx context.Context, r *mstrapi.Reader, plan *planner.Plan, actor planner.Actor, o planner.Overrides) ([]planner.Guard, error) {
-	if plan.MustJudge(actor) {
-		var seen planner.Observation
-		if actor.ID != "" {
-			var err error
-			if seen, err = planner.ReadPrincipal(ctx, r, mstrapi.User, actor.ID, plan.Scope.Level); err != nil {
-				return nil, fmt.Errorf("read what the session's user holds: %w", err)
-			}
-		}
-		plan = plan.JudgedFor(actor, seen)
+	judged, err := planner.JudgeFor(ctx, r, plan, actor)
+	if err != nil {
+		return nil, fmt.Errorf("what the session's user would lose: %w", err)
 	}
-	return planner.Guards(plan, o), nil
+	return planner.Guards(judged, o), nil
 }
 
 // exceeded returns the guards that nothing allows.

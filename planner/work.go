@@ -1,0 +1,237 @@
+package planner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// ManagerPrivilege is the catalogue name of the privilege that reading and
+// changing the privileges of others needs.
+const ManagerPrivilege = "Use User Manager"
+
+// The catalogue names of what granting and revoking needs as well, by the vendor's
+// text on that work. The first two are one privilege by the names of different
+// versions.
+const (
+	createUsers     = "Create and edit users and groups"
+	createUsersOld  = "Create and edit users"
+	grantPrivileges = "Grant/Revoke privileges"
+)
+
+// WorkNeed is one thing that the session's user must be allowed, and the
+// privileges of a catalogue that may be it; none: the catalogue does not tell.
+type WorkNeed struct {
+	For        string // work, edit users or grant
+	Name       string // as the vendor or the policy calls it
+	Candidates []mstrapi.Privilege
+	Required   bool // nothing works without it
+}
+
+// WorkNeeds returns what the session's user needs on a server with the
+// catalogue: what the policy names in named, otherwise what the vendor names.
+func WorkNeeds(list []mstrapi.Privilege, named []policy.Ref) []WorkNeed {
+	cat := newCatalogue(list, mstrapi.LevelAll)
+	pick := func(ids []mstrapi.PrivilegeID) (out []mstrapi.Privilege) {
+		for _, p := range list {
+			if slices.Contains(ids, p.ID) {
+				out = append(out, p)
+			}
+		}
+		return out
+	}
+	var needs []WorkNeed
+	for _, ref := range named {
+		needs = append(needs, WorkNeed{"work", ref.String(), pick(cat.own(ref)), true})
+	}
+	if len(named) > 0 {
+		return needs
+	}
+	create := append(cat.namedLike(createUsers), cat.namedLike(createUsersOld)...)
+	return []WorkNeed{
+		{"work", ManagerPrivilege, pick(cat.namedLike(ManagerPrivilege)), true},
+		{"edit users", createUsers, pick(create), false},
+		{"grant", grantPrivileges, pick(cat.namedLike(grantPrivileges)), false},
+	}
+}
+
+// work is what is known about the privileges that the session's user works with.
+// The zero value: nothing.
+type work struct {
+	privileges Set
+	identified bool // otherwise the one that reading needs may be any
+	untold     bool // the server does not tell whether the session has them
+}
+
+// own returns the privileges that ref, which names one that the session's user
+// works with, may mean: in any scope, and without regard to case unless a name is
+// spelled exactly so.
+func (c *catalogue) own(ref policy.Ref) []mstrapi.PrivilegeID {
+	if ref.ID != 0 {
+		if _, ok := c.levels[mstrapi.PrivilegeID(ref.ID)]; ok {
+			return []mstrapi.PrivilegeID{mstrapi.PrivilegeID(ref.ID)}
+		}
+		return nil
+	}
+	var out []mstrapi.PrivilegeID
+	for _, p := range c.byName[ref.Name] {
+		out = append(out, p.ID)
+	}
+	if len(out) > 0 {
+		return out
+	}
+	return c.namedLike(ref.Name)
+}
+
+// namedLike returns the privileges whose name differs in case and white space at
+// most.
+func (c *catalogue) namedLike(name string) []mstrapi.PrivilegeID {
+	var out []mstrapi.PrivilegeID
+	for id, n := range c.byID {
+		if policy.SameName(n, name) {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// sessionReader tells what the session's user may do.
+type sessionReader interface {
+	SessionPrivilege(ctx context.Context, id mstrapi.PrivilegeID) (mstrapi.SessionPrivilege, error)
+}
+
+// identifyWork finds out which privileges the session's user works with: those
+// that the policy names, otherwise those that bear the known names. Of several
+// candidates those count that the session holds. The error matches
+// [ErrNotAllowed] if it holds none.
+func identifyWork(ctx context.Context, r sessionReader, actor Actor, list []mstrapi.Privilege, named []policy.Ref) (work, error) {
+	cat := newCatalogue(list, mstrapi.LevelAll)
+	var w work
+	var candidates []mstrapi.PrivilegeID
+	if len(named) == 0 {
+		candidates = cat.namedLike(ManagerPrivilege)
+		for _, name := range []string{createUsers, createUsersOld, grantPrivileges} {
+			for _, id := range cat.namedLike(name) {
+				w.privileges.Add(id)
+			}
+		}
+	}
+	for _, ref := range named {
+		candidates = append(candidates, cat.own(ref)...)
+	}
+	slices.Sort(candidates)
+	candidates = slices.Compact(candidates)
+	if len(candidates) == 0 {
+		return w, nil
+	}
+	var refused error
+	for _, id := range candidates {
+		got, err := r.SessionPrivilege(ctx, id)
+		switch {
+		case err == nil && (got.UserLevelAllowed || cat.levels[id] == mstrapi.LevelProject && got.ProjectsAllowed > 0):
+			w.identified = true
+			w.privileges.Add(id)
+		case err == nil:
+		case mstrapi.IsForbidden(err):
+			refused = err
+		case mstrapi.IsRouteMissing(err) || mstrapi.IsNotFound(err):
+			w.identified, w.untold = true, true
+			w.privileges.Add(id)
+		default:
+			return work{}, fmt.Errorf("privilege %s of the session's user: %w", cat.label(id), err)
+		}
+	}
+	if w.identified {
+		return w, nil
+	}
+	text := fmt.Sprintf("user %q lacks the privilege %s, which reading and changing the privileges of others needs: grant it to that user or use another account",
+		actor.Name, cat.label(candidates[0]))
+	if refused != nil {
+		return work{}, fmt.Errorf("%w: %s (%w)", ErrNotAllowed, text, refused)
+	}
+	return work{}, fmt.Errorf("%w: %s", ErrNotAllowed, text)
+}
+
+// checkActor finds out whether the session's user would lose a privilege that it
+// works with. What the changes are is decided before.
+func (d *draft) checkActor() {
+	if !d.st.work.identified {
+		d.checkRisks()
+	}
+	var fromGroup Set // what some group loses
+	for q := range d.work.All() {
+		if len(d.cut[q]) > 0 || d.spared.Has(q) {
+			fromGroup.Add(q)
+		}
+	}
+	switch {
+	case d.st.Actor.ID == "":
+		// Whose privileges would have to be projected is not known: it may be anybody.
+		for q := range d.work.Intersect(d.revokedFrom(func(*Change) bool { return true })).All() {
+			d.lost = append(d.lost, d.cat.ref(q))
+		}
+	case d.actor == nil && fromGroup.IsEmpty():
+	case d.actor == nil:
+		d.needs.principals = append(d.needs.principals, mstrapi.PrincipalRow{Kind: mstrapi.User, ID: d.st.Actor.ID, Name: d.st.Actor.Name})
+	case d.actor.Err != nil:
+		for q := range fromGroup.All() {
+			d.lost = append(d.lost, d.cat.ref(q))
+		}
+	default:
+		d.projectActor()
+	}
+}
+
+// projectActor compares what the session's user holds with what it will hold.
+func (d *draft) projectActor() {
+	o := d.actor
+	w := d.wantOf(o)
+	inherited := d.inheritedAfter(o, w, false)
+	direct := o.Direct
+	if w != nil {
+		dec := decide(w, direct, inherited)
+		direct = dec.direct(direct)
+	}
+	for q := range d.work.Intersect(o.Direct.Union(o.Inherited)).Minus(direct.Union(inherited)).All() {
+		d.lost = append(d.lost, d.cat.ref(q))
+	}
+}
+
+// revokedFrom returns what the changes that count revoke.
+func (d *draft) revokedFrom(counts func(*Change) bool) (s Set) {
+	for i := range d.changes {
+		if c := &d.changes[i]; counts(c) {
+			for _, r := range c.Revoke {
+				s.Add(r.ID)
+			}
+		}
+	}
+	return s
+}
+
+// checkRisks notes the session's user and the groups above it from which
+// something is revoked: it may be what that user works with.
+func (d *draft) checkRisks() {
+	for i := range d.changes {
+		c := &d.changes[i]
+		if len(c.Revoke) == 0 {
+			continue
+		}
+		switch {
+		case d.st.Actor.ID == "" || c.Principal.ID == d.st.Actor.ID:
+		case c.Principal.Kind == mstrapi.User:
+			continue
+		case d.actor == nil:
+			d.needs.principals = append(d.needs.principals, mstrapi.PrincipalRow{Kind: mstrapi.User, ID: d.st.Actor.ID, Name: d.st.Actor.Name})
+			return
+		case d.actor.Err == nil && !d.above(c.Principal.ID, d.actor):
+			continue
+		}
+		d.risks = append(d.risks, c.Principal)
+	}
+	slices.SortFunc(d.risks, func(a, b Principal) int { return a.Compare(&b) })
+}
