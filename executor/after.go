@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/planner"
 )
 
@@ -121,12 +122,12 @@ func (r *run) lookAgain(commands []CommandResult) {
 	g.SetLimit(r.o.Concurrency)
 	for _, v := range list {
 		r.again[v.principal.ID] = v
-		g.Go(func() error {
+		panics.Go(&g, func() error {
 			r.visit(v)
 			return nil
 		})
 	}
-	_ = g.Wait() // no visit returns an error
+	panics.Again(g.Wait()) // no visit returns another error
 }
 
 // brought returns everything that some group gained.
@@ -513,7 +514,7 @@ func (r *run) checkRelied() {
 	var g errgroup.Group
 	g.SetLimit(r.o.Concurrency)
 	for t, needed := range relied {
-		g.Go(func() error {
+		panics.Go(&g, func() error {
 			if r.halted() {
 				return nil
 			}
@@ -531,5 +532,5 @@ func (r *run) checkRelied() {
 			return nil
 		})
 	}
-	_ = g.Wait() // no worker returns an error
+	panics.Again(g.Wait()) // no worker returns another error
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/planner"
 )
 
@@ -457,13 +458,13 @@ func (r *run) wave(w wave) {
 	var g errgroup.Group
 	g.SetLimit(r.o.Concurrency)
 	for _, j := range jobs {
-		g.Go(func() error {
+		panics.Go(&g, func() error {
 			r.work(j)
 			r.progress.add()
 			return nil
 		})
 	}
-	_ = g.Wait() // workers return no error: one principal never stops another
+	panics.Again(g.Wait()) // workers return no other error: one principal never stops another
 	if err := r.o.Journal.sync(); err != nil {
 		r.journalFailed(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"privsync/clean"
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/planner"
 )
 
@@ -86,13 +87,13 @@ func Rollback(ctx context.Context, s PrincipalServer, report *Report, o Rollback
 	g.SetLimit(o.Concurrency)
 	progress := newCounter(func(n int) { o.Progress("observe", n, len(undos)) })
 	for _, u := range undos {
-		g.Go(func() error {
+		panics.Go(&g, func() error {
 			u.work(ctx, s, report.Scope.Level, o)
 			progress.add()
 			return nil
 		})
 	}
-	_ = g.Wait() // no worker returns an error
+	panics.Again(g.Wait()) // no worker returns another error
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("rollback: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"privsync/panics"
 )
 
 const (
@@ -257,7 +259,7 @@ func (c *client) listOnce(ctx context.Context, fetch fetchPage, single bool) ([]
 	for i := range parts {
 		from := (i + 1) * step
 		to := min(from+step, total)
-		group.Go(func() error {
+		panics.Go(group, func() error {
 			for from < to {
 				page, err := fetch(gctx, from, min(to-from, pageRows))
 				if err != nil {

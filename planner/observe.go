@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/policy"
 )
 
@@ -113,7 +114,7 @@ func (ob *observer) observe(ctx context.Context) error {
 	ob.progress.start("observe", 0)
 	g, gctx := errgroup.WithContext(ctx)
 	todo := slices.Concat(st.covered, st.unlisted)
-	g.Go(func() error { return ob.readHeld(gctx, todo) })
+	panics.Go(g, func() error { return ob.readHeld(gctx, todo) })
 	// To read takes longer than to sort.
 	slices.SortFunc(st.covered, compareObserved)
 	slices.SortFunc(st.unlisted, compareObserved)
@@ -151,7 +152,7 @@ func (ob *observer) each(ctx context.Context, n int, work func(ctx context.Conte
 	// stack, which a new goroutine would have to grow.
 	var next atomic.Int64
 	for range min(ob.concurrency, n) {
-		g.Go(func() error {
+		panics.Go(g, func() error {
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= n {
@@ -175,7 +176,7 @@ func (ob *observer) readServerAndResolve(ctx context.Context) error {
 	rctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	resolved := make(chan error, 1)
-	go func() { resolved <- ob.resolve(rctx) }()
+	go func() { resolved <- panics.Catch(func() error { return ob.resolve(rctx) }) }()
 	err := ob.readServer(ctx)
 	if err != nil {
 		cancel()
@@ -189,7 +190,7 @@ func (ob *observer) readServer(ctx context.Context) error {
 	st := ob.st
 	var status mstrapi.Status
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
+	panics.Go(g, func() error {
 		var err error
 		if status, err = ob.r.Status(gctx); err != nil {
 			if ob.isFatal(gctx, err) {
@@ -199,7 +200,7 @@ func (ob *observer) readServer(ctx context.Context) error {
 		}
 		return nil
 	})
-	g.Go(func() error {
+	panics.Go(g, func() error {
 		who, err := ob.r.SessionUser(gctx)
 		if err != nil && !mstrapi.IsRouteMissing(err) {
 			return fmt.Errorf("who the session's user is: %w", err)
@@ -207,7 +208,7 @@ func (ob *observer) readServer(ctx context.Context) error {
 		st.Actor = Actor{ID: who.ID, Name: who.FullName}
 		return nil
 	})
-	g.Go(func() error {
+	panics.Go(g, func() error {
 		list, err := ob.r.Catalogue(gctx)
 		if err != nil {
 			return fmt.Errorf("catalogue of privileges: %w", err)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"privsync/mstrapi"
+	"privsync/panics"
 )
 
 // pageSize is how many rows are asked for at once. The server may give fewer.
@@ -104,7 +105,7 @@ func (ob *observer) readRest(ctx context.Context, p pager, first []mstrapi.Princ
 		for i := range parts {
 			at := from + i*step
 			end := min(at+step, total)
-			g.Go(func() error {
+			panics.Go(g, func() error {
 				for at < end {
 					page, err := p.page(gctx, at, end-at)
 					if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"privsync/clean"
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/policy"
 )
 
@@ -135,7 +136,7 @@ func (ob *observer) resolve(ctx context.Context) error {
 	ob.progress.start("resolve", len(ob.lookups[mstrapi.Group].list)+len(ob.lookups[mstrapi.User].list))
 	g, gctx := errgroup.WithContext(ctx)
 	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
-		g.Go(func() error { return ob.resolveKind(gctx, kind) })
+		panics.Go(g, func() error { return ob.resolveKind(gctx, kind) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -143,10 +143,12 @@ func (a *assembler) agree(what string, all *word, w word) {
 // mergeOverlays joins the overlays of all files by name. A section of one
 // overlay is given once.
 func (a *assembler) mergeOverlays() {
+	places := map[string]int{}
 	for _, d := range a.docs {
 		for _, o := range d.overlays {
-			i := slices.IndexFunc(a.overlays, func(other overlay) bool { return other.name == o.name })
-			if i < 0 {
+			i, known := places[o.name]
+			if !known {
+				places[o.name] = len(a.overlays)
 				a.overlays = append(a.overlays, o)
 				continue
 			}
@@ -253,12 +255,17 @@ type variant struct {
 }
 
 // checkDefaults reports defaults that contradict themselves and returns the
-// variants that entries have to be checked against.
+// variants that entries have to be checked against, each once.
 func (a *assembler) checkDefaults(variants []variant) []variant {
 	var sound []variant
+	// What holds for an entry in one overlay holds in all that come to the same.
+	seen := map[Settings]bool{}
 	for _, v := range variants {
-		if !v.defaults.settings().restless() {
-			sound = append(sound, v)
+		if s := v.defaults.settings(); !s.restless() {
+			if !seen[s] {
+				seen[s] = true
+				sound = append(sound, v)
+			}
 			continue
 		}
 		a.out.add(v.defaults.redundant.pos, "", restlessMessage+v.where)

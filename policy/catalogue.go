@@ -105,7 +105,7 @@ func (c *catalogueCheck) lookUp(r Ref) verdict {
 		switch ids := c.byName[r.Name]; len(ids) {
 		case 0:
 			hint := ""
-			if !c.out.full() {
+			if c.out.count() < maxSuggestions {
 				hint = didYouMean(r.Name, c.names)
 			}
 			return verdict{0, "privilege " + quoteRef(r) + " is not in the catalogue", hint}

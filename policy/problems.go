@@ -92,9 +92,11 @@ func (c *collector) problems() Problems {
 	if len(list)+c.dropped <= maxProblems {
 		return list
 	}
-	more := len(list) + c.dropped - maxProblems
-	next := list[maxProblems].Pos
-	return append(list[:maxProblems:maxProblems],
+	// What is the same may have been counted among those that were dropped.
+	shown := min(len(list), maxProblems)
+	more := len(list) + c.dropped - shown
+	next := list[min(shown, len(list)-1)].Pos
+	return append(list[:shown:shown],
 		Problem{Pos: next, Message: fmt.Sprintf("from here on %d more problems are not shown", more)})
 }
 

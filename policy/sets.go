@@ -59,7 +59,7 @@ func (t *setTable) lookup(w word) *privilegeSet {
 		return nil
 	}
 	hint, known := t.unknown[w.text]
-	if !known && len(t.unknown) < maxProblems {
+	if !known && len(t.unknown) < maxSuggestions {
 		hint = didYouMean(w.text, t.names)
 		t.unknown[w.text] = hint
 	}

@@ -67,6 +67,9 @@ func classOf(key string) class {
 }
 
 func (p *parser) checkEntry(n *yaml.Node) {
+	if p.aliasesEnded {
+		return // what it stands for is without bounds, and the policy is refused already
+	}
 	p.scratch = appendShape(p.scratch[:0], n, "")
 	if p.shapes[string(p.scratch)] {
 		return
@@ -86,6 +89,9 @@ func (p *parser) checkEntry(n *yaml.Node) {
 }
 
 func (p *parser) checkRoot(n *yaml.Node) {
+	if p.aliasesEnded {
+		return
+	}
 	root := *n
 	root.Content = nil
 	for i := 0; i+1 < len(n.Content); i += 2 {

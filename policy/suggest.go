@@ -35,8 +35,11 @@ func Suggest(name string, candidates []string) string {
 			longer = c
 			begun++
 		}
+		if i >= maxSuggestCandidates || len(from) > maxSuggestRunes || len(c) > utf8.UTFMax*maxSuggestRunes {
+			continue
+		}
 		n := utf8.RuneCountInString(c)
-		if i >= maxSuggestCandidates || len(from) > maxSuggestRunes || n > maxSuggestRunes || n-len(from) >= bestDistance || len(from)-n >= bestDistance {
+		if n > maxSuggestRunes || n-len(from) >= bestDistance || len(from)-n >= bestDistance {
 			continue
 		}
 		if d := distance(from, fold(c), bestDistance-1); d < bestDistance && d < max(len(from), n) {
@@ -65,9 +68,20 @@ func distance(a, b []rune, limit int) int {
 		last[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		least := i
-		for j := 1; j <= len(b); j++ {
+		// Whatever is further off the diagonal than limit is further away than that.
+		from, to := max(1, i-limit), min(len(b), i+limit)
+		if from > to {
+			return limit + 1
+		}
+		row[from-1] = limit + 1
+		if from == 1 {
+			row[0] = i
+		}
+		least := row[from-1]
+		if to < len(b) {
+			row[to+1] = limit + 1
+		}
+		for j := from; j <= to; j++ {
 			cost := 1
 			if a[i-1] == b[j-1] {
 				cost = 0
@@ -84,8 +98,12 @@ func distance(a, b []rune, limit int) int {
 		}
 		before, last, row = last, row, before
 	}
-	return last[len(b)]
+	return min(last[len(b)], limit+1)
 }
+
+// maxSuggestions bounds how many misspelt names get a hint: nobody reads more, and
+// each costs a look at all that could have been meant.
+const maxSuggestions = 50
 
 // didYouMean returns the hint for name, empty if nothing is near.
 func didYouMean(name string, candidates []string) string {

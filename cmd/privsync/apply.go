@@ -14,6 +14,7 @@ import (
 	"privsync/clean"
 	"privsync/executor"
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/planner"
 	"privsync/policy"
 )
@@ -93,11 +94,10 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 					"look at another day with plan --now, and apply without it; if the clock is wrong, set it")
 			}
 			r := &applyRun{app: a, f: &f, start: a.now()}
-			if err := r.load(args); err != nil {
+			if err := panics.Catch(func() error { return r.load(args) }); err != nil {
 				return f.reports.failEarly(a, r.start, err)
 			}
-			report, err := r.execute(cmd.Context())
-			return r.end(cmd.Context(), report, err)
+			return r.run(cmd.Context())
 		},
 		ValidArgsFunction: completeJSONFile,
 	}
@@ -204,6 +204,50 @@ func (a *app) readPlan(path string) (*planner.Plan, error) {
 		return nil, hinted(fmt.Errorf("plan %s: it is a report, not a plan", path), `to undo what a report says was done, make a plan with "privsync rollback"`)
 	}
 	return plan, nil
+}
+
+// run does the work and reports about it, even if a defect of the program ends it.
+// Only then, and only if something may have been written, is there no report: what
+// was done is known to the journal alone, which the next run reports about.
+func (r *applyRun) run(ctx context.Context) error {
+	var report *executor.Report
+	var ending error
+	defect := panics.Catch(func() error {
+		report, ending = r.execute(ctx)
+		return nil
+	})
+	if defect == nil {
+		defect = panics.Catch(func() error {
+			ending = r.end(ctx, report, ending)
+			return nil
+		})
+		if defect == nil {
+			return ending
+		}
+		return r.f.reports.failEarly(r.app, r.start, r.giveUp(ctx, defect))
+	}
+	if r.changed {
+		return r.f.reports.failEarly(r.app, r.start, r.giveUp(ctx, defect))
+	}
+	report, ending = r.failed(ctx, defect)
+	return r.end(ctx, report, ending)
+}
+
+// giveUp logs out and leaves the journal to the next run.
+func (r *applyRun) giveUp(ctx context.Context, defect error) error {
+	if r.writer != nil {
+		r.logout(ctx, r.writer)
+	}
+	if e := r.journal.Abandon(); e != nil {
+		r.log.Warn("journal not put away; the next run looks at this one again", "error", e)
+	}
+	if r.lock != nil {
+		r.releaseLock(r.lock)
+	}
+	if r.changed {
+		return hinted(defect, `what was written stands in the journal: "privsync recover" looks at the server and reports it`)
+	}
+	return defect
 }
 
 // execute does the work. It returns a report however it ends, and the error

@@ -10,6 +10,7 @@ import (
 
 	"privsync/executor"
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/planner"
 	"privsync/policy"
 )
@@ -43,14 +44,24 @@ be read or found.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			start := a.now()
-			p, err := pol.load(a)
+			var p *policy.Policy
+			err := panics.Catch(func() (err error) {
+				p, err = pol.load(a)
+				return err
+			})
 			if err != nil {
 				return reports.failEarly(a, start, err)
 			}
 			dest, err := reports.destination(a, &state)
 			var report *executor.Report
 			if err == nil {
-				report, err = a.audit(ctx, p, &conn, pol.at(a), start)
+				err = panics.Catch(func() (err error) {
+					report, err = a.audit(ctx, p, &conn, pol.at(a), start)
+					return err
+				})
+				if report == nil {
+					report, err = a.failedReport(ctx, plainPlan(p, conn.url, pol.at(a)), auditOptions(a, ctx, start), err)
+				}
 			} else {
 				report, err = a.failedReport(ctx, plainPlan(p, conn.url, pol.at(a)), auditOptions(a, ctx, start), err)
 			}

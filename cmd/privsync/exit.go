@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"privsync/cmd/privsync/internal/render"
+	"privsync/panics"
 	"privsync/policy"
 )
 
@@ -82,10 +83,15 @@ var errInterrupted = errors.New("interrupted")
 // exitCode maps how a command ended to the exit code of the process. It is the
 // only place that does.
 func exitCode(err error) int {
-	var e *ending
+	var (
+		e      *ending
+		defect *panics.Error
+	)
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &defect):
+		return exitError
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
 	case errors.As(err, &e):

@@ -19,6 +19,7 @@ import (
 	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/policy"
 )
 
@@ -182,7 +183,7 @@ func (e *exporter) read(ctx context.Context, rows []mstrapi.PrincipalRow) ([]exp
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(e.concurrency)
 	for i, row := range rows {
-		g.Go(func() error {
+		panics.Go(g, func() error {
 			held, err := e.r.Held(ctx, row.Kind, row.ID, e.level)
 			if err != nil {
 				return fmt.Errorf("read the privileges of %s %q: %w", row.Kind, row.Name, err)

@@ -19,12 +19,13 @@ import (
 func TestImportDirections(t *testing.T) {
 	allowed := map[string][]string{
 		"privsync/clean":                        {},
+		"privsync/panics":                       {},
 		"privsync/schema":                       {},
 		"privsync/policy":                       {"privsync/schema"},
-		"privsync/mstrapi":                      {},
+		"privsync/mstrapi":                      {"privsync/panics"},
 		"privsync/mstrapi/mstrtest":             {"privsync/mstrapi"},
-		"privsync/planner":                      {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi"},
-		"privsync/executor":                     {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner"},
+		"privsync/planner":                      {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/panics"},
+		"privsync/executor":                     {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/panics"},
 		"privsync/examples":                     {},
 		"privsync/cmd/privsync/internal/render": {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/executor"},
 		"privsync/cmd/privsync":                 {"*"},

@@ -25,5 +25,6 @@ func main() {
 	// net/http tells what a server sends unasked through the standard logger, as
 	// plain text, whatever --log-format says.
 	log.SetOutput(io.Discard)
+	neverExitLikeDrift()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
 }

@@ -11,6 +11,7 @@ import (
 	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/planner"
 )
 
@@ -100,7 +101,7 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 	if len(paths) > 0 {
 		a.finish = "report: " + strings.Join(paths, ", ")
 	}
-	err = also(err, show())
+	err = also(err, panics.Catch(show))
 	if flags.html != "" {
 		page := writerTo(func(w *countingWriter) error { return render.HTML(w, report, render.HTMLOptions{}) })
 		if e := executor.WriteFile(flags.html, page); e != nil {

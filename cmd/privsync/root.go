@@ -16,6 +16,7 @@ import (
 
 	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
+	"privsync/panics"
 )
 
 // app is one invocation of the program: its streams, its environment and the
@@ -67,12 +68,13 @@ func (a *app) execute(ctx context.Context, args []string) error {
 		root.SetIn(a.stdin)
 		root.SetOut(a.stdout)
 		root.SetErr(a.stderr)
-		err = root.ExecuteContext(ctx)
+		err = panics.Catch(func() error { return root.ExecuteContext(ctx) })
 	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = errInterrupted
 	}
 	if err != nil {
+		a.tellDefect(err)
 		printError(a, err)
 	}
 	if a.finish != "" {
