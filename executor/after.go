@@ -26,6 +26,7 @@ type visit struct {
 	err       error
 	gone      bool
 	stopped   bool // not read, because the run was stopped
+	settled   bool // it holds directly what last says, as far as the run knows
 }
 
 // touched is what the run has changed for others than those it wrote to.
@@ -91,12 +92,15 @@ func (r *run) lookAgain(commands []CommandResult) {
 	}
 	for _, t := range r.tasks {
 		if !t.gone && t.res.After != nil {
-			consider(&visit{principal: t.change.Principal, wanted: t.change.Wanted, last: t.res.After}, t.seenIn)
+			consider(&visit{
+				principal: t.change.Principal, wanted: t.change.Wanted, last: t.res.After,
+				settled: t.wrote && !(ran && t.change.Principal.Kind == mstrapi.User),
+			}, t.seenIn)
 		}
 	}
 	if r.o.InSync != nil {
 		for p := range r.o.InSync {
-			if _, changed := r.byID[p.Principal.ID]; changed || p.Outcome != InSync {
+			if _, changed := r.byID[p.Principal.ID]; changed || p.Outcome != InSync && p.After == nil {
 				continue
 			}
 			v := &visit{principal: p.Principal, wanted: r.plan.Unchanged(p.Principal.ID), last: p.After}
@@ -216,7 +220,8 @@ func (r *run) visit(v *visit) {
 		}
 		v.sets = setsOf(o)
 		missing, surplus := v.wanted.Judge(v.sets.Direct, v.sets.Inherited)
-		if missing.Union(surplus).IsEmpty() || !r.worthAnother(r.lagUntil(), pause) {
+		steady := !v.settled || v.sets.Direct.Equal(v.last.Direct)
+		if steady && missing.Union(surplus).IsEmpty() || !r.worthAnother(r.lagUntil(), pause) {
 			return
 		}
 	}
@@ -240,6 +245,9 @@ func (v *visit) conclude(r *run, res *Result) bool {
 	res.After = v.sets
 	if res.Before == nil {
 		res.Before = v.sets
+	}
+	if res.Outcome != InSync {
+		return true // what is wanted of it could not be decided
 	}
 	missing, surplus := v.wanted.Judge(v.sets.Direct, v.sets.Inherited)
 	if waits := v.unverified(r); !missing.IsEmpty() && surplus.IsEmpty() && len(waits) > 0 {
@@ -316,8 +324,8 @@ func (r *run) conclude() {
 			t.res.Came = after.Direct.Minus(t.expected).IDs()
 			t.res.Went = t.expected.Minus(after.Direct).IDs()
 		}
-		if t.res.Outcome != Applied && t.res.Outcome != InSync {
-			continue
+		if t.res.Outcome != Applied && t.res.Outcome != InSync || r.died {
+			continue // of a run that died, not everything was there yet when it was read
 		}
 		missing, surplus := t.change.Wanted.Judge(after.Direct, after.Inherited)
 		if t.change.Wanted == nil {

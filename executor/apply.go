@@ -310,6 +310,7 @@ type run struct {
 	s     Server          // nil: nothing may be written
 	look  PrincipalServer // nil: nothing may be read
 	level mstrapi.Level
+	died  bool // it is put together from the journal of a run that died
 	plan  *planner.Plan
 	o     Options
 	tasks []*task // in the order of the report

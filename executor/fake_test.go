@@ -128,14 +128,14 @@ func (f *fake) PatchPrivileges(ctx context.Context, kind mstrapi.Kind, id mstrap
 		defer f.patch(id, true)
 	}
 	if f.noComments && p.Comment != "" {
-		return &mstrapi.Error{Method: "PATCH", Status: 400, Code: "ERR006", Unsent: true}
+		return &mstrapi.Error{Method: "PATCH", Status: 400, Code: "ERR006", Unsent: true, Attempts: 1}
 	}
 	old := f.direct[id]
 	switch fault {
 	case refused:
 		return &mstrapi.Error{Method: "PATCH", Status: 403, Code: "ERR017", IServerCode: -2147214568, Message: "no \x1b[31mright", TicketID: "t-1"}
 	case unsent:
-		return &mstrapi.Error{Method: "PATCH", Unsent: true, Err: errors.New("connection refused")}
+		return &mstrapi.Error{Method: "PATCH", Unsent: true, Attempts: 1, Err: errors.New("connection refused")}
 	case lostUndone:
 		return errLost
 	case lie:

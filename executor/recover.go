@@ -357,7 +357,7 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	left := 0
 	// A run that only reads, and gives verdicts as a live one does.
 	r := &run{
-		ctx: ctx, look: s, level: b.Scope.Level, plan: &planner.Plan{Changes: c.changes},
+		ctx: ctx, look: s, level: b.Scope.Level, died: true, plan: &planner.Plan{Changes: c.changes},
 		o: Options{VerifyTimeout: o.VerifyTimeout}.withDefaults(nil), again: make(map[mstrapi.ObjectID]*visit),
 	}
 	r.wrote()

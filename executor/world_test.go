@@ -479,6 +479,13 @@ func (w *world) against(id mstrapi.ObjectID, direct, inherited planner.Set) plan
 	return bad
 }
 
+// relies reports whether a revoke took away what was to stay through a group.
+func relies(p *executor.Result) bool {
+	return slices.ContainsFunc(p.Revoke, func(r planner.PlannedPrivilege) bool {
+		return len(r.ReliesOn) > 0 || r.Reason == planner.ReasonRedundant
+	})
+}
+
 // mentioned reports whether a finding of severity error is about the principal.
 func mentioned(r *executor.Report, id mstrapi.ObjectID) bool {
 	return slices.ContainsFunc(r.Findings, func(f planner.Finding) bool {
@@ -574,9 +581,13 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 			if ended := r.Summary.Unverified+r.Summary.Failed == 0 && r.Run.Outcome != executor.RunInterrupted; ended && !d.late && len(others) == 0 && !p.After.Inherited.Equal(inherited) {
 				say("inherits %v after the run, true is %v", p.After.Inherited.IDs(), inherited.IDs())
 			}
-			if p.Outcome == executor.Applied || p.Outcome == executor.InSync {
+			incomplete := slices.ContainsFunc(r.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeReadFailed })
+			if !incomplete && (p.Outcome == executor.Applied || p.Outcome == executor.InSync) {
 				if bad := w.against(id, p.After.Direct, p.After.Inherited); !bad.IsEmpty() && !mentioned(r, id) {
 					say("%v is against the policy", bad.IDs())
+				}
+				if bad := w.against(id, now, inherited); !bad.IsEmpty() && len(others) == 0 && !mentioned(r, id) && r.Run.Outcome != executor.RunInterrupted {
+					say("%v is against the policy on the server", bad.IDs())
 				}
 			}
 		}
@@ -604,7 +615,7 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 		for _, ref := range p.HeldBack {
 			held.Add(ref.ID)
 		}
-		if bad := held.Minus(now).Minus(foreign).Intersect(before[id]); !bad.IsEmpty() {
+		if bad := held.Minus(now).Minus(foreign).Intersect(before[id]); !bad.IsEmpty() && !d.along {
 			say("held back %v, which is gone", bad.IDs())
 		}
 		if bad := held.Intersect(revoked); !bad.IsEmpty() {
@@ -628,7 +639,7 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 				say("without an error")
 			}
 			inherited := planner.SetOf(sim.Inherited(id)...).Intersect(w.scope)
-			if w.against(id, now, inherited).IsEmpty() && inherited.Intersect(w.wants[id].forbidden).IsEmpty() && !d.late && len(others) == 0 {
+			if w.against(id, now, inherited).IsEmpty() && inherited.Intersect(w.wants[id].forbidden).IsEmpty() && !d.late && len(others) == 0 && !relies(p) {
 				say("is as the policy wants it")
 			}
 		case executor.Applied, executor.InSync:

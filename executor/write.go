@@ -306,9 +306,14 @@ func (r *run) write(j *job) bool {
 		if attempt > 1 {
 			r.repeated.Add(1)
 		}
+		hadWritten := t.wrote
 		t.wrote = true
 		err := r.s.PatchPrivileges(r.ctx, kind, id, patch)
 		r.log(j, attempt, err)
+		if neverSent(err) {
+			t.res.Attempts--
+			t.wrote = hadWritten
+		}
 		if patch.Comment != "" && badRequest(err) {
 			// Its version should take comments; the change is worth more than the comment.
 			patch.Comment = ""
@@ -355,6 +360,13 @@ func (r *run) write(j *job) bool {
 // unknownWhetherDone is how report and text speak of a write whose answer is not
 // known and that was not seen.
 const unknownWhetherDone = "unknown whether done"
+
+// neverSent reports whether not even a request was made: there was no session to
+// make it with.
+func neverSent(err error) bool {
+	e, ok := asAPIError(err)
+	return ok && e.Unsent && e.Attempts == 0
+}
 
 // badRequest reports whether the server refused the form of a request.
 func badRequest(err error) bool {

@@ -30,7 +30,7 @@ const crashWrites = 60
 
 // crashMoment says when the process is killed.
 type crashMoment struct {
-	what  string // before, processed, answered: a write; request: any request
+	what  string // before, processed, answered, late (carried out when the program is dead): a write; request: any request
 	n     int    // of the writes, or of the requests
 	delay time.Duration
 }
@@ -68,8 +68,8 @@ func TestCrash(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	var moments []crashMoment
-	for i, what := range []string{"before", "processed", "answered"} {
-		for n := 1 + i*step/3; n <= writes; n += step {
+	for i, what := range []string{"before", "processed", "answered", "late"} {
+		for n := 1 + i*step/4; n <= writes; n += step {
 			moments = append(moments, crashMoment{what: what, n: n})
 		}
 	}
@@ -178,7 +178,7 @@ func newCrashSite(t *testing.T, binary string, env *mstrtest.Environment, text s
 		}
 	}
 	s.server.OnRequest(func(_ int, r *http.Request) {
-		if v := s.victim.Load(); v != nil && (v.moment.what == "before" && r.Method == http.MethodPatch || v.moment.what == "request") {
+		if v := s.victim.Load(); v != nil && ((v.moment.what == "before" || v.moment.what == "late") && r.Method == http.MethodPatch || v.moment.what == "request") {
 			v.strike()
 		}
 	})
@@ -259,7 +259,7 @@ func (s *crashSite) run(t *testing.T, want int, args ...string) string {
 // it. Then the server has nothing of it left to do.
 func (s *crashSite) kill(t *testing.T, m crashMoment) bool {
 	t.Helper()
-	cmd, out := s.command("apply", "-f", "policy.yaml", "--yes", "--report-dir", "reports")
+	cmd, out := s.command("apply", "-f", "policy.yaml", "--yes", "--report-dir", "reports", "--verify-timeout=300ms")
 	v := &victim{cmd: cmd, moment: m, started: make(chan struct{}), gone: make(chan struct{})}
 	s.victim.Store(v)
 	if err := cmd.Start(); err != nil {
@@ -290,6 +290,13 @@ func (s *crashSite) kill(t *testing.T, m crashMoment) bool {
 // crash kills a run, and perhaps the ones after it, recovers, finishes the work
 // and compares the reports with the server's log.
 func (s *crashSite) crash(t *testing.T, m crashMoment) {
+	verify := "--verify-timeout=300ms"
+	if m.what == "late" {
+		verify = "--verify-timeout=20s"
+		if err := s.server.Inject(mstrtest.Fault{Kind: mstrtest.LateWrite, Skip: m.n - 1, Times: 1, Delay: 700 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	died := s.kill(t, m)
 	for died && m.what == "request" && s.rng.IntN(3) == 0 {
 		// The next run recovers the dead one by itself, if it comes that far.
@@ -302,9 +309,9 @@ func (s *crashSite) crash(t *testing.T, m crashMoment) {
 	if len(open) > 1 {
 		t.Errorf("%d journals are open", len(open))
 	}
-	truth := s.server.Snapshot()
 	sent := len(s.server.Log())
-	s.run(t, 0, "recover")
+	s.run(t, 0, "recover", verify)
+	truth := s.server.Snapshot()
 	for _, q := range s.server.Log()[sent:] {
 		if q.Method != http.MethodGet && q.Endpoint != mstrtest.Login && q.Endpoint != mstrtest.Logout {
 			t.Errorf("recover sent %s %s", q.Method, q.Path)

@@ -121,14 +121,18 @@ func afterWrites(report *executor.Report, err error) error {
 		return err
 	}
 	s := report.Summary
-	hint := "mend the cause, then apply again: it reads what is there and does the rest"
+	undone := s.Principals - s.Applied - s.InSync
+	hint := "mend the cause"
 	var e *ending
 	if errors.As(err, &e) && e.hint != "" {
-		hint = e.hint + "; then apply again: it reads what is there and does the rest"
+		hint = e.hint
+	}
+	if undone > 0 {
+		hint += "; then apply again: it reads what is there and does the rest"
 	}
 	return &ending{
 		code: exitPartial,
-		err:  fmt.Errorf("%d principals were written and verified, %d are not as planned: %w", s.Applied, s.Principals-s.Applied-s.InSync, err),
+		err:  fmt.Errorf("%d principals were written and verified, %d are not as planned: %w", s.Applied, undone, err),
 		hint: hint,
 	}
 }
