@@ -16,13 +16,13 @@ import (
 func testCron(t *testing.T, p program) {
 	for name, script := range map[string]string{
 		"crontab":    cronLines(t),
-		"systemd":    strings.ReplaceAll(unit(t, "cron/privsync.service")["ExecStart"][0], "${STATE_DIRECTORY}", "/var/lib/privsync") + "\n",
+		"systemd":    strings.ReplaceAll(unit(t, "cron/privsync.service")["ExecStart"][0]+"\n"+unit(t, "cron/privsync.service")["ExecStartPost"][0], "${STATE_DIRECTORY}", "/var/lib/privsync") + "\n",
 		"kubernetes": "/usr/local/bin/privsync " + strings.Join(containerArgs(t), " ") + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, requests := p.simulator(t)
 			root := t.TempDir()
-			for _, dir := range []string{"var/lib/privsync/metrics", "var/log/privsync", "var/lib/prometheus/node-exporter", "etc/privsync"} {
+			for _, dir := range []string{"var/lib/privsync/metrics", "var/log/privsync", "var/lib/prometheus/privsync", "etc/privsync"} {
 				if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -93,7 +93,7 @@ func testCron(t *testing.T, p program) {
 // crontab with a user.
 func cronLines(t *testing.T) string {
 	t.Helper()
-	entry := regexp.MustCompile(`^[0-9]+ [0-9]+ \* \* [*0-9]  privsync  (privsync .*)$`)
+	entry := regexp.MustCompile(`^[0-9]+ [0-9]+ [*1] \* [*0-9]  privsync  (privsync .*)$`)
 	variable := regexp.MustCompile(`^[A-Z_]+=[^ ]+$`)
 	var commands []string
 	for line := range strings.Lines(read(t, "cron/crontab")) {
@@ -109,8 +109,8 @@ func cronLines(t *testing.T) string {
 			commands = append(commands, m[1])
 		}
 	}
-	if len(commands) != 3 {
-		t.Fatalf("crontab has %d entries, want 3", len(commands))
+	if len(commands) != 4 {
+		t.Fatalf("crontab has %d entries, want 4", len(commands))
 	}
 	return strings.Join(commands, "\n") + "\n"
 }
@@ -135,7 +135,7 @@ func unit(t *testing.T, file string) map[string][]string {
 func TestSystemdUnits(t *testing.T) {
 	service := unit(t, "cron/privsync.service")
 	for key, want := range map[string]string{
-		"Type": "oneshot", "DynamicUser": "yes", "StateDirectory": "privsync", "ProtectSystem": "strict", "ProtectHome": "yes",
+		"Type": "oneshot", "User": "privsync", "StateDirectory": "privsync", "ProtectSystem": "strict", "ProtectHome": "yes",
 		"NoNewPrivileges": "yes", "PrivateTmp": "yes", "LoadCredential": "password:/etc/privsync/password", "CapabilityBoundingSet": "",
 	} {
 		if got := service[key]; len(got) != 1 || got[0] != want {
@@ -156,7 +156,7 @@ func TestSystemdUnits(t *testing.T) {
 	// program that every machine has.
 	dir := t.TempDir()
 	text := read(t, "cron/privsync.service")
-	text = strings.Replace(text, "/usr/local/bin/privsync ", "/bin/sh ", 1)
+	text = strings.ReplaceAll(text, "/usr/local/bin/privsync ", "/bin/sh ")
 	text = strings.Replace(text, "Documentation=man:privsync(1)\n", "", 1)
 	write(t, filepath.Join(dir, "privsync.service"), text)
 	write(t, filepath.Join(dir, "privsync.timer"), read(t, "cron/privsync.timer"))

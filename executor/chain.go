@@ -21,6 +21,14 @@ import (
 // there are. Whoever changes, removes, renames or adds a report breaks it, unless
 // he rewrites everything after that place; keep the newest digest elsewhere (in a
 // log, in a ticket) to notice that, too.
+//
+// A report after the newest is one that chain.json does not know: a run died
+// between writing the two, or somebody slipped it in. The journal of a dead run
+// tells the one from the other ([MendChain]), otherwise a person has to
+// ([AcceptNewer]); until then nothing is added to the chain.
+//
+// Old reports that were removed by [PruneChain] are a checkpoint in chain.json:
+// their number and the digest of the newest of them.
 
 const (
 	chainFormat = "privsync/chain/v1"
@@ -32,13 +40,38 @@ const (
 	chainWait = time.Minute
 )
 
-// chainHead is the content of chain.json.
+// chainHead is the content of chain.json. Length counts the pruned reports, too.
 type chainHead struct {
-	Format string `json:"format"`
-	Length int    `json:"length"`
-	File   string `json:"file"`
-	Digest string `json:"digest"`
+	Format     string `json:"format"`
+	Length     int    `json:"length"`
+	File       string `json:"file"`
+	Digest     string `json:"digest"`
+	Pruned     int    `json:"pruned,omitempty"`     // reports that were removed, the oldest
+	Checkpoint string `json:"checkpoint,omitempty"` // digest of the newest of them
 }
+
+// check returns what is wrong with a head that was read from a file.
+func (h *chainHead) check() error {
+	digest := regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	switch {
+	case h.Format != chainFormat:
+		return fmt.Errorf("format is not %q", chainFormat)
+	case h.Length < 1 || !digest.MatchString(h.Digest) || !reportName.MatchString(h.File):
+		return errors.New("does not name a newest report")
+	case h.Pruned < 0 || h.Pruned >= h.Length, (h.Pruned > 0) != (h.Checkpoint != ""), h.Checkpoint != "" && !digest.MatchString(h.Checkpoint):
+		return errors.New("its checkpoint makes no sense")
+	}
+	return nil
+}
+
+var (
+	// ErrChainDamaged is matched by errors about a chain.json that cannot be read or
+	// is not there: nothing is added to such a chain, for it would be made whole.
+	ErrChainDamaged = errors.New("chain.json is damaged or missing")
+	// ErrBeyondHead is matched by errors about reports after the newest that
+	// chain.json names: nothing is added to such a chain.
+	ErrBeyondHead = errors.New("a report is there that chain.json does not know")
+)
 
 // ReportFileName returns the name of a run's report in a folder of reports: the
 // UTC time of its start, and its id.
@@ -117,19 +150,11 @@ func (r *Report) appendTo(ctx context.Context, dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	l := newFlock(filepath.Join(dir, chainLock))
-	waiting, cancel := context.WithTimeout(ctx, chainWait)
-	defer cancel()
-	// A run that was told to stop now still reports: an idle lock is taken
-	// whatever the context says.
-	ok, err := tryLock(l)
-	if err == nil && !ok {
-		_, err = l.TryLockContext(waiting, lockPoll)
-	}
+	unlock, err := lockChain(ctx, dir)
 	if err != nil {
-		return "", fmt.Errorf("chain lock: %w", err)
+		return "", err
 	}
-	defer l.Unlock()
+	defer unlock()
 
 	path := filepath.Join(dir, ReportFileName(r.Run))
 	if old, err := readReportFile(path); err == nil && old.Run.ID == r.Run.ID {
@@ -148,56 +173,100 @@ func (r *Report) appendTo(ctx context.Context, dir string) (string, error) {
 	if err := WriteFile(path, r); err != nil {
 		return "", err
 	}
-	head = chainHead{Format: chainFormat, Length: head.Length + 1, File: filepath.Base(path), Digest: r.Digest}
-	if err := WriteFile(filepath.Join(dir, chainFile), jsonDocument{head}); err != nil {
-		return "", err
-	}
-	return path, nil
+	return path, writeHead(dir, head.next(filepath.Base(path), r.Digest))
 }
 
-// currentHead returns the newest link of dir's chain. Where chain.json lags
-// behind (a run died between its two files) or is missing it is found by reading
-// the reports. It never fails because the chain is broken: a report must be
-// written all the same, and VerifyChain tells.
+// next returns the head of the chain with one report more.
+func (h chainHead) next(file, digest string) chainHead {
+	h.Format, h.Length, h.File, h.Digest = chainFormat, h.Length+1, file, digest
+	return h
+}
+
+func writeHead(dir string, h chainHead) error {
+	return WriteFile(filepath.Join(dir, chainFile), jsonDocument{h})
+}
+
+// currentHead returns the newest link of dir's chain, which is what chain.json says.
+// That other reports are missing or edited does not matter here: a report must be
+// written all the same, and VerifyChain tells. The errors match [ErrChainDamaged] and
+// [ErrBeyondHead].
 func currentHead(dir string) (chainHead, error) {
-	head, headErr := readHead(dir)
 	names, err := reportFiles(dir)
 	if err != nil {
 		return chainHead{}, err
 	}
-	if headErr == nil && head.Length == len(names) {
+	head, err := readHead(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(names) == 0:
+		return chainHead{}, nil
+	case err != nil:
+		return chainHead{}, fmt.Errorf("%w: %w", ErrChainDamaged, err)
+	case head.Length-head.Pruned == len(names):
 		return head, nil
 	}
-	links := readLinks(dir, names)
-	if headErr != nil {
-		head = chainHead{}
+	if beyond := beyondHead(head, readLinks(dir, names)); len(beyond) > 0 {
+		return chainHead{}, fmt.Errorf("%w: %s", ErrBeyondHead, beyond[0].File)
 	}
-	for {
-		next := slices.IndexFunc(links, func(l *ChainLink) bool { return l.Digest != "" && l.Previous == head.Digest })
-		if next < 0 {
-			break
-		}
-		head.Digest, head.File = links[next].Digest, links[next].File
-		links = slices.Delete(links, next, next+1)
-	}
-	head.Length = len(names)
 	return head, nil
 }
 
+// beyondHead returns the links that follow head, each upon the one before.
+func beyondHead(head chainHead, links []*ChainLink) []*ChainLink {
+	follower := make(map[string]*ChainLink, len(links))
+	for _, l := range slices.Backward(links) { // the oldest of several wins
+		if l.Digest != "" {
+			follower[l.Previous] = l
+		}
+	}
+	var out []*ChainLink
+	for at := head.Digest; follower[at] != nil && len(out) < len(links); at = follower[at].Digest {
+		out = append(out, follower[at])
+	}
+	return out
+}
+
 func readHead(dir string) (chainHead, error) {
+	var h chainHead
 	f, err := OpenPlain(filepath.Join(dir, chainFile))
 	if err != nil {
-		return chainHead{}, err
+		return h, err
 	}
 	defer f.Close()
-	var h chainHead
-	if err := json.NewDecoder(io.LimitReader(f, 64<<10)).Decode(&h); err != nil {
-		return h, fmt.Errorf("%s: %w", chainFile, err)
+	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	if err == nil {
+		err = unmarshalStrict(text, &h)
 	}
-	if h.Format != chainFormat {
-		return h, fmt.Errorf("%s: format is not %q", chainFile, chainFormat)
+	if err == nil {
+		err = h.check()
+	}
+	if err != nil {
+		return chainHead{}, fmt.Errorf("%s: %w", chainFile, err)
 	}
 	return h, nil
+}
+
+// lockChain takes the lock of dir's chain and returns how to give it back. A run
+// that was told to stop now still reports: an idle lock is taken whatever ctx says.
+func lockChain(ctx context.Context, dir string) (unlock func(), err error) {
+	l := newFlock(filepath.Join(dir, chainLock))
+	waiting, cancel := context.WithTimeout(ctx, chainWait)
+	defer cancel()
+	ok, err := tryLock(l)
+	if err == nil && !ok {
+		_, err = l.TryLockContext(waiting, lockPoll)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("chain lock: %w", err)
+	}
+	return func() { _ = l.Unlock() }, nil // the end of the process would as well
+}
+
+// Chain is what [VerifyChain] found.
+type Chain struct {
+	Links      []ChainLink
+	Pruned     int    // how many reports were removed before the oldest of Links
+	Checkpoint string // digest of the newest of those; empty for none
+	Digest     string // of the newest report, as chain.json names it
 }
 
 // ChainLink is one report of a chain, or a place where it is broken. Problem is
@@ -208,15 +277,19 @@ type ChainLink struct {
 	Started  time.Time `json:"startedAt,omitzero"`
 	Digest   string    `json:"digest,omitempty"` // as the file claims it
 	Previous string    `json:"previous,omitempty"`
+	Beyond   bool      `json:"beyond,omitempty"` // after the newest that chain.json names
 	Problem  string    `json:"problem,omitempty"`
 }
 
 // VerifyChain checks the chain of reports in dir and returns its links from the
 // oldest to the newest, each with its problem if it has one: edited, renamed,
-// foreign, missing, or standing where the chain has forked. The error says that
-// the folder could not be read, not that the chain is broken: see [Broken].
-// Files that are no .json files are not looked at.
-func VerifyChain(dir string) ([]ChainLink, error) {
+// foreign, missing, after the newest, or standing where the chain has forked. The
+// error says that the folder could not be read, not that the chain is broken: see
+// [Chain.Broken]. Files that are no .json files are not looked at.
+//
+// Explained says of a report after the newest that the run with this id died before
+// it could say so in chain.json (see [DeadRunIDs]); nil explains none.
+func VerifyChain(dir string, explained func(runID string) bool) (*Chain, error) {
 	names, err := reportFiles(dir)
 	if err != nil {
 		return nil, fmt.Errorf("report folder: %w", err)
@@ -226,68 +299,129 @@ func VerifyChain(dir string) ([]ChainLink, error) {
 		return nil, fmt.Errorf("report folder: %w", err)
 	}
 	links := readLinks(dir, names)
+	head, headErr := readHead(dir)
+	chain := &Chain{Pruned: head.Pruned, Checkpoint: head.Checkpoint, Digest: head.Digest}
+
+	byDigest := make(map[string]*ChainLink, len(links))
+	for _, l := range slices.Backward(links) {
+		if l.Digest != "" {
+			byDigest[l.Digest] = l
+		}
+	}
+	// Where two claim the same predecessor, the one that leads to the newest is ours.
+	ours := make(map[*ChainLink]bool, len(links))
+	for l := byDigest[head.Digest]; l != nil && !ours[l]; l = byDigest[l.Previous] {
+		ours[l] = true
+	}
+	// A prune that was cut short has left reports before its checkpoint.
+	at, leftover := head.Checkpoint, 0
+	for l := byDigest[at]; l != nil && at != "" && leftover < len(links); l = byDigest[at] {
+		at = l.Previous
+		leftover++
+	}
 
 	// Follow the digests from the first report; what is left over is not reached.
-	var ordered []ChainLink
-	take := func(i int) string {
-		l := links[i]
-		links = slices.Delete(links, i, i+1)
-		ordered = append(ordered, *l)
-		return l.Digest
-	}
-	at := ""
-	for {
-		i := slices.IndexFunc(links, func(l *ChainLink) bool { return l.Digest != "" && l.Previous == at })
-		if i < 0 && len(links) == 0 {
-			break
+	var ordered []*ChainLink
+	taken := make(map[*ChainLink]bool, len(links))
+	known := make(map[string]bool, len(links)) // digests of those taken
+	followers := make(map[string][]*ChainLink, len(links))
+	for _, l := range links {
+		if l.Digest != "" {
+			followers[l.Previous] = append(followers[l.Previous], l)
 		}
-		if i >= 0 {
-			at = take(i)
+	}
+	take := func(l *ChainLink) {
+		taken[l] = true
+		known[l.Digest] = true
+		ordered = append(ordered, l)
+		at = l.Digest
+	}
+	next := func() (best *ChainLink) {
+		for _, l := range followers[at] {
+			if !taken[l] && (best == nil || ours[l] && !ours[best]) {
+				best = l
+			}
+		}
+		return best
+	}
+	for oldest := 0; ; {
+		if l := next(); l != nil {
+			take(l)
 			continue
 		}
+		for oldest < len(links) && taken[links[oldest]] {
+			oldest++
+		}
+		if oldest == len(links) {
+			break
+		}
 		// The chain breaks here. Go on with the oldest report that is left.
-		l := links[0]
+		l := links[oldest]
 		switch {
 		case l.Problem != "":
-		case slices.ContainsFunc(ordered, func(o ChainLink) bool { return o.Digest == l.Previous }),
-			l.Previous == "" && len(ordered) > 0:
+		case known[l.Previous], l.Previous == "" && len(ordered) > 0:
 			l.Problem = "a second report follows the same predecessor: one of the two is foreign"
 		default:
 			l.Problem = "the report before it is missing or was edited: nothing here has the digest " + l.Previous
 		}
-		at = take(0)
+		take(l)
 	}
-
-	head, err := readHead(dir)
-	switch n := len(ordered); {
-	case errors.Is(err, fs.ErrNotExist) && n == 0:
-	case err != nil:
-		ordered = append(ordered, ChainLink{File: chainFile, Problem: "unreadable, so reports may be missing at the end: " + err.Error()})
-	case n > 0 && ordered[n-1].Digest == head.Digest && head.Length == n:
-	case n > 1 && ordered[n-2].Digest == head.Digest && head.Length == n-1 && ordered[n-1].Previous == head.Digest:
-		// A run died between writing its report and chain.json: the next one mends it.
-	case n > 0 && head.Length == 0:
-		ordered = append(ordered, ChainLink{File: chainFile, Problem: "does not name a newest report"})
-	case slices.ContainsFunc(ordered, func(l ChainLink) bool { return l.Digest == head.Digest }):
-		ordered = append(ordered, ChainLink{File: chainFile, Problem: fmt.Sprintf("counts %d reports, there are %d", head.Length, n)})
-	default:
-		ordered = append(ordered, ChainLink{Digest: head.Digest, Problem: fmt.Sprintf("the newest report (%s) is missing or was edited", clip(head.File, 120))})
+	for _, l := range ordered {
+		chain.Links = append(chain.Links, *l)
 	}
+	chain.checkHead(head, headErr, leftover, explained)
 	for _, name := range foreign {
-		ordered = append(ordered, ChainLink{File: name, Problem: "a foreign file: not a report of this chain"})
+		chain.Links = append(chain.Links, ChainLink{File: name, Problem: "a foreign file: not a report of this chain"})
 	}
-	return ordered, nil
+	return chain, nil
+}
+
+// checkHead compares the links with what chain.json says.
+func (c *Chain) checkHead(head chainHead, err error, leftover int, explained func(string) bool) {
+	n := len(c.Links)
+	add := func(l ChainLink) { c.Links = append(c.Links, l) }
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && n == 0:
+		return
+	case err != nil:
+		add(ChainLink{File: chainFile, Problem: "unreadable, so reports may be missing at the end: " + err.Error()})
+		return
+	}
+	at := slices.IndexFunc(c.Links, func(l ChainLink) bool { return l.Digest == head.Digest })
+	if at < 0 {
+		add(ChainLink{Digest: head.Digest, Problem: fmt.Sprintf("the newest report (%s) is missing or was edited", clip(head.File, 120))})
+		return
+	}
+	beyond := 0
+	for i := at + 1; i < n && c.Links[i].Previous == c.Links[i-1].Digest; i++ {
+		l := &c.Links[i]
+		beyond++
+		l.Beyond = true
+		if l.Problem == "" && (explained == nil || !explained(l.RunID)) {
+			l.Problem = "after the newest report that chain.json names: a run died before it could say so, or it was slipped in"
+		}
+	}
+	if counted := n - leftover - beyond; counted != head.Length-head.Pruned {
+		add(ChainLink{File: chainFile, Problem: fmt.Sprintf("counts %d reports, there are %d", head.Length-head.Pruned, counted)})
+	}
 }
 
 // Broken returns the links that have a problem, in the order of the chain.
-func Broken(links []ChainLink) []ChainLink {
+func (c *Chain) Broken() []ChainLink {
 	var broken []ChainLink
-	for _, l := range links {
+	for _, l := range c.Links {
 		if l.Problem != "" {
 			broken = append(broken, l)
 		}
 	}
 	return broken
+}
+
+// Holds reports whether the report with this digest is a sound link of the chain,
+// or the newest of those that were pruned.
+func (c *Chain) Holds(digest string) bool {
+	return digest != "" && (digest == c.Checkpoint ||
+		slices.ContainsFunc(c.Links, func(l ChainLink) bool { return l.Digest == digest && l.Problem == "" }))
 }
 
 // readLinks reads the named reports. Their digests are what the files claim, so

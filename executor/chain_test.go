@@ -42,6 +42,17 @@ func appendReport(t *testing.T, dir, id string, hour int) string {
 	return filepath.Base(paths[0])
 }
 
+// verified is VerifyChain without a dead run.
+func verified(dir string) ([]ChainLink, error) {
+	c, err := VerifyChain(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.Links, nil
+}
+
+func brokenOf(links []ChainLink) []ChainLink { return (&Chain{Links: links}).Broken() }
+
 func rewrite(t *testing.T, path, old, new string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -147,17 +158,17 @@ func TestVerifyChain(t *testing.T) {
 		}, []string{"chain.json: unreadable"}},
 		{"empty chain.json", func(t *testing.T, dir string, names []string) {
 			os.WriteFile(filepath.Join(dir, chainFile), []byte(`{"format":"privsync/chain/v1"}`), 0o600)
-		}, []string{"chain.json: does not name"}},
+		}, []string{"chain.json: unreadable"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, names := chainOf(t, 4)
 			tt.tamper(t, dir, names)
-			links, err := VerifyChain(dir)
+			links, err := verified(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			broken := Broken(links)
+			broken := brokenOf(links)
 			ok := len(broken) == len(tt.want)
 			for i := 0; ok && i < len(broken); i++ {
 				file, part, _ := strings.Cut(tt.want[i], ": ")
@@ -174,39 +185,193 @@ func TestVerifyChain(t *testing.T) {
 }
 
 func TestChainGoesOnAfterDamage(t *testing.T) {
-	t.Run("without chain.json", func(t *testing.T) {
+	dir, names := chainOf(t, 3)
+	os.Remove(filepath.Join(dir, names[2]))
+	appendReport(t, dir, "later", 9)
+	links, err := verified(dir)
+	if broken := brokenOf(links); err != nil || len(broken) != 2 || broken[0].RunID != "later" {
+		t.Errorf("VerifyChain = %+v, %v; want it broken before the later report", links, err)
+	}
+}
+
+// deliver tries to add a report.
+func deliver(t *testing.T, dir, id string) error {
+	t.Helper()
+	r := Refuse(nil, Options{RunID: id, StartedAt: time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC)}, &Error{Code: CodeGuard, Message: "no"})
+	_, err := r.Deliver(t.Context(), Destination{Dir: dir})
+	return err
+}
+
+func TestDamagedChainFileIsNeverCopiedOn(t *testing.T) {
+	for _, text := range []string{"", "{", `{"format":"privsync/chain/v1"}`, `{"format":"privsync/chain/v1","length":-3,"file":"x","digest":"y"}`} {
 		dir, _ := chainOf(t, 3)
-		os.Remove(filepath.Join(dir, chainFile))
-		appendReport(t, dir, "later", 9)
-		if links, err := VerifyChain(dir); err != nil || len(links) != 4 || len(Broken(links)) > 0 {
-			t.Errorf("VerifyChain = %+v, %v; want four sound links", links, err)
+		path := filepath.Join(dir, chainFile)
+		os.Remove(path)
+		if text != "" {
+			os.WriteFile(path, []byte(text), 0o600)
 		}
-	})
-	t.Run("died between report and chain.json", func(t *testing.T) {
-		dir, _ := chainOf(t, 2)
-		head, err := os.ReadFile(filepath.Join(dir, chainFile))
+		if err := deliver(t, dir, "later"); !errors.Is(err, ErrChainDamaged) {
+			t.Errorf("chain.json %q: Deliver = %v, want ErrChainDamaged", text, err)
+		}
+		if err := MendChain(t.Context(), dir, func(string) bool { return true }); !errors.Is(err, ErrChainDamaged) {
+			t.Errorf("chain.json %q: MendChain = %v, want ErrChainDamaged", text, err)
+		}
+		if got, err := os.ReadFile(path); text != "" && string(got) != text || text == "" && err == nil {
+			t.Errorf("chain.json %q became %q", text, got)
+		}
+		// Without the file a person can take in all that is there, not with a damaged one.
+		if _, err := AcceptNewer(t.Context(), dir); (err == nil) != (text == "") {
+			t.Errorf("chain.json %q: AcceptNewer = %v", text, err)
+		}
+	}
+}
+
+// beyond is a chain of two reports with a third that chain.json does not name.
+func beyond(t *testing.T) (dir, third string) {
+	dir, _ = chainOf(t, 2)
+	head, err := os.ReadFile(filepath.Join(dir, chainFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	third = appendReport(t, dir, "third", 5)
+	if err := os.WriteFile(filepath.Join(dir, chainFile), head, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, third
+}
+
+func TestReportBeyondTheHead(t *testing.T) {
+	dir, third := beyond(t)
+	links, err := verified(dir)
+	if broken := brokenOf(links); err != nil || len(broken) != 1 || broken[0].File != third || !broken[0].Beyond {
+		t.Errorf("VerifyChain = %+v, %v; want only the third report broken", links, err)
+	}
+	if err := deliver(t, dir, "fourth"); !errors.Is(err, ErrBeyondHead) {
+		t.Errorf("Deliver = %v, want ErrBeyondHead", err)
+	}
+	other := func(id string) bool { return id == "other" }
+	if err := MendChain(t.Context(), dir, other); !errors.Is(err, ErrBeyondHead) {
+		t.Errorf("MendChain = %v, want ErrBeyondHead", err)
+	}
+	if c, err := VerifyChain(dir, func(id string) bool { return id == "third" }); err != nil || len(c.Broken()) > 0 {
+		t.Errorf("VerifyChain = %+v, %v; want the third report explained", c, err)
+	}
+	for name, mend := range map[string]func(dir string) error{
+		"journal": func(dir string) error {
+			return MendChain(t.Context(), dir, func(id string) bool { return id == "third" })
+		},
+		"person": func(dir string) error { _, err := AcceptNewer(t.Context(), dir); return err },
+	} {
+		dir, _ := beyond(t)
+		if err := errors.Join(mend(dir), deliver(t, dir, "fourth")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if links, err := verified(dir); err != nil || len(links) != 4 || len(brokenOf(links)) > 0 {
+			t.Errorf("%s: VerifyChain = %+v, %v; want four sound links", name, links, err)
+		}
+	}
+	// An edited one is not taken in by anybody.
+	rewrite(t, filepath.Join(dir, third), `"no"`, `"yes"`)
+	if _, err := AcceptNewer(t.Context(), dir); !errors.Is(err, ErrBeyondHead) {
+		t.Errorf("AcceptNewer = %v, want ErrBeyondHead", err)
+	}
+}
+
+// A forged report in the place of one that was removed keeps the count, and the chain
+// goes on over the true ones.
+func TestForgedReportDoesNotBecomeTheChain(t *testing.T) {
+	dir, names := chainOf(t, 3)
+	head, err := readHead(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := Refuse(nil, Options{RunID: "a", StartedAt: time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC)}, &Error{Code: CodeGuard})
+	forged.Previous = head.Digest
+	if err := errors.Join(forged.Seal(), WriteFile(filepath.Join(dir, ReportFileName(forged.Run)), forged), os.Remove(filepath.Join(dir, names[0]))); err != nil {
+		t.Fatal(err)
+	}
+	later := appendReport(t, dir, "later", 9)
+	links, err := verified(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if (l.File == ReportFileName(forged.Run)) != (l.Problem != "") && l.File != names[1] && l.File != chainFile || l.File == later && l.Problem != "" {
+			t.Errorf("link %+v", l)
+		}
+	}
+}
+
+func TestPruneChain(t *testing.T) {
+	day := func(hour int) time.Time { return time.Date(2026, 1, 2, hour, 0, 0, 0, time.UTC) }
+	check := func(t *testing.T, dir string, reports, pruned int) {
+		t.Helper()
+		c, err := VerifyChain(dir, nil)
+		if err != nil || len(c.Broken()) > 0 || len(c.Links) != reports || c.Pruned != pruned {
+			t.Errorf("VerifyChain = %+v, %v; want %d sound links, %d pruned", c, err, reports, pruned)
+		}
+	}
+	dir, names := chainOf(t, 6)
+	first, err := VerifyChain(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ before, removed, left, pruned int }{{0, 0, 6, 0}, {2, 2, 4, 2}, {2, 0, 4, 2}, {3, 1, 3, 3}, {23, 2, 1, 5}, {23, 0, 1, 5}} {
+		n, err := PruneChain(t.Context(), dir, day(step.before))
+		if err != nil || n != step.removed {
+			t.Errorf("PruneChain(%d) = %d, %v, want %d", step.before, n, err, step.removed)
+		}
+		check(t, dir, step.left, step.pruned)
+	}
+	if c, err := VerifyChain(dir, nil); err != nil || !c.Holds(first.Links[4].Digest) || !c.Holds(first.Links[5].Digest) || c.Holds(first.Links[3].Digest) {
+		t.Errorf("VerifyChain = %+v, %v", c, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, names[5])); err != nil {
+		t.Errorf("the newest is gone: %v", err)
+	}
+	appendReport(t, dir, "later", 9)
+	check(t, dir, 2, 5)
+
+	t.Run("cut short", func(t *testing.T) {
+		dir, names := chainOf(t, 5)
+		kept := filepath.Join(dir, names[1])
+		text, err := os.ReadFile(kept)
 		if err != nil {
 			t.Fatal(err)
 		}
-		appendReport(t, dir, "third", 5)
-		if err := os.WriteFile(filepath.Join(dir, chainFile), head, 0o600); err != nil {
+		if n, err := PruneChain(t.Context(), dir, day(2)); err != nil || n != 2 {
+			t.Fatalf("PruneChain = %d, %v", n, err)
+		}
+		if err := os.WriteFile(kept, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if links, err := VerifyChain(dir); err != nil || len(Broken(links)) > 0 {
-			t.Errorf("VerifyChain = %+v, %v; want it sound", links, err)
+		check(t, dir, 4, 2)
+		if err := deliver(t, dir, "later"); err != nil {
+			t.Error(err)
 		}
-		appendReport(t, dir, "fourth", 6)
-		if links, err := VerifyChain(dir); err != nil || len(links) != 4 || len(Broken(links)) > 0 {
-			t.Errorf("VerifyChain = %+v, %v; want four sound links", links, err)
+		if n, err := PruneChain(t.Context(), dir, day(2)); err != nil || n != 1 {
+			t.Errorf("PruneChain = %d, %v, want 1", n, err)
+		}
+		check(t, dir, 4, 2)
+	})
+	t.Run("broken", func(t *testing.T) {
+		dir, names := chainOf(t, 4)
+		rewrite(t, filepath.Join(dir, names[2]), `"no"`, `"yes"`)
+		if n, err := PruneChain(t.Context(), dir, day(9)); err == nil || n != 0 {
+			t.Errorf("PruneChain = %d, %v, want an error", n, err)
+		}
+		if left, err := reportFiles(dir); err != nil || len(left) != 4 {
+			t.Errorf("left are %v, %v", left, err)
 		}
 	})
-	t.Run("the newest removed", func(t *testing.T) {
-		dir, names := chainOf(t, 3)
+	t.Run("the pruned cannot hide a removal", func(t *testing.T) {
+		dir, names := chainOf(t, 5)
+		if _, err := PruneChain(t.Context(), dir, day(2)); err != nil {
+			t.Fatal(err)
+		}
 		os.Remove(filepath.Join(dir, names[2]))
-		appendReport(t, dir, "later", 9)
-		links, err := VerifyChain(dir)
-		if broken := Broken(links); err != nil || len(broken) != 1 || broken[0].RunID != "later" {
-			t.Errorf("VerifyChain = %+v, %v; want it broken before the later report", links, err)
+		if links, err := verified(dir); err != nil || len(brokenOf(links)) == 0 {
+			t.Errorf("VerifyChain = %+v, %v; want it broken", links, err)
 		}
 	})
 }
@@ -216,8 +381,8 @@ func TestChainOrderIsTheOrderOfWriting(t *testing.T) {
 	dir, _ := chainOf(t, 0)
 	appendReport(t, dir, "short", 5)
 	appendReport(t, dir, "long", 1)
-	links, err := VerifyChain(dir)
-	if err != nil || len(links) != 2 || links[0].RunID != "short" || len(Broken(links)) > 0 {
+	links, err := verified(dir)
+	if err != nil || len(links) != 2 || links[0].RunID != "short" || len(brokenOf(links)) > 0 {
 		t.Errorf("VerifyChain = %+v, %v; want short, then long, sound", links, err)
 	}
 }
@@ -245,8 +410,8 @@ func TestConcurrentDeliveries(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	links, err := VerifyChain(dir)
-	if err != nil || len(links) != 12 || len(Broken(links)) > 0 {
+	links, err := verified(dir)
+	if err != nil || len(links) != 12 || len(brokenOf(links)) > 0 {
 		t.Errorf("VerifyChain = %+v, %v; want twelve sound links", links, err)
 	}
 }

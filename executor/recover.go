@@ -87,7 +87,9 @@ func newDeadRun(path string, c *journalContent) *DeadRun {
 // CheckDestination returns why the run's report must not go where the journal says:
 // others may have written the journal, nothing can be written there, or what is
 // there is no report.
-func (d *DeadRun) CheckDestination() error {
+//
+// Where the run died between writing its report and chain.json, that is made good.
+func (d *DeadRun) CheckDestination(ctx context.Context) error {
 	if d.Untrusted != nil {
 		return d.Untrusted
 	}
@@ -96,7 +98,17 @@ func (d *DeadRun) CheckDestination() error {
 			return err
 		}
 	}
-	return d.Destination.Check()
+	if err := d.Destination.Check(); err != nil {
+		return err
+	}
+	return d.mendChain(ctx)
+}
+
+func (d *DeadRun) mendChain(ctx context.Context) error {
+	if d.Destination.Dir == "" {
+		return nil
+	}
+	return MendChain(ctx, d.Destination.Dir, func(id string) bool { return id == d.Run.ID })
 }
 
 // checkReplaceable returns an error unless path is free or holds a report, sealed
@@ -294,6 +306,9 @@ type RecoverOptions struct {
 func Recover(ctx context.Context, s RecoverServer, d *DeadRun, o RecoverOptions) (*Report, []string, error) {
 	if d.Destination == (Destination{}) {
 		return nil, nil, fmt.Errorf("recover run %s: no destination for its report", d.Run.ID)
+	}
+	if err := d.mendChain(ctx); err != nil {
+		return nil, nil, fmt.Errorf("recover run %s: report folder: %w", d.Run.ID, err)
 	}
 	report, missing, paths := d.delivered()
 	if report == nil {

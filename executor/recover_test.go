@@ -316,7 +316,7 @@ func TestRecoverDoesNotWriteAReportTwice(t *testing.T) {
 					t.Errorf("file = %v, %v, paths %v; want the same report", file, err, paths)
 				}
 			}
-			if links, err := VerifyChain(dest.Dir); err != nil || len(Broken(links)) > 0 {
+			if links, err := verified(dest.Dir); err != nil || len(brokenOf(links)) > 0 {
 				t.Errorf("VerifyChain = %v, %v", links, err)
 			}
 		}

@@ -107,7 +107,7 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, 
 	for _, d := range dead {
 		if to != (executor.Destination{}) {
 			d.Destination = to
-		} else if err := d.CheckDestination(); err != nil {
+		} else if err := d.CheckDestination(ctx); err != nil {
 			a.log.Warn("the place for the report of a run that died cannot be used; it goes into the state folder", "run", d.Run.ID, "error", err)
 			d.Destination = reportsIn(state)
 		}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,8 +54,12 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 		a.warnReportFolder(to.Dir)
 	}
 	var err error
-	if e := to.Check(); e != nil {
-		err = hinted(e, "name another place with --report or --report-dir")
+	e := to.Check()
+	if e == nil && to.Dir != "" {
+		e = a.checkChain(to.Dir, state)
+	}
+	if e != nil {
+		err = hinted(e, cmp.Or(hintOf(e), "name another place with --report or --report-dir"))
 		if stateErr == nil {
 			to = fallback
 		}
@@ -68,6 +74,35 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 		}
 	}
 	return to, err
+}
+
+// checkChain returns why no report may be added to the chain in dir. A report there
+// that chain.json does not know is explained by the journal of the run that died.
+func (a *app) checkChain(dir string, state *stateFlags) error {
+	dead := map[string]bool{}
+	if folder, err := state.path(a); err == nil {
+		if dead, err = executor.DeadRunIDs(folder, dir); err != nil {
+			return err
+		}
+	}
+	err := executor.MendChain(context.Background(), dir, func(id string) bool { return dead[id] })
+	if err == nil {
+		return nil
+	}
+	hint := "look at the report, and if it is what a run wrote that died take it in with \"privsync verify-reports --accept-newer\"; otherwise take it out of the folder and find out who wrote it"
+	if errors.Is(err, executor.ErrChainDamaged) {
+		hint = "compare the folder with a copy (privsync verify-reports) and put chain.json back from there, or begin another folder with --report-dir"
+	}
+	return hinted(fmt.Errorf("nothing is added to the chain of reports in %s: %w", dir, err), hint)
+}
+
+// hintOf returns the hint that err carries, or "".
+func hintOf(err error) string {
+	var e *ending
+	if errors.As(err, &e) {
+		return e.hint
+	}
+	return ""
 }
 
 // fallbackDestination is the place for reports in the state folder.
@@ -95,6 +130,11 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 		err = also(err, hinted(fmt.Errorf("write the report: %w", e), "make room, or name another place with --report or --report-dir"))
 		if other, e := fallbackDestination(a, state); e == nil && other != to {
 			more, e := report.Deliver(ctx, other)
+			paths, delivered = append(paths, more...), e == nil
+		}
+		// The chain there may be the one that takes no report: then beside it.
+		if dir, e := state.path(a); e == nil && !delivered {
+			more, e := report.Deliver(ctx, executor.Destination{File: filepath.Join(dir, "report-"+executor.ReportFileName(report.Run))})
 			paths, delivered = append(paths, more...), e == nil
 		}
 	}

@@ -20,15 +20,23 @@ func (s *stateFlags) register(cmd *cobra.Command) {
 	_ = cmd.MarkFlagDirname("state-dir")
 }
 
+// find returns the state folder, which need not be there.
+func (s *stateFlags) find(a *app) (string, error) {
+	if s.dir != "" {
+		return s.dir, nil
+	}
+	dir, err := executor.DefaultStateDir(func(name string) string { value, _ := a.env(name); return value })
+	if err != nil {
+		return "", hinted(err, "name a folder for journals and reports with --state-dir")
+	}
+	return dir, nil
+}
+
 // path returns the state folder and makes it, readable by its owner only.
 func (s *stateFlags) path(a *app) (string, error) {
-	dir := s.dir
-	if dir == "" {
-		var err error
-		dir, err = executor.DefaultStateDir(func(name string) string { value, _ := a.env(name); return value })
-		if err != nil {
-			return "", hinted(err, "name a folder for journals and reports with --state-dir")
-		}
+	dir, err := s.find(a)
+	if err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", hinted(fmt.Errorf("state folder: %w", err), "name a folder that can be written with --state-dir")

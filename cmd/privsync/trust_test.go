@@ -193,3 +193,58 @@ func TestMetricsGiveNoModeByName(t *testing.T) {
 	close(stop)
 	<-done
 }
+
+// A report that chain.json does not know is explained by the journal of its run, and
+// then the next run goes on. A journal that others can have written explains nothing.
+func TestJournalExplainsReportAfterTheNewest(t *testing.T) {
+	p := newProgram(t, mstrtest.Options{})
+	audit := func(want int) {
+		t.Helper()
+		if code, _, stderr := p.run("audit", "-f", "policy.yaml", "--report-dir", "reports"); code != want {
+			t.Fatalf("audit: exit code %d, want %d\n%s", code, want, stderr)
+		}
+	}
+	audit(exitDrift)
+	chain := filepath.Join(p.dir, "reports", "chain.json")
+	before, err := os.ReadFile(chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, _ := filepath.Glob(filepath.Join(p.dir, "reports", "2*.json"))
+	audit(exitDrift)
+	all, _ := filepath.Glob(filepath.Join(p.dir, "reports", "2*.json"))
+	newest := all[0]
+	if newest == known[0] {
+		newest = all[1]
+	}
+	_, id, _ := strings.Cut(strings.TrimSuffix(filepath.Base(newest), ".json"), "-")
+	if err := os.WriteFile(chain, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	audit(exitError)
+	journal := p.plant("x")
+	text, err := os.ReadFile(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	_, record, _ := strings.Cut(strings.TrimSuffix(lines[0], "}\n"), `"record":`)
+	record = strings.Replace(strings.Replace(record, `"id":"planted"`, `"id":"`+id+`"`, 1), `"file":"x"`, `"dir":"`+filepath.Join(p.dir, "reports")+`"`, 1)
+	lines[0] = fmt.Sprintf(`{"crc":"%08x","record":%s}`+"\n", crc32.Checksum([]byte(record), crc32.MakeTable(crc32.Castagnoli)), record)
+	if err := errors.Join(os.WriteFile(journal, []byte(strings.Join(lines, "")), 0o600), os.Chmod(journal, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := p.run("verify-reports", "reports"); code != exitError || !strings.Contains(stderr, "explains nothing") {
+		t.Errorf("verify-reports: exit code %d\n%s", code, stderr)
+	}
+	if err := os.Chmod(journal, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := p.run("verify-reports", "reports"); code != exitDone || !strings.Contains(stdout, "newer  ") {
+		t.Errorf("verify-reports: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	audit(exitDrift)
+	if code, stdout, stderr := p.run("verify-reports", "reports", "--min-reports", "3"); code != exitDone {
+		t.Errorf("verify-reports: exit code %d\n%s%s", code, stdout, stderr)
+	}
+}

@@ -165,6 +165,50 @@ func (i *instant) Set(s string) error {
 	return fmt.Errorf("%q is neither a date (2026-12-31) nor an RFC 3339 time (2026-12-31T22:00:00Z)", s)
 }
 
+// past is a time in the past: an [instant], or an age in days like 400d, which is
+// counted back from now when the flag is used. The zero past means: not given.
+type past struct {
+	instant
+	days int
+}
+
+func (p *past) Type() string { return "TIME" }
+
+func (p *past) String() string {
+	if p.days > 0 {
+		return strconv.Itoa(p.days) + "d"
+	}
+	return p.instant.String()
+}
+
+func (p *past) Set(s string) error {
+	if digits, days := strings.CutSuffix(s, "d"); days {
+		n, err := strconv.ParseUint(digits, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("%q is not an age in days like 400d", s)
+		}
+		*p = past{days: int(n)}
+		return nil
+	}
+	var at instant
+	if at.Set(s) != nil {
+		return fmt.Errorf("%q is neither a date (2026-12-31), nor an RFC 3339 time (2026-12-31T22:00:00Z), nor an age in days (400d)", s)
+	}
+	*p = past{instant: at}
+	return nil
+}
+
+// given reports whether the flag was.
+func (p *past) given() bool { return p.days > 0 || !p.IsZero() }
+
+// from returns the time that p means, as of now.
+func (p *past) from(now time.Time) time.Time {
+	if p.days > 0 {
+		return now.AddDate(0, 0, -p.days)
+	}
+	return p.Time
+}
+
 // limit is a guard's override: a number, or a percent where percentOK is set. A
 // nil limit means: not given, so the policy's own limit holds.
 type limit struct {

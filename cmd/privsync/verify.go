@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,62 +13,161 @@ import (
 	"privsync/executor"
 )
 
+// verifyFlags are the flags of verify-reports.
+type verifyFlags struct {
+	state  stateFlags
+	least  count
+	expect string
+	accept bool
+	prune  past
+	format choice
+}
+
 func newVerifyReports(a *app) *cobra.Command {
-	format := newChoice("text", "json")
+	f := verifyFlags{least: count{1, 0, 1_000_000_000}, format: newChoice("text", "json")}
 	cmd := &cobra.Command{
 		Use:   "verify-reports DIR",
 		Short: "Check that no report in a folder was changed, removed or slipped in",
 		Long: `Check the chain of reports in a folder that --report-dir wrote: each report names
 the digest of the one before it, and chain.json names the newest. A report that
-was edited, renamed, removed or slipped in breaks the chain, and is named.
+was edited, renamed, removed or slipped in breaks the chain, and is named. A
+folder without reports is broken, too: see --min-reports.
 
-Whoever can write to the folder can also rewrite the whole chain: keep the
-newest digest, which this command prints, in another place (a ticket, a log).
+A report after the newest that chain.json names was slipped in, or its run died in
+just that moment. The journal of that run in the state folder tells; otherwise look
+at the report and take it in with --accept-newer. Until then no run adds to the chain.
+
+Whoever can write to the folder can also rewrite the whole chain: keep the newest
+digest, which this command prints, in another place (a ticket, a log), and ask with
+--expect-digest whether it is still in the chain.
+
+--prune-before removes the reports of runs that began before a date or a time, if
+the chain is whole, and writes into chain.json where it begins from then on. The
+newest report always stays. Reports that are removed in another way break the chain.
 
 Exit codes: 0 the chain is whole; 1 it is broken, or the folder cannot be read.`,
 		Example: `  privsync verify-reports reports/
+  privsync verify-reports reports/ --expect-digest sha256:… --min-reports 30
+  privsync verify-reports reports/ --prune-before 2026-01-01
+  privsync verify-reports reports/ --prune-before 400d
   privsync verify-reports reports/ --format json | jq '.links[] | select(.problem)'`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			links, err := executor.VerifyChain(args[0])
-			if err != nil {
-				return hinted(err, "name the folder that --report-dir names")
-			}
-			broken := executor.Broken(links)
-			if format.value == "json" {
-				if links == nil {
-					links = []executor.ChainLink{}
-				}
-				err = writeJSON(a.stdout, struct {
-					Sound bool                 `json:"sound"`
-					Links []executor.ChainLink `json:"links"`
-				}{len(broken) == 0, links})
-			} else {
-				err = a.showChain(links, broken)
-			}
-			if err != nil {
-				return err
-			}
-			if len(broken) > 0 {
-				return hinted(errors.New("the chain of reports is broken in "+plural(len(broken), "place", "places")),
-					"compare with a copy of the reports that was kept elsewhere")
-			}
-			return nil
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.verifyReports(cmd.Context(), args[0], &f)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
 	}
-	addFormat(cmd, &format)
+	f.state.register(cmd)
+	addFormat(cmd, &f.format)
+	fs := cmd.Flags()
+	fs.Var(&f.least, "min-reports", "how many reports there must be at least, pruned ones included")
+	fs.StringVar(&f.expect, "expect-digest", "", "the chain must hold the report with this `DIGEST`")
+	fs.BoolVar(&f.accept, "accept-newer", false, "take reports after the newest that chain.json names into the chain")
+	fs.Var(&f.prune, "prune-before", "remove the reports of runs that began before this `TIME` (RFC 3339, a date, or an age in days like 400d), but the newest")
+	for _, name := range []string{"min-reports", "expect-digest", "prune-before"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
+	}
 	return cmd
 }
 
-func (a *app) showChain(links, broken []executor.ChainLink) error {
+// verifyReports checks, shows and, if it is whole, prunes the chain in dir.
+func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) error {
+	if f.accept {
+		taken, err := executor.AcceptNewer(ctx, dir)
+		for _, l := range taken {
+			a.say("accepted %s (%s)", l.File, l.Digest)
+		}
+		if err != nil {
+			return hinted(fmt.Errorf("accept newer reports: %w", err), "only reports that are whole and follow each other can be accepted; a damaged chain.json is put back from a copy")
+		}
+	}
+	dead, err := f.deadRuns(a, dir)
+	if err != nil {
+		return err
+	}
+	chain, err := executor.VerifyChain(dir, func(id string) bool { return dead[id] })
+	if err != nil {
+		return hinted(err, "name the folder that --report-dir names")
+	}
+	removed := 0
+	end := f.judge(chain)
+	if end == nil && f.prune.given() {
+		if removed, err = executor.PruneChain(ctx, dir, f.prune.from(a.now())); err == nil {
+			chain, err = executor.VerifyChain(dir, nil)
+		}
+		if err != nil {
+			return hinted(err, `run "privsync recover" if a run died, then prune again`)
+		}
+		end = f.judge(chain)
+	}
+	if f.format.value == "json" {
+		links := chain.Links
+		if links == nil {
+			links = []executor.ChainLink{}
+		}
+		err = writeJSON(a.stdout, struct {
+			Sound      bool                 `json:"sound"`
+			Digest     string               `json:"digest,omitempty"`     // of the newest report
+			Pruned     int                  `json:"pruned,omitempty"`     // reports that were removed before the oldest
+			Checkpoint string               `json:"checkpoint,omitempty"` // digest of the newest of them
+			Removed    int                  `json:"removed,omitempty"`    // by this command
+			Links      []executor.ChainLink `json:"links"`
+		}{end == nil, chain.Digest, chain.Pruned, chain.Checkpoint, removed, links})
+	} else {
+		err = a.showChain(chain, end == nil, removed)
+	}
+	if err != nil {
+		return err
+	}
+	return end
+}
+
+// deadRuns returns the runs that died before they could name their report in the
+// chain in dir. A state folder that is not there, or not to be believed, explains none.
+func (f *verifyFlags) deadRuns(a *app, dir string) (map[string]bool, error) {
+	folder, err := f.state.find(a)
+	if err != nil {
+		return nil, nil
+	}
+	if err := executor.CheckState(folder); err != nil {
+		a.log.Warn("the state folder explains nothing", "error", err)
+		return nil, nil
+	}
+	return executor.DeadRunIDs(folder, dir)
+}
+
+// judge returns why the chain is not what it should be, or nil.
+func (f *verifyFlags) judge(c *executor.Chain) error {
+	broken := c.Broken()
+	reports := len(c.Links) + c.Pruned
+	switch {
+	case len(broken) > 0:
+		return hinted(errors.New("the chain of reports is broken in "+plural(len(broken), "place", "places")),
+			"compare with a copy of the reports that was kept elsewhere; reports after the newest can be taken in with --accept-newer")
+	case reports < f.least.value:
+		return hinted(fmt.Errorf("the folder holds %s, and there should be at least %d", plural(reports, "report", "reports"), f.least.value),
+			"name the folder that --report-dir names; --min-reports says how many there must be")
+	case f.expect != "" && !c.Holds(f.expect):
+		return hinted(fmt.Errorf("no report of the chain has the digest %s", f.expect),
+			"the report was edited or removed, the whole chain was written anew, or the report was pruned")
+	}
+	return nil
+}
+
+func (a *app) showChain(c *executor.Chain, sound bool, removed int) error {
 	var b strings.Builder
-	for _, l := range links {
+	if c.Pruned > 0 {
+		fmt.Fprintf(&b, "       %s pruned, the newest of them %s\n", plural(c.Pruned, "report", "reports"), render.Clean(c.Checkpoint))
+	}
+	for _, l := range c.Links {
 		mark, when := "ok     ", ""
-		if l.Problem != "" {
+		switch {
+		case l.Problem != "":
 			mark = "BROKEN "
+		case l.Beyond:
+			mark = "newer  "
 		}
 		if !l.Started.IsZero() {
 			when = "  " + l.Started.UTC().Format(time.DateTime)
@@ -77,14 +177,20 @@ func (a *app) showChain(links, broken []executor.ChainLink) error {
 			file = "(missing)"
 		}
 		fmt.Fprintf(&b, "%s%s%s\n", mark, render.Clean(file), when)
-		if l.Problem != "" {
+		switch {
+		case l.Problem != "":
 			fmt.Fprintf(&b, "       %s\n", render.Clean(l.Problem))
+		case l.Beyond:
+			b.WriteString("       after the newest that chain.json names; the journal of its run, which died, explains it\n")
 		}
 	}
-	if len(broken) == 0 {
-		fmt.Fprintf(&b, "The chain is whole: %s.\n", plural(len(links), "report", "reports"))
-		if n := len(links); n > 0 {
-			fmt.Fprintf(&b, "newest digest: %s\n", render.Clean(links[n-1].Digest))
+	if removed > 0 {
+		fmt.Fprintf(&b, "Removed %s.\n", plural(removed, "report", "reports"))
+	}
+	if sound {
+		fmt.Fprintf(&b, "The chain is whole: %s.\n", plural(len(c.Links), "report", "reports"))
+		if n := len(c.Links); n > 0 {
+			fmt.Fprintf(&b, "newest digest: %s\n", render.Clean(c.Links[n-1].Digest))
 		}
 	}
 	_, err := fmt.Fprint(a.stdout, b.String())
