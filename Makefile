@@ -31,6 +31,7 @@ check: ## format, vet, lint, module files
 
 race: ## all tests under the race detector, with examples and import rules
 	$(GO) test -race ./...
+	$(GO) test -tags man ./cmd/privsync -run '^TestManPages$$'
 
 cover: ## statement coverage of the four core packages, at least 85 %
 	$(GO) test -coverpkg=./policy,./planner,./executor,./mstrapi -coverprofile=coverage.out ./policy/... ./planner/... ./executor/... ./mstrapi/... > /dev/null
@@ -54,8 +55,8 @@ fuzz: ## each fuzz target for FUZZTIME
 	  for f in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$t); do echo "== $$d $$f"; \
 	  $(GO) test $$d -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
 
-man: build ## manual pages in dist/man
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) ./bin/privsync man dist/man
+man: ## manual pages in dist/man
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(GO) run -trimpath -ldflags '$(LDFLAGS)' -tags man ./cmd/privsync man dist/man
 
 release: ## reproducible archives and SHA256SUMS in dist/
 	$(GO) run ./cmd/privsync/internal/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)" -out dist

@@ -1,3 +1,5 @@
+//go:build man
+
 package main
 
 import (
@@ -6,10 +8,10 @@ import (
 	"privsync/cmd/privsync/internal/man"
 )
 
-// newMan returns the command that writes the manual pages. It is hidden:
-// packagers use it, people read what it wrote.
-func newMan(a *app) *cobra.Command {
-	return &cobra.Command{
+// addMan adds the command that writes the manual pages. It is hidden: make uses it,
+// people read what it wrote.
+func addMan(a *app, root *cobra.Command) {
+	root.AddCommand(&cobra.Command{
 		Use:    "man DIR",
 		Short:  "Write the manual pages into a folder",
 		Long:   "Write a manual page (section 1) for privsync and each of its commands, and one (section 7) for each help topic, into DIR.",
@@ -22,5 +24,5 @@ func newMan(a *app) *cobra.Command {
 			a.say("manual pages: %s", args[0])
 			return nil
 		},
-	}
+	})
 }

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"privsync/executor"
 	"privsync/planner"
@@ -37,58 +39,69 @@ func newMetrics(report *executor.Report, exit int, path string) *metricsDocument
 // that found drift did.
 func succeeded(exit int) bool { return exit == exitDone || exit == exitDrift }
 
-// WriteTo writes the metrics.
+// A sample is one value of a metric, for one value of its second label.
+type sample struct {
+	label string // empty: the metric has no second label
+	value float64
+}
+
+// WriteTo writes the metrics in the text format of Prometheus' exposition
+// (prometheus.io/docs/instrumenting/exposition_formats), by name and then by label.
 func (m *metricsDocument) WriteTo(w io.Writer) (int64, error) {
-	registry := prometheus.NewRegistry()
-	labels := prometheus.Labels{"policy": m.report.Policy.Name}
-	gauge := func(name, help string, value float64) {
-		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "privsync_" + name, Help: help, ConstLabels: labels})
-		g.Set(value)
-		registry.MustRegister(g)
-	}
-	r := m.report
-	gauge("last_run_timestamp_seconds", "When the last run ended.", unixSeconds(r.Run.FinishedAt))
-	gauge("last_success_timestamp_seconds", "When the last run ended that did all its work.", m.lastSuccess)
-	gauge("run_duration_seconds", "How long the last run took.", r.Run.FinishedAt.Sub(r.Run.StartedAt).Seconds())
-	gauge("run_exit_code", "The exit code of the last run.", float64(m.exit))
-	gauge("grants", "Privileges that the last run granted and verified.", float64(r.Summary.Grants))
-	gauge("revokes", "Privileges that the last run revoked and verified.", float64(r.Summary.Revokes))
-	gauge("requests", "Requests that the last run sent.", float64(r.Summary.Requests))
-	gauge("retries", "Requests of the last run that were repetitions.", float64(r.Summary.Retries))
-	principals := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "privsync_principals", Help: "Principals of the last run by outcome.", ConstLabels: labels,
-	}, []string{"outcome"})
-	s := r.Summary
-	for outcome, n := range map[executor.Outcome]int{
-		executor.InSync: s.InSync, executor.Drifted: s.Drifted, executor.Applied: s.Applied, executor.Failed: s.Failed,
-		executor.Stale: s.Stale, executor.HeldBack: s.HeldBack, executor.Unverified: s.Unverified,
-		executor.NotAttempted: s.NotAttempted, executor.UnknownState: s.Unknown,
-	} {
-		principals.WithLabelValues(string(outcome)).Set(float64(n))
-	}
-	findings := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "privsync_findings", Help: "Findings of the last run by severity.", ConstLabels: labels,
-	}, []string{"severity"})
-	for _, severity := range []string{"error", "warning", "info"} {
-		findings.WithLabelValues(severity).Set(0)
-	}
-	for _, f := range r.Findings {
-		findings.WithLabelValues(string(f.Severity)).Inc()
-	}
-	registry.MustRegister(principals, findings)
-	families, err := registry.Gather()
-	if err != nil {
-		return 0, err
-	}
-	total := int64(0)
-	for _, family := range families {
-		n, err := expfmt.MetricFamilyToText(w, family)
-		total += int64(n)
-		if err != nil {
-			return total, err
+	var b bytes.Buffer
+	policy := `policy="` + escapeLabel(m.report.Policy.Name) + `"`
+	gauge := func(name, help, second string, samples ...sample) {
+		fmt.Fprintf(&b, "# HELP privsync_%s %s\n# TYPE privsync_%s gauge\n", name, help, name)
+		slices.SortFunc(samples, func(a, b sample) int { return strings.Compare(a.label, b.label) })
+		for _, s := range samples {
+			labels := policy
+			if second != "" {
+				// Both stand in the order of their names.
+				labels = second + `="` + escapeLabel(s.label) + `"`
+				if second < "policy" {
+					labels += "," + policy
+				} else {
+					labels = policy + "," + labels
+				}
+			}
+			fmt.Fprintf(&b, "privsync_%s{%s} %s\n", name, labels, strconv.FormatFloat(s.value, 'g', -1, 64))
 		}
 	}
-	return total, nil
+	one := func(name, help string, value float64) { gauge(name, help, "", sample{"", value}) }
+	r := m.report
+	findings := map[string]float64{"error": 0, "warning": 0, "info": 0}
+	for _, f := range r.Findings {
+		findings[string(f.Severity)]++
+	}
+	var severities []sample
+	for severity, n := range findings {
+		severities = append(severities, sample{severity, n})
+	}
+	gauge("findings", "Findings of the last run by severity.", "severity", severities...)
+	one("grants", "Privileges that the last run granted and verified.", float64(r.Summary.Grants))
+	one("last_run_timestamp_seconds", "When the last run ended.", unixSeconds(r.Run.FinishedAt))
+	one(lastSuccessMetric, "When the last run ended that did all its work.", m.lastSuccess)
+	s := r.Summary
+	gauge("principals", "Principals of the last run by outcome.", "outcome",
+		sample{string(executor.InSync), float64(s.InSync)}, sample{string(executor.Drifted), float64(s.Drifted)},
+		sample{string(executor.Applied), float64(s.Applied)}, sample{string(executor.Failed), float64(s.Failed)},
+		sample{string(executor.Stale), float64(s.Stale)}, sample{string(executor.HeldBack), float64(s.HeldBack)},
+		sample{string(executor.Unverified), float64(s.Unverified)}, sample{string(executor.NotAttempted), float64(s.NotAttempted)},
+		sample{string(executor.UnknownState), float64(s.Unknown)})
+	one("requests", "Requests that the last run sent.", float64(r.Summary.Requests))
+	one("retries", "Requests of the last run that were repetitions.", float64(r.Summary.Retries))
+	one("revokes", "Privileges that the last run revoked and verified.", float64(r.Summary.Revokes))
+	one("run_duration_seconds", "How long the last run took.", r.Run.FinishedAt.Sub(r.Run.StartedAt).Seconds())
+	one("run_exit_code", "The exit code of the last run.", float64(m.exit))
+	return b.WriteTo(w)
+}
+
+// lastSuccessMetric is the one that the next run reads again.
+const lastSuccessMetric = "last_success_timestamp_seconds"
+
+// escapeLabel writes a label's value as it stands between its quotes.
+func escapeLabel(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(strings.ToValidUTF8(s, "\ufffd"))
 }
 
 // failEarly is for a run that ends with err before there is a policy or a plan to
@@ -133,27 +146,50 @@ func lastPolicy(path string) string {
 }
 
 // lastSuccesses reads the times of the last success by policy from the metrics
-// file at path. A file that is none counts as empty.
+// file at path. What is no line of [metricsDocument.WriteTo] counts as absent.
 func lastSuccesses(path string) map[string]float64 {
 	f, err := executor.OpenPlain(path)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(io.LimitReader(f, 1<<20))
-	if err != nil {
-		return nil
-	}
 	known := make(map[string]float64)
-	for _, metric := range families["privsync_last_success_timestamp_seconds"].GetMetric() {
-		for _, label := range metric.GetLabel() {
-			if label.GetName() == "policy" {
-				known[label.GetValue()] = metric.GetGauge().GetValue() + metric.GetUntyped().GetValue()
-			}
+	lines := bufio.NewScanner(io.LimitReader(f, 1<<20))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), "privsync_"+lastSuccessMetric+`{policy="`)
+		name, value, found := cutLabel(rest)
+		if !ok || !found {
+			continue
+		}
+		if seconds, err := strconv.ParseFloat(value, 64); err == nil && !math.IsNaN(seconds) && !math.IsInf(seconds, 0) {
+			known[name] = seconds
 		}
 	}
 	return known
+}
+
+// cutLabel takes the value of the last label off the beginning of a line, up to its
+// closing quote and the brace behind it.
+func cutLabel(s string) (label, rest string, found bool) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			rest, found = strings.CutPrefix(s[i+1:], "} ")
+			return b.String(), rest, found
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+			if s[i] == 'n' {
+				b.WriteByte('\n')
+			} else {
+				b.WriteByte(s[i])
+			}
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return "", "", false
 }
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -161,7 +161,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 		}
 	}
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(newMan(a))
+	addMan(a, root)
 	describeCompletion(root)
 	return root, addTopics(root)
 }

@@ -111,10 +111,10 @@ func release(version string, at time.Time, out string) error {
 	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums.String()), 0o644)
 }
 
-// build compiles the program for one platform.
-func build(p platform, version, to string) error {
+// build compiles the program for one platform, with build tags.
+func build(p platform, version, to string, tags ...string) error {
 	return run([]string{"CGO_ENABLED=0", "GOOS=" + p.os, "GOARCH=" + p.arch, "GOFLAGS=", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0"},
-		"go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+version, "-o", to, "./cmd/privsync")
+		"go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+version, "-tags", strings.Join(tags, ","), "-o", to, "./cmd/privsync")
 }
 
 // documents makes what all archives hold: licence and texts, manual pages, and
@@ -125,7 +125,7 @@ func documents(version string, at time.Time, work string) ([]file, error) {
 	if here.os == "windows" {
 		program += ".exe"
 	}
-	if err := build(here, version, program); err != nil {
+	if err := build(here, version, program, "man"); err != nil {
 		return nil, err
 	}
 	var files []file
