@@ -5,7 +5,6 @@ SHELL       := bash
 GO          ?= go
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS     := -s -w -X main.version=$(VERSION)
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 30s
 CHAOS       ?= 500
 
@@ -27,7 +26,7 @@ check: ## format, vet, lint, module files
 	$(GO) mod verify
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	$(GO) tool staticcheck ./...
 
 race: ## all tests under the race detector, with examples and import rules
 	$(GO) test -race ./...
@@ -58,8 +57,8 @@ fuzz: ## each fuzz target for FUZZTIME
 man: ## manual pages in dist/man
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(GO) run -trimpath -ldflags '$(LDFLAGS)' -tags man ./cmd/privsync man dist/man
 
-release: ## reproducible archives and SHA256SUMS in dist/
-	$(GO) run ./cmd/privsync/internal/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)" -out dist
+release: ## reproducible archives, bills of materials and SHA256SUMS in dist/ (SIGN_KEY=FILE signs the sums)
+	$(GO) run ./cmd/privsync/internal/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)" -out dist $(if $(SIGN_KEY),--sign-key '$(SIGN_KEY)')
 
 clean: ## remove what the build made
 	rm -rf bin dist .build coverage.out

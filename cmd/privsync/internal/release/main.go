@@ -9,7 +9,11 @@
 // archives are written here rather than by tar and zip, whose output differs
 // between systems.
 //
-// It publishes and signs nothing.
+// Beside each archive stands its bill of materials (CycloneDX), which cyclonedx-gomod
+// reads out of the binary; tools.mod pins it. With -sign-key the sums are signed by
+// ssh-keygen, as namespace "file": SHA256SUMS.sig.
+//
+// It publishes nothing.
 package main
 
 import (
@@ -46,8 +50,13 @@ func main() {
 	version := flag.String("version", "", "version to build, like v1.0.0")
 	seconds := flag.Int64("time", 0, "time that everything carries, in seconds since 1970: that of the commit")
 	out := flag.String("out", "dist", "folder for the archives")
+	key := flag.String("sign-key", "", "SSH private key, or public key of one in the agent, to sign SHA256SUMS with")
 	flag.Parse()
-	if err := release(*version, time.Unix(*seconds, 0).UTC(), *out); err != nil {
+	err := release(*version, time.Unix(*seconds, 0).UTC(), *out)
+	if err == nil && *key != "" {
+		err = sign(*key, filepath.Join(*out, "SHA256SUMS"))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}
@@ -93,6 +102,10 @@ func release(version string, at time.Time, out string) error {
 		}
 		files := append([]file{{binary, 0o755, data}}, shared...)
 		name := fmt.Sprintf("privsync_%s_%s_%s", version, p.os, p.arch)
+		bill, err := billOfMaterials(built, version, at)
+		if err != nil {
+			return err
+		}
 		archive, err := pack(p, name, files, at)
 		if err != nil {
 			return err
@@ -105,7 +118,10 @@ func release(version string, at time.Time, out string) error {
 		if err := os.WriteFile(filepath.Join(out, name), archive, 0o644); err != nil {
 			return err
 		}
-		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(archive), name)
+		if err := os.WriteFile(filepath.Join(out, name+".cdx.json"), bill, 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "%x  %s\n%x  %s.cdx.json\n", sha256.Sum256(archive), name, sha256.Sum256(bill), name)
 	}
 	fmt.Print(sums.String())
 	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums.String()), 0o644)
