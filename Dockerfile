@@ -4,7 +4,9 @@
 #   docker run --rm --volume "$PWD/policy:/policy:ro" privsync validate -f /policy
 #
 # State (journal, lock, reports) belongs on a volume at /var/lib/privsync that user 65532 can write to.
-FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm AS build
+# The digest is that of the list of all platforms; `docker buildx imagetools inspect golang:1.26.8-bookworm`
+# prints it. Change both together.
+FROM --platform=$BUILDPLATFORM golang:1.26.8-bookworm@sha256:a688600ca24f8a4d3ca77f95b0dd40704a9fc787c826660eb7ba0b641b8b175d AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download && go mod verify

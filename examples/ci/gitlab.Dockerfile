@@ -6,9 +6,9 @@
 #     --build-arg ARCHIVE_SHA256=… --tag registry.example.com/bi/privsync-ci .
 #   docker push registry.example.com/bi/privsync-ci    # prints the digest for PRIVSYNC_IMAGE
 #
-# Put the digest that `docker buildx imagetools inspect alpine:3.22.1` prints behind the tag here
-# (alpine:3.22.1@sha256:…): a tag can be moved.
-FROM alpine:3.22.1
+# The digest is that of the list of all platforms; `docker buildx imagetools inspect alpine:3.22.1`
+# prints it. Change both together: a tag can be moved.
+FROM alpine:3.22.1@sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1
 RUN apk add --no-cache bash curl git jq
 ARG ARCHIVE_URL
 ARG ARCHIVE_SHA256
