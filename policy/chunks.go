@@ -109,13 +109,18 @@ func (p *parser) parse(data []byte) *document {
 	if len(data) >= 2*p.chunkSize {
 		out := p.out
 		p.out = &collector{}
-		d, ok := p.parseChunks(data)
+		d, ok := p.parseChunks(plainBreaks(data))
 		if ok {
 			out.join(p.out)
 			p.out = out
 			return d
 		}
+		values := p.values
 		*p = *newParser(p.file, out)
+		p.values = values
+	}
+	if !p.affordable(data) {
+		return unread()
 	}
 	root, extra, err := decode(data)
 	return p.parsed(data, root, extra, err)
@@ -140,6 +145,16 @@ func (p *parser) parseChunks(data []byte) (*document, bool) {
 	if !ok || len(l.chunks) < 2 {
 		return nil, false
 	}
+	if !p.affordable(l.skeleton) {
+		return unread(), true
+	}
+	for _, c := range l.chunks {
+		if n := valuesIn(c.data); n > maxTree {
+			return nil, false
+		} else if !p.spendValues(n) {
+			return unread(), true
+		}
+	}
 	root, extra, err := decode(l.skeleton)
 	if err != nil || extra != nil || root == nil || root.Kind != yaml.MappingNode {
 		return nil, false
@@ -151,16 +166,19 @@ func (p *parser) parseChunks(data []byte) (*document, bool) {
 	d := p.document(root, key)
 	for list := range decodeChunks(l.chunks) {
 		if list.items == nil {
-			return nil, false
+			return p.mistaken(list, len(data))
 		}
 		p.lineBase = list.lines
 		for _, item := range list.items.Content {
 			item, ok := p.resolve(item)
-			if ok {
+			if ok && p.spendValues(entryValues) {
 				p.entry(d, item)
 			}
 		}
 		p.lineBase = 0
+		if *p.values < 0 {
+			return unread(), true
+		}
 		// Anchors belong to one chunk, and so do the nodes they keep alive.
 		clear(p.sizes)
 	}
@@ -180,9 +198,27 @@ func emptyKey(root *yaml.Node, line int) *yaml.Node {
 	return nil
 }
 
+// mistaken is how reading ends at a chunk that is not valid by itself: the file is
+// read again as a whole, which says best what is wrong, unless it is too large for
+// that.
+func (p *parser) mistaken(list decodedChunk, size int) (*document, bool) {
+	if list.err == nil || size < maxTree {
+		return nil, false
+	}
+	at := &collector{}
+	q := newParser(p.file, at)
+	q.syntaxProblem(list.data, list.err)
+	for _, problem := range at.list {
+		problem.Pos.Line += list.lines
+		p.out.add(problem.Pos, problem.Hint, problem.Message)
+	}
+	return unread(), true
+}
+
 type decodedChunk struct {
 	items *yaml.Node // nil: not a list
-	lines int
+	chunk
+	err error // why it is no YAML
 }
 
 // decodeChunks yields the lists in order, parsed ahead on all processors but
@@ -198,7 +234,7 @@ func decodeChunks(chunks []chunk) func(yield func(decodedChunk) bool) {
 				if err != nil || extra != nil || root == nil || root.Kind != yaml.SequenceNode || root.Style != 0 || root.Anchor != "" {
 					root = nil
 				}
-				results[i] <- decodedChunk{root, chunks[i].lines}
+				results[i] <- decodedChunk{root, chunks[i], err}
 			}()
 		}
 		for i := range min(ahead, len(chunks)) {

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,8 +11,8 @@ import (
 	"strings"
 )
 
-// MaxFileSize is how large a policy file may be, in bytes.
-const MaxFileSize = 64 << 20
+// MaxSize is how large a policy may be, all its files together, in bytes.
+const MaxSize = 64 << 20
 
 // Options say how to load a policy. The zero value is ready to use.
 type Options struct {
@@ -36,14 +35,15 @@ func Load(paths []string, o Options) (*Policy, error) {
 	if out.count() > 0 {
 		docs = append(docs, unread())
 	}
+	in := &input{folders: folders(paths), stdin: o.Stdin, left: MaxSize, values: maxValues}
 	for _, path := range files {
-		data, err := readFile(path, o.Stdin)
+		data, err := in.read(path)
 		if err != nil {
 			out.add(Position{File: displayName(path)}, "", reason(err))
 			docs = append(docs, unread())
 			continue
 		}
-		docs = append(docs, parseFile(displayName(path), data, out))
+		docs = append(docs, parseFile(displayName(path), data, &in.values, out))
 	}
 	p := assemble(docs, o.EnvName, out)
 	if err := out.error(); err != nil {
@@ -56,7 +56,8 @@ func Load(paths []string, o Options) (*Policy, error) {
 // error is a [Problems].
 func Parse(name string, data []byte) (*Policy, error) {
 	out := &collector{}
-	p := assemble([]*document{parseFile(name, data, out)}, "", out)
+	values := maxValues
+	p := assemble([]*document{parseFile(name, data, &values, out)}, "", out)
 	if err := out.error(); err != nil {
 		return nil, err
 	}
@@ -71,9 +72,12 @@ func displayName(path string) string {
 	return path
 }
 
-func parseFile(name string, data []byte, out *collector) *document {
+// parseFile reads one file; values is how much all of them may hold, see [maxValues].
+func parseFile(name string, data []byte, values *int, out *collector) *document {
 	sum := sha256.Sum256(data)
-	d := newParser(name, out).parse(data)
+	p := newParser(name, out)
+	p.values = values
+	d := p.parse(data)
 	d.file = File{name, "sha256:" + hex.EncodeToString(sum[:])}
 	return d
 }
@@ -153,47 +157,4 @@ func reason(err error) string {
 		return pathError.Err.Error()
 	}
 	return err.Error()
-}
-
-// readFile refuses a file that is too large before it is read whole.
-func readFile(path string, stdin io.Reader) ([]byte, error) {
-	tooLarge := fmt.Errorf("the file is larger than %d MiB", MaxFileSize>>20)
-	if path == "-" {
-		if stdin == nil {
-			stdin = os.Stdin
-		}
-		return readAll(stdin, 0, tooLarge)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > MaxFileSize {
-		return nil, tooLarge
-	}
-	return readAll(f, info.Size(), tooLarge)
-}
-
-func readAll(r io.Reader, size int64, tooLarge error) ([]byte, error) {
-	data := make([]byte, 0, size+512)
-	limited := io.LimitReader(r, MaxFileSize+1)
-	for {
-		n, err := limited.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		switch {
-		case len(data) > MaxFileSize:
-			return nil, tooLarge
-		case errors.Is(err, io.EOF):
-			return data, nil
-		case err != nil:
-			return nil, err
-		case len(data) == cap(data):
-			data = append(data, 0)[:len(data)]
-		}
-	}
 }

@@ -160,7 +160,7 @@ func TestUnreadableFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := large.Truncate(MaxFileSize + 1); err != nil {
+	if err := large.Truncate(MaxSize + 1); err != nil {
 		t.Fatal(err)
 	}
 	large.Close()
@@ -173,7 +173,7 @@ func TestUnreadableFiles(t *testing.T) {
 		`a.yaml:6:9: mode is "x", must be additive or authoritative`,
 		`dead/link.yaml: no such file or directory`,
 		`empty: the folder holds no *.yaml and no *.yml file`,
-		`large.yaml: the file is larger than 64 MiB`,
+		`large.yaml: the policy is larger than 64 MiB`,
 		`missing.yaml: no such file or directory`,
 	}
 	if diff := cmp.Diff(want, problemLines(err)); diff != "" {
@@ -213,7 +213,7 @@ func TestStdin(t *testing.T) {
 		t.Errorf("Load(-) problems (-want +got):\n%s", diff)
 	}
 	_, err = Load([]string{"-"}, Options{Stdin: endless{}})
-	if diff := cmp.Diff([]string{`<stdin>: the file is larger than 64 MiB`}, problemLines(err)); diff != "" {
+	if diff := cmp.Diff([]string{`<stdin>: the policy is larger than 64 MiB`}, problemLines(err)); diff != "" {
 		t.Errorf("Load(endless) problems (-want +got):\n%s", diff)
 	}
 }

@@ -29,6 +29,7 @@ type parser struct {
 	shapes  map[string]bool   // shapes of entries that the schema accepts
 	scratch []byte
 
+	values       *int // that the policy may still hold; see [maxValues]
 	maxAliased   int
 	aliased      int // nodes that aliases stand for so far
 	aliasesEnded bool
@@ -36,8 +37,10 @@ type parser struct {
 }
 
 func newParser(file string, out *collector) *parser {
+	values := maxValues
 	return &parser{
-		file: file, chunkSize: chunkSize, maxAliased: maxAliased, out: out, packer: newPacker(file),
+		values: &values,
+		file:   file, chunkSize: chunkSize, maxAliased: maxAliased, out: out, packer: newPacker(file),
 		names: map[string]string{}, shapes: map[string]bool{}, sizes: map[*yaml.Node]int{},
 	}
 }

@@ -103,7 +103,7 @@ func distance(a, b []rune, limit int) int {
 
 // maxSuggestions bounds how many misspelt names get a hint: nobody reads more, and
 // each costs a look at all that could have been meant.
-const maxSuggestions = 50
+const maxSuggestions = 20
 
 // didYouMean returns the hint for name, empty if nothing is near.
 func didYouMean(name string, candidates []string) string {

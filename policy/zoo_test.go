@@ -1,0 +1,185 @@
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const zooHead = "apiVersion: privsync/v1\nkind: Policy\nmetadata: {name: zoo}\n"
+
+// zoo generates policies that cost as much as one can, of about size bytes each. All
+// but the honest one may be refused; what counts is what that takes.
+var zoo = map[string]func(size int) string{
+	"honest": func(size int) string {
+		var b strings.Builder
+		b.WriteString(zooHead + "principals:\n")
+		for i := 0; b.Len() < size-1000; i++ {
+			fmt.Fprintf(&b, "  - user: user%06d\n    privileges: [", i)
+			for j := range 25 {
+				fmt.Fprintf(&b, "Use privilege number %d, ", (i*7+j*11)%300)
+			}
+			b.WriteString("x]\n")
+		}
+		return b.String()
+	},
+	"small entries": repeated(zooHead+"principals:\n", "  - {user: u%d, sets: [s]}\n", ""),
+	"flow":          repeated(zooHead+"principals: [", "a,", "a]\n"),
+	"overlays":      repeated(zooHead+"principals: [{user: a, redundant: revoke, privileges: [x]}]\noverlays:\n", "  o%d: {defaults: {satisfiedBy: direct}}\n", ""),
+	"overlays and entries": func(size int) string {
+		return repeated(zooHead+"overlays:\n", "  o%d: {defaults: {satisfiedBy: direct}}\n", "")(min(size/2, 300_000)) +
+			repeated("principals:\n", "  - {user: u%d, redundant: revoke, privileges: [x]}\n", "")(size/2)
+	},
+	"misspelt sets": func(size int) string {
+		long := strings.Repeat("abcdefgh", 14)
+		return repeated(zooHead+"privilegeSets:\n", "  s"+long+"abcdefgh%d: {privileges: [x]}\n", "")(min(size/2, 1_000_000)) +
+			repeated("principals:\n", "  - {user: u%[1]d, sets: [s"+long+"hgfedcba%[1]d]}\n", "")(size/2)
+	},
+	"misspelt keys": repeated(zooHead+"principals:\n", "  - {user: u%d, privilegs: [x]}\n", ""),
+	"unknown keys":  repeated(zooHead, "key%d: x\n", ""),
+	"nested aliases": func(int) string {
+		var b strings.Builder
+		b.WriteString(zooHead + "principals:\n  - {user: z, privileges: &x0 [a]}\n")
+		for i := 1; i < 60; i++ {
+			fmt.Fprintf(&b, "  - {user: u%d, privileges: &x%d [%s*x%d]}\n", i, i, strings.Repeat(fmt.Sprintf("*x%d, ", i-1), 9), i-1)
+		}
+		return b.String()
+	},
+	"aliases of mistakes": func(int) string {
+		return repeated("principals: [&a {user: a", ", x%d: 1", "}")(1800) + strings.Repeat(", *a", 5000) + "]\n"
+	},
+	"aliases of an entry": func(size int) string {
+		return zooHead + "principals:\n  - &a {user: u, privileges: [" + strings.Repeat("x, ", 2000) + "x]}\n" + strings.Repeat("  - *a\n", min(size/7, 500_000))
+	},
+	"alias of itself":  func(int) string { return zooHead + "principals: &a [*a, *a]\n" },
+	"anchors":          repeated(zooHead+"x: [", "&a%d b,", "]\n"),
+	"comments":         repeated("", "# c\n", ""),
+	"blank lines":      repeated("", "\n", ""),
+	"comment per line": repeated(zooHead+"principals:\n  - {user: a, privileges: [x]}\n", "  # c\n", ""),
+	"one word":         repeated(zooHead+"x: ", "aaaa", "\n"),
+	"one text":         repeated(zooHead+"x: |\n", "  w\n", ""),
+	"folded":           repeated(zooHead+"x: a\n", "  w\n", ""),
+	"escapes":          repeated(zooHead+`x: "`, `\x41`, "\"\n"),
+	"quotes":           repeated(zooHead+"principals:\n  - {user: a, privileges: ['", "''", "']}\n"),
+	"deep lists":       repeated(zooHead+"x: ", "[", ""),
+	"deep mappings":    repeated(zooHead+"x: ", "{a: ", ""),
+	"deep blocks":      repeated(zooHead+"principals:\n", "- ", "a\n"),
+	"the same user":    repeated(zooHead+"principals:\n", "  - {user: a, privileges: [x]}\n", ""),
+	"a late mistake":   repeated(zooHead+"principals:\n", "  - {user: u%d, privileges: [x]}\n", "  - {user: \"a\n"),
+	"a chain of sets":  repeated(zooHead+"principals: [{user: a, sets: [s0]}]\nprivilegeSets:\n", "  s%d: {privileges: [x], include: [s1]}\n", ""),
+	"sets of sets": func(size int) string {
+		var b strings.Builder
+		b.WriteString(repeated(zooHead+"privilegeSets:\n", "  s%[1]d: {privileges: [x%[1]d]}\n", "")(min(size/4, 100_000)) + "principals:\n")
+		for i := 0; b.Len() < size; i++ {
+			fmt.Fprintf(&b, "  - {user: u%d, sets: [", i)
+			for j := range 300 {
+				fmt.Fprintf(&b, "s%d, ", (i+j)%3000)
+			}
+			b.WriteString("s0]}\n")
+		}
+		return b.String()
+	},
+	"rules": repeated(zooHead+"rules:\n", "  - {name: r%[1]d, deny: [a%[1]d]}\n", ""),
+	"windows lines": func(size int) string {
+		return strings.ReplaceAll(repeated(zooHead+"principals:\n", "  - user: u%d\n    privileges: [Use A, Use B, Use C]\n", "")(size), "\n", "\r\n")
+	},
+}
+
+// repeated returns a generator of head, as many items as fit, numbered if they
+// have a %d, and tail.
+func repeated(head, item, tail string) func(size int) string {
+	return func(size int) string {
+		var b bytes.Buffer
+		b.WriteString(head)
+		numbered := strings.Contains(item, "%")
+		for i := 0; b.Len() < size-200; i++ {
+			if numbered {
+				fmt.Fprintf(&b, item, i)
+			} else {
+				b.WriteString(item)
+			}
+		}
+		b.WriteString(tail)
+		return b.String()
+	}
+}
+
+// TestZoo holds a small zoo to the limits of a full one.
+func TestZoo(t *testing.T) {
+	for name, generate := range zoo {
+		data := []byte(generate(512 << 10))
+		start := time.Now()
+		_, err := Parse("zoo.yaml", data)
+		t.Logf("%-22s %8d bytes %s", name, len(data), time.Since(start).Round(time.Millisecond))
+		if d := time.Since(start); d > 5*time.Second {
+			t.Errorf("%s: %d bytes took %s (%.200v)", name, len(data), d, err)
+		}
+		if name == "honest" && err != nil {
+			t.Errorf("%s: refused: %.300v", name, err)
+		}
+	}
+}
+
+const (
+	zooVariable = "PRIVSYNC_TEST_ZOO"
+	zooMemory   = 1 << 30
+)
+
+// TestZooAnimal is one policy in a process of its own, for [BenchmarkZoo].
+func TestZooAnimal(t *testing.T) {
+	path := os.Getenv(zooVariable)
+	if path == "" {
+		t.Skip("is run by BenchmarkZoo")
+	}
+	start := time.Now()
+	_, err := Load([]string{path}, Options{})
+	status, _ := os.ReadFile("/proc/self/status")
+	_, peak, _ := strings.Cut(string(status), "VmHWM:")
+	kilobytes, _, _ := strings.Cut(strings.TrimSpace(peak), " ")
+	fmt.Printf("\nzoo %d %s %t\n", time.Since(start), kilobytes, err == nil)
+}
+
+// BenchmarkZoo reads policies of nearly 64 MiB, each in a process of its own, and
+// fails if one takes more than 5 s (the honest one 10) or 1 GiB.
+func BenchmarkZoo(b *testing.B) {
+	for name, generate := range zoo {
+		b.Run(name, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "zoo.yaml")
+			if err := os.WriteFile(path, []byte(generate(MaxSize*7/8)), 0o600); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestZooAnimal$")
+				cmd.Env = append(os.Environ(), zooVariable+"="+path)
+				out, err := cmd.Output()
+				if err != nil {
+					b.Fatalf("%v\n%s", err, out)
+				}
+				_, line, _ := strings.Cut(string(out), "\nzoo ")
+				fields := strings.Fields(line)
+				if len(fields) < 3 {
+					b.Fatalf("no measurement: %s", out)
+				}
+				ns, _ := strconv.Atoi(fields[0])
+				peak, _ := strconv.Atoi(fields[1])
+				most := 5 * time.Second
+				if name == "honest" {
+					most = 10 * time.Second
+				}
+				if time.Duration(ns) > most || peak<<10 > zooMemory {
+					b.Errorf("took %s and %d MiB", time.Duration(ns), peak>>10)
+				}
+				if name == "honest" && fields[2] != "true" {
+					b.Error("refused")
+				}
+				b.ReportMetric(float64(peak)/1024, "peak-MiB")
+			}
+		})
+	}
+}
