@@ -446,8 +446,9 @@ func (r *run) wave(w wave) {
 			continue
 		}
 		j := &job{t: t, w: w, grant: grant}
+		held := r.unreliable(revoke)
 		for _, p := range revoke {
-			if !r.reliable(p) {
+			if held.Has(p.ID) {
 				t.res.HeldBack = append(t.res.HeldBack, p.PrivilegeRef)
 				j.held = true
 			} else {
@@ -469,6 +470,30 @@ func (r *run) wave(w wave) {
 	if err := r.o.Journal.sync(); err != nil {
 		r.journalFailed(err)
 	}
+}
+
+// unreliable returns the revokes that have to be held back: those that rely on
+// what is not verified, and those of what these need, for the server would revoke
+// them along.
+func (r *run) unreliable(revoke []planner.PlannedPrivilege) planner.Set {
+	var held planner.Set
+	for _, p := range revoke {
+		if !r.reliable(p) {
+			held.Add(p.ID)
+		}
+	}
+	if held.IsEmpty() {
+		return held
+	}
+	out := held
+	for _, pre := range r.plan.Prerequisites {
+		if held.Has(pre.Privilege.ID) {
+			for _, q := range pre.Needs {
+				out = out.Union(planner.SetOf(q.ID))
+			}
+		}
+	}
+	return out
 }
 
 // reliable reports whether every grant that revoking p relies on is verified.

@@ -125,6 +125,7 @@ type want struct {
 	contradicted Set // the part of undecided that one entry lists and another forbids
 	unlisted     bool
 	entries      []int32
+	needs        *relation // nil: nothing needs anything
 }
 
 // ruleSets are the privileges that a rule names.
@@ -141,6 +142,7 @@ type compiled struct {
 	rules    []ruleSets
 	ruled    Set // every privilege that a rule names
 	findings []Finding
+	relation relation
 
 	wants     map[string]*want
 	lastKey   []byte
@@ -166,6 +168,8 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 		conflicts: make(map[conflictKey]*conflict),
 		unlisted:  &want{unlisted: true, settings: policy.Settings{Mode: policy.Authoritative}},
 	}
+	c.relate()
+	c.unlisted.needs = &c.relation
 	var numbers Set
 	names := make(map[string]mstrapi.PrivilegeID)
 	told := make(map[policy.Ref]bool)
@@ -223,6 +227,9 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 			for l := range e.Listed.Own() {
 				take(&l)
 			}
+		}
+		if more := c.relation.need(sets.listed); !more.IsEmpty() {
+			sets.listed = sets.listed.Union(more)
 		}
 		for _, ref := range e.Forbid {
 			if id := find(ref); id != 0 {
@@ -300,7 +307,7 @@ func (c *compiled) wantIn(o *Observed, own *want) *want {
 
 // combine sets w to what the entries want together.
 func (c *compiled) combine(entries []int32, w *want) {
-	*w = want{entries: entries}
+	*w = want{entries: entries, needs: &c.relation}
 	if len(entries) == 1 {
 		sets := &c.entries[entries[0]]
 		w.listed, w.expired, w.forbidden = sets.listed, sets.expired, sets.forbidden
@@ -340,7 +347,12 @@ func (c *compiled) doubt(o *Observed, w *want) *want {
 		}
 		sets := &c.entries[i]
 		w.undecided = w.undecided.Union(w.listed.Intersect(sets.forbidden)).Union(sets.listed.Minus(w.listed))
-		w.listed = w.listed.Minus(sets.forbidden)
+		if refused := w.listed.Intersect(sets.forbidden); !refused.IsEmpty() {
+			// What needs something that may be forbidden would bring it along.
+			more := w.listed.Intersect(c.relation.dependents(refused))
+			w.undecided = w.undecided.Union(more)
+			w.listed = w.listed.Minus(refused).Minus(more)
+		}
 		w.forbidden, w.expired = w.forbidden.Minus(sets.listed), w.expired.Minus(sets.listed)
 		if s := withDefaults(e.Settings); !explicit && s != w.settings {
 			w.settings.Mode, w.settings.Redundant = policy.Additive, policy.RedundantKeep
@@ -474,6 +486,14 @@ func (c *compiled) listedAt(entry int32, p mstrapi.PrivilegeID) policy.Position 
 	for l := range e.Listed.All() {
 		if c.names(l.Ref, p) && !l.Expired(c.now) {
 			return l.Pos
+		}
+	}
+	// It may be listed because another one needs it.
+	for q := range c.relation.dependents(SetOf(p)).All() {
+		for l := range e.Listed.All() {
+			if c.names(l.Ref, q) && !l.Expired(c.now) {
+				return l.Pos
+			}
 		}
 	}
 	return e.Pos

@@ -14,16 +14,18 @@ type decision struct {
 	expired   Set
 	notListed Set
 	redundant Set
+	dependent Set // it needs another one that is revoked
 	inherited Set
 }
 
 func (d *decision) revoke() Set {
-	return d.forbidden.Union(d.expired).Union(d.notListed).Union(d.redundant)
+	return d.forbidden.Union(d.expired).Union(d.notListed).Union(d.redundant).Union(d.dependent)
 }
 
 // isEmpty reports whether there is nothing to do.
 func (d *decision) isEmpty() bool {
-	return d.grant.IsEmpty() && d.forbidden.IsEmpty() && d.expired.IsEmpty() && d.notListed.IsEmpty() && d.redundant.IsEmpty()
+	return d.grant.IsEmpty() && d.forbidden.IsEmpty() && d.expired.IsEmpty() && d.notListed.IsEmpty() && d.redundant.IsEmpty() &&
+		d.dependent.IsEmpty()
 }
 
 // direct returns what the principal holds directly once d is done.
@@ -38,6 +40,8 @@ func (d *decision) reasonOf(p mstrapi.PrivilegeID, w *want) Reason {
 		return ReasonExpired
 	case d.redundant.Has(p):
 		return ReasonRedundant
+	case d.dependent.Has(p):
+		return ReasonDependent
 	case d.notListed.Has(p) && w.unlisted:
 		return ReasonUnlisted
 	case d.notListed.Has(p):
@@ -68,6 +72,7 @@ func decide(w *want, direct, inherited Set) decision {
 	// Together with satisfiedBy: direct it could never come to rest.
 	if w.settings.Redundant == policy.RedundantRevoke && w.settings.SatisfiedBy != policy.Direct {
 		d.redundant = w.listed.Intersect(direct).Intersect(inherited)
+		d.keepNeeded(w, direct)
 	}
 	return d
 }
@@ -86,10 +91,17 @@ func (d *decision) own(w *want, direct Set) {
 			d.notListed = d.notListed.Minus(w.forbidden).Minus(w.expired).Minus(w.undecided)
 		}
 	}
+	d.depend(w, direct)
 }
 
-// spare takes the privileges in s out of the revokes that the policy itself
-// asks for. What is redundant stays: nobody loses it.
-func (d *decision) spare(s Set) {
-	d.forbidden, d.expired, d.notListed = d.forbidden.Minus(s), d.expired.Minus(s), d.notListed.Minus(s)
+// spare takes the privileges in s, and what they need, out of the revokes that
+// the policy itself asks for. What is redundant stays: nobody loses it.
+func (d *decision) spare(s Set, w *want, direct Set) {
+	if w.needs != nil {
+		s = s.Union(w.needs.need(s.Intersect(direct)))
+	}
+	d.keep(w, s)
+	d.dependent = Set{}
+	d.depend(w, direct)
+	d.keepNeeded(w, direct)
 }

@@ -75,6 +75,9 @@ func (p *Plan) members() []Member {
 		valueMember("complete", p.Complete), valueMember("summary", p.Summary),
 		itemsMember("changes", p.Changes), itemsMember("findings", p.Findings), itemsMember("commands", p.Commands),
 	}
+	if len(p.Prerequisites) > 0 {
+		all = append(all, itemsMember("prerequisites", p.Prerequisites))
+	}
 	if len(p.Watch) > 0 {
 		all = append(all, itemsMember("watch", p.Watch))
 	}
@@ -137,6 +140,12 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 		out.value(f)
 	})
 	out.member("commands", orEmpty(p.Commands))
+	if len(p.Prerequisites) > 0 {
+		list(out, "prerequisites", p.Prerequisites, func(pre *Prerequisite) {
+			out.text("    ")
+			out.value(pre)
+		})
+	}
 	if len(p.Watch) > 0 {
 		list(out, "watch", p.Watch, func(w *Watch) {
 			out.text("    ")

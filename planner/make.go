@@ -52,6 +52,8 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 		Changes:     d.changes,
 		Findings:    d.allFindings(),
 		Commands:    make([]string, 0, len(pol.Commands)),
+
+		Prerequisites: c.prerequisites(),
 	}
 	for _, cmd := range pol.Commands {
 		plan.Commands = append(plan.Commands, cmd.Name)
@@ -170,7 +172,7 @@ func (d *draft) decideUser(o *Observed, w *want) {
 		return
 	}
 	dec := decide(w, o.Direct, d.inheritedAfter(o, w, judged))
-	d.spareUser(o, &dec)
+	d.spareUser(o, w, &dec)
 	if !dec.isEmpty() {
 		d.changes = append(d.changes, d.change(o, w, &dec, d.userReliesOn(o, &dec)))
 		d.waitFor(o, &dec)
@@ -189,7 +191,7 @@ func (d *draft) decideUser(o *Observed, w *want) {
 // is revoked in any case, but not from under the session itself.
 func (d *draft) userReliesOn(o *Observed, dec *decision) func(mstrapi.PrivilegeID) []mstrapi.ObjectID {
 	return func(q mstrapi.PrivilegeID) []mstrapi.ObjectID {
-		if dec.forbidden.Has(q) && (o != d.actor || !d.work.Has(q)) {
+		if d.isForbidden(dec, q) && (o != d.actor || !d.work.Has(q)) {
 			return nil
 		}
 		if len(d.gainers[q]) == 0 || !dec.inherited.Has(q) || d.stays(o, q) {

@@ -34,8 +34,10 @@ type Plan struct {
 	Changes     []Change    `json:"changes"`
 	Findings    []Finding   `json:"findings"`
 	Commands    []string    `json:"commands"`
-	Watch       []Watch     `json:"watch,omitempty"` // in the order of the first principal of each
-	Digest      string      `json:"digest"`          // see [Plan.Seal]
+	// Prerequisites are what the policy says that the server does by itself.
+	Prerequisites []Prerequisite `json:"prerequisites,omitempty"`
+	Watch         []Watch        `json:"watch,omitempty"` // in the order of the first principal of each
+	Digest        string         `json:"digest"`          // see [Plan.Seal]
 
 	unchanged map[mstrapi.ObjectID]*Wanted // see Unchanged
 }
@@ -149,6 +151,7 @@ const (
 	ReasonForbidden Reason = "forbidden"  // revoke: the policy forbids it
 	ReasonExpired   Reason = "expired"    // revoke: its entry's last day is over
 	ReasonRedundant Reason = "redundant"  // revoke: inherited as well
+	ReasonDependent Reason = "dependent"  // revoke: the server takes it along with another one
 	ReasonUnlisted  Reason = "unlisted"   // revoke: no entry covers the principal
 	ReasonRollback  Reason = "rollback"   // grant or revoke: undoes a report
 )

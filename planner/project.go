@@ -151,11 +151,12 @@ func (p *projection) decideGroups() {
 	for _, o := range p.groups {
 		var d decision
 		d.own(p.active[o], o.Direct)
+		asked := d.revoke()
+		d.spare(p.taint, p.active[o], o.Direct)
+		for q := range asked.Minus(d.revoke()).All() {
+			p.suppressed = append(p.suppressed, suppressed{o, q, p.because(p.tainted, q)})
+		}
 		for q := range d.revoke().All() {
-			if p.taint.Has(q) {
-				p.suppressed = append(p.suppressed, suppressed{o, q, p.tainted[q]})
-				continue
-			}
 			p.cut[q] = append(p.cut[q], o)
 			p.lossy.Add(q)
 		}
@@ -172,8 +173,8 @@ func (p *projection) decideGroups() {
 	for _, o := range p.groups {
 		w := p.active[o]
 		d := decide(w, o.Direct, p.inheritedAfter(o, w, p.judged(o)))
-		d.spare(p.taint)
-		p.spareRedundant(o, &d)
+		d.spare(p.taint, w, o.Direct)
+		p.spareRedundant(o, w, &d)
 		p.decisions[o] = &d
 	}
 	p.gainers, p.gaining = make(map[mstrapi.PrivilegeID][]*Observed), Set{}
@@ -185,6 +186,20 @@ func (p *projection) decideGroups() {
 		}
 		p.spared = p.spared.Union(d.redundant)
 	}
+}
+
+// because returns who is the cause that q is not revoked: by its own account, or
+// by that of something that needs it.
+func (p *projection) because(of map[mstrapi.PrivilegeID]*Observed, q mstrapi.PrivilegeID) *Observed {
+	if by, ok := of[q]; ok {
+		return by
+	}
+	for r := range p.relation.dependents(SetOf(q)).All() {
+		if by, ok := of[r]; ok {
+			return by
+		}
+	}
+	return nil
 }
 
 func (p *projection) revokesUnlisted() bool {
@@ -282,26 +297,28 @@ func isForGroups(e *policy.Entry) bool {
 // not be read is meant to have: the user may belong to it, and would get back
 // with the next plan what it loses with this one. What is forbidden is revoked
 // in any case, but not from under the session itself.
-func (p *projection) spareUser(o *Observed, d *decision) {
-	p.spareRedundant(o, d)
+func (p *projection) spareUser(o *Observed, w *want, d *decision) {
+	p.spareRedundant(o, w, d)
 	var spared Set
 	for q := range d.revoke().Minus(d.redundant).All() {
-		by, promised := p.promised[q]
-		if !promised || d.forbidden.Has(q) && (o != p.actor || !p.work.Has(q)) {
+		if _, promised := p.promised[q]; !promised || p.isForbidden(d, q) && (o != p.actor || !p.work.Has(q)) {
 			continue
 		}
 		spared.Add(q)
-		p.suppressed = append(p.suppressed, suppressed{o, q, by})
 	}
 	if !spared.IsEmpty() {
-		d.spare(spared)
+		asked := d.revoke()
+		d.spare(spared, w, o.Direct)
+		for q := range asked.Minus(d.revoke()).All() {
+			p.suppressed = append(p.suppressed, suppressed{o, q, p.because(p.promised, q)})
+		}
 	}
 }
 
 // spareRedundant keeps a direct grant that may be redundant only because a group
 // does not lose the privilege in this plan and will in the next: one that no
 // group may lose, or any while nobody knows whom no entry covers.
-func (p *projection) spareRedundant(o *Observed, d *decision) {
+func (p *projection) spareRedundant(o *Observed, w *want, d *decision) {
 	spared := d.redundant
 	if p.pol.Unlisted != policy.UnlistedRevoke || p.revokesUnlisted() {
 		spared = spared.Intersect(p.taint)
@@ -311,7 +328,14 @@ func (p *projection) spareRedundant(o *Observed, d *decision) {
 	}
 	if !spared.IsEmpty() {
 		d.redundant = d.redundant.Minus(spared)
+		d.keepNeeded(w, o.Direct)
 	}
+}
+
+// isForbidden reports whether q is revoked because it is forbidden, or needs
+// something that is.
+func (p *projection) isForbidden(d *decision, q mstrapi.PrivilegeID) bool {
+	return d.forbidden.Has(q) || d.dependent.Has(q) && !p.relation.need(SetOf(q)).Intersect(d.forbidden).IsEmpty()
 }
 
 // judged reports whether rules judge o.
@@ -424,7 +448,7 @@ func (p *projection) stays(o *Observed, q mstrapi.PrivilegeID) bool {
 // loses reports whether the plan revokes q from the group.
 func (p *projection) loses(g *Observed, q mstrapi.PrivilegeID) bool {
 	d := p.decisions[g]
-	return d != nil && (d.forbidden.Has(q) || d.expired.Has(q) || d.notListed.Has(q) || d.redundant.Has(q))
+	return d != nil && (d.forbidden.Has(q) || d.expired.Has(q) || d.notListed.Has(q) || d.redundant.Has(q) || d.dependent.Has(q))
 }
 
 // holdsAfter reports whether the group holds q directly after the plan.

@@ -69,6 +69,8 @@ func assemble(docs []*document, env string, out *collector) *Policy {
 	}
 	p.Principals = a.principals(p.Defaults, clash)
 	p.Rules = a.rules()
+	p.Prerequisites = a.prerequisites()
+	a.checkNeeds(p)
 	p.Commands = a.commands()
 	if a.whole(principalsKey, "unlisted", "commands") && len(p.Principals) == 0 && p.Unlisted == UnlistedIgnore && len(p.Commands) == 0 {
 		out.add(docs[0].start, "write principals", "the policy covers nobody")

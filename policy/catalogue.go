@@ -29,6 +29,7 @@ func (p *Policy) CheckCatalogue(catalogue []CataloguePrivilege) Problems {
 		c.refs(r.Require)
 		c.conflict(r.Conflict)
 	}
+	c.needs(p)
 	if p.Safety != nil {
 		for _, r := range p.Safety.OwnPrivileges {
 			c.own(r)

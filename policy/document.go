@@ -24,6 +24,7 @@ type document struct {
 	sets        []*privilegeSet
 	principals  []entry
 	rules       []Rule
+	needs       []Prerequisite
 	commands    []Command
 	overlays    []overlay
 }
@@ -119,7 +120,7 @@ const (
 
 // The known keys, in the order in which messages name them. Never changed.
 var (
-	documentKeys    = []string{"apiVersion", "kind", "metadata", "scope", "environment", "defaults", "safety", "privilegeSets", "principals", "unlisted", "rules", "commands", "overlays"}
+	documentKeys    = []string{"apiVersion", "kind", "metadata", "scope", "environment", "defaults", "safety", "privilegeSets", "principals", "unlisted", "rules", "prerequisites", "commands", "overlays"}
 	metadataKeys    = []string{"name", "owner", "description"}
 	environmentKeys = []string{"url", "loginMode"}
 	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "expiringWithinDays"}
@@ -175,6 +176,8 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 			}
 		case "rules":
 			p.list(v, key, false, func(item *yaml.Node) { p.rule(d, item) })
+		case "prerequisites":
+			p.list(v, key, false, func(item *yaml.Node) { p.prerequisite(d, item) })
 		case "commands":
 			p.list(v, key, false, func(item *yaml.Node) {
 				if text, ok := p.word(item, "a command", watchKPI); ok {

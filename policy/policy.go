@@ -205,6 +205,15 @@ type Rule struct {
 	Pos      Position
 }
 
+// Prerequisite says that the server does not let anybody have Privilege without
+// each of Needs: it grants these along, and revokes Privilege along with any of
+// them.
+type Prerequisite struct {
+	Privilege Ref
+	Needs     []Ref
+	Pos       Position
+}
+
 // Command is a metadata command that is run at the end of every apply.
 type Command struct {
 	Name string // assign-watch-kpi-insight
@@ -231,6 +240,7 @@ type Policy struct {
 	Unlisted            Unlisted
 	ExpiringWithinDays  int // default 14: how long before its end an entry gives expiring-soon
 	Rules               []Rule
+	Prerequisites       []Prerequisite // as written: not closed transitively
 	Commands            []Command
 	Files               []File
 	Digest              string // sha256:HEX over all files

@@ -52,7 +52,7 @@ func spanPrivilege(p planner.PrivilegeRef) string { return span(privilege(p), cl
 func reasonWord(r planner.Reason) string {
 	switch r {
 	case planner.ReasonListed, planner.ReasonNotListed, planner.ReasonForbidden, planner.ReasonExpired,
-		planner.ReasonRedundant, planner.ReasonUnlisted, planner.ReasonRollback:
+		planner.ReasonRedundant, planner.ReasonDependent, planner.ReasonUnlisted, planner.ReasonRollback:
 		return string(r)
 	}
 	return span(string(r), clipName)
