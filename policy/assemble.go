@@ -21,8 +21,9 @@ type assembler struct {
 }
 
 // assemble returns the policy that docs make together, with the overlay called
-// env in force. It is worth something only if out is empty afterwards.
-func assemble(docs []*document, env string, out *collector) *Policy {
+// env in force. It is worth something only if out is empty afterwards. What warned
+// holds, and what else deserves a warning, becomes the policy's.
+func assemble(docs []*document, env string, out, warned *collector) *Policy {
 	a := &assembler{out: out, docs: docs}
 	p := &Policy{Scope: LevelServer, Unlisted: UnlistedIgnore, EnvironmentSelected: env}
 
@@ -77,7 +78,15 @@ func assemble(docs []*document, env string, out *collector) *Policy {
 	}
 	for _, d := range docs {
 		p.Files = append(p.Files, d.file)
+		warned.join(&d.warned)
 	}
+	if p.Unlisted == UnlistedRevoke && (p.Safety == nil || p.Safety.MaxRevokes == nil) {
+		warned.add(unlisted.pos, "write safety: {maxRevokes: N}", "unlisted: revoke without safety.maxRevokes: a file that is missing by mistake takes everything from whom it listed")
+	}
+	if out.count() == 0 {
+		a.lookAlikes(p, warned)
+	}
+	p.Warnings = warned.problems()
 	p.Digest = digest(p.Files, env)
 	return p
 }
@@ -221,9 +230,8 @@ func (s safetySection) with(o safetySection) safetySection {
 	}
 	s.maxRevokes = cmp.Or(o.maxRevokes, s.maxRevokes)
 	s.maxChangedPrincipals = cmp.Or(o.maxChangedPrincipals, s.maxChangedPrincipals)
-	if o.protected != nil {
-		s.protected = o.protected
-	}
+	// Protection is only ever added: what the base protects stays so.
+	s.protected = addPrincipals(s.protected, o.protected)
 	if o.ownPrivileges != nil {
 		// Numbers and names differ from server to server.
 		s.ownPrivileges = o.ownPrivileges

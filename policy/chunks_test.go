@@ -19,7 +19,7 @@ func parseWith(data []byte, size int) (*Policy, error, bool) {
 		trial.chunkSize = size
 		_, chunked = trial.parseChunks(data)
 	}
-	policy := assemble([]*document{p.parse(data)}, "", out)
+	policy := assemble([]*document{p.parse(data)}, "", out, &collector{})
 	if err := out.error(); err != nil {
 		return nil, err, chunked
 	}

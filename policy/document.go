@@ -14,6 +14,8 @@ type document struct {
 	// lost names the sections of which something could not be read because of a
 	// mistake, or [everything]: what is missing there is not worth a problem.
 	lost map[string]bool
+	// warned holds what is valid and probably not meant.
+	warned collector
 
 	metadata    metadataSection
 	scope       word

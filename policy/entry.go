@@ -340,6 +340,21 @@ func (x principalIndex) add(r *PrincipalRef) (Position, bool) {
 	return first, twice
 }
 
+// addPrincipals returns p with those of more that it does not hold yet.
+func addPrincipals(p, more []PrincipalRef) []PrincipalRef {
+	seen := make(principalIndex, len(p)+len(more))
+	for i := range p {
+		seen.add(&p[i])
+	}
+	out := slices.Clip(p)
+	for i := range more {
+		if _, twice := seen.add(&more[i]); !twice {
+			out = append(out, more[i])
+		}
+	}
+	return out
+}
+
 // foldLogin maps logins that [strings.EqualFold] takes for equal to one text.
 func foldLogin(s string) string {
 	return strings.Map(func(r rune) rune {

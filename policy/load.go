@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 )
 
 // MaxSize is how large a policy may be, all its files together, in bytes.
@@ -23,14 +21,16 @@ type Options struct {
 }
 
 // Load reads the files and folders, which make one policy together, and
-// validates it. Of a folder it reads *.yaml and *.yml, sorted by name, without
-// subfolders. The path "-" is the standard input, called <stdin>.
+// validates it. Of a folder and the folders below it reads *.yaml and *.yml, whatever
+// their case, sorted by path; what it passes over is among the policy's Warnings. The
+// path "-" is the standard input, called <stdin>.
 //
 // An error is a [Problems] that holds everything that is wrong, files that
 // cannot be read included.
 func Load(paths []string, o Options) (*Policy, error) {
 	out := &collector{}
-	files := expand(paths, out)
+	warned := &collector{}
+	files := expand(paths, out, warned)
 	var docs []*document
 	if out.count() > 0 {
 		docs = append(docs, unread())
@@ -45,7 +45,7 @@ func Load(paths []string, o Options) (*Policy, error) {
 		}
 		docs = append(docs, parseFile(displayName(path), data, &in.values, out))
 	}
-	p := assemble(docs, o.EnvName, out)
+	p := assemble(docs, o.EnvName, out, warned)
 	if err := out.error(); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func Load(paths []string, o Options) (*Policy, error) {
 func Parse(name string, data []byte) (*Policy, error) {
 	out := &collector{}
 	values := maxValues
-	p := assemble([]*document{parseFile(name, data, &values, out)}, "", out)
+	p := assemble([]*document{parseFile(name, data, &values, out)}, "", out, &collector{})
 	if err := out.error(); err != nil {
 		return nil, err
 	}
@@ -78,12 +78,18 @@ func parseFile(name string, data []byte, values *int, out *collector) *document 
 	p := newParser(name, out)
 	p.values = values
 	d := p.parse(data)
+	d.warned = p.warned
 	d.file = File{name, "sha256:" + hex.EncodeToString(sum[:])}
 	return d
 }
 
-// expand replaces folders by their files and reports what is given twice.
-func expand(paths []string, out *collector) []string {
+// Files returns the files that [Load] reads for the paths, as far as they can be
+// found.
+func Files(paths []string) []string { return expand(paths, &collector{}, &collector{}) }
+
+// expand replaces folders by their files and reports what is given twice, and in
+// warned what folders hold besides.
+func expand(paths []string, out, warned *collector) []string {
 	var files []string
 	var known []fs.FileInfo
 	stdin := false
@@ -119,32 +125,9 @@ func expand(paths []string, out *collector) []string {
 			add(path, info)
 			continue
 		}
-		entries, err := os.ReadDir(path)
-		if err != nil {
-			out.add(Position{File: path}, "", reason(err))
-			continue
-		}
-		found := false
-		for _, e := range entries {
-			ext := filepath.Ext(e.Name())
-			if ext != ".yaml" && ext != ".yml" || strings.HasPrefix(e.Name(), ".") {
-				continue
-			}
-			file := filepath.Join(path, e.Name())
-			info, err := os.Stat(file)
-			if err != nil {
-				out.add(Position{File: file}, "", reason(err))
-				found = true
-				continue
-			}
-			if info.IsDir() {
-				continue
-			}
-			found = true
-			add(file, info)
-		}
-		if !found {
-			out.add(Position{File: path}, "", "the folder holds no *.yaml and no *.yml file")
+		found := readFolder(path, out, warned)
+		for _, f := range found {
+			add(f.path, f.info)
 		}
 	}
 	return files

@@ -41,7 +41,7 @@ func TestSeveralFiles(t *testing.T) {
 		"teams/a.yaml":      start + "privilegeSets: {shared: {privileges: [7]}}\nprincipals:\n- group: A\n  sets: [shared]\n",
 		"teams/.hid.yaml":   "not: read\n",
 		"teams/README.md":   "not read",
-		"teams/sub/x.yaml":  "not: read\n",
+		"teams/sub/x.yaml~": "not: read\n",
 		"teams/folder.yaml": "", // replaced below
 	})
 	if err := os.Remove("teams/folder.yaml"); err != nil {
@@ -66,6 +66,10 @@ func TestSeveralFiles(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"A:7", "B:7"}, groups); diff != "" {
 		t.Errorf("principals (-want +got):\n%s", diff)
+	}
+	left := []string{`teams: not read: ".hid.yaml" (hidden), "README.md" (other ending), "sub/x.yaml~" (other ending)`}
+	if diff := cmp.Diff(left, problemLines(p.Warnings)); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 	if p.Name != "all" || p.Owner != "o" || p.Description != "d" || p.Safety.MaxRevokes.Number != 5 {
 		t.Errorf("policy = %+v", p)
@@ -253,12 +257,15 @@ principals:
 	text := func(p *Policy) string {
 		s := p.Name + " " + p.Owner + " " + p.Environment.URL + " " + p.Environment.LoginMode + " " + string(p.Principals[0].Settings.Mode) + " " +
 			string(p.Defaults.SatisfiedBy) + " " + string(p.Defaults.Inherited) + " " + p.Safety.MaxRevokes.String() + " " + p.Safety.MaxChangedPrincipals.String() + " " + p.Safety.Protected[0].Name
+		for _, more := range p.Safety.Protected[1:] {
+			s += "+" + more.Name
+		}
 		return s + strings.Repeat(" day", p.ExpiringWithinDays)
 	}
 	days := func(n int) string { return strings.Repeat(" day", n) }
 	for env, want := range map[string]string{
 		"":    "base o https://prod/x ldap authoritative effective allow 1 2 a" + days(7),
-		"dev": "dev o http://dev/x ldap additive direct report 100% 2 g" + days(7),
+		"dev": "dev o http://dev/x ldap additive direct report 100% 2 a+g" + days(7),
 		"qa":  "base q https://prod/x apiToken authoritative effective allow 3 4 a" + days(1),
 	} {
 		p := load(env)

@@ -23,6 +23,7 @@ type parser struct {
 	lineBase  int // added to the lines of nodes that were parsed from a part of the file
 	chunkSize int
 	out       *collector
+	warned    collector
 	packer    *packer
 
 	names   map[string]string // one copy of every name

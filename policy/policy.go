@@ -243,6 +243,7 @@ type Policy struct {
 	Prerequisites       []Prerequisite // as written: not closed transitively
 	Commands            []Command
 	Files               []File
-	Digest              string // sha256:HEX over all files
-	EnvironmentSelected string // the --env NAME in force, empty for none
+	Digest              string   // sha256:HEX over all files
+	Warnings            Problems // what is valid and probably not meant, or not read; nil for nothing
+	EnvironmentSelected string   // the --env NAME in force, empty for none
 }

@@ -83,7 +83,11 @@ func (p *parser) sized(n *yaml.Node, what string, limit int) (string, bool) {
 }
 
 func (p *parser) name(n *yaml.Node, what string) (string, bool) {
-	return p.sized(n, what, maxNameRunes)
+	name, ok := p.sized(n, what, maxNameRunes)
+	if ok {
+		p.checkName(n, what, name)
+	}
+	return name, ok
 }
 
 func (p *parser) text(n *yaml.Node, what string) (string, bool) {

@@ -108,6 +108,9 @@ const maxSuggestions = 20
 // didYouMean returns the hint for name, empty if nothing is near.
 func didYouMean(name string, candidates []string) string {
 	if s := Suggest(name, candidates); s != "" {
+		if how := Difference(name, s); how != "" && !strings.EqualFold(name, s) {
+			return fmt.Sprintf("did you mean %q? %s", s, how)
+		}
 		return fmt.Sprintf("did you mean %q?", s)
 	}
 	return ""

@@ -111,6 +111,7 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	fs.BoolVarP(&f.yes, "yes", "y", false, "apply without asking")
 	fs.BoolVar(&f.allowIncomplete, "allow-incomplete", false, "apply the rest when some principals could not be read (then exit 4)")
 	fs.StringVar(&f.comment, "comment", "", "`TEXT` for the server's change journal, where its version takes one (default: policy, digest and run)")
+	allowEmpty(fs, "comment") // no comment at all
 	fs.Var(&f.deadline, "deadline", "start nothing new after this time; 0 means no limit")
 	fs.Var(&f.maxStaleness, "max-staleness", "read a principal again before its write when it was observed longer ago than this")
 	fs.Var(&f.lockTimeout, "lock-timeout", "wait this long for another run on the same server to end")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,7 @@ func newExport(a *app) *cobra.Command {
 		conn  connectionFlags
 		out   string
 		name  string
+		force bool
 		level = newChoice("server", "project", "all")
 	)
 	cmd := &cobra.Command{
@@ -58,6 +60,9 @@ share become sets. Principals without direct grants are left out unless named.`,
 			if err != nil {
 				return err
 			}
+			if info, err := os.Lstat(out); err == nil && info.Mode().IsRegular() && !force {
+				return hinted(fmt.Errorf("%s is there already", out), "name another file with --out, or say --force to overwrite it")
+			}
 			cfg, err := conn.config(a, policy.Environment{})
 			if err != nil {
 				return err
@@ -84,10 +89,11 @@ share become sets. Principals without direct grants are left out unless named.`,
 		},
 	}
 	conn.register(cmd)
-	fs := cmd.Flags()
-	fs.StringVarP(&out, "out", "o", "", "write the policy to `FILE`")
-	fs.StringVar(&name, "name", "exported", "the policy's metadata.name")
-	fs.Var(&level, "scope", "privileges to describe: server, project or all")
+	flags := cmd.Flags()
+	flags.StringVarP(&out, "out", "o", "", "write the policy to `FILE`, which must not exist yet")
+	flags.BoolVar(&force, "force", false, "overwrite the file that --out names")
+	flags.StringVar(&name, "name", "exported", "the policy's metadata.name")
+	flags.Var(&level, "scope", "privileges to describe: server, project or all")
 	_ = cmd.MarkFlagFilename("out", "yaml")
 	_ = cmd.RegisterFlagCompletionFunc("scope", level.complete)
 	_ = cmd.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)

@@ -61,7 +61,7 @@ type policyFlags struct {
 
 func (p *policyFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.StringArrayVarP(&p.files, "file", "f", nil, "policy `FILE` or folder of *.yaml and *.yml files; may be repeated")
+	fs.StringArrayVarP(&p.files, "file", "f", nil, "policy `FILE`, or folder of *.yaml and *.yml files with the folders below it; may be repeated")
 	fs.StringVar(&p.env, "env", "", "use the overlay `NAME` of the policy (dev, test, prod …)")
 	fs.Var(&p.now, "now", "judge expiry dates as of this `TIME` (RFC 3339 or a date) instead of the present")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
@@ -69,8 +69,20 @@ func (p *policyFlags) register(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("now", cobra.NoFileCompletions)
 }
 
-// load reads and validates the policy. Without -f it says how to give one.
+// load reads and validates the policy, and says on stderr what is valid and probably
+// not meant. Without -f it says how to give one.
 func (p *policyFlags) load(a *app) (*policy.Policy, error) {
+	pol, err := p.read(a)
+	if err == nil {
+		for _, w := range pol.Warnings {
+			a.log.Warn("policy", "at", w.Pos.String(), "problem", w.Message, "hint", w.Hint)
+		}
+	}
+	return pol, err
+}
+
+// read is load without the warnings.
+func (p *policyFlags) read(a *app) (*policy.Policy, error) {
 	if len(p.files) == 0 {
 		return nil, hinted(fmt.Errorf("no policy given"), "name the policy's file or folder with -f, for example -f policy.yaml")
 	}

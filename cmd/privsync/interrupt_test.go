@@ -52,7 +52,7 @@ func TestInterruptWhileWaiting(t *testing.T) {
 		{name: "recover awaits the lock", args: []string{"recover", "--lock-timeout", "1h"}, lock: true, when: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/auth/login") }},
 	}
 	for _, tt := range tests {
-		for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 			t.Run(tt.name+" "+signal.String(), func(t *testing.T) {
 				t.Parallel()
 				p := newProgram(t, mstrtest.Options{QueueEndless: strings.Contains(tt.name, "command")})

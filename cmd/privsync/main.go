@@ -15,6 +15,8 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
+	"syscall"
 )
 
 // version is set by the linker (-X main.version=…); empty in a plain go build,
@@ -26,5 +28,8 @@ func main() {
 	// plain text, whatever --log-format says.
 	log.SetOutput(io.Discard)
 	neverExitLikeDrift()
+	// Otherwise a write to a pipe that nobody reads any more kills the process, in
+	// the middle of an apply; see keptOn.
+	signal.Ignore(syscall.SIGPIPE)
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
 }

@@ -48,7 +48,7 @@ type app struct {
 // and returns the exit code. Results go to stdout, everything else to stderr.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env lookup) int {
 	a := &app{
-		stdin: stdin, stdout: stdout, stderr: &sharedWriter{w: stderr}, env: env, now: time.Now,
+		stdin: stdin, stdout: &keptOn{w: stdout}, stderr: &sharedWriter{w: &keptOn{w: stderr}}, env: env, now: time.Now,
 		logFormat: newChoice("text", "json"), logLevel: newChoice("info", "debug", "warn", "error"),
 	}
 	a.runID = newRunID()
@@ -120,8 +120,14 @@ func newRoot(a *app) (*cobra.Command, error) {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       toolVersion(),
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			a.setLogger()
+			if err := nothingEmpty(cmd, args); err != nil {
+				return err
+			}
+			if err := filesApart(cmd, args); err != nil {
+				return err
+			}
 			return readVariables(cmd.Flags(), a.env)
 		},
 	}

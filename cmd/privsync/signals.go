@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// interrupts turns SIGINT and SIGTERM into two contexts. The first signal ends
-// soft: start nothing new. The second ends hard, which is never done before soft: stop
-// now. A third one kills the process, as without privsync.
+// interrupts turns SIGINT, SIGTERM and SIGHUP into two contexts. The first signal
+// ends soft: start nothing new. The second ends hard, which is never done before soft:
+// stop now. A third one kills the process, as without privsync. A SIGHUP is only ever
+// the first: a terminal that closes sends more than one, and nobody is impatient.
 type interrupts struct {
 	soft    context.Context
 	hard    context.Context
@@ -22,6 +23,10 @@ func catchInterrupts(ctx context.Context, a *app) *interrupts {
 	soft, cancelSoft := context.WithCancel(hard)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	hangups := make(chan os.Signal, 1)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup says to go on
+		signal.Notify(hangups, syscall.SIGHUP)
+	}
 	done := make(chan struct{})
 	finished := make(chan struct{})
 	go func() {
@@ -30,6 +35,7 @@ func catchInterrupts(ctx context.Context, a *app) *interrupts {
 		case <-done:
 			return
 		case <-signals:
+		case <-hangups:
 		}
 		a.notice("interrupted: finishing what is in flight; interrupt again to stop now")
 		cancelSoft()
@@ -44,6 +50,7 @@ func catchInterrupts(ctx context.Context, a *app) *interrupts {
 	}()
 	return &interrupts{soft: soft, hard: hard, release: func() {
 		signal.Stop(signals)
+		signal.Stop(hangups)
 		close(done)
 		<-finished
 		cancelSoft()

@@ -17,12 +17,12 @@ import (
 // defaultWidth is the width of text output that does not go to a terminal.
 const defaultWidth = 100
 
-// terminal returns the file behind stream when it is a terminal, or nil.
-func terminal(stream any) *os.File {
-	if s, ok := stream.(*sharedWriter); ok {
-		stream = s.w
+// terminal returns the file behind a stream when it is a terminal, or nil.
+func terminal(end any) *os.File {
+	if w, ok := end.(io.Writer); ok {
+		end = stream(w)
 	}
-	if f, ok := stream.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := end.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return f
 	}
 	return nil

@@ -24,6 +24,8 @@ func newValidate(a *app) *cobra.Command {
 		Short: "Check a policy, offline",
 		Long: `Check a policy without a server: its form, its names within the file, its
 dates. All problems are reported at once, each as file:line:column: message.
+Warnings name what is valid and probably not meant, and what a folder holds that
+is not read; they do not change the exit code.
 
 Names of privileges are known only to a server. With --catalog they are checked
 too, against a catalogue saved with "privsync privileges --save FILE".
@@ -35,7 +37,7 @@ pull request. The exit code is 0 for a valid policy and 1 otherwise.`,
   privsync validate -f policies/ --format github`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			pol, err := flags.load(a)
+			pol, err := flags.read(a)
 			var problems policy.Problems
 			if err != nil && !errors.As(err, &problems) {
 				return err
@@ -66,11 +68,15 @@ pull request. The exit code is 0 for a valid policy and 1 otherwise.`,
 // writeValidation writes the result of a validation. The policy is nil when it could not
 // be read.
 func (a *app) writeValidation(format string, pol *policy.Policy, problems policy.Problems, now time.Time) error {
+	var warnings policy.Problems
+	if pol != nil {
+		warnings = pol.Warnings
+	}
 	switch format {
 	case "json":
-		return render.ProblemsJSON(a.stdout, problems)
+		return render.ProblemsJSON(a.stdout, problems, warnings)
 	case "github":
-		return render.GitHub(a.stdout, problems)
+		return render.GitHub(a.stdout, problems, warnings)
 	}
 	if len(problems) > 0 || pol == nil {
 		return render.ProblemsText(a.stdout, problems, a.textOptions(a.stdout))
@@ -83,8 +89,10 @@ func (a *app) writeValidation(format string, pol *policy.Policy, problems policy
 	if n := countExpired(pol, now); n > 0 {
 		text += fmt.Sprintf("note: %s expired on %s\n", plural(n, "listed privilege has", "listed privileges have"), now.UTC().Format(time.DateOnly))
 	}
-	_, err := io.WriteString(a.stdout, text)
-	return err
+	if _, err := io.WriteString(a.stdout, text); err != nil {
+		return err
+	}
+	return render.WarningsText(a.stdout, warnings, a.textOptions(a.stdout))
 }
 
 // countExpired counts the listed privileges whose last day is over at now.

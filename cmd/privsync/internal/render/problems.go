@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -15,6 +16,16 @@ import (
 // ProblemsText writes one line per problem, file:line:column: message; hint. It
 // writes nothing for no problems. The error is the writer's.
 func ProblemsText(w io.Writer, ps policy.Problems, o Options) error {
+	return problemsText(w, "", ps, o)
+}
+
+// WarningsText is [ProblemsText] for what does not make a policy invalid: each line
+// begins with "warning: ".
+func WarningsText(w io.Writer, ps policy.Problems, o Options) error {
+	return problemsText(w, "warning: ", ps, o)
+}
+
+func problemsText(w io.Writer, prefix string, ps policy.Problems, o Options) error {
 	b := bufio.NewWriter(w)
 	t := &textWriter{w: b, o: o}
 	for _, p := range ps {
@@ -22,7 +33,7 @@ func ProblemsText(w io.Writer, ps policy.Problems, o Options) error {
 		if where != "" {
 			where = t.paint(bold, where+":") + " "
 		}
-		b.WriteString(where + Clean(p.Message))
+		b.WriteString(prefix + where + Clean(p.Message))
 		if p.Hint != "" {
 			b.WriteString("; " + Clean(p.Hint))
 		}
@@ -39,10 +50,15 @@ func ProblemsText(w io.Writer, ps policy.Problems, o Options) error {
 // The file is written as the problem names it, so it must be relative to the
 // root of the repository for the annotation to find its place. A problem
 // without a file annotates the run. The error is the writer's.
-func GitHub(w io.Writer, ps policy.Problems) error {
+// Warnings become ::warning commands.
+func GitHub(w io.Writer, ps, warnings policy.Problems) error {
 	b := bufio.NewWriter(w)
-	for _, p := range ps {
-		b.WriteString("::error ")
+	for i, p := range slices.Concat(ps, warnings) {
+		command := "::error "
+		if i >= len(ps) {
+			command = "::warning "
+		}
+		b.WriteString(command)
 		if p.Pos.File != "" {
 			fmt.Fprintf(b, "file=%s,", commandProperty(strings.TrimPrefix(p.Pos.File, "./")))
 			if p.Pos.Line > 0 {
@@ -76,10 +92,11 @@ func commandProperty(s string) string {
 //
 //	{"valid": false, "problems": [{"file": "…", "line": 1, "column": 2, "message": "…", "hint": "…"}]}
 //
+// Where there are warnings a member warnings holds them in the same form.
 // Strings keep what they hold; characters that [Clean] would change are written
 // as JSON escapes, so that the output can be shown raw. Bytes that are not
 // UTF-8 become U+FFFD. The error is the writer's.
-func ProblemsJSON(w io.Writer, ps policy.Problems) error {
+func ProblemsJSON(w io.Writer, ps, warnings policy.Problems) error {
 	type problem struct {
 		File    string `json:"file"`
 		Line    int    `json:"line"`
@@ -90,9 +107,13 @@ func ProblemsJSON(w io.Writer, ps policy.Problems) error {
 	doc := struct {
 		Valid    bool      `json:"valid"`
 		Problems []problem `json:"problems"`
-	}{len(ps) == 0, make([]problem, 0, len(ps))}
+		Warnings []problem `json:"warnings,omitempty"`
+	}{Valid: len(ps) == 0, Problems: make([]problem, 0, len(ps))}
 	for _, p := range ps {
 		doc.Problems = append(doc.Problems, problem{p.Pos.File, p.Pos.Line, p.Pos.Column, p.Message, p.Hint})
+	}
+	for _, p := range warnings {
+		doc.Warnings = append(doc.Warnings, problem{p.Pos.File, p.Pos.Line, p.Pos.Column, p.Message, p.Hint})
 	}
 	data, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {

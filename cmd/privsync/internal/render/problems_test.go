@@ -33,11 +33,11 @@ func TestProblems(t *testing.T) {
 			"\x1b[1m./policies/a,b:c.yaml:12:7:\x1b[0m unknown privilege 100%; did you mean \"Monitor Jobs\"?\n" +
 				"\x1b[1mmissing.yaml:\x1b[0m no such file\n" +
 				`:\x3aerror::x\n:\x3aerror::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
-		{"github", func(b *bytes.Buffer, ps policy.Problems) error { return GitHub(b, ps) },
+		{"github", func(b *bytes.Buffer, ps policy.Problems) error { return GitHub(b, ps, nil) },
 			"::error file=policies/a%2Cb%3Ac.yaml,line=12,col=7,title=privsync::unknown privilege 100%25 (did you mean \"Monitor Jobs\"?)\n" +
 				"::error file=missing.yaml,title=privsync::no such file\n" +
 				`::error title=privsync:::\x3aerror::x\n:\x3aerror::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
-		{"json", func(b *bytes.Buffer, ps policy.Problems) error { return ProblemsJSON(b, ps) },
+		{"json", func(b *bytes.Buffer, ps policy.Problems) error { return ProblemsJSON(b, ps, nil) },
 			"{\n  \"valid\": false,\n  \"problems\": [\n    {\n      \"file\": \"./policies/a,b:c.yaml\",\n      \"line\": 12,\n      \"column\": 7,\n      \"message\": \"unknown privilege 100%\",\n      \"hint\": \"did you mean \\\"Monitor Jobs\\\"?\"\n    },\n    {\n      \"file\": \"missing.yaml\",\n      \"line\": 0,\n      \"column\": 0,\n      \"message\": \"no such file\"\n    },\n" +
 				"    {\n      \"file\": \"\",\n      \"line\": 0,\n      \"column\": 0,\n      \"message\": \"::error::x\\n::error::y\\r\\u001b[2J\\u202e\\udb40\\udc41\"\n    }\n  ]\n}\n",
 			"{\n  \"valid\": true,\n  \"problems\": []\n}\n"},
@@ -57,7 +57,7 @@ func TestProblems(t *testing.T) {
 
 func TestProblemsJSONLosesNothing(t *testing.T) {
 	var b bytes.Buffer
-	if err := ProblemsJSON(&b, sampleProblems()); err != nil {
+	if err := ProblemsJSON(&b, sampleProblems(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsFunc(b.String(), func(r rune) bool { return r != '\n' && promised(r) }) {
@@ -72,8 +72,8 @@ func TestProblemsJSONLosesNothing(t *testing.T) {
 func TestProblemsReturnTheWritersError(t *testing.T) {
 	for name, err := range map[string]error{
 		"text":   ProblemsText(brokenWriter{}, sampleProblems(), Options{}),
-		"github": GitHub(brokenWriter{}, sampleProblems()),
-		"json":   ProblemsJSON(brokenWriter{}, sampleProblems()),
+		"github": GitHub(brokenWriter{}, sampleProblems(), nil),
+		"json":   ProblemsJSON(brokenWriter{}, sampleProblems(), nil),
 	} {
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s: got %v, want %v", name, err, errBroken)

@@ -61,7 +61,7 @@ func TestNoProblemCommandsARunner(t *testing.T) {
 		var ps policy.Problems
 		fill(reflect.ValueOf(&ps).Elem(), 3, func() string { return hostileString().Draw(t, "text") })
 		var text, github, document strings.Builder
-		if ProblemsText(&text, ps, Options{}) != nil || GitHub(&github, ps) != nil || ProblemsJSON(&document, ps) != nil {
+		if ProblemsText(&text, ps, Options{}) != nil || GitHub(&github, ps, ps) != nil || ProblemsJSON(&document, ps, ps) != nil {
 			t.Fatal("a strings.Builder takes everything")
 		}
 		if line := runnerCommand(text.String()); line != "" {
@@ -77,6 +77,9 @@ func TestNoProblemCommandsARunner(t *testing.T) {
 		// Its own command begins every line, and is the only one there.
 		for line := range strings.Lines(github.String()) {
 			rest, own := strings.CutPrefix(line, "::error ")
+			if !own {
+				rest, own = strings.CutPrefix(line, "::warning ")
+			}
 			if !own || runnerCommand(rest) != "" {
 				t.Fatalf("a line of GitHub is not one command of ours: %q", line)
 			}

@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"gopkg.in/yaml.v3"
+)
+
+// plainName reports whether a name holds nothing that could be mistaken: printable
+// ASCII without a blank at an end.
+func plainName(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s == "" || s[0] != ' ' && s[len(s)-1] != ' '
+}
+
+// oddity says what in a name cannot be seen or is easily taken for something else;
+// "" for nothing.
+func oddity(s string) string {
+	if plainName(s) {
+		return ""
+	}
+	if strings.TrimLeftFunc(s, unicode.IsSpace) != s {
+		return "begins with " + runeName(first(s))
+	}
+	if strings.TrimRightFunc(s, unicode.IsSpace) != s {
+		rs := []rune(s)
+		return "ends with " + runeName(rs[len(rs)-1])
+	}
+	n := 0
+	for _, r := range s {
+		n++
+		if r != ' ' && (unicode.IsSpace(r) || unicode.Is(unicode.Mn, r) || !unicode.IsPrint(r)) {
+			return fmt.Sprintf("holds %s as its character %d", runeName(r), n)
+		}
+	}
+	return ""
+}
+
+func first(s string) rune {
+	for _, r := range s {
+		return r
+	}
+	return 0
+}
+
+// runeName names a character that a person could not see or tell.
+func runeName(r rune) string {
+	name := ""
+	switch {
+	case r == 0:
+		return "nothing"
+	case r == ' ':
+		name = "a blank"
+	case r == '\t':
+		name = "a tab"
+	case r == '\b':
+		name = "a backspace"
+	case r == '\n' || r == '\r':
+		name = "a line end"
+	case r == 0xA0 || r == 0x202F || r == 0x2007:
+		name = "a no-break space"
+	case unicode.IsSpace(r):
+		name = "an unusual blank"
+	case unicode.Is(unicode.Mn, r):
+		name = "an accent that is a character of its own"
+	case unicode.IsControl(r):
+		name = "a control character"
+	case !unicode.IsPrint(r):
+		name = "an invisible character"
+	default:
+		name = fmt.Sprintf("%q", r)
+	}
+	return fmt.Sprintf("%s (U+%04X)", name, r)
+}
+
+// skeleton is what is left of a name for the eye: without case, accents, invisible
+// characters and blanks at its ends, every other blank the same. Names that look the
+// same have the same skeleton.
+func skeleton(s string) string {
+	plain := plainName(s)
+	if plain && strings.ToLower(s) == s {
+		return s
+	}
+	if plain {
+		return foldLogin(s)
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r):
+			b.WriteByte(' ')
+		case unicode.Is(unicode.Mn, r), !unicode.IsPrint(r):
+		default:
+			b.WriteRune(baseOf(r))
+		}
+	}
+	return strings.TrimSpace(foldLogin(b.String()))
+}
+
+// accented lists the letters with an accent that are one character, by their letter.
+var accented = func() map[rune]rune {
+	m := map[rune]rune{}
+	for base, list := range map[rune]string{
+		'a': "àáâãäåāăą", 'A': "ÀÁÂÃÄÅĀĂĄ", 'c': "çćĉċč", 'C': "ÇĆĈĊČ", 'd': "ď", 'D': "Ď", 'e': "èéêëēĕėęě", 'E': "ÈÉÊËĒĔĖĘĚ",
+		'g': "ĝğġģ", 'G': "ĜĞĠĢ", 'i': "ìíîïĩīĭį", 'I': "ÌÍÎÏĨĪĬĮİ", 'l': "ĺļľ", 'L': "ĹĻĽ", 'n': "ñńņň", 'N': "ÑŃŅŇ", 'o': "òóôõöōŏő", 'O': "ÒÓÔÕÖŌŎŐ",
+		'r': "ŕŗř", 'R': "ŔŖŘ", 's': "śŝşš", 'S': "ŚŜŞŠ", 't': "ţť", 'T': "ŢŤ", 'u': "ùúûüũūŭůűų", 'U': "ÙÚÛÜŨŪŬŮŰŲ", 'y': "ýÿ", 'Y': "ÝŸ", 'z': "źżž", 'Z': "ŹŻŽ",
+	} {
+		for _, r := range list {
+			m[r] = base
+		}
+	}
+	return m
+}()
+
+func baseOf(r rune) rune {
+	if base, ok := accented[r]; ok {
+		return base
+	}
+	return r
+}
+
+// Difference says where two names differ that a person could take for one: in case,
+// in blanks, in characters that cannot be seen. It returns "" for names that are equal
+// or that anybody can tell apart.
+func Difference(a, b string) string {
+	if a == b || skeleton(a) != skeleton(b) {
+		return ""
+	}
+	x, y := []rune(a), []rune(b)
+	for i := range max(len(x), len(y)) {
+		var r, s rune
+		if i < len(x) {
+			r = x[i]
+		}
+		if i < len(y) {
+			s = y[i]
+		}
+		if r != s {
+			return fmt.Sprintf("they differ in character %d: %s, and %s", i+1, runeName(r), runeName(s))
+		}
+	}
+	return ""
+}
+
+// checkName warns of a name that is probably not what its writer sees.
+func (p *parser) checkName(n *yaml.Node, what, name string) {
+	if odd := oddity(name); odd != "" {
+		hint := "write the name as it stands on the server"
+		if strings.ContainsRune(name, '\b') {
+			hint = `in double quotes a backslash needs another one, in single quotes none: 'CORP\bob'`
+		}
+		p.warned.add(p.pos(n), hint, fmt.Sprintf("%s %q %s", what, cut(name), odd))
+	}
+	if c := n.LineComment; !quoted(n) && len(c) > 1 && c[0] == '#' && c[1] != '#' && c[1] != ' ' && c[1] != '\t' && !allDigits(name) {
+		text, _, _ := strings.Cut(c, "\n")
+		p.warned.add(p.pos(n), fmt.Sprintf("quote it if %q is meant, write a blank after # if it is a comment", cut(name+" "+text)),
+			fmt.Sprintf("%s is %q: what follows from %q on is a comment", what, cut(name), cut(text)))
+	}
+}
+
+// lookAlikes warns of names of the policy that differ only in what a person does not
+// see or does not mind. Logins match without regard to case.
+func (a *assembler) lookAlikes(p *Policy, warned *collector) {
+	seen := make(map[string]PrincipalRef, len(p.Principals))
+	check := func(r PrincipalRef) {
+		if r.Name == "" {
+			return
+		}
+		key := string(r.Kind) + skeleton(r.Name)
+		other, known := seen[key]
+		switch {
+		case !known:
+			seen[key] = r
+		case other.Name == r.Name, r.Kind == User && strings.EqualFold(other.Name, r.Name):
+		default:
+			warned.add(r.Pos, "write both in one way if one is meant", fmt.Sprintf("%s looks like %s at %s: %s", describe(r), describe(other), other.Pos, Difference(r.Name, other.Name)))
+		}
+	}
+	for i := range p.Principals {
+		e := &p.Principals[i]
+		if e.Principal != nil {
+			check(*e.Principal)
+		} else {
+			check(PrincipalRef{Kind: Group, Name: e.Selector.MemberOf, Pos: e.Selector.MemberOfPos})
+		}
+	}
+	if p.Safety != nil {
+		for _, r := range p.Safety.Protected {
+			check(r)
+		}
+	}
+	for i := range p.Rules {
+		for _, r := range p.Rules[i].Except {
+			check(r)
+		}
+	}
+}
