@@ -59,6 +59,9 @@ func readCatalogue(path string) ([]policy.CataloguePrivilege, error) {
 	if len(data) > maxCatalogue {
 		return nil, hinted(fmt.Errorf("catalogue %s is larger than %d bytes", path, maxCatalogue), hint)
 	}
+	if data, err = withoutMark(data); err != nil {
+		return nil, hinted(fmt.Errorf("catalogue %s: %w", path, err), hint)
+	}
 	var c catalogue
 	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, hinted(fmt.Errorf("catalogue %s: %w", path, err), hint)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -137,6 +136,9 @@ func (c *connectionFlags) config(a *app, fallback policy.Environment) (mstrapi.C
 		cfg.APIToken = token
 		return cfg, nil
 	}
+	if strings.ContainsAny(cfg.Username, "\r\n\x00") {
+		return cfg, hinted(errors.New("the user's name holds a line end"), "give --username or PRIVSYNC_USERNAME without it")
+	}
 	if cfg.Username == "" {
 		return cfg, hinted(errors.New("no user given to log in as"), "say who with --username or PRIVSYNC_USERNAME")
 	}
@@ -160,6 +162,9 @@ func (c *connectionFlags) config(a *app, fallback policy.Environment) (mstrapi.C
 func (c *connectionFlags) secret(a *app, file, flag, variable string) (mstrapi.Secret, error) {
 	value, set := a.env(variable)
 	if file == "" {
+		if strings.ContainsAny(value, "\r\n\x00") || strings.HasPrefix(value, "\ufeff") {
+			return "", hinted(fmt.Errorf("%s holds a line end or another character that no password has", variable), "set it without; $(cat FILE) in a shell leaves a carriage return of a Windows file: name the file instead")
+		}
 		return mstrapi.Secret(value), nil
 	}
 	if _, byVariable := a.env(variable + "_FILE"); set && value != "" && byVariable && !c.flags.Changed(flag) {
@@ -185,12 +190,11 @@ func (a *app) readSecretFile(path, flag string) (mstrapi.Secret, error) {
 	if len(data) > maxSecretFile {
 		return "", fmt.Errorf("--%s: %s is larger than %d bytes: not a secret", flag, path, maxSecretFile)
 	}
-	data, _ = bytes.CutSuffix(data, []byte("\n"))
-	data, _ = bytes.CutSuffix(data, []byte("\r"))
-	if bytes.IndexByte(data, 0) >= 0 || strings.ContainsRune(string(data), '\n') {
-		return "", hinted(fmt.Errorf("--%s: %s holds more than one line", flag, path), "the file must hold nothing but the secret")
+	text, err := plainSecret(data)
+	if err != nil {
+		return "", hinted(fmt.Errorf("--%s: %s: %w", flag, path, err), "the file must hold nothing but the secret, in UTF-8")
 	}
-	return mstrapi.Secret(data), nil
+	return mstrapi.Secret(text), nil
 }
 
 // openReader logs in with a client that cannot write. The caller closes it

@@ -70,6 +70,9 @@ func (a *app) readDocument(path string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if start, err = withoutMark(start); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotADocument, err)
+	}
 	format, err := documentFormat(start)
 	if err != nil {
 		return nil, err

@@ -208,6 +208,45 @@ func (e *exporter) read(ctx context.Context, rows []mstrapi.PrincipalRow) ([]exp
 	return all, g.Wait()
 }
 
+// meant returns the login or the name of the principal that name, which nobody has,
+// most probably means, or "": a user's own name instead of its login, a name that
+// begins in the same way. What cannot be read suggests nothing.
+func meant(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, name string, near []string) string {
+	if kind == mstrapi.User {
+		var login string
+		count := 0
+		err := r.ListAll(ctx, kind, mstrapi.Query{NameBegins: name}, func(row mstrapi.PrincipalRow) error {
+			if strings.EqualFold(row.Name, name) && row.Login != "" {
+				login = row.Login
+				count++
+			}
+			return nil
+		})
+		if err == nil && count == 1 {
+			return login
+		}
+	}
+	if s := policy.Suggest(name, near); s != "" {
+		return s
+	}
+	start := []rune(name)
+	if len(start) < 2 {
+		return ""
+	}
+	q := mstrapi.Query{NameBegins: string(start[:1])}
+	if kind == mstrapi.User {
+		q = mstrapi.Query{LoginBegins: string(start[:1])}
+	}
+	page, err := r.ListPage(ctx, kind, q, 0, 1000)
+	if err != nil {
+		return ""
+	}
+	for _, row := range page.Rows {
+		near = append(near, cmp.Or(row.Login, row.Name))
+	}
+	return policy.Suggest(name, near)
+}
+
 // findPrincipal returns the one user with the login, or the one group with the
 // name.
 func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, name string) (mstrapi.PrincipalRow, error) {
@@ -231,8 +270,11 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 		return mstrapi.PrincipalRow{}, fmt.Errorf("find %s %q: %w", kind, name, err)
 	case len(found) == 0:
 		hint := "check the spelling; a user is named by its login"
-		if s := policy.Suggest(name, near); s != "" {
+		if s := meant(ctx, r, kind, name, near); s != "" {
 			hint = fmt.Sprintf("did you mean %q?", s)
+			if how := policy.Difference(name, s); how != "" {
+				hint += " " + how
+			}
 		}
 		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has no %s %q", kind, name), hint)
 	case len(found) > 1:

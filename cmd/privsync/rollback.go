@@ -77,6 +77,9 @@ server: review the plan, then apply it.`,
 			if err := a.presentPlan(plan, guards, format.value, out); err != nil {
 				return err
 			}
+			if out == "" && len(plan.Changes) > 0 {
+				a.say("not saved: run it again with --out FILE, then apply FILE")
+			}
 			return planEnding(plan, guards, false)
 		},
 		ValidArgsFunction: completeJSONFile,

@@ -133,7 +133,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 	}
 	root.SetVersionTemplate("privsync {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return hinted(err, fmt.Sprintf("%s --help lists the flags", cmd.CommandPath()))
+		return hinted(err, flagHint(cmd, err))
 	})
 	fs := root.PersistentFlags()
 	fs.Var(&a.logFormat, "log-format", "format of the messages on stderr: text or json")
@@ -169,6 +169,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 	root.SuggestionsMinimumDistance = 2
 	addMan(a, root)
 	describeCompletion(root)
+	strictHelp(root)
 	return root, addTopics(root)
 }
 
@@ -178,7 +179,7 @@ func checkArguments(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return hinted(err, "usage: "+cmd.UseLine())
+				return hinted(err, argumentHint(cmd, args))
 			}
 			return nil
 		}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"privsync/policy"
+)
+
+// flagHint says what was probably meant by a flag that a command does not have.
+func flagHint(cmd *cobra.Command, err error) string {
+	hint := fmt.Sprintf("%s --help lists the flags", cmd.CommandPath())
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return hint
+	}
+	switch name := unknown.GetSpecifiedName(); name {
+	case "dry-run", "check", "noop", "diff":
+		return `"privsync plan" is the dry run: it has nothing to write with`
+	case "auto-approve", "approve", "force", "assume-yes", "non-interactive":
+		if cmd.Flags().Lookup("yes") != nil {
+			return "did you mean --yes?"
+		}
+	case "password", "api-token":
+		return "no flag takes a secret: name a file with --" + name + "-file, or set PRIVSYNC_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	default:
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				known = append(known, f.Name)
+			}
+		})
+		if near := policy.Suggest(name, known); near != "" {
+			return fmt.Sprintf("did you mean --%s?", near)
+		}
+	}
+	return hint
+}
+
+// argumentHint says what was probably meant by arguments that a command does not take.
+func argumentHint(cmd *cobra.Command, args []string) string {
+	if f := cmd.Flags().Lookup("file"); f != nil {
+		for _, arg := range args {
+			info, err := os.Stat(arg)
+			lower := strings.ToLower(arg)
+			if strings.HasSuffix(lower, ".yaml") || strings.HasSuffix(lower, ".yml") || err == nil && info.IsDir() {
+				return "did you mean -f " + arg + "?"
+			}
+		}
+	}
+	return "usage: " + cmd.UseLine()
+}
+
+// strictHelp makes help of something that is not there an error.
+func strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "help" {
+			continue
+		}
+		c.Run = nil
+		c.RunE = func(_ *cobra.Command, args []string) error {
+			found, rest, err := root.Find(args)
+			if err != nil || found == nil || len(rest) > 0 {
+				name := strings.Join(args, " ")
+				var known []string
+				for _, k := range root.Commands() {
+					known = append(known, k.Name())
+				}
+				hint := "privsync help lists the commands and the topics"
+				if near := policy.Suggest(name, known); near != "" {
+					hint = fmt.Sprintf("did you mean %q?", near)
+				}
+				return hinted(fmt.Errorf("no command and no topic is called %q", name), hint)
+			}
+			found.InitDefaultHelpFlag()
+			return found.Help()
+		}
+	}
+}
