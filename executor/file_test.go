@@ -106,32 +106,32 @@ func TestWriteFileFollowsNoLink(t *testing.T) {
 func TestLock(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "locks")
 	me := Holder{PID: 7, Host: "h", User: "u", RunID: "r1", Started: time.Unix(0, 0)}
-	first, err := AcquireLock(t.Context(), dir, "https://a", me, 0)
+	first, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = AcquireLock(t.Context(), dir, "https://a", Holder{PID: 8}, 0)
+	_, err = AcquireLock(t.Context(), dir, Target{URL: "https://a"}, Holder{PID: 8}, 0)
 	var locked *LockedError
 	if !errors.As(err, &locked) || locked.Holder.PID != 7 || !strings.Contains(err.Error(), `process 7 of "u" on "h", run "r1", since 1970-01-01T00:00:00Z`) {
 		t.Errorf("second lock = %v, want who holds it", err)
 	}
-	other, err := AcquireLock(t.Context(), dir, "https://b", me, 0)
+	other, err := AcquireLock(t.Context(), dir, Target{URL: "https://b"}, me, 0)
 	if err != nil {
 		t.Fatalf("another server: %v", err)
 	}
 	if err := errors.Join(other.Release(), first.Release()); err != nil {
 		t.Fatal(err)
 	}
-	again, err := AcquireLock(t.Context(), dir, "https://a", me, 0)
+	again, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0)
 	if err != nil {
 		t.Fatalf("after release: %v", err)
 	}
-	os.Remove(again.holder)
-	if _, err := AcquireLock(t.Context(), dir, "https://a", me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
+	os.Remove(again.held[0].holder)
+	if _, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
 		t.Errorf("without a holder file: %v", err)
 	}
-	os.WriteFile(again.holder, []byte("no json"), 0o600)
-	if _, err := AcquireLock(t.Context(), dir, "https://a", me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
+	os.WriteFile(again.held[0].holder, []byte("no json"), 0o600)
+	if _, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
 		t.Errorf("with a foolish holder file: %v", err)
 	}
 	again.Release()
@@ -140,22 +140,22 @@ func TestLock(t *testing.T) {
 func TestLockWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		first, err := AcquireLock(t.Context(), dir, "https://a", Holder{PID: 1}, 0)
+		first, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, Holder{PID: 1}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
 		var locked *LockedError
-		if _, err := AcquireLock(t.Context(), dir, "https://a", Holder{}, 3*time.Second); !errors.As(err, &locked) || time.Since(began) != 3*time.Second {
+		if _, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, Holder{}, 3*time.Second); !errors.As(err, &locked) || time.Since(began) != 3*time.Second {
 			t.Errorf("lock = %v after %s, want LockedError after 3s", err, time.Since(began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := AcquireLock(ctx, dir, "https://a", Holder{}, time.Hour); !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &locked) {
+		if _, err := AcquireLock(ctx, dir, Target{URL: "https://a"}, Holder{}, time.Hour); !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &locked) {
 			t.Errorf("lock = %v, want the context's error and who holds it", err)
 		}
 		time.AfterFunc(2*time.Second, func() { first.Release() })
-		second, err := AcquireLock(t.Context(), dir, "https://a", Holder{PID: 2}, time.Hour)
+		second, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, Holder{PID: 2}, time.Hour)
 		if err != nil {
 			t.Fatalf("after the first gave it back: %v", err)
 		}
@@ -213,5 +213,35 @@ func TestCheckFile(t *testing.T) {
 	left, _ := filepath.Glob(filepath.Join(dir, ".*tmp*"))
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// One lock for two names of one server, told by their address; servers without a
+// common address do not exclude each other.
+func TestLockOfTwoNames(t *testing.T) {
+	dir := t.TempDir()
+	name := Target{URL: "http://localhost:8080/x", Addresses: []string{"127.0.0.1:8080/x", "[::1]:8080/x"}}
+	number := Target{URL: "http://127.0.0.1:8080/x", Addresses: []string{"127.0.0.1:8080/x"}}
+	other := Target{URL: "http://127.0.0.1:8080/y", Addresses: []string{"127.0.0.1:8080/y"}}
+	for _, order := range [][2]Target{{name, number}, {number, name}} {
+		first, err := AcquireLock(t.Context(), dir, order[0], Holder{PID: 7}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = AcquireLock(t.Context(), dir, order[1], Holder{PID: 8}, 0)
+		var locked *LockedError
+		if !errors.As(err, &locked) || locked.Holder.PID != 7 || !strings.Contains(err.Error(), "same network address as \""+order[0].URL) {
+			t.Errorf("AcquireLock of %s beside %s = %v", order[1].URL, order[0].URL, err)
+		}
+		beside, err := AcquireLock(t.Context(), dir, other, Holder{PID: 9}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(first.Release(), beside.Release()); err != nil {
+			t.Error(err)
+		}
+	}
+	if !name.Is(number) || name.Is(other) || !name.Is(Target{URL: name.URL}) {
+		t.Error("Is does not tell the servers apart")
 	}
 }

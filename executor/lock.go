@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -28,6 +29,7 @@ type Holder struct {
 	User    string    `json:"user"`
 	RunID   string    `json:"runId"`
 	Started time.Time `json:"started"`
+	Server  string    `json:"server,omitempty"` // its URL; set by [AcquireLock]
 }
 
 // String returns one line for an error message. Host and user are untrusted.
@@ -38,6 +40,27 @@ func (h Holder) String() string {
 	return fmt.Sprintf("process %d of %q on %q, run %q, since %s", h.PID, h.User, h.Host, h.RunID, h.Started.UTC().Format(time.RFC3339))
 }
 
+// Target is the server that a run works on. URL is its base URL, normalised;
+// Addresses are what else tells that two URLs mean one server: where they lead
+// ([mstrapi.Addresses]). Without them one URL is one server.
+type Target struct {
+	URL       string
+	Addresses []string
+}
+
+// Is reports whether s and other are one server: they have the URL, or an address,
+// in common.
+func (s Target) Is(other Target) bool {
+	return s.URL == other.URL || slices.ContainsFunc(s.Addresses, func(a string) bool { return slices.Contains(other.Addresses, a) })
+}
+
+// keys returns what is locked for s, in a fixed order.
+func (s Target) keys() []string {
+	keys := append([]string{s.URL}, s.Addresses...)
+	slices.Sort(keys[1:])
+	return slices.Compact(keys)
+}
+
 // LockedError is the error of [AcquireLock] when another process holds the lock.
 // Holder is zero when it did not say who it is.
 type LockedError struct {
@@ -46,28 +69,42 @@ type LockedError struct {
 	Holder Holder
 }
 
-// Error says who holds the lock.
+// Error says who holds the lock, and that it is for another name of the server where
+// it is.
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("another run works on %s: %s holds the lock %s", e.URL, e.Holder, e.Path)
+	on := e.URL
+	if other := e.Holder.Server; other != "" && other != e.URL {
+		on = fmt.Sprintf("%s, which has the same network address as %q,", e.URL, other)
+	}
+	return fmt.Sprintf("another run works on %s: %s holds the lock %s", on, e.Holder, e.Path)
 }
 
 // Lock keeps two runs on one server apart. It is held until [Lock.Release], or
 // until the process ends, however it ends.
 type Lock struct {
+	held []lockFile
+}
+
+// A lockFile is the lock of one key of a server, and the file that says who holds it.
+type lockFile struct {
 	flock  *flock.Flock
 	holder string
 }
 
-// AcquireLock takes the lock for the server at url, in the state folder dir,
-// which is made if it does not exist. It waits up to timeout (0: not at all) and
+// AcquireLock takes the lock for server, in the state folder dir, which is made if
+// it does not exist: a file for the URL and one for each address, so that two names of
+// one server exclude each other. It waits up to timeout (0: not at all) and
 // then returns a [*LockedError]; ctx ends the wait early with its error.
-func AcquireLock(ctx context.Context, dir, url string, holder Holder, timeout time.Duration) (*Lock, error) {
+func AcquireLock(ctx context.Context, dir string, server Target, holder Holder, timeout time.Duration) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	sum := sha256.Sum256([]byte(url))
-	base := filepath.Join(dir, lockPrefix+hex.EncodeToString(sum[:8]))
-	l := &Lock{flock: newFlock(base + ".lock"), holder: base + ".holder.json"}
+	var files []lockFile
+	for _, key := range server.keys() {
+		sum := sha256.Sum256([]byte(key))
+		base := filepath.Join(dir, lockPrefix+hex.EncodeToString(sum[:8]))
+		files = append(files, lockFile{flock: newFlock(base + ".lock"), holder: base + ".holder.json"})
+	}
 	var over <-chan time.Time
 	if timeout > 0 {
 		timer := time.NewTimer(timeout)
@@ -75,14 +112,14 @@ func AcquireLock(ctx context.Context, dir, url string, holder Holder, timeout ti
 		over = timer.C
 	}
 	for {
-		ok, err := tryLock(l.flock)
+		taken, err := tryAll(files)
 		if err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
 		}
-		if ok {
+		if taken == nil {
 			break
 		}
-		held := &LockedError{URL: url, Path: l.flock.Path(), Holder: readHolder(l.holder)}
+		held := &LockedError{URL: server.URL, Path: taken.flock.Path(), Holder: readHolder(taken.holder)}
 		if timeout <= 0 {
 			return nil, held
 		}
@@ -97,12 +134,29 @@ func AcquireLock(ctx context.Context, dir, url string, holder Holder, timeout ti
 			return nil, errors.Join(fmt.Errorf("lock: %w", ctx.Err()), held)
 		}
 	}
-	holder.Started = stamp(holder.Started)
-	if err := WriteFile(l.holder, jsonDocument{holder}); err != nil {
-		_ = l.flock.Unlock()
-		return nil, fmt.Errorf("lock: %w", err)
+	l := &Lock{held: files}
+	holder.Started, holder.Server = stamp(holder.Started), server.URL
+	for _, f := range files {
+		if err := WriteFile(f.holder, jsonDocument{holder}); err != nil {
+			return nil, errors.Join(fmt.Errorf("lock: %w", err), l.Release())
+		}
 	}
 	return l, nil
+}
+
+// tryAll takes all locks, or none; then it returns one that is taken.
+func tryAll(files []lockFile) (taken *lockFile, err error) {
+	for i := range files {
+		ok, err := tryLock(files[i].flock)
+		if ok {
+			continue
+		}
+		for _, f := range files[:i] {
+			_ = f.flock.Unlock()
+		}
+		return &files[i], err
+	}
+	return nil, nil
 }
 
 // newFlock returns the lock on the file at path, which is made if it does not exist
@@ -129,14 +183,17 @@ func tryLock(l *flock.Flock) (bool, error) {
 	return true, nil
 }
 
-// Release gives the lock back. The lock file stays: removing it would let two
+// Release gives the lock back. The lock files stay: removing them would let two
 // processes lock two files of the same name.
 func (l *Lock) Release() error {
-	removeErr := os.Remove(l.holder)
-	if errors.Is(removeErr, os.ErrNotExist) {
-		removeErr = nil
+	var errs []error
+	for _, f := range l.held {
+		if err := os.Remove(f.holder); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		errs = append(errs, f.flock.Unlock())
 	}
-	if err := errors.Join(removeErr, l.flock.Unlock()); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("release lock: %w", err)
 	}
 	return nil
@@ -153,7 +210,7 @@ func readHolder(path string) Holder {
 	if json.NewDecoder(io.LimitReader(f, 64<<10)).Decode(&h) != nil {
 		return Holder{}
 	}
-	h.Host, h.User, h.RunID = clip(h.Host, 200), clip(h.User, 200), clip(h.RunID, 200)
+	h.Host, h.User, h.RunID, h.Server = clip(h.Host, 200), clip(h.User, 200), clip(h.RunID, 200), clip(h.Server, 500)
 	return h
 }
 

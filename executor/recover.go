@@ -31,7 +31,8 @@ const maxJournalLine = 64 << 20
 type DeadRun struct {
 	Path        string // of the journal
 	Run         Run
-	URL         string // of the server
+	URL         string // of the server, as that run named it
+	Actor       planner.Actor
 	Destination Destination
 
 	// Untrusted says why others than the user and root may have written the
@@ -41,14 +42,14 @@ type DeadRun struct {
 	journal *journalContent
 }
 
-// FindOpen returns the open journals in the state folder dir that belong to the
-// server at url (all servers if url is empty), oldest first. The caller holds
+// FindOpen returns the open journals in the state folder dir of runs on a server
+// whose base URL is one that same reports (all servers if same is nil), oldest first. The caller holds
 // the server's lock: otherwise the journal of a run that is alive is among them.
 // A journal that says itself that its report is written is put aside.
 //
 // An error that matches [ErrJournal] names a damaged journal, which a person has
 // to look at.
-func FindOpen(dir, url string) ([]*DeadRun, error) {
+func FindOpen(dir string, same func(url string) bool) ([]*DeadRun, error) {
 	dir = journalDir(dir)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,7 +64,7 @@ func FindOpen(dir, url string) ([]*DeadRun, error) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		content, err := readJournal(path, url)
+		content, err := readJournal(path, same)
 		switch {
 		case errors.Is(err, errOtherServer), errors.Is(err, errNeverBegun):
 			continue
@@ -81,7 +82,7 @@ func FindOpen(dir, url string) ([]*DeadRun, error) {
 }
 
 func newDeadRun(path string, c *journalContent) *DeadRun {
-	return &DeadRun{Untrusted: CheckTrusted(path), Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Destination: c.begin.Destination, journal: c}
+	return &DeadRun{Untrusted: CheckTrusted(path), Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Actor: c.begin.Actor, Destination: c.begin.Destination, journal: c}
 }
 
 // CheckDestination returns why the run's report must not go where the journal says:
@@ -159,19 +160,19 @@ var (
 )
 
 // readJournal reads a journal, or its first line only if that names another
-// server than url. What stands after the last newline is a torn record and is
+// server than same says. What stands after the last newline is a torn record and is
 // ignored: an intent without a newline was never acted on, and an outcome is
 // read from the server again.
-func readJournal(path, url string) (*journalContent, error) {
+func readJournal(path string, same func(url string) bool) (*journalContent, error) {
 	f, err := OpenPlain(path)
 	if err != nil {
 		return nil, fmt.Errorf("journal %s: %w", path, err)
 	}
 	defer f.Close()
-	return parseJournal(f, path, url)
+	return parseJournal(f, path, same)
 }
 
-func parseJournal(f io.Reader, path, url string) (*journalContent, error) {
+func parseJournal(f io.Reader, path string, same func(url string) bool) (*journalContent, error) {
 	c := &journalContent{entries: make(map[mstrapi.ObjectID]*journalEntry), commands: make(map[string]record)}
 	s := bufio.NewScanner(f)
 	s.Buffer(make([]byte, 64<<10), maxJournalLine)
@@ -189,7 +190,7 @@ func parseJournal(f io.Reader, path, url string) (*journalContent, error) {
 		if err != nil {
 			return nil, fmt.Errorf("journal %s: line %d: %w: %w", path, seq, ErrJournal, err)
 		}
-		if url != "" && c.begin.Environment.URL != url {
+		if seq == 1 && same != nil && !same(c.begin.Environment.URL) {
 			return nil, errOtherServer
 		}
 	}

@@ -126,7 +126,7 @@ func checkRecovery(t *testing.T, f *fake, plan *planner.Plan, m moment, journal 
 	t.Helper()
 	f.back(m)
 	cut := len(journal)
-	content, err := parseJournal(bytes.NewReader(journal), "j", plan.Environment.URL)
+	content, err := parseJournal(bytes.NewReader(journal), "j", only(plan.Environment.URL))
 	if errors.Is(err, errNeverBegun) {
 		if len(f.did()) > 0 {
 			t.Fatalf("cut at %d: nothing to recover, but the server did %v", cut, f.did())
@@ -174,7 +174,7 @@ func TestRecoverOutcomes(t *testing.T) {
 		for _, tt := range tests {
 			m := moments[tt.at]
 			state := crash(t, f, m, m.journal, base)
-			dead, err := FindOpen(state, "")
+			dead, err := FindOpen(state, nil)
 			if err != nil || len(dead) != 1 {
 				t.Fatalf("FindOpen = %v, %v", dead, err)
 			}
@@ -198,7 +198,7 @@ func TestRecoveryThenRerunConverges(t *testing.T) {
 		moments, _, base := film(t, f, plan, Options{})
 		for i, m := range moments {
 			state := crash(t, f, m, m.journal, base)
-			dead, err := FindOpen(state, "")
+			dead, err := FindOpen(state, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -253,7 +253,7 @@ func TestRecoverInFlight(t *testing.T) {
 				plan := f.plan(tt.plan)
 				f.faults[oid("u1")] = tt.faults
 				moments, _, base := film(t, f, plan, Options{})
-				dead, err := FindOpen(crash(t, f, moments[tt.at], moments[tt.at].journal, base), "")
+				dead, err := FindOpen(crash(t, f, moments[tt.at], moments[tt.at].journal, base), nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -296,7 +296,7 @@ func TestRecoverDoesNotWriteAReportTwice(t *testing.T) {
 			if err := j.Abandon(); err != nil {
 				t.Fatal(err)
 			}
-			dead, err := FindOpen(state, plan.Environment.URL)
+			dead, err := FindOpen(state, only(plan.Environment.URL))
 			if err != nil || len(dead) != 1 {
 				t.Fatalf("FindOpen = %v, %v, want one", dead, err)
 			}
@@ -339,7 +339,7 @@ func TestRecoverUnreadable(t *testing.T) {
 			moments, _, base := film(t, f, plan, Options{})
 			state := crash(t, f, moments[2], moments[2].journal, base)
 			f.unreadable[oid("g1")] = tt.err
-			dead, err := FindOpen(state, "")
+			dead, err := FindOpen(state, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -349,7 +349,7 @@ func TestRecoverUnreadable(t *testing.T) {
 				t.Fatalf("%v, accept %v: Recover = %v", tt.err, tt.accept, err)
 			}
 			if err != nil {
-				if again, _ := FindOpen(state, ""); len(again) != 1 {
+				if again, _ := FindOpen(state, nil); len(again) != 1 {
 					t.Errorf("after an error the journal is not open any more")
 				}
 				continue
@@ -383,7 +383,7 @@ func TestRecoverCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.queue = []any{mstrapi.QueueEntry{Status: 3, Progress: 100}}
-		dead, err := FindOpen(state, "")
+		dead, err := FindOpen(state, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -432,19 +432,19 @@ func TestDamagedJournal(t *testing.T) {
 		}
 		for name, text := range tests {
 			state := crash(t, f, moments[0], []byte(text), base)
-			if _, err := FindOpen(state, ""); !errors.Is(err, ErrJournal) || !strings.Contains(err.Error(), base) {
+			if _, err := FindOpen(state, nil); !errors.Is(err, ErrJournal) || !strings.Contains(err.Error(), base) {
 				t.Errorf("%s: FindOpen = %v, want an error about the damaged file", name, err)
 			}
 		}
 		state := crash(t, f, moments[0], whole, base)
-		if dead, err := FindOpen(state, "https://other.example.com"); err != nil || len(dead) != 0 {
+		if dead, err := FindOpen(state, only("https://other.example.com")); err != nil || len(dead) != 0 {
 			t.Errorf("another server's journal: %v, %v", dead, err)
 		}
 	})
 }
 
 func TestFindOpenWithoutFolder(t *testing.T) {
-	if dead, err := FindOpen(filepath.Join(t.TempDir(), "none"), ""); err != nil || dead != nil {
+	if dead, err := FindOpen(filepath.Join(t.TempDir(), "none"), nil); err != nil || dead != nil {
 		t.Errorf("FindOpen = %v, %v, want nothing", dead, err)
 	}
 }
@@ -463,7 +463,7 @@ func TestJournalLifecycle(t *testing.T) {
 			if info, err := os.Stat(j.path); err != nil || info.Mode().Perm() != 0o600 {
 				t.Fatalf("journal = %v, %v, want mode 0600", info.Mode(), err)
 			}
-			dead, err := FindOpen(state, plan.Environment.URL)
+			dead, err := FindOpen(state, only(plan.Environment.URL))
 			if err != nil || len(dead) != 1 || !filepath.IsAbs(dead[0].Destination.File) {
 				t.Fatalf("FindOpen = %v, %v, want one with an absolute destination", dead, err)
 			}
@@ -475,7 +475,7 @@ func TestJournalLifecycle(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if dead, err := FindOpen(state, ""); err != nil || len(dead) != 0 {
+		if dead, err := FindOpen(state, nil); err != nil || len(dead) != 0 {
 			t.Errorf("FindOpen = %v, %v, want none", dead, err)
 		}
 		entries, _ := os.ReadDir(journalDir(state))
@@ -506,7 +506,7 @@ func TestJournalAlwaysHasADestination(t *testing.T) {
 	if _, err := OpenJournal(state, f.plan("u1 +2"), Options{RunID: "r"}, Destination{}); err != nil {
 		t.Fatal(err)
 	}
-	dead, err := FindOpen(state, "")
+	dead, err := FindOpen(state, nil)
 	if err != nil || len(dead) != 1 || dead[0].Destination.Dir != ReportsDir(state) {
 		t.Fatalf("FindOpen = %+v, %v, want one with the state folder's reports", dead, err)
 	}
@@ -526,7 +526,7 @@ func TestClosedRecordWithoutRename(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.Abandon()
-	if dead, err := FindOpen(state, ""); err != nil || len(dead) != 0 {
+	if dead, err := FindOpen(state, nil); err != nil || len(dead) != 0 {
 		t.Errorf("FindOpen = %v, %v, want none", dead, err)
 	}
 	if _, err := os.Stat(j.path + closedSuffix); err != nil {
@@ -564,7 +564,7 @@ func TestNoWriteWithoutDurableIntent(t *testing.T) {
 			t.Error(w)
 		}
 		// The dead journal alone tells the same.
-		dead, err := FindOpen(state, "")
+		dead, err := FindOpen(state, nil)
 		if err != nil || len(dead) != 1 {
 			t.Fatalf("FindOpen = %v, %v", dead, err)
 		}
@@ -608,3 +608,6 @@ func TestJournalStaysBroken(t *testing.T) {
 		t.Error("a journal that failed says that all is on disk")
 	}
 }
+
+// only returns a function for FindOpen that means the server at url.
+func only(url string) func(string) bool { return func(other string) bool { return other == url } }

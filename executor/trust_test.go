@@ -163,15 +163,15 @@ func TestLocksAndJournalsFollowNoLinkAndWaitForNoPipe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			l, err := AcquireLock(context.Background(), dir, "https://x/", Holder{}, 0)
+			l, err := AcquireLock(context.Background(), dir, Target{URL: "https://x/"}, Holder{}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			lock := l.flock.Path()
+			lock := l.held[0].flock.Path()
 			if err := errors.Join(l.Release(), os.Remove(lock), plant(lock)); err != nil {
 				t.Fatal(err)
 			}
-			if l, err := AcquireLock(context.Background(), dir, "https://x/", Holder{}, time.Hour); err == nil {
+			if l, err := AcquireLock(context.Background(), dir, Target{URL: "https://x/"}, Holder{}, time.Hour); err == nil {
 				_ = l.Release()
 				t.Errorf("a lock was taken on a %s", name)
 			}
@@ -179,7 +179,7 @@ func TestLocksAndJournalsFollowNoLinkAndWaitForNoPipe(t *testing.T) {
 			if err := plant(journal); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := readJournal(journal, ""); !errors.Is(err, errNotPlain) {
+			if _, err := readJournal(journal, nil); !errors.Is(err, errNotPlain) {
 				t.Errorf("readJournal = %v, want %v", err, errNotPlain)
 			}
 			if _, err := os.Stat(target); err == nil {

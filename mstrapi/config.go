@@ -213,6 +213,9 @@ func newTransport(cfg Config) (*http.Transport, error) {
 		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second}
+	if _, err := ProxyFor(cfg); err != nil {
+		return nil, err
+	}
 	proxy := http.ProxyFromEnvironment
 	if u, err := url.Parse(strings.TrimSpace(cfg.URL)); err == nil && strings.EqualFold(u.Scheme, "http") && !cfg.AllowHTTP {
 		// A proxy on this machine would carry the password elsewhere.

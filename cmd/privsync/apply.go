@@ -157,6 +157,7 @@ type applyRun struct {
 	noPlace error // what the flags name cannot be written, so nothing is begun
 
 	lock    *executor.Lock
+	server  executor.Target
 	journal *executor.Journal // nil: nothing was about to be written
 	changed bool              // the executor was asked to change the server
 }
@@ -269,11 +270,11 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	if err != nil {
 		return r.failed(ctx, err)
 	}
-	r.lock, err = executor.AcquireLock(ctx, state, r.writer.URL(), r.lockHolder(r.start), r.f.lockTimeout.value)
+	r.lock, err = executor.AcquireLock(ctx, state, r.server, r.lockHolder(r.start), r.f.lockTimeout.value)
 	if err != nil {
 		return r.failed(ctx, lockError(err))
 	}
-	if _, err := r.recoverDead(ctx, r.writer.Reader, state, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout)}); err != nil {
+	if _, err := r.recoverDead(ctx, r.writer.Reader, r.server, state, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout)}); err != nil {
 		return r.failed(ctx, err)
 	}
 	if err := r.decidePlan(ctx); err != nil {
@@ -312,7 +313,7 @@ func (r *applyRun) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.writer = w
+	r.writer, r.server = w, serverOf(ctx, cfg, w.Reader)
 	if r.saved {
 		if err := r.plan.CheckSaved(w.URL(), r.now()); err != nil {
 			r.logout(ctx, w)

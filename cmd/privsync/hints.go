@@ -61,6 +61,8 @@ func hintFor(err error) string {
 	switch {
 	case mstrapi.LoginRefusal(err) != "" && !errors.Is(err, mstrapi.ErrUnreachable):
 		return refusalHint(mstrapi.LoginRefusal(err))
+	case errors.Is(err, mstrapi.ErrProxy):
+		return "correct that variable or unset it; NO_PROXY lists hosts that are reached without a proxy"
 	case errors.Is(err, mstrapi.ErrSessionUseless):
 		return "log in works but no session is kept: see that every proxy and balancer on the way passes the cookies of the login on and back, unchanged, and sends one session to one node"
 	case errors.Is(err, mstrapi.ErrMaintenance):

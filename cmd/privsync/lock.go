@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/user"
 	"time"
 
 	"privsync/executor"
+	"privsync/mstrapi"
 )
 
 // lockHolder says to others who holds a lock.
@@ -17,6 +19,11 @@ func (a *app) lockHolder(start time.Time) executor.Holder {
 		h.User = u.Username
 	}
 	return h
+}
+
+// serverOf says which server cfg names, at r's normalised URL.
+func serverOf(ctx context.Context, cfg mstrapi.Config, r *mstrapi.Reader) executor.Target {
+	return executor.Target{URL: r.URL(), Addresses: mstrapi.Addresses(ctx, cfg)}
 }
 
 // releaseLock gives the lock back; the end of the process would as well.
@@ -30,7 +37,11 @@ func (a *app) releaseLock(l *executor.Lock) {
 func lockError(err error) error {
 	var locked *executor.LockedError
 	if errors.As(err, &locked) {
-		return hinted(err, "wait for that run to end, or let this one wait with --lock-timeout")
+		hint := "wait for that run to end, or let this one wait with --lock-timeout"
+		if locked.Holder.Server != "" && locked.Holder.Server != locked.URL {
+			hint += "; if one proxy serves two servers at that address, give each its own --state-dir"
+		}
+		return hinted(err, hint)
 	}
 	return err
 }

@@ -57,12 +57,13 @@ another place for the report where the one that the dead run was given is gone.`
 				return err
 			}
 			defer a.logout(ctx, r)
-			lock, err := executor.AcquireLock(ctx, dir, r.URL(), a.lockHolder(a.now()), lockTimeout.value)
+			server := serverOf(ctx, cfg, r)
+			lock, err := executor.AcquireLock(ctx, dir, server, a.lockHolder(a.now()), lockTimeout.value)
 			if err != nil {
 				return lockError(err)
 			}
 			defer a.releaseLock(lock)
-			recovered, err := a.recoverDead(ctx, r, dir, to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify)})
+			recovered, err := a.recoverDead(ctx, r, server, dir, to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify)})
 			if err != nil {
 				return err
 			}
@@ -95,10 +96,15 @@ another place for the report where the one that the dead run was given is gone.`
 
 // recoverDead writes the reports of the runs on r's server that died: to to, or
 // where these runs would have, if to is zero. The caller holds the server's lock.
-func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
-	dead, err := executor.FindOpen(state, r.URL())
+func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executor.Target, state string, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
+	dead, err := executor.FindOpen(state, func(url string) bool {
+		return url == server.URL || server.Is(executor.Target{URL: url, Addresses: mstrapi.Addresses(ctx, mstrapi.Config{URL: url, AllowHTTP: true})})
+	})
 	if err != nil {
 		return nil, journalError(err)
+	}
+	if dead, err = a.ofThisServer(ctx, r, dead); err != nil {
+		return nil, err
 	}
 	if len(dead) > 1 && to.File != "" {
 		return nil, hinted(fmt.Errorf("%d runs died, and one file was named for their reports", len(dead)), "name a folder with --report-dir")
@@ -119,6 +125,28 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, state string, 
 		reports = append(reports, report)
 	}
 	return reports, nil
+}
+
+// ofThisServer leaves out the runs that named another server at r's address under
+// another account: one proxy may stand before both, and what was in flight on one
+// must not be looked for on the other.
+func (a *app) ofThisServer(ctx context.Context, r *mstrapi.Reader, dead []*executor.DeadRun) ([]*executor.DeadRun, error) {
+	var out []*executor.DeadRun
+	for _, d := range dead {
+		if d.URL != r.URL() {
+			who, err := sessionUser(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			if who.ID != d.Actor.ID {
+				a.log.Warn("another account's run on a server with the same address left its journal open; recover it with --url and that account", "url", d.URL, "run", d.Run.ID, "account", d.Actor.Name)
+				continue
+			}
+			a.notice(fmt.Sprintf("run %s was on %s, which has the same network address as %s: taken for one server", render.Clean(d.Run.ID), render.Clean(d.URL), r.URL()))
+		}
+		out = append(out, d)
+	}
+	return out, nil
 }
 
 // journalError adds what to do about journals that cannot be read.

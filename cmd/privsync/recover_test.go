@@ -210,3 +210,24 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("in %d runs nothing could be written, in %d no report: want both", journal, report)
 	}
 }
+
+// One server has one lock and one journal, whatever its name: a run that died as
+// 127.0.0.1 is found as localhost.
+func TestRecoverByTheOtherName(t *testing.T) {
+	p := newProgram(t, mstrtest.Options{Latency: 2 * time.Millisecond})
+	p.dies(7, "--report", "dead.json")
+	other := ""
+	for _, v := range p.env {
+		if url, ok := strings.CutPrefix(v, "PRIVSYNC_URL="); ok {
+			other = strings.Replace(url, "127.0.0.1", "localhost", 1)
+		}
+	}
+	if !strings.Contains(other, "localhost") {
+		t.Fatalf("no URL by number in %q", p.env)
+	}
+	code, _, stderr := p.run("recover", "--url", other)
+	if code != exitDone || len(p.open()) != 0 || !strings.Contains(stderr, "taken for one server") {
+		t.Fatalf("recover as %s: exit code %d, open journals %v\n%s", other, code, p.open(), stderr)
+	}
+	p.checkTruth(p.report("dead.json"))
+}
