@@ -31,7 +31,7 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 	defer resp.Body.Close()
 	c.keepCookies(resp)
 	if s != nil {
-		s.store(resp, hr.URL, c.base.Path)
+		s.store(resp)
 	}
 	if resp.StatusCode/100 != 2 {
 		return c.refusal(q, resp)
@@ -102,7 +102,7 @@ func (c *client) newRequest(ctx context.Context, q *request, s *session) *http.R
 	}
 	h := c.headers
 	if s != nil {
-		h = s.headersFor(u)
+		h = s.headersNow()
 	}
 	hr := &http.Request{Method: q.method, URL: u, Host: u.Host, Header: h.plain, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	if q.body != nil {

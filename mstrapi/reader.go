@@ -2,6 +2,7 @@ package mstrapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -49,13 +50,29 @@ func (r *Reader) Stats() Stats { return r.c.stats() }
 // that mean the same server and path give the same text.
 func (r *Reader) URL() string { return r.c.base.String() }
 
-// Status returns the server's versions. It needs no session.
-func (r *Reader) Status(ctx context.Context) (Status, error) { return r.c.status(ctx, false) }
+// Status returns the server's versions. It needs no session. Some installations
+// tell them nobody (401 or 403): that is the zero Status.
+func (r *Reader) Status(ctx context.Context) (Status, error) {
+	status, err := r.c.status(ctx, false)
+	if IsStatusRefused(err) {
+		return Status{}, nil
+	}
+	return status, err
+}
+
+// IsStatusRefused reports whether err says that the server tells nobody its
+// versions, which is no reason not to work with it.
+func IsStatusRefused(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Path == statusPath && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
+}
+
+const statusPath = "/api/status"
 
 func (c *client) status(ctx context.Context, first bool) (Status, error) {
 	var status Status
 	err := c.do(ctx, &request{
-		method: http.MethodGet, path: "/api/status", limit: singleLimit, open: true, first: first, door: true,
+		method: http.MethodGet, path: statusPath, limit: singleLimit, open: true, first: first, door: true,
 		accept: acceptJSON(&status, func() error {
 			if status == (Status{}) {
 				return incompletef("no version")

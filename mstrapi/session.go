@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/cookiejar"
-	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,75 +15,46 @@ import (
 type session struct {
 	number uint64 // 1 for the first login of a client
 	token  Secret
-	jar    *cookiejar.Jar
 	opened time.Time   // when its login was answered
 	worked atomic.Bool // the server has accepted it
 
 	userAgent string
-	// headers are those of every request below the base URL, while none of the
-	// cookies expires or is for some paths only; nil: ask the jar.
+	// headers are those of every request, while none of the cookies expires; nil: ask
+	// the cookies.
 	headers atomic.Pointer[headers]
-	mu      sync.Mutex // guards changes of the jar, headers and fickle
-	fickle  bool       // some cookie expires or is not for every path
+	mu      sync.Mutex // guards the cookies and changes of headers
+	cookies cookies
 }
 
 // newSession returns a session without a token.
 func newSession(number uint64, userAgent string) *session {
-	jar, _ := cookiejar.New(nil) // never fails without options
-	return &session{number: number, userAgent: userAgent, jar: jar}
+	return &session{number: number, userAgent: userAgent}
 }
 
-// headersFor returns the headers of a request for u, with the token and the
-// cookies.
-func (s *session) headersFor(u *url.URL) *headers {
+// headersNow returns the headers of a request, with the token and the cookies.
+func (s *session) headersNow() *headers {
 	if known := s.headers.Load(); known != nil {
 		return known
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var b strings.Builder
-	for _, cookie := range s.jar.Cookies(cookieURL(u)) {
-		if b.Len() > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(cookie.Name)
-		b.WriteByte('=')
-		b.WriteString(cookie.Value)
-	}
-	h := newHeaders(s.userAgent, s.token, b.String())
-	if !s.fickle && s.token != "" {
+	value, fickle := s.cookies.header(time.Now())
+	h := newHeaders(s.userAgent, s.token, value)
+	if !fickle && s.token != "" {
 		s.headers.Store(h)
 	}
 	return h
 }
 
-// store keeps the cookies of an answer. basePath is the path of the base URL.
-func (s *session) store(resp *http.Response, u *url.URL, basePath string) {
+// store keeps the cookies of an answer.
+func (s *session) store(resp *http.Response) {
 	if len(resp.Header["Set-Cookie"]) == 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.headers.Store(nil)
-	cookies := resp.Cookies()
-	for _, cookie := range cookies {
-		s.fickle = s.fickle || cookie.Path == "" || cookie.MaxAge != 0 || cookie.RawExpires != ""
-		// Behind a proxy that maps one path to another the server names a path
-		// that is never asked for, and its JSESSIONID would be lost.
-		if cookie.Path != "" && !strings.HasPrefix(basePath+"/api/", strings.TrimSuffix(cookie.Path, "/")+"/") {
-			cookie.Path = "/"
-		}
-	}
-	s.jar.SetCookies(cookieURL(u), cookies)
-}
-
-// cookieURL is u as if it were https, so that a Secure cookie is sent back over
-// plain http, which only loopback and AllowHTTP permit: without it there is no
-// session at all.
-func cookieURL(u *url.URL) *url.URL {
-	c := *u
-	c.Scheme = "https"
-	return &c
+	s.cookies.store(resp.Header, time.Now())
 }
 
 const (
