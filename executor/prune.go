@@ -29,7 +29,7 @@ func DeadRunIDs(dir, reports string) (map[string]bool, error) {
 		if filepath.Ext(path) != journalSuffix || CheckTrusted(path) != nil {
 			continue
 		}
-		if c, err := readJournal(path, ""); err == nil && c.begin.Destination.Dir == reports {
+		if c, err := readJournal(path, nil); err == nil && c.begin.Destination.Dir == reports {
 			ids[c.begin.Run.ID] = true
 		}
 	}

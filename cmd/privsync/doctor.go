@@ -187,12 +187,16 @@ func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config, pol *policy.Po
 		return
 	}
 	status, err := mstrapi.ServerStatus(ctx, cfg)
-	if err != nil {
+	switch {
+	case mstrapi.IsStatusRefused(err):
+		d.warn("REST API", "nothing, if the login below works; comments for the change journal are left out", "answers, and tells nobody its version")
+	case err != nil:
 		d.fail("REST API", err)
 		d.skip(later...)
 		return
+	default:
+		d.ok("REST API", "Intelligence Server %s, web %s", known(status.IServerVersion), known(status.WebVersion))
 	}
-	d.ok("REST API", "Intelligence Server %s, web %s", known(status.IServerVersion), known(status.WebVersion))
 	d.comments(status.IServerVersion)
 	if !withLogin {
 		d.skip(later...)
