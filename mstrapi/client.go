@@ -41,6 +41,7 @@ type client struct {
 	closeErr error
 
 	requests, retries atomic.Int64
+	oddCatalogue      atomic.Bool // the log has said so
 
 	secretsMu sync.Mutex
 	secrets   []string // cut out of the server's texts

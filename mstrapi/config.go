@@ -36,6 +36,7 @@ const (
 	DefaultConcurrency = 8
 	DefaultTimeout     = 30 * time.Second
 	DefaultMaxAttempts = 6
+	DefaultMaxAnswer   = 64 << 20
 )
 
 // Config says which server to talk to, as whom and how hard. URL and either
@@ -59,6 +60,7 @@ type Config struct {
 	Rate        float64       // most requests per second, logins and retries included; 0: no limit
 	Timeout     time.Duration // for each attempt of a request, its answer included
 	MaxAttempts int           // for each request, the first included
+	MaxAnswer   int64         // most bytes of a list or of a principal's privileges, decompressed
 
 	UserAgent string
 	Logger    *slog.Logger      // retries and logins at level debug; nil: none
@@ -86,6 +88,9 @@ func (cfg Config) withDefaults() (Config, *url.URL, error) {
 	if cfg.MaxAttempts == 0 {
 		cfg.MaxAttempts = DefaultMaxAttempts
 	}
+	if cfg.MaxAnswer == 0 {
+		cfg.MaxAnswer = DefaultMaxAnswer
+	}
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "privsync"
 	}
@@ -99,6 +104,8 @@ func (cfg Config) withDefaults() (Config, *url.URL, error) {
 		return cfg, nil, fmt.Errorf("timeout %s is negative", cfg.Timeout)
 	case cfg.MaxAttempts < 0:
 		return cfg, nil, fmt.Errorf("maximum of attempts %d is negative", cfg.MaxAttempts)
+	case cfg.MaxAnswer < 0:
+		return cfg, nil, fmt.Errorf("largest answer %d is negative", cfg.MaxAnswer)
 	case cfg.Rate < 0 || math.IsNaN(cfg.Rate) || math.IsInf(cfg.Rate, 0):
 		return cfg, nil, fmt.Errorf("rate %v is not a number of requests per second", cfg.Rate)
 	}

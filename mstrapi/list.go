@@ -175,7 +175,7 @@ func (c *client) rowsPage(ctx context.Context, path string, v url.Values, kind K
 	v.Set("limit", strconv.Itoa(limit))
 	err = c.do(ctx, &request{
 		// Commas need no escape in a query, and the log is easier to read without.
-		method: http.MethodGet, path: path, query: strings.ReplaceAll(v.Encode(), "%2C", ","), limit: listLimit,
+		method: http.MethodGet, path: path, query: strings.ReplaceAll(v.Encode(), "%2C", ","), limit: c.cfg.MaxAnswer,
 		accept: func(body []byte, h http.Header) error {
 			var err error
 			page = Page{Offset: max(offset, 0)}

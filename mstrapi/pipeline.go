@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	// listLimit bounds the body of a list, singleLimit that of anything else; both
-	// after decompression.
-	listLimit   = 64 << 20
+	// singleLimit bounds the body of what is no list; Config.MaxAnswer bounds lists
+	// and privileges. Both after decompression.
 	singleLimit = 8 << 20
 )
 

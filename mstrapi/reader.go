@@ -2,10 +2,13 @@ package mstrapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -178,30 +181,65 @@ func (r *Reader) SessionPrivilege(ctx context.Context, id PrivilegeID) (SessionP
 	return p, nil
 }
 
-// Catalogue returns all privileges that the server knows, in its order.
-func (r *Reader) Catalogue(ctx context.Context) ([]Privilege, error) {
-	var answer []struct {
-		ID           anyPrivilegeID `json:"id"`
-		Name         string         `json:"name"`
-		Description  string         `json:"description"`
-		Categories   []string       `json:"categories"`
-		ProjectLevel *bool          `json:"isProjectLevelPrivilege"`
+// catalogueEntry is one entry of the server's catalogue. Servers tell the level by
+// either member.
+type catalogueEntry struct {
+	ID           json.RawMessage `json:"id"`
+	Name         string          `json:"name"`
+	Description  string          `json:"description"`
+	Categories   []string        `json:"categories"`
+	ProjectLevel *bool           `json:"isProjectLevelPrivilege"`
+	Level        string          `json:"level"`
+}
+
+// privilege returns the entry as a privilege, or what is odd about it.
+func (e catalogueEntry) privilege() (p Privilege, odd string) {
+	var id anyPrivilegeID
+	if len(e.ID) == 0 || json.Unmarshal(e.ID, &id) != nil || id == 0 {
+		return p, "no number"
 	}
+	p = Privilege{ID: PrivilegeID(id), Name: e.Name, Description: e.Description, Categories: e.Categories}
+	switch {
+	case e.Name == "":
+		return p, "no name"
+	case e.ProjectLevel != nil:
+		p.ProjectLevel = *e.ProjectLevel
+	case e.Level == string(LevelProject), e.Level == string(LevelServer):
+		p.ProjectLevel = e.Level == string(LevelProject)
+	default:
+		return p, "no level"
+	}
+	return p, ""
+}
+
+// Catalogue returns all privileges that the server knows, in its order. An entry
+// without a number, a name or a level is left out with a warning in the log: a policy
+// cannot name it.
+func (r *Reader) Catalogue(ctx context.Context) ([]Privilege, error) {
+	var (
+		answer    []catalogueEntry
+		catalogue []Privilege
+		odd       []slog.Attr
+	)
 	err := r.c.do(ctx, &request{
-		method: http.MethodGet, path: "/api/iserver/privileges", limit: listLimit,
+		method: http.MethodGet, path: "/api/iserver/privileges", limit: r.c.cfg.MaxAnswer,
 		accept: acceptJSON(&answer, func() error {
-			if len(answer) == 0 {
-				return incompletef("no privileges")
-			}
-			seen := make(map[anyPrivilegeID]bool, len(answer))
-			for _, p := range answer {
+			catalogue, odd = make([]Privilege, 0, len(answer)), nil
+			seen := make(map[PrivilegeID]bool, len(answer))
+			for i, entry := range answer {
+				p, why := entry.privilege()
 				switch {
-				case p.ID == 0 || p.Name == "" || p.ProjectLevel == nil:
-					return incompletef(`a privilege without "id", "name" or "isProjectLevelPrivilege"`)
+				case why != "":
+					odd = append(odd, slog.Group(strconv.Itoa(i+1), "id", clip(string(entry.ID), codeLimit), "name", clip(entry.Name, 200), "has", why))
+					continue
 				case seen[p.ID]:
 					return incompletef("privilege %d stands twice", p.ID)
 				}
 				seen[p.ID] = true
+				catalogue = append(catalogue, p)
+			}
+			if len(catalogue) == 0 {
+				return incompletef("no privileges")
 			}
 			return nil
 		}),
@@ -209,9 +247,8 @@ func (r *Reader) Catalogue(ctx context.Context) ([]Privilege, error) {
 	if err != nil {
 		return nil, err
 	}
-	catalogue := make([]Privilege, len(answer))
-	for i, p := range answer {
-		catalogue[i] = Privilege{ID: PrivilegeID(p.ID), Name: p.Name, Description: p.Description, Categories: p.Categories, ProjectLevel: *p.ProjectLevel}
+	if len(odd) > 0 && !r.c.oddCatalogue.Swap(true) {
+		r.c.log.LogAttrs(ctx, slog.LevelWarn, "entries of the catalogue of privileges are left out: a policy cannot name them", odd[:min(len(odd), 20)]...)
 	}
 	r.c.levels.keep(catalogue)
 	return catalogue, nil
@@ -289,7 +326,7 @@ func (r *Reader) HeldIn(ctx context.Context, kind Kind, id ObjectID, level Level
 	if err != nil {
 		return nil, err
 	}
-	q := &request{method: http.MethodGet, path: path, limit: singleLimit}
+	q := &request{method: http.MethodGet, path: path, limit: r.c.cfg.MaxAnswer}
 	switch level {
 	case LevelServer:
 		q.query = "privilege.level=server"

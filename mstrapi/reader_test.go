@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -212,5 +213,43 @@ func TestObjectIDValid(t *testing.T) {
 	}
 	if !good.Valid() || !EveryoneGroup.Valid() {
 		t.Errorf("%s or %s is not valid", good, EveryoneGroup)
+	}
+}
+
+// Odd entries of the catalogue are left out, and named in the log once; all others
+// are there, by either member for the level.
+func TestOddCatalogue(t *testing.T) {
+	f := newFake(t)
+	f.answer("GET /api/iserver/privileges", `[{"id":"1","name":"a","isProjectLevelPrivilege":true},{"id":"2","name":"","isProjectLevelPrivilege":true},
+		{"name":"no number","isProjectLevelPrivilege":false},{"id":"4","name":"no level"},{"id":5,"name":"b","level":"server"}]`)
+	var log bytes.Buffer
+	r := f.reader(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	for range 2 {
+		got, err := r.Catalogue(t.Context())
+		if err != nil || len(got) != 2 || got[0].ID != 1 || !got[0].ProjectLevel || got[1].ID != 5 || got[1].ProjectLevel {
+			t.Errorf("Catalogue = %+v, %v", got, err)
+		}
+	}
+	for _, want := range []string{`2.has="no name"`, `3.name="no number"`, `4.has="no level"`} {
+		if strings.Count(log.String(), want) != 1 {
+			t.Errorf("the log says %s, want %s once", log.String(), want)
+		}
+	}
+}
+
+// Some installations tell nobody their versions; that is no error.
+func TestRefusedStatus(t *testing.T) {
+	for _, code := range []int{401, 403} {
+		f := newFake(t)
+		f.handle("GET /api/status", func(w http.ResponseWriter, r *http.Request) { apiError(w, code, "ERR009", "no") })
+		if got, err := f.reader(t).Status(t.Context()); err != nil || got != (Status{}) {
+			t.Errorf("Status = %+v, %v", got, err)
+		}
+		if f.logins != 1 {
+			t.Errorf("%d logins", f.logins)
+		}
+		if _, err := ServerStatus(t.Context(), f.config()); !IsStatusRefused(err) {
+			t.Errorf("ServerStatus = %v", err)
+		}
 	}
 }

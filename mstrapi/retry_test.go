@@ -561,10 +561,40 @@ func TestBodiesAreBounded(t *testing.T) {
 			w.Write(chunk)
 		}
 	})
-	r := f.reader(t)
+	r := f.reader(t, func(c *Config) { c.MaxAnswer = 8 << 20 })
 	_, err := r.Held(t.Context(), User, demoUser, LevelServer)
-	if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "larger than 8 MiB") {
+	if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "larger than 8 MiB (--max-answer") {
 		t.Errorf("Held = %v", err)
 	}
 	checkAttempts(t, "read", err, 1)
+}
+
+// A thousand groups that each hand down a hundred privileges make an answer of 12
+// MiB: it is read, by default.
+func TestLargeAnswerIsRead(t *testing.T) {
+	f := newFake(t)
+	var b strings.Builder
+	b.WriteString(`{"privileges":[`)
+	for p := range 100 {
+		if p > 0 {
+			b.WriteString(",")
+		}
+		fmt.Fprintf(&b, `{"privilege":{"id":"%d","name":"p","level":"server"},"sources":[`, p+1)
+		for g := range 1000 {
+			if g > 0 {
+				b.WriteString(",")
+			}
+			fmt.Fprintf(&b, `{"direct":false,"group":{"name":"A group with a name of some length and its number %06d","id":"%032X"}}`, g, g+1)
+		}
+		b.WriteString("]}")
+	}
+	b.WriteString("]}")
+	if b.Len() < 12<<20 {
+		t.Fatalf("the answer has only %d bytes", b.Len())
+	}
+	f.answer("GET /api/users/{id}/privileges", b.String())
+	held, err := f.reader(t).Held(t.Context(), User, demoUser, LevelServer)
+	if err != nil || len(held) != 100 || len(held[99].Groups) != 1000 {
+		t.Errorf("Held = %d privileges, %v", len(held), err)
+	}
 }

@@ -45,6 +45,7 @@ type connectionFlags struct {
 	rate         rate
 	timeout      span
 	maxAttempts  count
+	maxAnswer    count // MiB
 	allowHTTP    bool
 
 	flags *pflag.FlagSet // tells what a flag named from what a variable did
@@ -57,6 +58,7 @@ func (c *connectionFlags) register(cmd *cobra.Command) {
 	c.rate = 200
 	c.timeout = span{value: 30 * time.Second}
 	c.maxAttempts = count{6, 1, 100}
+	c.maxAnswer = count{mstrapi.DefaultMaxAnswer >> 20, 1, 4096}
 	fs := cmd.Flags()
 	c.flags = fs
 	fs.StringVar(&c.url, "url", "", "base `URL` of the server, up to and with /MicroStrategyLibrary")
@@ -69,6 +71,7 @@ func (c *connectionFlags) register(cmd *cobra.Command) {
 	fs.Var(&c.rate, "rate", "requests per second; 0 means no limit")
 	fs.Var(&c.timeout, "timeout", "time limit of one request")
 	fs.Var(&c.maxAttempts, "max-attempts", "tries of one request before it counts as failed")
+	fs.Var(&c.maxAnswer, "max-answer", "largest list, or privileges of one principal, that is read, in MiB")
 	fs.BoolVar(&c.allowHTTP, "allow-http", false, "permit plain http to a host that is not this machine: the password travels readably")
 	for _, b := range [][2]string{
 		{"url", urlVariable}, {"username", "PRIVSYNC_USERNAME"}, {"login-mode", "PRIVSYNC_LOGIN_MODE"},
@@ -77,7 +80,7 @@ func (c *connectionFlags) register(cmd *cobra.Command) {
 	} {
 		bindVariable(fs, b[0], b[1])
 	}
-	for _, name := range []string{"url", "username", "concurrency", "rate", "timeout", "max-attempts"} {
+	for _, name := range []string{"url", "username", "concurrency", "rate", "timeout", "max-attempts", "max-answer"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 	_ = cmd.RegisterFlagCompletionFunc("login-mode", cobra.FixedCompletions([]string{"standard", "ldap", "apiToken"}, cobra.ShellCompDirectiveNoFileComp))
@@ -98,6 +101,7 @@ func (c *connectionFlags) config(a *app, fallback policy.Environment) (mstrapi.C
 		Rate:        float64(c.rate),
 		Timeout:     c.timeout.value,
 		MaxAttempts: c.maxAttempts.value,
+		MaxAnswer:   int64(c.maxAnswer.value) << 20,
 		UserAgent:   "privsync/" + toolVersion(),
 		Logger:      a.log,
 	}

@@ -61,7 +61,7 @@ func writeFile(t *testing.T, content string, mode os.FileMode) string {
 func TestConfigPrecedence(t *testing.T) {
 	const password = "PRIVSYNC_PASSWORD"
 	section := policy.Environment{URL: "https://policy/M", LoginMode: "ldap"}
-	defaults := mstrapi.Config{LoginMode: mstrapi.Standard, Concurrency: 8, Rate: 200, Timeout: 30 * time.Second, MaxAttempts: 6}
+	defaults := mstrapi.Config{LoginMode: mstrapi.Standard, Concurrency: 8, Rate: 200, Timeout: 30 * time.Second, MaxAttempts: 6, MaxAnswer: mstrapi.DefaultMaxAnswer}
 	with := func(change func(*mstrapi.Config)) mstrapi.Config {
 		c := defaults
 		change(&c)
@@ -106,7 +106,7 @@ func TestConfigPrecedence(t *testing.T) {
 			fallback: section,
 			want: mstrapi.Config{
 				URL: "https://flag/M", Username: "f", LoginMode: mstrapi.Standard, Concurrency: 9, Rate: 7.5, CAFile: "flag.pem",
-				Timeout: 5 * time.Second, MaxAttempts: 2, AllowHTTP: true,
+				Timeout: 5 * time.Second, MaxAttempts: 2, MaxAnswer: mstrapi.DefaultMaxAnswer, AllowHTTP: true,
 			},
 		},
 		{
