@@ -224,7 +224,7 @@ func (n *night) run() {
 		n.t.Fatalf("policy: %v\n%s", err, n.text)
 	}
 	o := mstrtest.Options{SourceStyle: mstrtest.SourceStyle(n.rng.IntN(2)), PageCap: []int{0, 2, 4, 7}[n.rng.IntN(4)]}
-	o.Quirks.BareRows = n.rng.IntN(3) == 0
+	o.Quirks.WholeRows = n.rng.IntN(3) == 0
 	n.flatIgnored = n.rng.IntN(3) == 0
 	o.Quirks.FlatIgnored = n.flatIgnored
 	o.Quirks.WrappedErrors = n.rng.IntN(3) == 0

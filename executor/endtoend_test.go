@@ -82,7 +82,7 @@ func (j *journey) run() {
 	t := j.t
 	concurrency := rapid.IntRange(1, 6).Draw(t, "concurrency")
 	o := mstrtest.Options{PageCap: rapid.SampledFrom([]int{0, 1, 2, 5}).Draw(t, "page cap")}
-	o.Quirks.BareRows = rapid.Bool().Draw(t, "bare rows")
+	o.Quirks.WholeRows = rapid.Bool().Draw(t, "whole rows")
 	o.Quirks.FlatIgnored = rapid.Bool().Draw(t, "flat ignored")
 	saved := rapid.Bool().Draw(t, "saved")
 	var plans [2][]byte

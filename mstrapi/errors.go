@@ -89,7 +89,7 @@ func OutcomeUnknown(err error) bool {
 // not count, nor does [IsRouteMissing].
 func IsNotFound(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Status == 404 && e.Code != "" && !IsRouteMissing(err)
+	return errors.As(err, &e) && e.Status == 404 && codeNumber(e.Code) == 4 && !IsRouteMissing(err)
 }
 
 // IsRouteMissing reports whether this version of the server does not have the

@@ -63,7 +63,7 @@ func TestQuirksDoNotMatter(t *testing.T) {
 	quirks := map[string]mstrtest.Options{
 		"none":     {},
 		"parent":   {SourceStyle: mstrtest.Parent, PageCap: 3},
-		"bare":     {Quirks: mstrtest.Quirks{BareRows: true, CountHeader: "x-mstr-total-count", WrappedMemberships: true}, PageCap: 1},
+		"bare":     {Quirks: mstrtest.Quirks{CountHeader: "x-mstr-total-count", WrappedMemberships: true}, PageCap: 1},
 		"no list":  {Quirks: mstrtest.Quirks{EmptyUserList: true, FlatWithGroups: true}, PageCap: 4},
 		"no count": {Quirks: mstrtest.Quirks{NoCount: true}, PageCap: 5},
 		"by id":    {Quirks: mstrtest.Quirks{NoCountWithID: true}},

@@ -82,8 +82,14 @@ func (ob *observer) readParents(ctx context.Context, todo []mstrapi.ObjectID) er
 				return err
 			}
 			if err != nil {
-				lists[i] = parentList{known: true, err: fmt.Errorf("memberships of group %s: %w", todo[i], err)}
-				return nil
+				gone, fatal := ob.isGone(ctx, mstrapi.Group, todo[i], err)
+				lists[i] = parentList{known: true}
+				if gone {
+					ob.noteGone(Principal{Kind: mstrapi.Group, ID: todo[i], Name: st.groupName(todo[i])})
+				} else {
+					lists[i].err = fmt.Errorf("memberships of group %s: %w", todo[i], err)
+				}
+				return fatal
 			}
 			lists[i] = ob.parentList(refs)
 			return nil
@@ -160,8 +166,13 @@ func (ob *observer) fetchPlacesOf(ctx context.Context, users map[*Observed]struc
 			return err
 		}
 		if err != nil {
-			o.parents = parentList{known: true, err: err}
-			return nil
+			gone, fatal := ob.isGone(ctx, o.Principal.Kind, o.Principal.ID, err)
+			if gone {
+				ob.lose(o)
+			} else {
+				o.parents = parentList{known: true, err: err}
+			}
+			return fatal
 		}
 		o.parents = ob.parentList(refs)
 		return nil
@@ -203,7 +214,16 @@ func (ob *observer) readCounts(ctx context.Context, groups []*Observed, read fun
 			if ob.isFatal(ctx, err) {
 				return err
 			}
-			m = &memberList{err: fmt.Errorf("members: %w", err)}
+			gone, fatal := ob.isGone(ctx, mstrapi.Group, groups[i].Principal.ID, err)
+			if fatal != nil {
+				return fatal
+			}
+			m = &memberList{complete: true}
+			if gone {
+				ob.lose(groups[i])
+			} else {
+				m = &memberList{err: fmt.Errorf("members: %w", err)}
+			}
 		}
 		lists[i] = m
 		return nil
@@ -285,11 +305,7 @@ func (ob *observer) fetchEnabled(ctx context.Context, n *needs) error {
 		o.asked = true
 		row, err := ob.r.Principal(ctx, o.Principal.Kind, o.Principal.ID)
 		if err != nil {
-			if ob.isFatal(ctx, err) {
-				return err
-			}
-			o.Err = fmt.Errorf("whether it is enabled: %w", err)
-			return nil
+			return ob.settle(ctx, o, fmt.Errorf("whether it is enabled: %w", err))
 		}
 		o.Enabled = row.Enabled
 		return nil

@@ -110,6 +110,10 @@ func (ob *observer) observe(ctx context.Context) error {
 	if rows := ob.lists[mstrapi.User]; rows != nil && slices.ContainsFunc(ob.pol.Rules, requires) {
 		st.setUsers(rows)
 	}
+	if err := ob.learnEnabled(ctx); err != nil {
+		return err
+	}
+	ob.dropGone()
 	ob.lookups, ob.lists, ob.everyone, ob.memberRows = nil, nil, nil, nil
 	ob.progress.start("observe", 0)
 	g, gctx := errgroup.WithContext(ctx)
@@ -122,6 +126,7 @@ func (ob *observer) observe(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	ob.dropGone()
 	c := compile(ob.pol, newCatalogue(st.Catalogue, st.Level), st.Now)
 	for {
 		if err := ob.settleRoles(ctx, c); err != nil {
@@ -136,6 +141,7 @@ func (ob *observer) observe(ctx context.Context) error {
 		if err := ob.fetch(ctx, &d.needs); err != nil {
 			return err
 		}
+		ob.dropGone()
 	}
 }
 
@@ -266,15 +272,13 @@ func (ob *observer) readOne(ctx context.Context, o *Observed) error {
 		return nil
 	}
 	seen, release, err := ob.look(ctx, o.Principal.Kind, o.Principal.ID)
-	defer release()
-	if err != nil {
-		if ob.isFatal(ctx, err) {
-			return err
-		}
-		o.Err = err
-		return nil
+	if err == nil {
+		ob.in.put(o, seen)
 	}
-	ob.in.put(o, seen)
+	release()
+	if err != nil {
+		return ob.settle(ctx, o, err)
+	}
 	return nil
 }
 

@@ -222,6 +222,16 @@ func (ob *observer) allMembers(ctx context.Context, group mstrapi.ObjectID, yiel
 		id := todo[0]
 		todo = todo[1:]
 		rows, err := ob.readPages(ctx, ob.memberPages(id, true), func(int) bool { return true })
+		if err != nil && id != group {
+			gone, fatal := ob.isGone(ctx, mstrapi.Group, id, err)
+			if fatal != nil {
+				return nil, fatal
+			}
+			if gone {
+				ob.noteGone(Principal{Kind: mstrapi.Group, ID: id, Name: ob.st.groupName(id)})
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -267,7 +268,12 @@ func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstr
 		if row.Login == "" {
 			full, err := ob.r.Principal(ctx, key.kind, row.ID)
 			if err != nil {
-				return err
+				gone, fatal := ob.isGone(ctx, key.kind, row.ID, err)
+				if gone {
+					ob.noteGone(principalOf(row))
+					return nil
+				}
+				return cmp.Or(fatal, err)
 			}
 			full.Kind = key.kind
 			row = full

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -70,11 +71,23 @@ func (ob *observer) membersOf(ctx context.Context, group mstrapi.ObjectID, kind 
 	flat := nested && kind == mstrapi.User
 	var out []mstrapi.PrincipalRow
 	seen := map[mstrapi.ObjectID]bool{group: true}
+	names := make(map[mstrapi.ObjectID]Principal)
 	todo := []mstrapi.ObjectID{group}
 	for len(todo) > 0 {
 		id := todo[0]
 		todo = todo[1:]
 		rows, err := ob.readMembers(ctx, id, flat)
+		if err != nil && id != group {
+			// The group above named it; without it the rest is whole.
+			gone, fatal := ob.isGone(ctx, mstrapi.Group, id, err)
+			if fatal != nil {
+				return nil, fatal
+			}
+			if gone {
+				ob.noteGone(names[id])
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -88,6 +101,7 @@ func (ob *observer) membersOf(ctx context.Context, group mstrapi.ObjectID, kind 
 			}
 			if row.Kind == mstrapi.Group && nested {
 				todo = append(todo, row.ID)
+				names[row.ID] = principalOf(row)
 			}
 		}
 	}
@@ -136,19 +150,11 @@ func (ob *observer) choose(ctx context.Context, s *policy.Selector, rows []mstra
 // fill adds what rows of users lack, from the members of Everyone, whose rows
 // carry it, or by reading each user, whichever takes fewer requests.
 func (ob *observer) fill(ctx context.Context, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, error) {
-	if ob.everyone == nil && len(rows) > 1 {
-		list, err := ob.readPages(ctx, ob.memberPages(mstrapi.EveryoneGroup, true), func(pages int) bool { return pages <= len(rows) })
-		if err != nil && ob.isFatal(ctx, err) {
-			return nil, err
-		}
-		if list != nil {
-			ob.everyone = make(map[mstrapi.ObjectID]mstrapi.PrincipalRow, len(list))
-		}
-		for _, row := range list {
-			ob.everyone[row.ID] = row
-		}
+	if err := ob.readEveryone(ctx, len(rows)); err != nil {
+		return nil, err
 	}
 	out := make([]mstrapi.PrincipalRow, len(rows))
+	gone := make([]bool, len(rows))
 	err := ob.each(ctx, len(rows), func(ctx context.Context, i int) error {
 		row := rows[i]
 		if more, ok := ob.everyone[row.ID]; ok && more.Enabled != mstrapi.Unknown && more.Login != "" {
@@ -158,11 +164,26 @@ func (ob *observer) fill(ctx context.Context, rows []mstrapi.PrincipalRow) ([]ms
 		}
 		full, err := ob.r.Principal(ctx, row.Kind, row.ID)
 		if err != nil {
-			return err
+			is, fatal := ob.isGone(ctx, row.Kind, row.ID, err)
+			if is {
+				ob.noteGone(principalOf(row))
+				gone[i] = true
+				return nil
+			}
+			return cmp.Or(fatal, err)
 		}
 		full.Kind = row.Kind
 		out[i] = full
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	left := out[:0]
+	for i := range out {
+		if !gone[i] {
+			left = append(left, out[i])
+		}
+	}
+	return left, nil
 }

@@ -104,7 +104,7 @@ func TestSimulator(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		env := mstrtest.Random(rng, mstrtest.Size{Users: 16, Groups: 9, Privileges: 12})
 		pol := randomPolicy(rng, env)
-		quirks := mstrtest.Quirks{BareRows: rng.IntN(3) == 0, NoCount: rng.IntN(4) == 0, EmptyUserList: rng.IntN(4) == 0}
+		quirks := mstrtest.Quirks{WholeRows: rng.IntN(3) > 0, NoCount: rng.IntN(4) == 0, EmptyUserList: rng.IntN(4) == 0}
 		if rng.IntN(2) == 0 {
 			quirks.FlatIgnored = true
 		}

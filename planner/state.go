@@ -47,6 +47,7 @@ type State struct {
 	protected  []Principal
 	work       work                 // what the session's user works with
 	except     map[[2]int]Principal // of rules, by the numbers of the rule and of the exception
+	gone       map[mstrapi.ObjectID]Principal // whom the server named and does not have
 	trimmed    bool                 // see Trim: nothing can be decided from it any more
 }
 
@@ -74,6 +75,7 @@ type Observed struct {
 	At        time.Time // when it was read
 	Err       error     // not nil: it could not be read completely, and the sets mean nothing
 
+	gone    bool     // it does not exist any more
 	asked   bool     // whether it is enabled was asked for itself
 	scanned bool     // no entry covers it; it was looked at because of unlisted
 	held    *profile // where the inherited privileges come from; nil until read

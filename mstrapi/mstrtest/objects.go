@@ -158,7 +158,7 @@ func (s *Server) list(c *call) {
 	if id != "" && login != "" {
 		rows = slices.DeleteFunc(slices.Clone(rows), func(p *principal) bool { return !matches(login+"*", p.login) })
 	}
-	s.page(c, rows, users && quirks.BareRows, !quirks.NoCount && (id == "" || !quirks.NoCountWithID))
+	s.page(c, rows, users && !quirks.WholeRows, !quirks.NoCount && (id == "" || !quirks.NoCountWithID))
 }
 
 func (s *Server) members(c *call) {
@@ -278,7 +278,7 @@ func (s *Server) find(c *call, kind mstrapi.Kind) *principal {
 	if p == nil {
 		p = s.st.byID[mstrapi.ObjectID(strings.ToUpper(c.id))]
 	}
-	if p == nil || p.kind != kind {
+	if p == nil || p.kind != kind || slices.Contains(s.options.Quirks.Ghosts, p.id) {
 		s.fail(c.resp, c.n, http.StatusNotFound, "ERR004", codeNotFound,
 			"(Object with ID '"+c.id+"' and type '34' is not found in Metadata. It may have been deleted.)")
 		return nil

@@ -70,9 +70,13 @@ type SideEffect struct {
 type Quirks struct {
 	// EmptyUserList answers {} to GET /api/users.
 	EmptyUserList bool
-	// BareRows leaves username, fullName, enabled and initials out of the rows of
-	// GET /api/users. Rows of group members have them always.
-	BareRows bool
+	// WholeRows puts username, fullName, enabled and initials into the rows of
+	// GET /api/users, which the documented ones lack. Rows of group members have
+	// them always.
+	WholeRows bool
+	// Ghosts are users and groups that lists and groups name and that do not exist
+	// when they are asked for by their ids.
+	Ghosts []mstrapi.ObjectID
 	// CountHeader spells the header of the total count; "" means X-MSTR-Total-Count.
 	CountHeader string
 	// NoCount leaves that header out, NoCountWithID only where id= is given.

@@ -244,7 +244,7 @@ func TestLists(t *testing.T) {
 		}
 	}
 	all := c.rows("/api/users")
-	if len(all) != 42 || all[0].Username == "" || all[0].Enabled == nil || all[0].Subtype != 8704 {
+	if len(all) != 42 || all[0].Abbreviation == "" || all[0].Subtype != 8704 {
 		t.Errorf("GET /api/users = %d rows, the first %+v", len(all), all[0])
 	}
 	groups := c.rows("/api/usergroups?nameBegins=Night")
@@ -323,12 +323,16 @@ func TestQuirks(t *testing.T) {
 	if got := with(Quirks{EmptyUserList: true}).get("/api/users").body; got != "{}" {
 		t.Errorf("EmptyUserList: %s", got)
 	}
-	c := with(Quirks{BareRows: true})
+	c := with(Quirks{WholeRows: true})
+	if r := c.rows("/api/users?limit=1")[0]; r.Username == "" || r.Enabled == nil {
+		t.Errorf("WholeRows: %+v", r)
+	}
+	c = with(Quirks{})
 	if r := c.rows("/api/users?limit=1")[0]; r.Username != "" || r.Enabled != nil || r.Abbreviation == "" {
-		t.Errorf("BareRows: %+v", r)
+		t.Errorf("without WholeRows: %+v", r)
 	}
 	if r := c.rows("/api/usergroups/" + string(mstrapi.EveryoneGroup) + "/members?flatMembers=true&limit=1")[0]; r.Username == "" || r.Enabled == nil {
-		t.Errorf("BareRows: member row %+v, want it whole", r)
+		t.Errorf("without WholeRows: member row %+v, want it whole", r)
 	}
 	count := func(c *client, path string) []string { return c.get(path).header["X-Mstr-Total-Count"] }
 	diff(t, "CountHeader", []string{"42"}, count(with(Quirks{CountHeader: "x-mstr-TOTAL-count"}), "/api/users"))

@@ -1,0 +1,78 @@
+package planner
+
+import (
+	"context"
+	"slices"
+
+	"privsync/mstrapi"
+)
+
+// learnEnabled finds out whether the users that have entries of their own are
+// enabled, where the rows that named them do not tell: the rows of the list of
+// users have no such field by the vendor's own sample, those of a group's
+// members have. It costs a request for each such user, or the pages of the group
+// Everyone where these are fewer.
+func (ob *observer) learnEnabled(ctx context.Context) error {
+	var open []*Observed
+	for _, o := range ob.st.covered {
+		explicit := slices.ContainsFunc(o.entries, func(e int32) bool { return ob.pol.Principals[e].Principal != nil })
+		if o.Principal.Kind == mstrapi.User && o.Enabled == mstrapi.Unknown && !o.gone && o.Err == nil && explicit {
+			open = append(open, o)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	if err := ob.readEveryone(ctx, len(open)); err != nil {
+		return err
+	}
+	ob.progress.grow(len(open))
+	return ob.each(ctx, len(open), func(ctx context.Context, i int) error {
+		defer ob.progress.add(1)
+		o := open[i]
+		if row, ok := ob.everyone[o.Principal.ID]; ok && row.Enabled != mstrapi.Unknown {
+			o.Enabled = row.Enabled
+			return nil
+		}
+		row, err := ob.r.Principal(ctx, mstrapi.User, o.Principal.ID)
+		switch {
+		case err == nil:
+			o.Enabled, o.asked = row.Enabled, true
+			if row.Memberships != nil {
+				ob.mu.Lock()
+				ob.noteParents(o, row.Memberships)
+				ob.mu.Unlock()
+			}
+			return nil
+		case ob.isFatal(ctx, err):
+			return err
+		}
+		gone, fatal := ob.isGone(ctx, mstrapi.User, o.Principal.ID, err)
+		if gone {
+			ob.lose(o)
+		} else if fatal == nil {
+			// What the user holds can be read all the same.
+			ob.log.WarnContext(ctx, "whether a user is enabled is not known", "user", o.Principal.ID, "error", err)
+		}
+		return fatal
+	})
+}
+
+// readEveryone reads the members of the group Everyone, once, if that takes no
+// more than so many requests.
+func (ob *observer) readEveryone(ctx context.Context, requests int) error {
+	if ob.everyone != nil || requests < 2 {
+		return nil
+	}
+	list, err := ob.readPages(ctx, ob.memberPages(mstrapi.EveryoneGroup, true), func(pages int) bool { return pages <= requests })
+	if err != nil && ob.isFatal(ctx, err) {
+		return err
+	}
+	if list != nil {
+		ob.everyone = make(map[mstrapi.ObjectID]mstrapi.PrincipalRow, len(list))
+	}
+	for _, row := range list {
+		ob.everyone[row.ID] = row
+	}
+	return nil
+}

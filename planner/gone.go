@@ -1,0 +1,95 @@
+package planner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"privsync/mstrapi"
+)
+
+// isGone reports whether err, met while a principal was read that something on
+// the server had named, means that the principal does not exist any more. One
+// answer may be about a moment, so the principal is asked for once more by its
+// id: only if that says the same it is gone, and everything else leaves err what
+// it is. The error is fatal.
+func (ob *observer) isGone(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, err error) (bool, error) {
+	if !mstrapi.IsNotFound(err) {
+		return false, nil
+	}
+	_, err = ob.r.Principal(ctx, kind, id)
+	if err != nil && ob.isFatal(ctx, err) {
+		return false, err
+	}
+	return mstrapi.IsNotFound(err), nil
+}
+
+// noteGone notes that what a row or a source names does not exist.
+func (ob *observer) noteGone(who Principal) {
+	ob.mu.Lock()
+	defer ob.mu.Unlock()
+	if ob.st.gone == nil {
+		ob.st.gone = make(map[mstrapi.ObjectID]Principal)
+	}
+	ob.st.gone[who.ID] = who
+}
+
+// lose makes o one that is gone: it holds nothing and belongs nowhere.
+func (ob *observer) lose(o *Observed) {
+	if known := ob.st.byID[o.Principal.ID]; known != nil {
+		o = known
+	}
+	ob.noteGone(o.Principal)
+	o.gone = true
+	o.Err, o.held, o.Direct, o.Inherited = nil, nil, Set{}, Set{}
+	o.parents = parentList{known: true}
+}
+
+// settle records what reading about o came to: it is gone, or could not be read.
+// The error is fatal.
+func (ob *observer) settle(ctx context.Context, o *Observed, err error) error {
+	if ob.isFatal(ctx, err) {
+		return err
+	}
+	gone, fatal := ob.isGone(ctx, o.Principal.Kind, o.Principal.ID, err)
+	switch {
+	case fatal != nil:
+		return fatal
+	case gone:
+		ob.lose(o)
+	default:
+		o.Err = err
+	}
+	return nil
+}
+
+// dropGone takes those who are gone out of everything that is decided about.
+// They stay findable by id, so that nothing reads them again.
+func (ob *observer) dropGone() {
+	st := ob.st
+	if len(st.gone) == 0 {
+		return
+	}
+	isGone := func(o *Observed) bool { return o.gone }
+	for _, list := range []*[]*Observed{&st.covered, &st.unlisted, &st.strangers} {
+		*list = slices.DeleteFunc(*list, isGone)
+	}
+	for id := range st.gone {
+		if o := st.byID[id]; o != nil {
+			o.Covered, o.scanned = false, false
+		}
+		delete(st.reached, id)
+	}
+}
+
+// goneFindings tells of everybody whom the server named and does not have.
+func (d *draft) goneFindings() []Finding {
+	var out []Finding
+	for _, who := range d.st.gone {
+		out = append(out, Finding{
+			Code: CodeGonePrincipal, Severity: SeverityInfo, Principal: &who,
+			Message: fmt.Sprintf("%s was named by the server and does not exist (asked for by its id %s): nothing is decided about it", who.label(), who.ID),
+		})
+	}
+	return out
+}
