@@ -45,10 +45,10 @@ type State struct {
 	unresolved map[int]bool  // entries of the policy that name nobody, or more than one
 	lostNames  int           // explicit entries among failed: principals that count as unknown
 	protected  []Principal
-	work       work                 // what the session's user works with
-	except     map[[2]int]Principal // of rules, by the numbers of the rule and of the exception
+	work       work                           // what the session's user works with
+	except     map[[2]int]Principal           // of rules, by the numbers of the rule and of the exception
 	gone       map[mstrapi.ObjectID]Principal // whom the server named and does not have
-	trimmed    bool                 // see Trim: nothing can be decided from it any more
+	trimmed    bool                           // see Trim: nothing can be decided from it any more
 }
 
 // Trim forgets what only planning needs: everybody whom the policy does not
