@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/panics"
 	"privsync/planner"
@@ -291,7 +292,7 @@ func (r *run) watched() map[mstrapi.ObjectID]*planner.Watch {
 func nameAwaited(list []planner.Awaited) string {
 	names := make([]string, len(list))
 	for i, a := range list {
-		names[i] = fmt.Sprintf("privilege %d %q", a.Privilege.ID, a.Privilege.Name)
+		names[i] = fmt.Sprintf("privilege %d %s", a.Privilege.ID, clean.Quote(a.Privilege.Name))
 	}
 	return strings.Join(names, ", ")
 }
@@ -364,7 +365,7 @@ func (r *run) names(s planner.Set) string {
 			break
 		}
 		if name := r.nameOf(id); name != "" {
-			out = append(out, fmt.Sprintf("%d %q", id, name))
+			out = append(out, fmt.Sprintf("%d %s", id, clean.Quote(name)))
 		} else {
 			out = append(out, id.String())
 		}

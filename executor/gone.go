@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -32,9 +33,9 @@ func goneFinding(p planner.Principal, writes int) planner.Finding {
 // label is how messages name a principal.
 func label(p planner.Principal) string {
 	if p.Login != "" && p.Login != p.Name {
-		return fmt.Sprintf("%s %q (%s)", p.Kind, p.Name, p.Login)
+		return fmt.Sprintf("%s %s (%s)", p.Kind, clean.Quote(p.Name), clean.Text(p.Login))
 	}
-	return fmt.Sprintf("%s %q", p.Kind, p.Name)
+	return fmt.Sprintf("%s %s", p.Kind, clean.Quote(p.Name))
 }
 
 // tell adds a finding to the report.

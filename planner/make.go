@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -384,10 +385,10 @@ func (s otherSources) words() []string {
 	for _, r := range s.roles {
 		role, project := "a security role", "one project"
 		if name := cmp.Or(r.Role.Name, string(r.Role.ID)); name != "" {
-			role = fmt.Sprintf("security role %q", name)
+			role = "security role " + clean.Quote(name)
 		}
 		if name := cmp.Or(r.Project.Name, string(r.Project.ID)); name != "" {
-			project = fmt.Sprintf("project %q", name)
+			project = "project " + clean.Quote(name)
 		}
 		out = append(out, role+" in "+project)
 	}
