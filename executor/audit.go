@@ -165,7 +165,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	report.Run.Outcome = RunInSync
 	// A change or a broken rule counts even where its principal is not covered.
 	if report.Summary.Drifted+report.Summary.Unknown > 0 || len(plan.Changes) > 0 || !plan.Complete || unresolved(report.Findings) ||
-		slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return inheritedForbidden(f) || brokenRule(f) }) {
+		slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return inheritedForbidden(f) || brokenRule(f) || groupCycle(f) }) {
 		report.Run.Outcome = RunPartial
 	}
 	if o.Stop.Err() != nil {

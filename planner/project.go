@@ -44,6 +44,7 @@ type projection struct {
 	gaining    Set
 	gainers    map[mstrapi.PrivilegeID][]*Observed // groups that may gain it; once groups are decided: those that do
 
+	cycles   cycles
 	closures map[mstrapi.ObjectID]*closure
 	traces   map[traceKey]*trace
 	needs    needs
@@ -124,6 +125,7 @@ func project(c *compiled, st *State) *projection {
 	if st.Actor.ID != "" {
 		p.actor = st.byID[st.Actor.ID]
 	}
+	p.findCycles()
 	p.decideGroups()
 	return p
 }
@@ -319,6 +321,12 @@ func (p *projection) spareUser(o *Observed, w *want, d *decision) {
 // does not lose the privilege in this plan and will in the next: one that no
 // group may lose, or any while nobody knows whom no entry covers.
 func (p *projection) spareRedundant(o *Observed, w *want, d *decision) {
+	if o.Principal.Kind == mstrapi.Group {
+		for q := range d.redundant.All() {
+			p.wantRead(p.trace(o, q), q) // it may come from the group itself
+		}
+	}
+	p.spareCyclic(o, w, d)
 	spared := d.redundant
 	if p.pol.Unlisted != policy.UnlistedRevoke || p.revokesUnlisted() {
 		spared = spared.Intersect(p.taint)
@@ -395,7 +403,7 @@ func (p *projection) inheritedAfter(o *Observed, w *want, ruled bool) Set {
 // gains reports whether a gaining group is above o.
 func (p *projection) gains(o *Observed, q mstrapi.PrivilegeID) bool {
 	for _, g := range p.gainers[q] {
-		if g != o && p.above(g.Principal.ID, o) {
+		if g != o && !p.inCycle(g, o) && p.above(g.Principal.ID, o) {
 			return true
 		}
 	}
@@ -418,6 +426,9 @@ func (p *projection) gainersAbove(o *Observed, q mstrapi.PrivilegeID) []*Observe
 func (p *projection) keeps(o *Observed, q mstrapi.PrivilegeID) bool {
 	t := p.trace(o, q)
 	for _, g := range t.groups {
+		if p.inCycle(g, o) {
+			continue
+		}
 		if w := p.active[g]; w != nil && w.listed.Has(q) || g.Direct.Has(q) && !slices.Contains(p.cut[q], g) {
 			return true
 		}
@@ -437,7 +448,7 @@ func (p *projection) stays(o *Observed, q mstrapi.PrivilegeID) bool {
 	}
 	t := p.trace(o, q)
 	for _, g := range t.groups {
-		if g.Err == nil && g.Direct.Has(q) && !p.loses(g, q) {
+		if g.Err == nil && !p.inCycle(g, o) && g.Direct.Has(q) && !p.loses(g, q) {
 			return true
 		}
 	}

@@ -3,9 +3,9 @@ package planner
 import "slices"
 
 // Drift reports whether the server differs from the policy: something would be
-// changed, or something is inherited that is forbidden.
+// changed, something is inherited that is forbidden, or groups contain themselves.
 func (p *Plan) Drift() bool {
-	return len(p.Changes) > 0 || slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Code == CodeInheritedForbidden })
+	return len(p.Changes) > 0 || slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Code == CodeInheritedForbidden || f.Code == CodeGroupCycle })
 }
 
 // Blocking returns the findings that say that the policy does not fit the

@@ -518,6 +518,9 @@ func reportEnding(report *executor.Report, code int) error {
 			parts = append(parts, fmt.Sprintf("command %s %s", c.Name, c.Outcome))
 		}
 	}
+	if slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeGroupCycle }) {
+		parts = append(parts, "groups contain themselves")
+	}
 	for _, f := range report.Findings {
 		if f.Code == planner.CodeInheritedForbidden {
 			parts = append(parts, "a forbidden privilege still arrives through a group")
