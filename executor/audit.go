@@ -2,6 +2,7 @@ package executor
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,38 @@ import (
 // could not be read.
 func Audit(_ *policy.Policy, state *planner.State, plan *planner.Plan, o Options) *Report {
 	o.Catalogue = state.Catalogue
-	return audit(seenOf(state), plan, o)
+	return audit(alsoWrong(state, plan), plan, o)
+}
+
+// alsoWrong is seenOf with those whom no entry covers and of whom the audit has
+// something to say: plan changes them, or a rule of severity error is broken.
+func alsoWrong(state *planner.State, plan *planner.Plan) iter.Seq[seen] {
+	return func(yield func(seen) bool) {
+		told := make(map[mstrapi.ObjectID]bool)
+		for s := range seenOf(state) {
+			if !yield(s) {
+				return
+			}
+		}
+		tell := func(id mstrapi.ObjectID) bool {
+			o := state.Lookup(id)
+			if o == nil || o.Covered || told[id] {
+				return true
+			}
+			told[id] = true
+			return yield(lookedAt(state, o))
+		}
+		for i := range plan.Changes {
+			if !tell(plan.Changes[i].Principal.ID) {
+				return
+			}
+		}
+		for i := range plan.Findings {
+			if f := &plan.Findings[i]; f.Principal != nil && (brokenRule(*f) || readFailed(*f)) && !tell(f.Principal.ID) {
+				return
+			}
+		}
+	}
 }
 
 // InSyncOf yields the principals that the policy covers and plan does not
@@ -33,7 +65,7 @@ func InSyncOf(state *planner.State, plan *planner.Plan) iter.Seq[Result] {
 		for i := range plan.Changes {
 			changed[plan.Changes[i].Principal.ID] = true
 		}
-		undecided := undecidedIn(plan.Findings)
+		undecided := undecidedIn(plan.Findings, plan.Undecided)
 		for s := range seenOf(state) {
 			if changed[s.principal.ID] {
 				continue
@@ -59,16 +91,20 @@ type seen struct {
 func seenOf(state *planner.State) iter.Seq[seen] {
 	return func(yield func(seen) bool) {
 		for o := range state.Principals() {
-			s := seen{principal: o.Principal, at: o.At, err: o.Err}
-			if s.err == nil {
-				s.sets = Sets{Direct: o.Direct, Inherited: o.Inherited}
-				s.held = state.Held(o)
-			}
-			if !yield(s) {
+			if !yield(lookedAt(state, o)) {
 				return
 			}
 		}
 	}
+}
+
+func lookedAt(state *planner.State, o *planner.Observed) seen {
+	s := seen{principal: o.Principal, at: o.At, err: o.Err}
+	if s.err == nil {
+		s.sets = Sets{Direct: o.Direct, Inherited: o.Inherited}
+		s.held = state.Held(o)
+	}
+	return s
 }
 
 // result is the result of a principal that was only looked at.
@@ -89,8 +125,9 @@ func (s *seen) result(sources []PrivilegeSource) Result {
 // undecidedIn returns the principals about which findings say that something
 // could not be read, with what they say: also those that were read themselves,
 // and of which a change is not planned because it depends on another reading.
-func undecidedIn(findings []planner.Finding) map[mstrapi.ObjectID]string {
-	var out map[mstrapi.ObjectID]string
+// more is why others are undecided.
+func undecidedIn(findings []planner.Finding, more map[mstrapi.ObjectID]string) map[mstrapi.ObjectID]string {
+	out := maps.Clone(more)
 	for i := range findings {
 		f := &findings[i]
 		if f.Code != planner.CodeReadFailed || f.Principal == nil || f.Principal.ID == "" {
@@ -133,7 +170,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 			wrong[f.Principal.ID] = true
 		}
 	}
-	undecided := undecidedIn(report.Findings)
+	undecided := undecidedIn(report.Findings, plan.Undecided)
 	shared := make(sourcePool)
 	for s := range all {
 		var sources []PrivilegeSource

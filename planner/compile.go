@@ -110,6 +110,7 @@ type entrySets struct {
 	listed    Set
 	expired   Set // may overlap listed: then listed wins
 	forbidden Set
+	open      bool // one of its privileges, listed or forbidden, could not be resolved
 	vague     bool // it lists a name that the catalogue does not have, so what it does not list is not known
 }
 
@@ -202,7 +203,7 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 			id := find(l.Ref)
 			switch {
 			case id == 0:
-				sets.vague = true
+				sets.vague, sets.open = true, true
 			case l.Expired(now):
 				sets.expired.Add(id)
 			default:
@@ -234,6 +235,8 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 		for _, ref := range e.Forbid {
 			if id := find(ref); id != 0 {
 				sets.forbidden.Add(id)
+			} else {
+				sets.open = true
 			}
 		}
 	}

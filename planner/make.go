@@ -64,6 +64,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 	d.watch(plan)
 	plan.normalise()
 	plan.Complete = !slices.ContainsFunc(plan.Findings, func(f Finding) bool { return f.Code == CodeReadFailed })
+	plan.Undecided = d.undecided
 	plan.Summary = d.summary(plan)
 	return plan
 }
@@ -79,6 +80,8 @@ type draft struct {
 	risks    []Principal                                       // whose revokes may be that, where nobody knows
 	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
 	required map[requirement]*holders
+	// undecided is why it cannot be said whether somebody is as wanted.
+	undecided map[mstrapi.ObjectID]string
 }
 
 // evaluate decides everything that the state allows to decide; what it lacks
@@ -120,7 +123,7 @@ func (d *draft) countMembers() {
 		switch {
 		case m != nil && m.err != nil:
 			d.needs.addBroken(g, m.err)
-		case len(d.pol.Rules) > 0 && !d.st.expanded[g.Principal.ID]:
+		case len(d.pol.Rules) > 0 && !d.st.asIs && !d.st.expanded[g.Principal.ID]:
 			d.needs.expand = append(d.needs.expand, g)
 		case m == nil:
 			d.needs.count = append(d.needs.count, g)
@@ -137,6 +140,7 @@ func (d *draft) decideUsers() {
 	for _, o := range d.st.covered {
 		w := d.wantIn(o, &own)
 		d.noteConflicts(o, w)
+		d.noteUndecided(o, w)
 		if o.Principal.Kind == mstrapi.User && o.Err == nil {
 			d.decideUser(o, w)
 		}
@@ -144,6 +148,11 @@ func (d *draft) decideUsers() {
 	for _, o := range d.st.unlisted {
 		if o.Principal.Kind == mstrapi.User && o.Err == nil {
 			d.decideUser(o, d.unlistedWant(o))
+		}
+	}
+	for _, o := range d.st.unlisted {
+		if o.Principal.Kind == mstrapi.Group && o.Err == nil && d.active[o] == nil {
+			d.decideUser(o, nil)
 		}
 	}
 	for _, o := range d.st.strangers {
@@ -447,7 +456,7 @@ func (d *draft) summary(plan *Plan) Summary {
 		undecided[u.who] = true
 	}
 	for _, o := range d.st.covered {
-		if o.Err != nil || undecided[o] && !changed[o.Principal.ID] {
+		if _, open := d.undecided[o.Principal.ID]; o.Err != nil || (open || undecided[o]) && !changed[o.Principal.ID] {
 			s.Unknown++
 		}
 	}

@@ -39,6 +39,10 @@ type Plan struct {
 	Watch         []Watch        `json:"watch,omitempty"` // in the order of the first principal of each
 	Digest        string         `json:"digest"`          // see [Plan.Seal]
 
+	// Undecided is why it cannot be said of some of the covered principals whether
+	// they are as the policy wants; not in the document.
+	Undecided map[mstrapi.ObjectID]string `json:"-"`
+
 	unchanged map[mstrapi.ObjectID]*Wanted // see Unchanged
 }
 

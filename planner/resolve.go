@@ -147,7 +147,7 @@ func (ob *observer) resolve(ctx context.Context) error {
 
 // needsList reports whether every principal of the kind is needed anyway.
 func (ob *observer) needsList(kind mstrapi.Kind) bool {
-	if ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke {
+	if ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke || ob.judgesEverybody() {
 		return true
 	}
 	return slices.ContainsFunc(ob.pol.Principals, func(e policy.Entry) bool {

@@ -41,10 +41,14 @@ func severityOf(r *policy.Rule) Severity {
 	return SeverityError
 }
 
-// judgeRules judges one principal by what it will hold.
+// judgeRules judges one principal by what it will hold, in an audit by what it
+// holds.
 func (d *draft) judgeRules(o *Observed, direct, inherited Set) {
 	if d.ruled.IsEmpty() {
 		return
+	}
+	if d.st.asIs {
+		direct, inherited = o.Direct, o.Inherited
 	}
 	after := direct.Union(inherited).Intersect(d.ruled)
 	before := o.Direct.Union(o.Inherited).Intersect(d.ruled)
@@ -98,7 +102,7 @@ func (d *draft) violation(rule *policy.Rule, o *Observed, direct Set, held []mst
 	var parts []string
 	seen := make(map[mstrapi.ObjectID]bool)
 	for _, q := range held {
-		groups, others := d.holders(o, q)
+		groups, others := d.holdersFor(o, q)
 		for _, g := range groups {
 			if !seen[g.Principal.ID] {
 				seen[g.Principal.ID] = true
@@ -117,6 +121,30 @@ func (d *draft) violation(rule *policy.Rule, o *Observed, direct Set, held []mst
 	}
 	f.Message = fmt.Sprintf("rule %s: %s holds %s; %s", clean.Quote(rule.Name), who.label(), strings.Join(parts, ", and "), when)
 	d.findings = append(d.findings, f)
+}
+
+// holdersFor returns from which groups a violation of o arrives: those that hold
+// q once the plan is done, in an audit those that hold it now.
+func (d *draft) holdersFor(o *Observed, q mstrapi.PrivilegeID) ([]*Observed, otherSources) {
+	if !d.st.asIs {
+		return d.holders(o, q)
+	}
+	var groups []*Observed
+	var others otherSources
+	if o.held != nil {
+		others = o.held.others[q]
+	}
+	if o.Inherited.Has(q) {
+		t := d.trace(o, q)
+		for _, g := range t.groups {
+			if g.Err != nil || g.Direct.Has(q) {
+				groups = append(groups, g)
+			}
+		}
+		d.wantRead(t, q)
+	}
+	slices.SortFunc(groups, compareObserved)
+	return groups, others
 }
 
 // ways says how a privilege arrives: directly, and by every path from the
@@ -289,7 +317,9 @@ func (d *draft) searchOthers(short []requirement) {
 		w := d.wantOf(o)
 		inherited := d.inheritedAfter(o, w, true)
 		direct := o.Direct
-		if w != nil {
+		if d.st.asIs {
+			inherited = o.Inherited
+		} else if w != nil {
 			dec := decide(w, o.Direct, inherited)
 			direct = dec.direct(o.Direct)
 		}

@@ -24,6 +24,7 @@ type State struct {
 	Now         time.Time           // the moment that expiry is judged at
 	Catalogue   []mstrapi.Privilege // by number
 
+	asIs      bool // rules judge what is there now
 	byID      map[mstrapi.ObjectID]*Observed
 	covered   []*Observed // in report order
 	unscanned bool        // who is unlisted is not known: a list could not be read

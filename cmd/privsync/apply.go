@@ -333,7 +333,7 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 	if r.saved {
 		return r.judgeSaved(ctx)
 	}
-	state, err := r.observe(ctx, r.writer.Reader, r.f.conn.concurrency.value, r.policy, r.f.policy.at(r.app))
+	state, err := r.observe(ctx, r.writer.Reader, r.policy, planner.ObserveOptions{Concurrency: r.f.conn.concurrency.value, Now: r.f.policy.at(r.app)})
 	if err != nil {
 		return err
 	}

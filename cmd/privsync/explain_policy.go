@@ -17,7 +17,7 @@ import (
 // set, the privileges that the policy names for the principal and that it lacks
 // are explained as well.
 func (x *explainer) consult(ctx context.Context, doc *explanation, only mstrapi.PrivilegeID) error {
-	state, err := x.observe(ctx, x.r, x.concurrency, x.policy, x.at)
+	state, err := x.observe(ctx, x.r, x.policy, planner.ObserveOptions{Concurrency: x.concurrency, Now: x.at})
 	if err != nil {
 		return err
 	}

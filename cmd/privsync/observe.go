@@ -10,18 +10,13 @@ import (
 	"privsync/policy"
 )
 
-// observe reads from the server what pol is about. Dates in the policy are
-// compared with now.
-func (a *app) observe(ctx context.Context, r *mstrapi.Reader, concurrency int, pol *policy.Policy, now time.Time) (*planner.State, error) {
+// observe reads from the server what pol is about. Where to, progress and log
+// are added to o.
+func (a *app) observe(ctx context.Context, r *mstrapi.Reader, pol *policy.Policy, o planner.ObserveOptions) (*planner.State, error) {
 	p := a.startProgress()
 	defer p.end()
-	state, err := planner.Observe(ctx, r, pol, planner.ObserveOptions{
-		URL:         r.URL(),
-		Concurrency: concurrency,
-		Now:         now,
-		Progress:    p.report,
-		Logger:      a.log,
-	})
+	o.URL, o.Progress, o.Logger = r.URL(), p.report, a.log
+	state, err := planner.Observe(ctx, r, pol, o)
 	if err != nil {
 		return nil, fmt.Errorf("read from %s: %w", r.URL(), err)
 	}

@@ -57,7 +57,7 @@ exceeded or a rule broken.`,
 				return err
 			}
 			defer a.logout(ctx, r)
-			state, err := a.observe(ctx, r, cfg.Concurrency, p, pol.at(a))
+			state, err := a.observe(ctx, r, p, planner.ObserveOptions{Concurrency: cfg.Concurrency, Now: pol.at(a)})
 			if err != nil {
 				return err
 			}
