@@ -1,0 +1,68 @@
+package planner
+
+import (
+	"testing"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+func auditFor(t *testing.T, m Reader, pol *policy.Policy, everybody bool) *Plan {
+	t.Helper()
+	st, err := Observe(t.Context(), m, pol, ObserveOptions{Now: testNow(), Concurrency: 3, AsIs: true, Everybody: everybody})
+	if err != nil {
+		t.Fatalf("Observe() error: %v", err)
+	}
+	return Make(pol, st, MakeOptions{})
+}
+
+// A rule of an audit judges what is held now: what a plan would take away is a
+// violation, what it would grant is none.
+func TestAuditRulesJudgeWhatIsThere(t *testing.T) {
+	m := newModel()
+	holder := m.user("holder", []mstrapi.PrivilegeID{5})
+	m.user("future", nil)
+	pol := policyOf(
+		policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "holder"}, Settings: policy.Settings{Mode: policy.Authoritative}},
+		policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "future"}, Listed: policy.ListOf(policy.Listed{Ref: policy.Ref{ID: 5}})},
+	)
+	pol.Rules = []policy.Rule{{Name: "nobody", Deny: []policy.Ref{{ID: 5}}}}
+	broken := auditFor(t, m, pol, true).BrokenRules()
+	if len(broken) != 1 || broken[0].Principal.ID != holder.row.ID || !broken[0].Already {
+		t.Errorf("an audit's violations = %v, want one, of the user who holds it now", broken)
+	}
+	if broken := planFor(t, m, pol).BrokenRules(); len(broken) != 1 || broken[0].Principal.Login != "future" {
+		t.Errorf("a plan's violations = %v, want one, of the user who would hold it", broken)
+	}
+}
+
+// A rule says nobody: an audit judges also those whom no entry covers.
+func TestAuditRulesJudgeEverybody(t *testing.T) {
+	m := newModel()
+	m.user("covered", nil)
+	g := m.group("Stray Group", []mstrapi.PrivilegeID{5})
+	m.user("member", nil, g)
+	m.user("stray", []mstrapi.PrivilegeID{5})
+	pol := policyOf(policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "covered"}, Listed: policy.ListOf(policy.Listed{Ref: policy.Ref{ID: 6}})})
+	pol.Rules = []policy.Rule{{Name: "nobody", Deny: []policy.Ref{{ID: 5}}}}
+	for _, unlisted := range []policy.Unlisted{"", policy.UnlistedReport, policy.UnlistedRevoke} {
+		pol.Unlisted = unlisted
+		if broken := auditFor(t, m, pol, true).BrokenRules(); len(broken) != 3 {
+			t.Errorf("unlisted %q: an audit's violations = %v, want group, member and stray user", unlisted, broken)
+		}
+	}
+	pol.Unlisted = ""
+	if broken := auditFor(t, m, pol, false).BrokenRules(); len(broken) != 0 {
+		t.Errorf("an audit of the covered only: violations = %v, want none", broken)
+	}
+}
+
+func TestUndecidedAreUnknown(t *testing.T) {
+	m := newModel()
+	u := m.user("u", nil)
+	pol := policyOf(policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "u"}, Listed: policy.ListOf(policy.Listed{Ref: policy.Ref{Name: "No Such Privilege"}})})
+	plan := planFor(t, m, pol)
+	if plan.Undecided[u.row.ID] == "" || plan.Summary.Unknown != 1 || plan.Summary.InSync != 0 {
+		t.Errorf("Undecided = %v, summary = %+v, want the user unknown", plan.Undecided, plan.Summary)
+	}
+}
