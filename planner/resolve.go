@@ -120,8 +120,10 @@ func (ob *observer) resolve(ctx context.Context) error {
 		e := &ob.pol.Principals[i]
 		if e.Principal != nil {
 			want(*e.Principal)
-		} else if e.Selector != nil && e.Selector.MemberOf != "" {
-			want(policy.PrincipalRef{Kind: policy.Group, Name: e.Selector.MemberOf})
+		} else if e.Selector != nil {
+			for _, ref := range names(e.Selector) {
+				want(ref)
+			}
 		}
 	}
 	if ob.pol.Safety != nil {

@@ -24,11 +24,7 @@ func (ob *observer) placeSelected(ctx context.Context, entry int32, s *policy.Se
 	var rows []mstrapi.PrincipalRow
 	var err error
 	if s.MemberOf != "" {
-		pos := s.MemberOfPos
-		if pos == (policy.Position{}) {
-			pos = s.Pos
-		}
-		group, problem := ob.one(policy.PrincipalRef{Kind: policy.Group, Name: s.MemberOf, Pos: pos})
+		group, problem := ob.one(memberOf(s))
 		if problem != nil {
 			fail(*problem)
 			return nil
@@ -39,6 +35,13 @@ func (ob *observer) placeSelected(ctx context.Context, entry int32, s *policy.Se
 	}
 	if err == nil {
 		rows, err = ob.choose(ctx, s, rows)
+	}
+	if err == nil && len(s.Except) > 0 {
+		var problem *Finding
+		if rows, problem, err = ob.without(ctx, s, rows); problem != nil {
+			fail(*problem)
+			return nil
+		}
 	}
 	if err != nil {
 		if ob.isFatal(ctx, err) {

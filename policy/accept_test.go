@@ -175,8 +175,8 @@ principals:
 	no := false
 	at := func(line, column int) Position { return Position{"p.yaml", line, column} }
 	want := []*Selector{
-		{User, "G", at(6, 21), true, "svc_*", "? Robot", &no, at(6, 10)},
-		{Group, "G", at(8, 22), false, "", "2026-*", nil, at(8, 11)},
+		{User, "G", at(6, 21), true, "svc_*", "? Robot", &no, at(6, 10), nil},
+		{Group, "G", at(8, 22), false, "", "2026-*", nil, at(8, 11), nil},
 	}
 	got := []*Selector{p.Principals[0].Selector, p.Principals[1].Selector}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -28,8 +28,8 @@ type privilegeSet struct {
 
 var (
 	entryKeys         = []string{"user", "group", "users", "groups", "id", "sets", "privileges", "forbid", "mode", "satisfiedBy", "redundant", "inherited"}
-	userSelectorKeys  = []string{"memberOf", "nested", "loginMatches", "nameMatches", "enabled"}
-	groupSelectorKeys = []string{"memberOf", "nested", "nameMatches"}
+	userSelectorKeys  = []string{"memberOf", "nested", "loginMatches", "nameMatches", "enabled", exceptKey}
+	groupSelectorKeys = []string{"memberOf", "nested", "nameMatches", exceptKey}
 	setKeys           = []string{"description", "privileges", "include"}
 	listedKeys        = []string{"privilege", "until", "reason"}
 )
@@ -130,6 +130,10 @@ func (p *parser) selector(n *yaml.Node, kind Kind, known []string) *Selector {
 		if key == "nested" {
 			nested = k
 			s.Nested, _ = p.boolean(v, key)
+			return
+		}
+		if key == exceptKey {
+			s.Except = p.excepted(v, kind)
 			return
 		}
 		conditions++

@@ -188,6 +188,13 @@ func (a *assembler) lookAlikes(p *Policy, warned *collector) {
 			check(*e.Principal)
 		} else {
 			check(PrincipalRef{Kind: Group, Name: e.Selector.MemberOf, Pos: e.Selector.MemberOfPos})
+			for _, x := range e.Selector.Except {
+				if x.Principal != nil {
+					check(*x.Principal)
+				} else {
+					check(PrincipalRef{Kind: Group, Name: x.Selector.MemberOf, Pos: x.Selector.MemberOfPos})
+				}
+			}
 		}
 	}
 	if p.Safety != nil {

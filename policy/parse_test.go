@@ -159,7 +159,7 @@ func TestProblems(t *testing.T) {
 		{"selector without condition", "principals:\n- users: {}\n  forbid: [1]\n", []string{`5:10: users is empty; leave it out if nothing is meant`}},
 		{"selector with nested only", "principals:\n- users: {nested: true}\n  forbid: [1]\n", []string{`5:11: nested belongs to memberOf, which is missing`}},
 		{"nested beside another condition", "principals:\n- users: {enabled: true, nested: false}\n  forbid: [1]\n", []string{`5:26: nested belongs to memberOf, which is missing`}},
-		{"groups by login", "principals:\n- groups: {loginMatches: x*}\n  forbid: [1]\n", []string{`5:12: unknown key "loginMatches" in groups; known are memberOf, nested, nameMatches`}},
+		{"groups by login", "principals:\n- groups: {loginMatches: x*}\n  forbid: [1]\n", []string{`5:12: unknown key "loginMatches" in groups; known are memberOf, nested, nameMatches, except`}},
 		{"not a boolean", "principals:\n- users: {enabled: yes, memberOf: G, nested: 'off'}\n  forbid: [1]\n", []string{
 			`5:20: enabled must be true or false; write true`, `5:46: nested must be true or false; write false`}},
 		{"not a boolean at all", "principals:\n- users: {enabled: maybe}\n  forbid: [1]\n", []string{`5:20: enabled must be true or false`}},

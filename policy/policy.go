@@ -141,6 +141,14 @@ type Selector struct {
 	NameMatches  string // glob with * and ?, exact case
 	Enabled      *bool  // users only
 	Pos          Position
+	Except       []Excepted
+}
+
+// Excepted is whom a selector passes over although they meet its conditions. Exactly
+// one of the two is set.
+type Excepted struct {
+	Principal *PrincipalRef // a group means it and its members at any depth
+	Selector  *Selector     // has no exceptions of its own
 }
 
 // Environment is the optional section that says where the server is. Empty

@@ -99,10 +99,22 @@ func chooses(s *policy.Selector) string {
 	if s.Enabled != nil && !*s.Enabled {
 		parts = append(parts, "disabled")
 	}
-	if len(parts) == 0 {
-		return fmt.Sprintf("every %s", s.Kind)
+	text := fmt.Sprintf("every %s", s.Kind)
+	if len(parts) > 0 {
+		text += " " + strings.Join(parts, ", ")
 	}
-	return fmt.Sprintf("every %s %s", s.Kind, strings.Join(parts, ", "))
+	for i, x := range s.Except {
+		text += []string{" but not ", " and not "}[min(i, 1)]
+		switch {
+		case x.Selector != nil:
+			text += chooses(x.Selector)
+		case x.Principal.Kind == policy.Group:
+			text += fmt.Sprintf("group %q and its members", x.Principal.Name)
+		default:
+			text += fmt.Sprintf("user %q", x.Principal.Name)
+		}
+	}
+	return text
 }
 
 // ofPrincipal says what concerns the principal and no single privilege.

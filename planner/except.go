@@ -1,0 +1,86 @@
+package planner
+
+import (
+	"context"
+	"slices"
+
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// names yields every principal that a selector names.
+func names(s *policy.Selector) []policy.PrincipalRef {
+	var refs []policy.PrincipalRef
+	if s.MemberOf != "" {
+		refs = append(refs, memberOf(s))
+	}
+	for _, x := range s.Except {
+		if x.Principal != nil {
+			refs = append(refs, *x.Principal)
+		} else {
+			refs = append(refs, names(x.Selector)...)
+		}
+	}
+	return refs
+}
+
+// memberOf is the group whose members a selector chooses from.
+func memberOf(s *policy.Selector) policy.PrincipalRef {
+	pos := s.MemberOfPos
+	if pos == (policy.Position{}) {
+		pos = s.Pos
+	}
+	return policy.PrincipalRef{Kind: policy.Group, Name: s.MemberOf, Pos: pos}
+}
+
+// without returns the rows that no exception of s takes out. The finding says why an
+// exception is not known: then nobody is known to be chosen, since who is excepted
+// must not be written to.
+func (ob *observer) without(ctx context.Context, s *policy.Selector, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, *Finding, error) {
+	kind := mstrapi.Kind(s.Kind)
+	for _, x := range s.Except {
+		out := map[mstrapi.ObjectID]bool{}
+		if x.Principal != nil {
+			row, problem := ob.one(*x.Principal)
+			if problem != nil {
+				return nil, problem, nil
+			}
+			out[row.ID] = true
+			if row.Kind == mstrapi.Group {
+				members, err := ob.membersOf(ctx, row.ID, kind, true)
+				if err != nil {
+					return nil, nil, err
+				}
+				for _, m := range members {
+					out[m.ID] = true
+				}
+			}
+		} else {
+			from := rows
+			if x.Selector.MemberOf != "" {
+				group, problem := ob.one(memberOf(x.Selector))
+				if problem != nil {
+					return nil, problem, nil
+				}
+				members, err := ob.membersOf(ctx, group.ID, kind, x.Selector.Nested)
+				if err != nil {
+					return nil, nil, err
+				}
+				is := map[mstrapi.ObjectID]bool{}
+				for _, m := range members {
+					is[m.ID] = true
+				}
+				from = slices.DeleteFunc(slices.Clone(rows), func(r mstrapi.PrincipalRow) bool { return !is[r.ID] })
+			}
+			chosen, err := ob.choose(ctx, x.Selector, from)
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, r := range chosen {
+				out[r.ID] = true
+			}
+		}
+		rows = slices.DeleteFunc(slices.Clone(rows), func(r mstrapi.PrincipalRow) bool { return out[r.ID] })
+	}
+	return rows, nil, nil
+}
