@@ -41,7 +41,8 @@ type client struct {
 	closeErr error
 
 	requests, retries atomic.Int64
-	oddCatalogue      atomic.Bool // the log has said so
+	waiting           atomic.Int64 // requests that were sent and will be sent again
+	oddCatalogue      atomic.Bool  // the log has said so
 
 	secretsMu sync.Mutex
 	secrets   []string // cut out of the server's texts

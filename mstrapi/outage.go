@@ -34,6 +34,8 @@ type outage struct {
 	start  time.Time    // origin of answered: time.Since(start) is monotonic
 	weight atomic.Int64 // of the failures since the last usable answer
 	last   atomic.Int64 // nanoseconds after start: the last usable answer
+	since  atomic.Int64 // nanoseconds after start: the first of these failures
+	told   atomic.Int64 // nanoseconds after start: when awayFor last said so
 	over   atomic.Value // error: why the server was given up; empty: it was not
 }
 
@@ -64,12 +66,33 @@ func (o *outage) failed(e *Error, final bool) bool {
 		return false
 	}
 	total := o.weight.Add(w)
+	if total == w {
+		o.since.Store(int64(time.Since(o.start)))
+	}
 	silent := time.Since(o.start) - time.Duration(o.last.Load())
 	if !final || total < outageWeight || silent < outageLeast {
 		return false
 	}
 	return o.over.CompareAndSwap(nil, fmt.Errorf("%w: no usable answer for %s; the last attempt: %s",
 		ErrUnreachable, silent.Round(time.Second), clip(e.Error(), messageLimit)))
+}
+
+// awayEvery is how long the server has to be away before a person is told, and how
+// often then.
+const awayEvery = 10 * time.Second
+
+// awayFor returns for how long there was no usable answer, once in awayEvery; 0:
+// there is nothing to tell.
+func (o *outage) awayFor() time.Duration {
+	if o.weight.Load() == 0 {
+		return 0
+	}
+	now, told := int64(time.Since(o.start)), o.told.Load()
+	away := time.Duration(now - o.since.Load())
+	if away < awayEvery || told != 0 && now-told < int64(awayEvery) || !o.told.CompareAndSwap(told, now) {
+		return 0
+	}
+	return away
 }
 
 // weigh says how much an attempt speaks for an outage; 0: it speaks against it.

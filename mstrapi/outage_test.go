@@ -205,3 +205,28 @@ func TestPaceIsLogged(t *testing.T) {
 		}
 	})
 }
+
+// A server that is away is told of at level info after ten seconds.
+func TestAwayServerIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		var log bytes.Buffer
+		r := f.reader(t, func(c *Config) { c.MaxAttempts = 30; c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		back := time.Now().Add(35 * time.Second)
+		f.before = func(http.ResponseWriter, *http.Request) bool {
+			if time.Now().Before(back) {
+				panic(errDial)
+			}
+			return false
+		}
+		for _, err := range readMany(t.Context(), r, 3, 3) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if n := strings.Count(log.String(), `msg="no usable answer, retrying"`); n < 1 || n > 3 || !strings.Contains(log.String(), "waiting=3") {
+			t.Errorf("the log says %d times that there is no answer:\n%s", n, log.String())
+		}
+	})
+}

@@ -47,12 +47,13 @@ func (q *request) errorFor() *Error {
 // errors are [*Error].
 func (c *client) do(ctx context.Context, q *request) error {
 	var (
-		waits interface{ NextBackOff() time.Duration }
-		trace authTrace
-		last  *Error // of the attempt before, nil for the first
-		sent  int
-		tries = c.cfg.MaxAttempts
-		used  = 0 // of tries; renewing the session does not count
+		waits   interface{ NextBackOff() time.Duration }
+		trace   authTrace
+		last    *Error // of the attempt before, nil for the first
+		sent    int
+		tries   = c.cfg.MaxAttempts
+		waiting bool // counted in client.waiting
+		used    = 0  // of tries; renewing the session does not count
 	)
 	if q.class == logoutRequest {
 		tries = logoutAttempts
@@ -136,6 +137,16 @@ func (c *client) do(ctx context.Context, q *request) error {
 			return e
 		}
 		c.logRetry(ctx, e, wait, v.reason)
+		if !waiting {
+			waiting = true
+			c.waiting.Add(1)
+			defer c.waiting.Add(-1)
+		}
+		if away := c.outage.awayFor(); away > 0 {
+			c.log.LogAttrs(ctx, slog.LevelInfo, "no usable answer, retrying", slog.Duration("for", away.Round(time.Second)), slog.Int64("waiting", c.waiting.Load()), slog.String("last", v.reason))
+		} else if v.all && wait >= awayEvery {
+			c.log.LogAttrs(ctx, slog.LevelInfo, "the server asks to slow down", slog.Duration("pause", wait.Round(time.Second)), slog.Int64("waiting", c.waiting.Load()))
+		}
 		if v.all {
 			c.pace.slowDown(wait)
 		} else if err := sleep(ctx, wait); err != nil {

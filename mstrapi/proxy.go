@@ -2,6 +2,7 @@ package mstrapi
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -75,4 +76,22 @@ func isProxy(text string) bool {
 		return u.Hostname() != ""
 	}
 	return false
+}
+
+// proxyAnswer names a proxy's refusal as the proxy's.
+func proxyAnswer(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode/100 == 2 {
+		return nil
+	}
+	err := fmt.Errorf("the proxy %s answered HTTP %d, not the server", proxy.Host, answer.StatusCode)
+	switch {
+	case answer.StatusCode == http.StatusProxyAuthRequired:
+		err = fmt.Errorf("%w: it wants a login of its own", err)
+	case answer.StatusCode == http.StatusForbidden:
+		err = fmt.Errorf("%w: its rules do not allow this server", err)
+	}
+	if answer.StatusCode/100 == 4 {
+		return permanentError{err}
+	}
+	return err
 }

@@ -240,6 +240,11 @@ func (d *doctor) way(ctx context.Context, cfg mstrapi.Config) bool {
 		}
 		transport.TLSClientConfig.RootCAs = pool
 	}
+	proxy, err := mstrapi.ProxyFor(cfg)
+	if err != nil {
+		d.fail(name, err)
+		return false
+	}
 	client := &http.Client{
 		Transport: transport, Timeout: cfg.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -260,7 +265,11 @@ func (d *doctor) way(ctx context.Context, cfg mstrapi.Config) bool {
 	took := d.now().Sub(before)
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // only to reuse the connection
 	_ = response.Body.Close()
-	d.ok(name, "%s answers in %s", u.Host, took.Round(time.Millisecond))
+	through := ""
+	if proxy.Address != "" {
+		through = fmt.Sprintf(" through the proxy %s (%s)", proxy.Address, proxy.Variable)
+	}
+	d.ok(name, "%s answers in %s%s", u.Host, took.Round(time.Millisecond), through)
 	d.tls(response.TLS)
 	d.clock(response.Header.Get("Date"), before.Add(took/2))
 	return true
