@@ -57,7 +57,7 @@ func newClient(ctx context.Context, cfg Config) (*client, error) {
 	}
 	c := &client{cfg: cfg, base: base, log: cfg.Logger, transport: cfg.Transport, pace: newPacer(cfg.Rate, cfg.Logger), outage: newOutage()}
 	if c.transport == nil {
-		if c.transport, err = newTransport(cfg); err != nil {
+		if c.transport, err = awaitTransport(ctx, cfg); err != nil {
 			return nil, err
 		}
 	}

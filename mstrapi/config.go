@@ -1,6 +1,7 @@
 package mstrapi
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -12,11 +13,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"path"
 	"strings"
 	"syscall"
 	"time"
+
+	"privsync/input"
+	"privsync/panics"
 )
 
 // LoginMode says how [OpenReader] and [OpenWriter] log in. The numbers are the
@@ -248,13 +251,40 @@ func newTransport(cfg Config) (*http.Transport, error) {
 	}, nil
 }
 
+// awaitTransport is newTransport that ends with ctx: the file of certificates may be
+// a pipe into which nobody writes.
+func awaitTransport(ctx context.Context, cfg Config) (http.RoundTripper, error) {
+	if cfg.CAFile == "" {
+		return newTransport(cfg)
+	}
+	type result struct {
+		transport http.RoundTripper
+		err       error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		r.err = panics.Catch(func() (err error) {
+			r.transport, err = newTransport(cfg)
+			return err
+		})
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		return r.transport, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("CA file: %w", context.Cause(ctx))
+	}
+}
+
 // rootCAs returns the system's certificates with those of file, or nil (which
 // means the system's) when there is no file.
 func rootCAs(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	f, err := os.Open(file)
+	f, err := input.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("CA file: %w", err)
 	}

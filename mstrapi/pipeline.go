@@ -119,7 +119,8 @@ func (c *client) do(ctx context.Context, q *request) error {
 		if e.RetryAfter > 0 {
 			wait = e.RetryAfter
 		}
-		tooLong := wait > retryAfterMost
+		most := c.patience(ctx, started)
+		tooLong := e.RetryAfter > most
 		final := tooLong || !v.again || used >= tries
 		if q.class == renewalRequest && !tooLong && v.again {
 			final = time.Since(started)+wait > renewalMost
@@ -129,10 +130,10 @@ func (c *client) do(ctx context.Context, q *request) error {
 		}
 		if final {
 			if v.all {
-				c.pace.slowDown(min(wait, retryAfterMost))
+				c.pace.slowDown(min(wait, most))
 			}
 			if tooLong && v.again {
-				e.Err = fmt.Errorf("the server asks to wait %s, more than %s", e.RetryAfter, retryAfterMost)
+				e.Err = fmt.Errorf("the server asks to wait %s, more than the %s that are left", e.RetryAfter, most.Round(time.Second))
 			}
 			return e
 		}

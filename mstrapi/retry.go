@@ -1,6 +1,7 @@
 package mstrapi
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -110,6 +111,18 @@ func judge(class requestClass, e *Error) verdict {
 		return verdict{again: true, reason: "time-out in the server"}
 	}
 	return verdict{}
+}
+
+// patience is the longest wait that a server may ask for in answer to a request that
+// was first sent at started: all waits of a request come to no more than all its
+// attempts could take, and none goes beyond the deadline.
+func (c *client) patience(ctx context.Context, started time.Time) time.Duration {
+	left := c.cfg.Timeout*time.Duration(c.cfg.MaxAttempts) - time.Since(started)
+	most := min(retryAfterMost, max(0, left))
+	if deadline, ok := ctx.Deadline(); ok {
+		most = min(most, max(0, time.Until(deadline)))
+	}
+	return most
 }
 
 // errPermanent marks errors of the transport that no repetition cures.

@@ -35,7 +35,7 @@ func Load(paths []string, o Options) (*Policy, error) {
 	if out.count() > 0 {
 		docs = append(docs, unread())
 	}
-	in := &input{folders: folders(paths), stdin: o.Stdin, left: MaxSize, values: maxValues}
+	in := &source{folders: folders(paths), stdin: o.Stdin, left: MaxSize, values: maxValues}
 	for _, path := range files {
 		data, err := in.read(path)
 		if err != nil {

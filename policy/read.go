@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"privsync/input"
 )
 
-// input reads the files of one policy.
-type input struct {
+// source reads the files of one policy.
+type source struct {
 	folders []string
 	stdin   io.Reader
 	left    int64 // bytes that may still be read
@@ -31,7 +33,7 @@ func folders(paths []string) []string {
 
 // read returns what stands in a file. It refuses one that is too large before it
 // is read whole, and a device, which may have no end.
-func (in *input) read(path string) ([]byte, error) {
+func (in *source) read(path string) ([]byte, error) {
 	if path == "-" {
 		stdin := in.stdin
 		if stdin == nil {
@@ -48,7 +50,7 @@ func (in *input) read(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := readableKind(info); err != nil {
+	if err := input.Check(info); err != nil {
 		return nil, err
 	}
 	if info.Mode().IsRegular() && info.Size() > in.left {
@@ -60,7 +62,7 @@ func (in *input) read(path string) ([]byte, error) {
 // open opens a file. Of a folder that was given as a whole a link is followed only
 // to what the folder holds itself: who may put a link there need not be one who may
 // read what it points to, and messages quote what was read.
-func (in *input) open(path string) (*os.File, error) {
+func (in *source) open(path string) (*os.File, error) {
 	for _, folder := range in.folders {
 		below, err := filepath.Rel(folder, path)
 		if err != nil || below == ".." || strings.HasPrefix(below, ".."+string(filepath.Separator)) {
@@ -73,7 +75,7 @@ func (in *input) open(path string) (*os.File, error) {
 		defer root.Close()
 		info, err := root.Stat(below)
 		if err == nil {
-			err = readableKind(info) // before it is opened: opening a device may do something
+			err = input.Check(info) // before it is opened: opening a device may do something
 		}
 		if err == nil {
 			var f *os.File
@@ -87,30 +89,15 @@ func (in *input) open(path string) (*os.File, error) {
 		}
 		return nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := readableKind(info); err != nil {
-		return nil, err
-	}
-	return os.Open(path)
+	return input.Open(path)
 }
 
-// readableKind refuses what is neither a plain file nor a pipe.
-func readableKind(info fs.FileInfo) error {
-	if m := info.Mode(); m.IsRegular() || m&fs.ModeNamedPipe != 0 {
-		return nil
-	}
-	return errors.New("it is neither a plain file nor a pipe")
-}
-
-func (in *input) tooLarge() error {
+func (in *source) tooLarge() error {
 	return fmt.Errorf("the policy is larger than %d MiB", MaxSize>>20)
 }
 
 // take reads r, of about size bytes, to its end.
-func (in *input) take(r io.Reader, size int64) ([]byte, error) {
+func (in *source) take(r io.Reader, size int64) ([]byte, error) {
 	data := make([]byte, 0, size+512)
 	limited := io.LimitReader(r, in.left+1)
 	for {

@@ -94,6 +94,8 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 					"look at another day with plan --now, and apply without it; if the clock is wrong, set it")
 			}
 			r := &applyRun{app: a, f: &f, start: a.now()}
+			_, done := a.within(cmd.Context(), f.deadline)
+			defer done()
 			if err := panics.Catch(func() error { return r.load(args) }); err != nil {
 				return f.reports.failEarly(a, r.start, err)
 			}

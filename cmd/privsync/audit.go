@@ -17,12 +17,13 @@ import (
 
 func newAudit(a *app) *cobra.Command {
 	var (
-		cheap   bool
-		pol     policyFlags
-		conn    connectionFlags
-		state   stateFlags
-		reports reportFlags
-		format  = newChoice("text", "json", "markdown", "html")
+		cheap    bool
+		pol      policyFlags
+		conn     connectionFlags
+		state    stateFlags
+		reports  reportFlags
+		deadline = span{value: defaultDeadline, zeroOK: true}
+		format   = newChoice("text", "json", "markdown", "html")
 	)
 	cmd := &cobra.Command{
 		Use:   "audit -f FILE…",
@@ -45,7 +46,8 @@ be read or found.`,
   privsync audit -f policy.yaml --format json | jq '.principals[] | select(.outcome == "drifted")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
+			ctx, done := a.within(cmd.Context(), deadline)
+			defer done()
 			start := a.now()
 			var p *policy.Policy
 			err := panics.Catch(func() (err error) {
@@ -88,6 +90,7 @@ be read or found.`,
 	reports.register(cmd)
 	addFormat(cmd, &format)
 	cmd.Flags().BoolVar(&cheap, "covered-only", false, "let rules judge only whom the policy covers: fewer requests, and nothing is said of others")
+	addDeadline(cmd, &deadline)
 	return cmd
 }
 

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 
+	"privsync/input"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -47,7 +47,7 @@ func (c *catalogue) WriteTo(w io.Writer) (int64, error) {
 // readCatalogue reads a saved catalogue.
 func readCatalogue(path string) ([]policy.CataloguePrivilege, error) {
 	const hint = `save one with "privsync privileges --save FILE"`
-	f, err := os.Open(path)
+	f, err := input.Open(path)
 	if err != nil {
 		return nil, hinted(fmt.Errorf("catalogue: %w", err), hint)
 	}

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"privsync/input"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -174,12 +174,12 @@ func (c *connectionFlags) secret(a *app, file, flag, variable string) (mstrapi.S
 	if _, byVariable := a.env(variable + "_FILE"); set && value != "" && byVariable && !c.flags.Changed(flag) {
 		return "", hinted(fmt.Errorf("both %s and %s_FILE are set", variable, variable), "unset one of them")
 	}
-	return a.readSecretFile(file, flag)
+	return await(a, func() (mstrapi.Secret, error) { return a.readSecretFile(file, flag) })
 }
 
 // readSecretFile reads a secret and takes its one trailing newline off.
 func (a *app) readSecretFile(path, flag string) (mstrapi.Secret, error) {
-	f, err := os.Open(path)
+	f, err := input.Open(path)
 	if err != nil {
 		return "", hinted(fmt.Errorf("--%s: %w", flag, err), "check the path and who may read it")
 	}

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v5"
 
 	"privsync/executor"
+	"privsync/input"
 	"privsync/planner"
 	"privsync/schema"
 )
@@ -57,9 +57,13 @@ func documentFormat(data []byte) (string, error) {
 // their format, from the file or, for "-", from stdin. The digest is checked, and
 // the schema unless the document is larger than maxChecked.
 func (a *app) readDocument(path string) (any, error) {
+	return await(a, func() (any, error) { return a.readAnyDocument(path) })
+}
+
+func (a *app) readAnyDocument(path string) (any, error) {
 	in := a.stdin
 	if path != "-" {
-		f, err := os.Open(path)
+		f, err := input.Open(path)
 		if err != nil {
 			return nil, err
 		}

@@ -86,7 +86,9 @@ func (p *policyFlags) read(a *app) (*policy.Policy, error) {
 	if len(p.files) == 0 {
 		return nil, hinted(fmt.Errorf("no policy given"), "name the policy's file or folder with -f, for example -f policy.yaml")
 	}
-	return policy.Load(p.files, policy.Options{EnvName: p.env, Stdin: a.stdin})
+	return await(a, func() (*policy.Policy, error) {
+		return policy.Load(p.files, policy.Options{EnvName: p.env, Stdin: a.stdin})
+	})
 }
 
 // at returns the time that dates in the policy are compared with.

@@ -19,10 +19,11 @@ import (
 func TestImportDirections(t *testing.T) {
 	allowed := map[string][]string{
 		"privsync/clean":                        {},
+		"privsync/input":                        {},
 		"privsync/panics":                       {},
 		"privsync/schema":                       {},
-		"privsync/policy":                       {"privsync/schema"},
-		"privsync/mstrapi":                      {"privsync/panics"},
+		"privsync/policy":                       {"privsync/input", "privsync/schema"},
+		"privsync/mstrapi":                      {"privsync/input", "privsync/panics"},
 		"privsync/mstrapi/mstrtest":             {"privsync/mstrapi"},
 		"privsync/planner":                      {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/panics"},
 		"privsync/executor":                     {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/panics"},

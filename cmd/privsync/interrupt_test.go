@@ -22,7 +22,7 @@ func TestInterruptWhileWaiting(t *testing.T) {
 	privileges := func(r *http.Request) bool {
 		return strings.HasSuffix(r.URL.Path, "/privileges") && strings.Contains(r.URL.Path, "/user")
 	}
-	again := &mstrtest.Fault{Kind: mstrtest.Unavailable, Method: http.MethodGet, Path: "/user.*/privileges$", Times: 1, RetryAfter: 4 * time.Minute}
+	again := &mstrtest.Fault{Kind: mstrtest.Unavailable, Method: http.MethodGet, Path: "/user.*/privileges$", Times: 1, RetryAfter: 4 * time.Second}
 	tests := []struct {
 		name  string
 		args  []string

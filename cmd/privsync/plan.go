@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,6 +23,7 @@ func newPlan(a *app) *cobra.Command {
 		out      string
 		ttl      = span{value: defaultPlanTTL}
 		detailed bool
+		deadline = span{value: defaultDeadline, zeroOK: true}
 		format   = newChoice("text", "json", "markdown")
 	)
 	cmd := &cobra.Command{
@@ -43,7 +46,8 @@ exceeded or a rule broken.`,
   privsync plan -f policy.yaml --now 2026-12-31   # what will have expired by then?`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
+			ctx, done := a.within(cmd.Context(), deadline)
+			defer done()
 			p, err := pol.load(a)
 			if err != nil {
 				return err
@@ -54,12 +58,12 @@ exceeded or a rule broken.`,
 			}
 			r, err := a.openReader(ctx, cfg)
 			if err != nil {
-				return err
+				return overdue(ctx, err)
 			}
 			defer a.logout(ctx, r)
 			state, err := a.observe(ctx, r, p, planner.ObserveOptions{Concurrency: cfg.Concurrency, Now: pol.at(a)})
 			if err != nil {
-				return err
+				return overdue(ctx, err)
 			}
 			plan, over, err := a.decide(p, state, pol.at(a), ttl.value, guards.overrides())
 			if err != nil {
@@ -78,9 +82,28 @@ exceeded or a rule broken.`,
 	fs := cmd.Flags()
 	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`, readable by its owner only")
 	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied")
+	addDeadline(cmd, &deadline)
 	fs.BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if the server differs from the policy")
 	_ = cmd.MarkFlagFilename("out", "json")
 	return cmd
+}
+
+// defaultDeadline is how long a command that only reads may take: far longer than
+// any server takes that works.
+const defaultDeadline = time.Hour
+
+// addDeadline registers --deadline for a command that only reads.
+func addDeadline(cmd *cobra.Command, d *span) {
+	cmd.Flags().Var(d, "deadline", "give up after this time; 0 means no limit")
+	_ = cmd.RegisterFlagCompletionFunc("deadline", cobra.NoFileCompletions)
+}
+
+// overdue says that it was the deadline that ended a command with err, if it was.
+func overdue(ctx context.Context, err error) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	return hinted(fmt.Errorf("the deadline was over: %w", err), "raise --deadline")
 }
 
 // presentPlan saves plan in the file out, if that is not empty, and shows it.

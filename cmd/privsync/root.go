@@ -42,6 +42,7 @@ type app struct {
 	finish  string // the last line on stderr: where the report is; empty for none
 
 	interrupts *interrupts
+	reading    context.Context // limits the reading of files; nil: an interrupt does
 }
 
 // run is the whole program but for os.Exit: it parses args, runs the command

@@ -43,7 +43,7 @@ pull request. The exit code is 0 for a valid policy and 1 otherwise.`,
 				return err
 			}
 			if pol != nil && catalog != "" {
-				known, err := readCatalogue(catalog)
+				known, err := await(a, func() ([]policy.CataloguePrivilege, error) { return readCatalogue(catalog) })
 				if err != nil {
 					return err
 				}
