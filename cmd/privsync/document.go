@@ -81,18 +81,19 @@ func (a *app) readAnyDocument(path string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	whole := io.MultiReader(bytes.NewReader(start), in)
+	checked := &compact{}
+	whole := io.TeeReader(io.MultiReader(bytes.NewReader(start), in), checked)
 	switch format {
 	case planner.PlanFormat:
 		plan, err := planner.ReadPlan(whole)
 		if err == nil {
-			err = checkSchema("plan", start)
+			err = checkSchema("plan", checked)
 		}
 		return plan, err
 	case executor.ReportFormat:
 		report, err := executor.ReadReport(whole)
 		if err == nil {
-			err = checkSchema("report", start)
+			err = checkSchema("report", checked)
 		}
 		return report, err
 	}
@@ -102,13 +103,45 @@ func (a *app) readAnyDocument(path string) (any, error) {
 	return nil, fmt.Errorf("%w: its format is %q", errNotADocument, format)
 }
 
-// checkSchema judges data, the start of a document of at most maxChecked bytes, by
-// the schema called name.
-func checkSchema(name string, data []byte) error {
-	if len(data) == maxChecked {
-		return nil // there may be more: it is left to the reader
+// compact keeps what is written to it, a JSON document, without the blanks between
+// its parts, as long as that is at most maxChecked bytes: nobody makes a document too
+// large to be checked by padding it.
+type compact struct {
+	text            []byte
+	quoted, escaped bool
+	over            bool
+}
+
+// Write never fails.
+func (c *compact) Write(p []byte) (int, error) {
+	for _, b := range p {
+		switch {
+		case c.escaped:
+			c.escaped = false
+		case c.quoted && b == '\\':
+			c.escaped = true
+		case b == '"':
+			c.quoted = !c.quoted
+		case !c.quoted && (b == ' ' || b == '\t' || b == '\n' || b == '\r'):
+			continue
+		}
+		if len(c.text) >= maxChecked {
+			c.text, c.over = nil, true
+		}
+		if c.over {
+			break
+		}
+		c.text = append(c.text, b)
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
+	return len(p), nil
+}
+
+// checkSchema judges a document by the schema called name, unless it is too large.
+func checkSchema(name string, data *compact) error {
+	if data.over {
+		return nil // it is left to the reader
+	}
+	dec := json.NewDecoder(bytes.NewReader(data.text))
 	dec.UseNumber()
 	var doc any
 	if err := dec.Decode(&doc); err != nil {
