@@ -64,6 +64,11 @@ type Options struct {
 
 	// AllowIncomplete applies a plan although principals could not be read.
 	AllowIncomplete bool
+	// Misnamed are principals of the plan that are left alone, each with why: the
+	// server names them otherwise than the plan (Code [CodeMisnamed]: they are stale),
+	// or does not say how (they have failed).
+	Misnamed map[mstrapi.ObjectID]*Error
+
 	// Saved says that the plan was read from a file: every principal is read
 	// again just before its write.
 	Saved bool
@@ -369,6 +374,12 @@ func newRun(ctx context.Context, s Server, plan *planner.Plan, o Options) *run {
 		if !o.Saved && !c.ObservedAt.IsZero() {
 			t.seen, t.seenAt = t.res.Before, c.ObservedAt
 			t.res.After = t.res.Before
+		}
+		if why := o.Misnamed[c.Principal.ID]; why != nil {
+			t.ended, t.res.Outcome, t.res.Error, t.res.Before = true, Failed, why, nil
+			if why.Code == CodeMisnamed {
+				t.res.Outcome = Stale
+			}
 		}
 		r.tasks = append(r.tasks, t)
 		r.byID[c.Principal.ID] = t

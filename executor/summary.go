@@ -11,6 +11,7 @@ import (
 const (
 	CodeGuard       = "guard-exceeded"   // refused: a guard that no flag allows
 	CodeRule        = "rule-violation"   // refused: a rule of severity error is broken
+	CodeMisnamed    = "name-mismatch"    // of a principal: the server names it otherwise than the saved plan
 	CodePlanRefused = "plan-refused"     // refused: an edited, foreign, expired or malformed plan
 	CodeBlocking    = "blocking-finding" // refused: a principal or privilege that the policy names cannot be resolved
 	CodeIncomplete  = "incomplete-plan"  // refused: a principal could not be read completely

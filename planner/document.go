@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 )
 
@@ -287,10 +288,21 @@ func cutText(s string, most int) string {
 	return s
 }
 
+// MaxPlanTTL is how long a plan may be applied after it was made, at most.
+const MaxPlanTTL = 30 * 24 * time.Hour
+
 // check makes sure of what the executor takes for granted.
 func (p *Plan) check() error {
 	if p.CreatedAt.IsZero() || p.ExpiresAt.IsZero() {
 		return errors.New("createdAt or expiresAt is missing")
+	}
+	if p.ExpiresAt.Sub(p.CreatedAt) > MaxPlanTTL {
+		return fmt.Errorf("it may be applied for longer than %d days", int(MaxPlanTTL.Hours()/24))
+	}
+	for i, name := range p.Commands {
+		if slices.Contains(p.Commands[:i], name) {
+			return fmt.Errorf("command %s stands twice", clean.Quote(cutText(name, 80)))
+		}
 	}
 	switch p.Scope.Level {
 	case mstrapi.LevelServer, mstrapi.LevelProject, mstrapi.LevelAll:
@@ -357,7 +369,9 @@ func (c *Change) check() error {
 // CheckSaved reports whether a plan that was read from a file may be applied to
 // the server at url, at now: not one that was made for another server, has
 // expired, or claims to be from the future. The error matches [ErrPlanRefused].
-func (p *Plan) CheckSaved(url string, now time.Time) error {
+//
+// A plan that was made longer ago than maxAge is refused, too; 0 sets no limit.
+func (p *Plan) CheckSaved(url string, now time.Time, maxAge time.Duration) error {
 	switch {
 	case p.Format != PlanFormat:
 		return refusef("its format is %q and this version reads only %q: make a new plan", p.Format, PlanFormat)
@@ -365,6 +379,8 @@ func (p *Plan) CheckSaved(url string, now time.Time) error {
 		return refusef("it was made for %s and this is %s", p.Environment.URL, url)
 	case !now.Before(p.ExpiresAt):
 		return refusef("it expired at %s: make a new plan", p.ExpiresAt.UTC().Format(time.RFC3339))
+	case maxAge > 0 && now.Sub(p.CreatedAt) > maxAge:
+		return refusef("it was made at %s, longer ago than %s: make a new plan", p.CreatedAt.UTC().Format(time.RFC3339), maxAge)
 	case p.CreatedAt.After(now.Add(maxClockSkew)):
 		return refusef("it is dated %s, which has not come yet: it is a preview, or a clock is wrong", p.CreatedAt.UTC().Format(time.RFC3339))
 	}

@@ -199,13 +199,13 @@ func TestCheckSaved(t *testing.T) {
 		{"another server", "https://other.example.com", testNow(), "other.example.com"},
 	}
 	for _, test := range tests {
-		err := plan.CheckSaved(test.url, test.now)
+		err := plan.CheckSaved(test.url, test.now, 0)
 		if (err == nil) != (test.text == "") || err != nil && (!errors.Is(err, ErrPlanRefused) || !strings.Contains(err.Error(), test.text)) {
 			t.Errorf("%s: CheckSaved() = %v, want %q", test.name, err, test.text)
 		}
 	}
 	plan.Format = "privsync/plan/v0"
-	if err := plan.CheckSaved(url, testNow()); !errors.Is(err, ErrPlanRefused) {
+	if err := plan.CheckSaved(url, testNow(), 0); !errors.Is(err, ErrPlanRefused) {
 		t.Errorf("CheckSaved() of an old format = %v, want a refusal", err)
 	}
 }

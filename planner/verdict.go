@@ -13,8 +13,10 @@ func (p *Plan) Drift() bool {
 func (p *Plan) Blocking() []Finding {
 	return p.findingsWhere(func(f *Finding) bool {
 		switch f.Code {
-		case CodeUnknownPrincipal, CodeAmbiguousPrincipal, CodeNameMismatch, CodeUnknownPrivilege, CodeConflictingEntries:
+		case CodeUnknownPrincipal, CodeAmbiguousPrincipal, CodeUnknownPrivilege, CodeConflictingEntries:
 			return true
+		case CodeNameMismatch:
+			return f.Position != nil // one without is of a report's principal, which is left alone
 		}
 		return false
 	})

@@ -39,6 +39,7 @@ type applyFlags struct {
 	comment         string
 	commentGiven    bool
 	deadline        span
+	maxAge          span
 	maxStaleness    span
 	lockTimeout     span
 	commandTimeout  span
@@ -49,6 +50,7 @@ type applyFlags struct {
 func newApply(a *app) *cobra.Command {
 	f := applyFlags{
 		deadline:       span{zeroOK: true},
+		maxAge:         span{zeroOK: true},
 		maxStaleness:   span{value: defaultMaxStaleness, zeroOK: true},
 		lockTimeout:    span{zeroOK: true},
 		commandTimeout: span{value: defaultCommandTimeout},
@@ -56,7 +58,7 @@ func newApply(a *app) *cobra.Command {
 		format:         newChoice("text", "json"),
 	}
 	cmd := &cobra.Command{
-		Use:   "apply {-f FILE… | PLAN.json}",
+		Use:   "apply {-f FILE… | PLAN.json [-f FILE…]}",
 		Short: "Change the server as the policy, or a saved plan, says",
 		Long: `Plan, show the plan, ask, change the server, read every change back, and write a
 report. With PLAN.json exactly the saved plan is applied: its digest, format,
@@ -72,18 +74,21 @@ flight, reads it back and reports; a second one stops at once.
 A report is written on every ending, mode 0600: to --report, into --report-dir,
 or into the state folder; the last line on stderr names it.
 
+With PLAN.json and -f the policy judges the plan as it is now: its guards, protected
+principals and rules, and what it would not plan any more is refused. Without -f the
+guards are those that the plan itself holds. Names in the plan are compared with the
+server: a principal that the server names otherwise is left alone.
+
 Exit codes: 0 done and verified, or nothing to do; 1 error, nothing written;
 3 refused by a guard, a rule or because the saved plan is stale, nothing
 written; 4 applied, but not all of it is verified; 130 interrupted.`,
 		Example: `  privsync apply -f policy.yaml
-  privsync apply plan.json --yes --report-dir reports/
+  privsync apply plan.json -f policy.yaml --yes --report-dir reports/
   privsync apply -f policies/ --env prod --yes --max-revokes 10% --metrics-file privsync.prom`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.commentGiven = cmd.Flags().Changed("comment")
 			switch {
-			case len(args) == 1 && len(f.policy.files) > 0:
-				return hinted(errors.New("both a policy and a saved plan given"), "give either -f FILE or PLAN.json")
 			case len(args) == 0 && len(f.policy.files) == 0:
 				return hinted(errors.New("nothing to apply given"), "give a policy with -f FILE, or the file of a saved plan")
 			case !f.yes && !a.interactive():
@@ -116,10 +121,11 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	allowEmpty(fs, "comment") // no comment at all
 	fs.Var(&f.deadline, "deadline", "start nothing new after this time; 0 means no limit")
 	fs.Var(&f.maxStaleness, "max-staleness", "read a principal again before its write when it was observed longer ago than this")
+	fs.Var(&f.maxAge, "max-plan-age", "refuse a saved plan that was made longer ago than this; 0 means that its own expiry decides")
 	fs.Var(&f.lockTimeout, "lock-timeout", "wait this long for another run on the same server to end")
 	fs.Var(&f.commandTimeout, "command-timeout", "how long a metadata command is followed")
 	registerVerifyTimeout(cmd, &f.verifyTimeout)
-	for _, name := range []string{"comment", "deadline", "max-staleness", "lock-timeout", "command-timeout"} {
+	for _, name := range []string{"comment", "deadline", "max-plan-age", "max-staleness", "lock-timeout", "command-timeout"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 	return cmd
@@ -146,15 +152,18 @@ type applyRun struct {
 	f     *applyFlags
 	start time.Time
 
-	policy *policy.Policy // nil for a saved plan
+	policy *policy.Policy // nil for a saved plan without -f
 	plan   *planner.Plan  // at first no more than what the report must say: policy, server, scope
 	saved  bool
 	file   string // the saved plan's
 	guards []planner.Guard
 	actor  planner.Actor
 	states *planner.State // nil for a saved plan
-	writer *mstrapi.Writer
-	dest   executor.Destination
+
+	findings []planner.Finding                    // of a saved plan's principals
+	misnamed map[mstrapi.ObjectID]*executor.Error // of a saved plan, left alone
+	writer   *mstrapi.Writer
+	dest     executor.Destination
 
 	noPlace error // what the flags name cannot be written, so nothing is begun
 
@@ -166,7 +175,7 @@ type applyRun struct {
 
 // load reads the policy or the plan. From here on every ending has a report.
 func (r *applyRun) load(args []string) error {
-	if len(args) == 0 {
+	if len(r.f.policy.files) > 0 {
 		p, err := r.f.policy.load(r.app)
 		if err != nil {
 			return err
@@ -176,7 +185,8 @@ func (r *applyRun) load(args []string) error {
 			r.warnPolicy(r.f.policy.files, p.Files)
 		}
 		r.plan = plainPlan(p, r.f.conn.url, r.f.policy.at(r.app))
-	} else {
+	}
+	if len(args) > 0 {
 		plan, err := r.readPlan(args[0])
 		if err != nil {
 			return err
@@ -298,12 +308,12 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 // connect checks a saved plan as far as that needs no server, and logs in.
 func (r *applyRun) connect(ctx context.Context) error {
 	environment := policy.Environment{URL: r.plan.Environment.URL, URLPos: policy.Position{File: r.file}}
-	if r.policy != nil {
+	if r.policy != nil && !r.saved {
 		environment = r.policy.Environment
 	}
 	if r.saved {
 		// Before a password is sent anywhere.
-		if err := r.plan.CheckSaved(r.plan.Environment.URL, r.now()); err != nil {
+		if err := r.plan.CheckSaved(r.plan.Environment.URL, r.now(), r.f.maxAge.value); err != nil {
 			return refused(err, newPlanHint)
 		}
 	}
@@ -317,7 +327,7 @@ func (r *applyRun) connect(ctx context.Context) error {
 	}
 	r.writer, r.server = w, serverOf(ctx, cfg, w.Reader)
 	if r.saved {
-		if err := r.plan.CheckSaved(w.URL(), r.now()); err != nil {
+		if err := r.plan.CheckSaved(w.URL(), r.now(), r.f.maxAge.value); err != nil {
 			r.logout(ctx, w)
 			return refused(err, newPlanHint)
 		}
@@ -356,7 +366,17 @@ func (r *applyRun) judgeSaved(ctx context.Context) error {
 	if r.actor, err = sessionUser(ctx, r.writer.Reader); err != nil {
 		return err
 	}
-	r.guards, err = judge(ctx, r.writer.Reader, r.plan, r.actor, r.f.guards.overrides())
+	if err := r.checkNames(ctx); err != nil {
+		return err
+	}
+	judged := r.plan
+	if r.policy == nil {
+		r.say("judged by what the saved plan itself says of guards and protected principals; give the policy with -f to judge it by that")
+	} else if judged, err = r.judgedBy(ctx, r.policy); err != nil {
+		return err
+	}
+	r.policy = nil
+	r.guards, err = judge(ctx, r.writer.Reader, judged, r.actor, r.f.guards.overrides())
 	return err
 }
 
@@ -424,6 +444,8 @@ func (r *applyRun) options(ctx context.Context) executor.Options {
 	if r.writer != nil {
 		o.Stats = r.writer.Stats
 	}
+	o.Misnamed = r.misnamed
+	o.Findings = r.findings
 	if r.states != nil {
 		o.InSync = executor.InSyncOf(r.states, r.plan)
 		o.Catalogue = r.states.Catalogue

@@ -21,7 +21,7 @@ func newPlan(a *app) *cobra.Command {
 		conn     connectionFlags
 		guards   guardFlags
 		out      string
-		ttl      = span{value: defaultPlanTTL}
+		ttl      = span{value: defaultPlanTTL, most: planner.MaxPlanTTL}
 		detailed bool
 		deadline = span{value: defaultDeadline, zeroOK: true}
 		format   = newChoice("text", "json", "markdown")
@@ -81,8 +81,8 @@ exceeded or a rule broken.`,
 	addFormat(cmd, &format)
 	fs := cmd.Flags()
 	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`, readable by its owner only")
-	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied")
 	addDeadline(cmd, &deadline)
+	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied; at most 720h, which is 30 days")
 	fs.BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if the server differs from the policy")
 	_ = cmd.MarkFlagFilename("out", "json")
 	return cmd

@@ -15,9 +15,10 @@ import (
 
 func newRollback(a *app) *cobra.Command {
 	var (
+		pol    policyFlags
 		conn   connectionFlags
 		out    string
-		ttl    = span{value: defaultPlanTTL}
+		ttl    = span{value: defaultPlanTTL, most: planner.MaxPlanTTL}
 		format = newChoice("text", "json", "markdown")
 	)
 	cmd := &cobra.Command{
@@ -26,8 +27,13 @@ func newRollback(a *app) *cobra.Command {
 		Long: `Make a plan that undoes a run: what it granted is revoked, what it revoked is
 granted. Only what the report says was done by that run counts, and what others
 have changed since is passed over with a finding each. Nothing is changed on the
-server: review the plan, then apply it.`,
+server: review the plan, then apply it.
+
+With -f the policy's guards and protected principals judge the plan and go into it;
+without, only the guard of the session's own privileges holds. Names in the report are
+compared with the server, and it is said whether the report belongs to a whole chain.`,
 		Example: `  privsync rollback report.json --out undo.json
+  privsync rollback report.json -f policy.yaml --out undo.json
   privsync apply undo.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,6 +46,13 @@ server: review the plan, then apply it.`,
 			if !ok {
 				return hinted(fmt.Errorf("%s is a plan, not a report", args[0]), "name the report of the apply that is to be undone")
 			}
+			var judging *policy.Policy
+			if len(pol.files) > 0 {
+				if judging, err = pol.load(a); err != nil {
+					return err
+				}
+			}
+			a.sayChain(args[0], report)
 			cfg, err := conn.config(a, policy.Environment{URL: report.Environment.URL, URLPos: policy.Position{File: args[0]}})
 			if err != nil {
 				return err
@@ -56,6 +69,10 @@ server: review the plan, then apply it.`,
 			if err != nil {
 				return err
 			}
+			ids, findings, err := checkReportNames(ctx, r, report, cfg.Concurrency)
+			if err != nil {
+				return err
+			}
 			p := a.startProgress()
 			defer p.end()
 			plan, err := executor.Rollback(ctx, r, report, executor.RollbackOptions{
@@ -65,6 +82,12 @@ server: review the plan, then apply it.`,
 			})
 			p.end()
 			if err != nil {
+				return err
+			}
+			leaveMisnamed(plan, ids, findings)
+			if judging == nil {
+				a.say("judged by the defaults: no limits, nothing protected; give the policy with -f to judge it by that")
+			} else if err := a.judgeRollback(ctx, r, cfg.Concurrency, judging, pol.at(a), plan); err != nil {
 				return err
 			}
 			if err := plan.Seal(); err != nil {
@@ -80,15 +103,20 @@ server: review the plan, then apply it.`,
 			if out == "" && len(plan.Changes) > 0 {
 				a.say("not saved: run it again with --out FILE, then apply FILE")
 			}
-			return planEnding(plan, guards, false)
+			if err := planEnding(plan, guards, false); err != nil || len(findings) == 0 {
+				return err
+			}
+			return &ending{code: exitPartial, err: fmt.Errorf("%s left alone: the server names them otherwise than the report", plural(len(findings), "principal was", "principals were")),
+				hint: "the findings name-mismatch say which names; the plan undoes the rest"}
 		},
 		ValidArgsFunction: completeJSONFile,
 	}
+	pol.register(cmd)
 	conn.register(cmd)
 	addFormat(cmd, &format)
 	fs := cmd.Flags()
 	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`")
-	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied")
+	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied; at most 720h, which is 30 days")
 	_ = cmd.MarkFlagFilename("out", "json")
 	return cmd
 }

@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 //	sessions N          compare the number of sessions that are open
 //	valid SCHEMA FILE   check a document with its schema
 //	edit FILE OLD NEW   replace text in a file
+//	reseal FILE         put a right digest on a document that was edited
 //	mode MODE FILE      compare a file's permissions
 //	lastline TEXT       compare the start of the last line on stderr
 func TestScript(t *testing.T) {
@@ -59,7 +60,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"server": startServer, "exits": exits0, "fault": injectFault, "direct": compareDirect, "grant": actGrant, "revoke": actRevoke,
 			"requests": writeRequests, "writes": countWrites, "sessions": countSessions, "valid": checkDocument,
-			"edit": editFile, "mode": checkMode, "lastline": compareLastLine,
+			"edit": editFile, "reseal": resealFile, "mode": checkMode, "lastline": compareLastLine,
 		},
 	})
 }

@@ -111,9 +111,11 @@ func (r *rate) Set(s string) error {
 
 // span is a duration flag above zero; zero is allowed where zeroOK is set and
 // then means what the flag's help says.
+// Above most, if that is not zero, nothing is allowed.
 type span struct {
 	value  time.Duration
 	zeroOK bool
+	most   time.Duration
 }
 
 func (d *span) Type() string { return "DURATION" }
@@ -137,6 +139,9 @@ func (d *span) Set(s string) error {
 	}
 	if err != nil || v < 0 || v == 0 && !d.zeroOK {
 		return fmt.Errorf("%q is not a duration like 90s, 15m or 24h", s)
+	}
+	if d.most > 0 && v > d.most {
+		return fmt.Errorf("%q is longer than the %s that are allowed", s, (&span{value: d.most}).String())
 	}
 	d.value = v
 	return nil

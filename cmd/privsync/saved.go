@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+// checkNames puts the server's names into a saved plan. A privilege whose number
+// and name do not belong together refuses it; a principal that the server names
+// otherwise is left alone.
+func (r *applyRun) checkNames(ctx context.Context) error {
+	list, err := r.writer.Catalogue(ctx)
+	if err != nil {
+		return fmt.Errorf("catalogue of privileges: %w", err)
+	}
+	if err := planner.CheckPrivileges(list, r.plan.Privileges()); err != nil {
+		return refused(err, newPlanHint)
+	}
+	ids, err := planner.Identify(ctx, r.writer.Reader, r.plan.Principals(), r.f.conn.concurrency.value)
+	if err != nil {
+		return err
+	}
+	claimed := r.plan
+	r.plan, r.findings = claimed.Named(ids)
+	r.misnamed = make(map[mstrapi.ObjectID]*executor.Error)
+	for i := range claimed.Changes {
+		was := claimed.Changes[i].Principal
+		switch id := ids[was.ID]; {
+		case id.Mismatch:
+			r.misnamed[was.ID] = &executor.Error{Code: executor.CodeMisnamed, Message: id.Finding(was).Message}
+		case id.Err != nil && !mstrapi.IsNotFound(id.Err):
+			e := errorOf(id.Err)
+			e.Message = "its name could not be compared with the server's, so nothing was done: " + e.Message
+			r.misnamed[was.ID] = e
+		}
+	}
+	return nil
+}
+
+// judgedBy returns the saved plan as the guards must judge it when pol is in force:
+// with that policy's limits and protected principals. What pol would not plan any
+// more is refused, and so is everything if a rule of it is broken.
+func (r *applyRun) judgedBy(ctx context.Context, pol *policy.Policy) (*planner.Plan, error) {
+	r.sayPolicy(pol)
+	now := r.f.policy.at(r.app)
+	state, err := r.observe(ctx, r.writer.Reader, r.f.conn.concurrency.value, pol, now)
+	if err != nil {
+		return nil, err
+	}
+	fresh := planner.Make(pol, state, planner.MakeOptions{Tool: toolRef(), Now: now, TTL: defaultPlanTTL})
+	if err := planEnding(&planner.Plan{Findings: fresh.Findings, Complete: fresh.Complete || r.f.allowIncomplete, Summary: fresh.Summary}, nil, false); err != nil {
+		return nil, err
+	}
+	if err := r.stillPlanned(ctx, fresh); err != nil {
+		return nil, err
+	}
+	judged := *r.plan
+	judged.Safety, judged.Policy = fresh.Safety, fresh.Policy
+	judged.Summary.Principals = fresh.Summary.Principals
+	return &judged, nil
+}
+
+// sayPolicy says by which policy the plan is judged, and what of it changed since.
+func (r *applyRun) sayPolicy(pol *policy.Policy) {
+	var changed []string
+	for _, f := range pol.Files {
+		if !slices.ContainsFunc(r.plan.Policy.Files, func(was policy.File) bool { return was.Digest == f.Digest }) {
+			changed = append(changed, f.Path)
+		}
+	}
+	for _, was := range r.plan.Policy.Files {
+		if !slices.ContainsFunc(pol.Files, func(f policy.File) bool { return f.Digest == was.Digest || f.Path == was.Path }) {
+			changed = append(changed, was.Path+" (gone)")
+		}
+	}
+	r.say("judged by the policy %s at hand: its guards, protected principals and rules", pol.Name)
+	if len(changed) > 0 {
+		r.log.Warn("the policy changed since the plan was made; the policy at hand is the judge", "changed", strings.Join(changed, ", "))
+	}
+}
+
+// unplanned refuses what the policy at hand does not plan.
+func unplanned(format string, args ...any) error {
+	return refused(fmt.Errorf(format, args...), "make a new plan; to undo a run against the policy, apply the plan without -f")
+}
+
+// stillPlanned returns an error if the saved plan does what fresh, which the policy
+// at hand comes to, would not, unless it is done already.
+func (r *applyRun) stillPlanned(ctx context.Context, fresh *planner.Plan) error {
+	wanted := make(map[mstrapi.ObjectID]*planner.Change, len(fresh.Changes))
+	for i := range fresh.Changes {
+		wanted[fresh.Changes[i].Principal.ID] = &fresh.Changes[i]
+	}
+	for i := range r.plan.Changes {
+		c := &r.plan.Changes[i]
+		if r.misnamed[c.Principal.ID] != nil {
+			continue // nothing is done about it
+		}
+		grant, revoke := planned(c.Grant), planned(c.Revoke)
+		if w := wanted[c.Principal.ID]; w != nil {
+			grant, revoke = grant.Minus(planned(w.Grant)), revoke.Minus(planned(w.Revoke))
+		}
+		if grant.IsEmpty() && revoke.IsEmpty() {
+			continue
+		}
+		seen, err := planner.ReadPrincipal(ctx, r.writer.Reader, c.Principal.Kind, c.Principal.ID, r.plan.Scope.Level)
+		if mstrapi.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		grant, revoke = grant.Minus(seen.Direct), revoke.Intersect(seen.Direct)
+		for p := range grant.All() {
+			return unplanned("the saved plan grants privilege %d to %s %q, which the policy at hand does not", p, c.Principal.Kind, c.Principal.Name)
+		}
+		for p := range revoke.All() {
+			return unplanned("the saved plan revokes privilege %d from %s %q, which the policy at hand does not", p, c.Principal.Kind, c.Principal.Name)
+		}
+	}
+	for _, name := range r.plan.Commands {
+		if !slices.Contains(fresh.Commands, name) {
+			return unplanned("the saved plan runs the command %q, which the policy at hand does not", name)
+		}
+	}
+	return nil
+}
+
+func planned(list []planner.PlannedPrivilege) (s planner.Set) {
+	for _, p := range list {
+		s.Add(p.ID)
+	}
+	return s
+}
