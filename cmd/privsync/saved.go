@@ -50,7 +50,7 @@ func (r *applyRun) checkNames(ctx context.Context) error {
 func (r *applyRun) judgedBy(ctx context.Context, pol *policy.Policy) (*planner.Plan, error) {
 	r.sayPolicy(pol)
 	now := r.f.policy.at(r.app)
-	state, err := r.observe(ctx, r.writer.Reader, r.f.conn.concurrency.value, pol, now)
+	state, err := r.observe(ctx, r.writer.Reader, pol, planner.ObserveOptions{Concurrency: r.f.conn.concurrency.value, Now: now})
 	if err != nil {
 		return nil, err
 	}

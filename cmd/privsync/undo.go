@@ -83,7 +83,7 @@ func leaveMisnamed(plan *planner.Plan, ids map[mstrapi.ObjectID]*planner.Identit
 
 // judgeRollback puts the guards of pol into plan.
 func (a *app) judgeRollback(ctx context.Context, r *mstrapi.Reader, concurrency int, pol *policy.Policy, now time.Time, plan *planner.Plan) error {
-	state, err := a.observe(ctx, r, concurrency, pol, now)
+	state, err := a.observe(ctx, r, pol, planner.ObserveOptions{Concurrency: concurrency, Now: now})
 	if err != nil {
 		return err
 	}
