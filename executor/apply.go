@@ -546,6 +546,12 @@ func (r *run) report(why *Error) *Report {
 		Commands:    []CommandResult{},
 		Error:       why,
 	}
+	if len(r.plan.Rules) > 0 {
+		report.Rules = r.plan.Rules
+	}
+	if c := r.plan.Coverage; c != (planner.Coverage{}) {
+		report.Coverage = &c
+	}
 	if report.Scope.Level == "" {
 		report.Scope.Level = mstrapi.LevelServer // as a policy without a scope means
 	}

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"iter"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,8 +18,12 @@ import (
 // it breaks a rule of severity error; its Grant and Revoke are what would mend
 // it. state is what plan was made from. Nothing is changed.
 //
-// The run's outcome is in-sync, or partial if anything drifted, was not found or
-// could not be read.
+// Whoever plan changes although no entry covers it (`unlisted: revoke`) is listed
+// as drifted, too. A principal that could not be judged is unknown, whatever the
+// cause.
+//
+// The run's outcome is in-sync, drifted, or partial if something was not found,
+// not read, or could not be judged.
 func Audit(_ *policy.Policy, state *planner.State, plan *planner.Plan, o Options) *Report {
 	o.Catalogue = state.Catalogue
 	return audit(alsoWrong(state, plan), plan, o)
@@ -65,7 +68,7 @@ func InSyncOf(state *planner.State, plan *planner.Plan) iter.Seq[Result] {
 		for i := range plan.Changes {
 			changed[plan.Changes[i].Principal.ID] = true
 		}
-		undecided := undecidedIn(plan.Findings, plan.Undecided)
+		undecided := undecidedIn(plan, plan.Findings)
 		for s := range seenOf(state) {
 			if changed[s.principal.ID] {
 				continue
@@ -122,30 +125,32 @@ func (s *seen) result(sources []PrivilegeSource) Result {
 	return res
 }
 
-// undecidedIn returns the principals about which findings say that something
-// could not be read, with what they say: also those that were read themselves,
-// and of which a change is not planned because it depends on another reading.
-// more is why others are undecided.
-func undecidedIn(findings []planner.Finding, more map[mstrapi.ObjectID]string) map[mstrapi.ObjectID]string {
-	out := maps.Clone(more)
+// undecidedIn returns why principals could not be judged: findings say that
+// something could not be read, also of those that were read themselves, and of
+// which a change is not planned because it depends on another reading; or what the
+// policy wants of them is not known.
+func undecidedIn(plan *planner.Plan, findings []planner.Finding) func(mstrapi.ObjectID) (string, bool) {
+	read := make(map[mstrapi.ObjectID]string)
 	for i := range findings {
 		f := &findings[i]
 		if f.Code != planner.CodeReadFailed || f.Principal == nil || f.Principal.ID == "" {
 			continue
 		}
-		if out == nil {
-			out = make(map[mstrapi.ObjectID]string)
-		}
-		if _, known := out[f.Principal.ID]; !known {
-			out[f.Principal.ID] = f.Message
+		if _, known := read[f.Principal.ID]; !known {
+			read[f.Principal.ID] = f.Message
 		}
 	}
-	return out
+	return func(id mstrapi.ObjectID) (string, bool) {
+		if why, ok := read[id]; ok {
+			return why, true
+		}
+		return plan.Undecided(id)
+	}
 }
 
 // doubt makes a principal that seems to be in sync unknown if it is undecided.
-func (r *Result) doubt(undecided map[mstrapi.ObjectID]string) {
-	if why, ok := undecided[r.Principal.ID]; ok && r.Outcome == InSync {
+func (r *Result) doubt(undecided func(mstrapi.ObjectID) (string, bool)) {
+	if why, ok := undecided(r.Principal.ID); ok && r.Outcome == InSync {
 		r.Outcome = UnknownState
 		r.Error = &Error{Message: clip(why, maxErrorText)}
 	}
@@ -158,19 +163,24 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 		Format: ReportFormat, Run: Run{ID: o.RunID, Command: o.Command, StartedAt: o.StartedAt},
 		Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor, Policy: plan.Policy, Scope: plan.Scope,
 		Findings: joinFindings(plan.Findings, o.Findings), Guards: orEmpty(slices.Clone(o.Guards)),
-		Principals: []Result{}, Commands: []CommandResult{},
+		Principals: []Result{}, Commands: []CommandResult{}, Rules: orEmpty(plan.Rules),
+	}
+	if c := plan.Coverage; c != (planner.Coverage{}) {
+		report.Coverage = &c
 	}
 	changes := make(map[mstrapi.ObjectID]*planner.Change, len(plan.Changes))
 	for i := range plan.Changes {
 		changes[plan.Changes[i].Principal.ID] = &plan.Changes[i]
 	}
 	wrong := make(map[mstrapi.ObjectID]bool)
-	for _, f := range report.Findings {
-		if f.Principal != nil && (inheritedForbidden(f) || brokenRule(f)) {
-			wrong[f.Principal.ID] = true
+	for i := range report.Findings {
+		if f := &report.Findings[i]; inheritedForbidden(*f) || brokenRule(*f) {
+			for _, id := range f.Concerned() {
+				wrong[id] = true
+			}
 		}
 	}
-	undecided := undecidedIn(report.Findings, plan.Undecided)
+	undecided := undecidedIn(plan, report.Findings)
 	shared := make(sourcePool)
 	for s := range all {
 		var sources []PrivilegeSource
@@ -199,11 +209,19 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	report.Summary.Requests, report.Summary.Retries = stats.Requests, stats.Retries
 	report.summarize()
 	report.namePrivileges(o.Catalogue)
+	missing, surplus := 0, 0
+	for i := range report.Principals {
+		missing += len(report.Principals[i].Grant)
+		surplus += len(report.Principals[i].Revoke)
+	}
+	report.Summary.Missing, report.Summary.Surplus = &missing, &surplus
 	report.Run.Outcome = RunInSync
-	// A change or a broken rule counts even where its principal is not covered.
-	if report.Summary.Drifted+report.Summary.Unknown > 0 || len(plan.Changes) > 0 || !plan.Complete || unresolved(report.Findings) ||
-		slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return inheritedForbidden(f) || brokenRule(f) || groupCycle(f) }) {
+	switch {
+	case report.Summary.Unknown > 0, !plan.Complete, unresolved(report.Findings):
 		report.Run.Outcome = RunPartial
+	case report.Summary.Drifted > 0, slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return inheritedForbidden(f) || brokenRule(f) || groupCycle(f) }):
+		// A broken rule counts even where its principal is not covered.
+		report.Run.Outcome = RunDrifted
 	}
 	if o.Stop.Err() != nil {
 		report.Run.Outcome = RunInterrupted

@@ -50,17 +50,17 @@ func TestAudit(t *testing.T) {
 		exit int
 	}{
 		{"in sync", func(*planner.Plan) {}, all[:2], "in-sync; u1 in-sync; u2 in-sync", ExitOK},
-		{"change", func(plan *planner.Plan) { plan.Changes = []planner.Change{f.change("u1 +4")} }, all[:2], "partial; u1 drifted; u2 in-sync", ExitDrift},
+		{"change", func(plan *planner.Plan) { plan.Changes = []planner.Change{f.change("u1 +4")} }, all[:2], "drifted; u1 drifted; u2 in-sync", ExitDrift},
 		{"forbidden and rule", func(plan *planner.Plan) {
 			plan.Findings = []planner.Finding{
 				{Code: planner.CodeInheritedForbidden, Severity: planner.SeverityError, Principal: p("u2")},
 				{Code: planner.CodeRuleViolation, Severity: planner.SeverityError, Principal: p("u3")},
 				{Code: planner.CodeRuleViolation, Severity: planner.SeverityWarning, Principal: p("u4")},
 			}
-		}, all[:4], "partial; u1 in-sync; u2 drifted; u3 drifted; u4 in-sync", ExitDrift},
+		}, all[:4], "drifted; u1 in-sync; u2 drifted; u3 drifted; u4 in-sync", ExitDrift},
 		{"rule about nobody covered", func(plan *planner.Plan) {
 			plan.Findings = []planner.Finding{{Code: planner.CodeRuleViolation, Severity: planner.SeverityError}}
-		}, all[:1], "partial; u1 in-sync", ExitDrift},
+		}, all[:1], "drifted; u1 in-sync", ExitDrift},
 		{"unknown", func(plan *planner.Plan) { plan.Complete = false }, all[3:], "partial; u4 in-sync; u5 unknown", ExitError},
 		{"nobody of that name", func(plan *planner.Plan) {
 			plan.Findings = []planner.Finding{{Code: planner.CodeUnknownPrincipal, Severity: planner.SeverityError}}

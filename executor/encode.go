@@ -100,6 +100,10 @@ func (r *Report) members() []member {
 	if r.Plan != nil {
 		all = append(all, value("plan", r.Plan))
 	}
+	if r.Coverage != nil {
+		all = append(all, value("coverage", r.Coverage))
+	}
+	all = append(all, list("rules", r.Rules, func(p planner.RuleResult) planner.RuleResult { return p }))
 	all = append(all, value("summary", r.Summary),
 		member{"principals", len(r.Principals), func(b []byte, i int) ([]byte, error) { return appendResult(b, &r.Principals[i]) }},
 		list("privileges", r.Privileges, func(p planner.PrivilegeRef) planner.PrivilegeRef { return p }),

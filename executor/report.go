@@ -13,16 +13,18 @@ const ReportFormat = "privsync/report/v1"
 // Report is what one run did or saw, per principal, with evidence. Its JSON
 // form is described by schema/report.schema.json.
 type Report struct {
-	Format      string              `json:"format"`
-	Run         Run                 `json:"run"`
-	Tool        planner.Tool        `json:"tool"`
-	Environment planner.Environment `json:"environment"`
-	Actor       planner.Actor       `json:"actor"`
-	Policy      planner.PolicyRef   `json:"policy"`
-	Scope       planner.Scope       `json:"scope"`
-	Plan        *PlanRef            `json:"plan,omitempty"` // the plan that was applied
-	Summary     Summary             `json:"summary"`
-	Principals  []Result            `json:"principals"`
+	Format      string               `json:"format"`
+	Run         Run                  `json:"run"`
+	Tool        planner.Tool         `json:"tool"`
+	Environment planner.Environment  `json:"environment"`
+	Actor       planner.Actor        `json:"actor"`
+	Policy      planner.PolicyRef    `json:"policy"`
+	Scope       planner.Scope        `json:"scope"`
+	Plan        *PlanRef             `json:"plan,omitempty"` // the plan that was applied
+	Coverage    *planner.Coverage    `json:"coverage,omitempty"`
+	Rules       []planner.RuleResult `json:"rules,omitzero"` // the rules that were judged
+	Summary     Summary              `json:"summary"`
+	Principals  []Result             `json:"principals"`
 	// Privileges names the numbers that before and after hold, sorted by number;
 	// empty where no catalogue was at hand.
 	Privileges []planner.PrivilegeRef `json:"privileges"`
@@ -54,6 +56,7 @@ type RunOutcome string
 
 const (
 	RunInSync      RunOutcome = "in-sync"     // nothing to do
+	RunDrifted     RunOutcome = "drifted"     // audit: everything was judged, and something is not as the policy wants it
 	RunSucceeded   RunOutcome = "succeeded"   // everything done and verified
 	RunPartial     RunOutcome = "partial"     // something was not done or not verified, or cannot be mended
 	RunFailed      RunOutcome = "failed"      // an error ended it, or nothing of what was planned was achieved
@@ -89,6 +92,8 @@ type Summary struct {
 	Unverified   int   `json:"unverified"`
 	NotAttempted int   `json:"notAttempted"`
 	Unknown      int   `json:"unknown"`
+	Missing      *int  `json:"missing,omitempty"` // audit: listed privileges that are not there
+	Surplus      *int  `json:"surplus,omitempty"` // audit: direct grants that are not to be there
 	Grants       int   `json:"grants"`
 	Revokes      int   `json:"revokes"`
 	Requests     int64 `json:"requests"`

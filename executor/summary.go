@@ -68,9 +68,9 @@ func auditExitCode(r *Report) int {
 	switch {
 	case r.Run.Outcome == RunInterrupted:
 		return ExitInterrupted
-	case r.Error != nil, r.Summary.Unknown > 0, unresolved(r.Findings):
+	case r.Error != nil, r.Summary.Unknown > 0, unresolved(r.Findings), r.Run.Outcome == RunPartial, r.Run.Outcome == RunFailed:
 		return ExitError
-	case r.Summary.Drifted > 0, r.Run.Outcome != RunInSync:
+	case r.Run.Outcome != RunInSync:
 		return ExitDrift
 	}
 	return ExitOK

@@ -582,7 +582,7 @@ func (w *world) lies(sim *mstrtest.Server, r *executor.Report, before map[mstrap
 				say("inherits %v after the run, true is %v", p.After.Inherited.IDs(), inherited.IDs())
 			}
 			incomplete := slices.ContainsFunc(r.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeReadFailed })
-			if !incomplete && (p.Outcome == executor.Applied || p.Outcome == executor.InSync) {
+			if p.Outcome == executor.InSync || p.Outcome == executor.Applied && !incomplete {
 				if bad := w.against(id, p.After.Direct, p.After.Inherited); !bad.IsEmpty() && !mentioned(r, id) {
 					say("%v is against the policy", bad.IDs())
 				}

@@ -110,7 +110,7 @@ type entrySets struct {
 	listed    Set
 	expired   Set // may overlap listed: then listed wins
 	forbidden Set
-	open      bool // one of its privileges, listed or forbidden, could not be resolved
+	unclear   bool // it forbids a name that the catalogue does not have
 	vague     bool // it lists a name that the catalogue does not have, so what it does not list is not known
 }
 
@@ -199,11 +199,12 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 	for i := range pol.Principals {
 		e := &pol.Principals[i]
 		sets := &c.entries[i]
+		before := len(c.findings)
 		take := func(l *policy.Listed) {
 			id := find(l.Ref)
 			switch {
 			case id == 0:
-				sets.vague, sets.open = true, true
+				sets.vague = true
 			case l.Expired(now):
 				sets.expired.Add(id)
 			default:
@@ -236,8 +237,11 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 			if id := find(ref); id != 0 {
 				sets.forbidden.Add(id)
 			} else {
-				sets.open = true
+				sets.unclear = true
 			}
+		}
+		for k := before; k < len(c.findings); k++ {
+			c.findings[k].entry = int32(i) + 1
 		}
 	}
 	if pol.Safety != nil {

@@ -39,6 +39,7 @@ func (p *Plan) normalise() {
 	p.Changes = orEmpty(p.Changes)
 	p.Findings = orEmpty(p.Findings)
 	p.Commands = orEmpty(p.Commands)
+	p.Rules = orEmpty(p.Rules)
 	for i := range p.Changes {
 		p.Changes[i].Grant = orEmpty(p.Changes[i].Grant)
 		p.Changes[i].Revoke = orEmpty(p.Changes[i].Revoke)
@@ -73,7 +74,7 @@ func (p *Plan) members() []Member {
 		valueMember("createdAt", p.CreatedAt), valueMember("expiresAt", p.ExpiresAt),
 		valueMember("environment", p.Environment), valueMember("actor", p.Actor),
 		valueMember("policy", p.Policy), valueMember("scope", p.Scope), valueMember("safety", p.Safety),
-		valueMember("complete", p.Complete), valueMember("summary", p.Summary),
+		valueMember("complete", p.Complete), valueMember("coverage", p.Coverage), itemsMember("rules", p.Rules), valueMember("summary", p.Summary),
 		itemsMember("changes", p.Changes), itemsMember("findings", p.Findings), itemsMember("commands", p.Commands),
 	}
 	if len(p.Prerequisites) > 0 {
@@ -118,6 +119,11 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 	out.member("scope", p.Scope)
 	out.member("safety", p.Safety)
 	out.member("complete", p.Complete)
+	out.member("coverage", p.Coverage)
+	list(out, "rules", p.Rules, func(r *RuleResult) {
+		out.text("    ")
+		out.value(r)
+	})
 	out.member("summary", p.Summary)
 	list(out, "changes", p.Changes, func(c *Change) {
 		out.text("    {\n      \"principal\": ")

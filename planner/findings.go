@@ -36,6 +36,11 @@ func (d *draft) allFindings() []Finding {
 			Message: fmt.Sprintf("%s is disabled on the server", who.label()), Position: d.entryPosition(d.wantFor(o)),
 		})
 	}
+	for i := range all {
+		if f := &all[i]; f.Code == CodeUnknownPrivilege && f.Principal == nil && f.entry > 0 {
+			f.Principal = d.explicitPrincipal(f.entry - 1)
+		}
+	}
 	slices.SortStableFunc(all, compareFindings)
 	return all
 }

@@ -63,8 +63,10 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 	slices.SortStableFunc(plan.Findings, compareFindings)
 	d.watch(plan)
 	plan.normalise()
+	plan.Coverage = d.coverage()
+	plan.Rules = d.ruleResults(plan.Coverage)
+	plan.undecided = d.undecided()
 	plan.Complete = !slices.ContainsFunc(plan.Findings, func(f Finding) bool { return f.Code == CodeReadFailed })
-	plan.Undecided = d.undecided
 	plan.Summary = d.summary(plan)
 	return plan
 }
@@ -80,8 +82,8 @@ type draft struct {
 	risks    []Principal                                       // whose revokes may be that, where nobody knows
 	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
 	required map[requirement]*holders
-	// undecided is why it cannot be said whether somebody is as wanted.
-	undecided map[mstrapi.ObjectID]string
+	breaches []breach
+	broken   map[int]*offenders // by rule
 }
 
 // evaluate decides everything that the state allows to decide; what it lacks
@@ -92,6 +94,7 @@ func evaluate(c *compiled, st *State) *draft {
 		projection: project(c, st),
 		waits:      make(map[*Observed]map[mstrapi.PrivilegeID][]*Observed),
 		required:   make(map[requirement]*holders),
+		broken:     make(map[int]*offenders),
 	}
 	if st.trimmed || !d.needs.isEmpty() {
 		return d
@@ -102,8 +105,10 @@ func evaluate(c *compiled, st *State) *draft {
 	}
 	d.decideUsers()
 	d.describeGroups()
+	d.judgeNow()
 	d.checkActor()
 	d.checkRequired()
+	d.ruleFindings()
 	if !d.needs.isEmpty() {
 		return d
 	}
@@ -123,7 +128,7 @@ func (d *draft) countMembers() {
 		switch {
 		case m != nil && m.err != nil:
 			d.needs.addBroken(g, m.err)
-		case len(d.pol.Rules) > 0 && !d.st.asIs && !d.st.expanded[g.Principal.ID]:
+		case len(d.pol.Rules) > 0 && d.st.judging == JudgeProjected && !d.st.expanded[g.Principal.ID]:
 			d.needs.expand = append(d.needs.expand, g)
 		case m == nil:
 			d.needs.count = append(d.needs.count, g)
@@ -140,7 +145,6 @@ func (d *draft) decideUsers() {
 	for _, o := range d.st.covered {
 		w := d.wantIn(o, &own)
 		d.noteConflicts(o, w)
-		d.noteUndecided(o, w)
 		if o.Principal.Kind == mstrapi.User && o.Err == nil {
 			d.decideUser(o, w)
 		}
@@ -162,6 +166,21 @@ func (d *draft) decideUsers() {
 	}
 }
 
+// judgeNow judges everybody who was read by what is there, where an audit asks
+// for that.
+func (d *draft) judgeNow() {
+	if d.st.judging == JudgeProjected {
+		return
+	}
+	for _, list := range [][]*Observed{d.st.covered, d.st.unlisted, d.st.strangers} {
+		for _, o := range list {
+			if o.Err == nil {
+				d.judgeRules(o, o.Direct, o.Inherited)
+			}
+		}
+	}
+}
+
 // unlistedWant returns what is wanted of a principal that no entry covers: nil
 // for nothing.
 func (d *draft) unlistedWant(o *Observed) *want {
@@ -176,7 +195,7 @@ func (d *draft) unlistedWant(o *Observed) *want {
 func (d *draft) decideUser(o *Observed, w *want) {
 	judged := d.judged(o)
 	if w == nil {
-		if judged && !d.ruled.IsEmpty() {
+		if judged && d.judgesProjected() {
 			d.judgeRules(o, o.Direct, d.inheritedAfter(o, nil, true))
 		}
 		return
@@ -191,7 +210,7 @@ func (d *draft) decideUser(o *Observed, w *want) {
 	if o.Covered {
 		d.describe(o, w, &dec)
 	}
-	if judged && !d.ruled.IsEmpty() {
+	if judged && d.judgesProjected() {
 		d.judgeRules(o, dec.direct(o.Direct), dec.inherited)
 	}
 }
@@ -245,7 +264,7 @@ func (d *draft) describeGroups() {
 		if g.Covered {
 			d.describe(g, w, dec)
 		}
-		if !d.ruled.IsEmpty() && d.judged(g) {
+		if d.judgesProjected() && d.judged(g) {
 			d.judgeRules(g, dec.direct(g.Direct), dec.inherited)
 		}
 	}
@@ -303,8 +322,19 @@ func (d *draft) change(o *Observed, w *want, dec *decision, reliesOn func(mstrap
 	return c
 }
 
-// describe adds the findings about what a covered principal inherits.
+// judgesProjected reports whether rules judge what will be there.
+func (d *draft) judgesProjected() bool {
+	return d.st.judging == JudgeProjected && !d.ruled.IsEmpty()
+}
+
+// describe adds the findings about what a covered principal inherits: after the
+// plan, or in an audit now.
 func (d *draft) describe(o *Observed, w *want, dec *decision) {
+	if d.st.judging != JudgeProjected {
+		now := *dec
+		now.inherited = o.Inherited
+		dec = &now
+	}
 	for q := range w.forbidden.Intersect(dec.inherited.Union(o.elsewhere())).All() {
 		who := o.Principal
 		sources, from := d.sources(o, q)
@@ -451,12 +481,8 @@ func (d *draft) summary(plan *Plan) Summary {
 	for i := range plan.Changes {
 		changed[plan.Changes[i].Principal.ID] = true
 	}
-	undecided := make(map[*Observed]bool)
-	for _, u := range d.suppressed {
-		undecided[u.who] = true
-	}
 	for _, o := range d.st.covered {
-		if _, open := d.undecided[o.Principal.ID]; o.Err != nil || (open || undecided[o]) && !changed[o.Principal.ID] {
+		if _, undecided := plan.undecided[o.Principal.ID]; o.Err != nil || undecided && !changed[o.Principal.ID] {
 			s.Unknown++
 		}
 	}

@@ -223,7 +223,11 @@ func (m *model) list(kind mstrapi.Kind, q mstrapi.Query) []mstrapi.PrincipalRow 
 }
 
 func (m *model) ListPage(ctx context.Context, kind mstrapi.Kind, q mstrapi.Query, offset, limit int) (mstrapi.Page, error) {
-	if err := m.call(ctx, "ListPage "+string(kind), ""); err != nil {
+	name := "ListPage "
+	if limit == 1 {
+		name = "Count " // only to learn how many there are
+	}
+	if err := m.call(ctx, name+string(kind), ""); err != nil {
 		return mstrapi.Page{}, err
 	}
 	return m.page(m.list(kind, q), offset, limit), nil

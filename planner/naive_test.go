@@ -368,6 +368,17 @@ func planFacts(plan *Plan) (changes, findings map[string]bool) {
 		case CodeExpiredEntry, CodeExpiringSoon:
 			text = fmt.Sprintf("%s - %s line %d", f.Code, what, f.Position.Line)
 		case CodeRuleViolation:
+			if f.Count > 1 {
+				// One finding about many stands for one about each.
+				for _, id := range f.concerned {
+					one := fmt.Sprintf("%s %s %s line %d %s already=%v", f.Code, id, what, f.Position.Line, f.Severity, f.Already)
+					if what != "-" {
+						one += " from " + strings.Join(from, ",")
+					}
+					findings[one] = true
+				}
+				continue
+			}
 			text += fmt.Sprintf(" line %d %s already=%v", f.Position.Line, f.Severity, f.Already)
 			if what != "-" && who != "-" {
 				text += " from " + strings.Join(from, ",")

@@ -23,10 +23,7 @@ type ObserveOptions struct {
 	URL         string    // of the server, for the plan
 	Concurrency int       // requests under way at once; 0: 8
 	Now         time.Time // what expiring entries are judged at; zero: the present
-	// AsIs makes rules judge what is there now, for an audit; otherwise what the
-	// plan would make of it. Everybody reads all users and groups where a rule
-	// denies something, also those whom no entry covers, and has them judged.
-	AsIs, Everybody bool
+	Judging     Judging   // whom the rules judge; zero: as a plan needs it
 	// Progress, if not nil, is told of what was done, one call at a time: the
 	// phases are "resolve" and "observe". total grows while more is found to do.
 	Progress func(phase string, done, total int)
@@ -49,19 +46,20 @@ var ErrNotAllowed = errors.New("missing privilege")
 // [ErrNotAllowed]), or the catalogue cannot be read.
 func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions) (*State, error) {
 	ob := &observer{
-		r: r, pol: pol, everybody: o.Everybody, url: o.URL, concurrency: o.Concurrency, log: o.Logger,
+		r: r, pol: pol, url: o.URL, concurrency: o.Concurrency, log: o.Logger,
 		progress:   &progress{tell: o.Progress},
 		lists:      make(map[mstrapi.Kind][]mstrapi.PrincipalRow),
 		listErr:    make(map[mstrapi.Kind]error),
 		memberRows: make(map[memberKey][]mstrapi.PrincipalRow),
 		st: &State{
-			asIs:       o.AsIs,
 			Level:      mstrapi.Level(cmp.Or(pol.Scope, policy.LevelServer)),
 			Now:        cmp.Or(o.Now, time.Now()),
 			byID:       make(map[mstrapi.ObjectID]*Observed, len(pol.Principals)),
 			byEntry:    make([]*Observed, len(pol.Principals)),
 			parents:    make(map[mstrapi.ObjectID]parentList),
 			members:    make(map[mstrapi.ObjectID]*memberList),
+			judging:    o.Judging,
+			known:      make(map[mstrapi.Kind]int),
 			reached:    make(map[mstrapi.ObjectID]bool),
 			expanded:   make(map[mstrapi.ObjectID]bool),
 			failed:     make(map[int]error),
@@ -89,7 +87,6 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 type observer struct {
 	r           Reader
 	pol         *policy.Policy
-	everybody   bool
 	url         string
 	concurrency int
 	log         *slog.Logger
@@ -116,11 +113,13 @@ func (ob *observer) observe(ctx context.Context) error {
 	if rows := ob.lists[mstrapi.User]; rows != nil && slices.ContainsFunc(ob.pol.Rules, requires) {
 		st.setUsers(rows)
 	}
-	ob.placeEverybody()
 	if err := ob.learnEnabled(ctx); err != nil {
 		return err
 	}
 	ob.dropGone()
+	if err := ob.countKnown(ctx); err != nil {
+		return err
+	}
 	ob.lookups, ob.lists, ob.everyone, ob.memberRows = nil, nil, nil, nil
 	ob.progress.start("observe", 0)
 	g, gctx := errgroup.WithContext(ctx)

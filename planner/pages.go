@@ -58,6 +58,9 @@ func (ob *observer) readPages(ctx context.Context, p pager, worth func(pages int
 	if err != nil {
 		return nil, err
 	}
+	if p.kind != "" && first.Total >= 0 {
+		ob.noteTotal(p.kind, first.Total)
+	}
 	got := len(first.Rows)
 	switch {
 	case first.Total < 0:

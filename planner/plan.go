@@ -20,30 +20,29 @@ const PlanFormat = "privsync/plan/v1"
 // Changes and Findings are sorted: groups before users, then by display name in
 // byte order, then by id; privileges by number.
 type Plan struct {
-	Format      string      `json:"format"`
-	Tool        Tool        `json:"tool"`
-	CreatedAt   time.Time   `json:"createdAt"`
-	ExpiresAt   time.Time   `json:"expiresAt"`
-	Environment Environment `json:"environment"`
-	Actor       Actor       `json:"actor"`
-	Policy      PolicyRef   `json:"policy"`
-	Scope       Scope       `json:"scope"`
-	Safety      Safety      `json:"safety"`
-	Complete    bool        `json:"complete"` // false: a principal could not be read completely
-	Summary     Summary     `json:"summary"`
-	Changes     []Change    `json:"changes"`
-	Findings    []Finding   `json:"findings"`
-	Commands    []string    `json:"commands"`
+	Format      string       `json:"format"`
+	Tool        Tool         `json:"tool"`
+	CreatedAt   time.Time    `json:"createdAt"`
+	ExpiresAt   time.Time    `json:"expiresAt"`
+	Environment Environment  `json:"environment"`
+	Actor       Actor        `json:"actor"`
+	Policy      PolicyRef    `json:"policy"`
+	Scope       Scope        `json:"scope"`
+	Safety      Safety       `json:"safety"`
+	Complete    bool         `json:"complete"` // false: a principal could not be read completely
+	Coverage    Coverage     `json:"coverage,omitzero"`
+	Rules       []RuleResult `json:"rules,omitzero"` // in the order of the policy; none where nothing could be judged
+	Summary     Summary      `json:"summary"`
+	Changes     []Change     `json:"changes"`
+	Findings    []Finding    `json:"findings"`
+	Commands    []string     `json:"commands"`
 	// Prerequisites are what the policy says that the server does by itself.
 	Prerequisites []Prerequisite `json:"prerequisites,omitempty"`
 	Watch         []Watch        `json:"watch,omitempty"` // in the order of the first principal of each
 	Digest        string         `json:"digest"`          // see [Plan.Seal]
 
-	// Undecided is why it cannot be said of some of the covered principals whether
-	// they are as the policy wants; not in the document.
-	Undecided map[mstrapi.ObjectID]string `json:"-"`
-
 	unchanged map[mstrapi.ObjectID]*Wanted // see Unchanged
+	undecided map[mstrapi.ObjectID]string  // see Undecided
 }
 
 // Tool names the program that wrote a document.
@@ -272,6 +271,12 @@ type Finding struct {
 	// Already (rule violations only): the rule is broken on the server as it is;
 	// otherwise the plan would break it.
 	Already bool `json:"already,omitempty"`
+	// Count is how many principals the finding is about, where it is about more
+	// than one; then Principal is the group that they have it from, if it is one.
+	Count int `json:"count,omitempty"`
+
+	concerned []mstrapi.ObjectID // all of them
+	entry     int32              // the entry of the policy that it was met in first, plus 1; 0: none
 }
 
 // Source is why a privilege is held: the group that it comes from.

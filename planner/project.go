@@ -470,12 +470,20 @@ func (p *projection) holdsAfter(g *Observed, q mstrapi.PrivilegeID) bool {
 	return g.Direct.Has(q) && !p.loses(g, q)
 }
 
-// holders returns the groups from which o inherits q after the plan: those
-// above it that then hold it directly, in report order; and the sources of it
+// holders returns the groups from which o inherits q after the plan, or in an
+// audit now: those above it that then hold it directly, in report order; and the sources of it
 // that are no groups, which only somebody else can take away.
 func (p *projection) holders(o *Observed, q mstrapi.PrivilegeID) (groups []*Observed, others otherSources) {
 	if o.held != nil {
 		others = o.held.others[q]
+	}
+	if p.st.judging != JudgeProjected {
+		if o.Inherited.Has(q) {
+			t := p.trace(o, q)
+			groups = slices.DeleteFunc(slices.Clone(t.groups), func(g *Observed) bool { return g.Err == nil && !g.Direct.Has(q) })
+			p.wantRead(t, q)
+		}
+		return groups, others
 	}
 	if o.Inherited.Has(q) {
 		t := p.trace(o, q)

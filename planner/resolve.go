@@ -147,6 +147,14 @@ func (ob *observer) resolve(ctx context.Context) error {
 	return ob.place(ctx)
 }
 
+// judgesEverybody reports whether the policy's rules are to judge all users and
+// groups of the server. Rules that only require something look for holders by
+// themselves.
+func (ob *observer) judgesEverybody() bool {
+	return ob.st.judging == JudgeEverybody &&
+		slices.ContainsFunc(ob.pol.Rules, func(r policy.Rule) bool { return len(r.Deny) > 0 || len(r.Conflict) > 0 })
+}
+
 // needsList reports whether every principal of the kind is needed anyway.
 func (ob *observer) needsList(kind mstrapi.Kind) bool {
 	if ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke || ob.judgesEverybody() {
@@ -186,6 +194,7 @@ func (ob *observer) resolveKind(ctx context.Context, kind mstrapi.Kind) error {
 	ob.mu.Lock()
 	ob.lists[kind] = list
 	ob.mu.Unlock()
+	ob.noteTotal(kind, len(list))
 	return ob.matchList(ctx, names, list)
 }
 
@@ -531,34 +540,47 @@ func principalOf(row mstrapi.PrincipalRow) Principal {
 }
 
 // placeUnlisted collects everybody whom no entry covers, where the policy asks
-// for them. If it is not certain who is covered, it is not certain who is not:
-// then nobody counts as unlisted.
+// for them or rules judge everybody. If it is not certain who is covered, it is
+// not certain who is not: then nobody counts as unlisted.
 func (ob *observer) placeUnlisted() error {
 	st := ob.st
-	if ob.pol.Unlisted != policy.UnlistedReport && ob.pol.Unlisted != policy.UnlistedRevoke {
+	asked := ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke
+	if !asked && !ob.judgesEverybody() {
 		return nil
 	}
 	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
 		if err := ob.listErr[kind]; err != nil {
+			what := "what is unlisted"
+			if !asked {
+				what = "whether anybody else breaks a rule"
+			}
 			st.findings = append(st.findings, Finding{
 				Code: CodeReadFailed, Severity: SeverityError,
-				Message: fmt.Sprintf("the list of all %ss could not be read completely, so what is unlisted is not known: %v", kind, err),
+				Message: fmt.Sprintf("the list of all %ss could not be read completely, so %s is not known: %v", kind, what, err),
 			})
 		}
 	}
-	st.unscanned = len(ob.listErr) > 0
-	if st.unscanned || len(st.failed) > 0 || len(st.unresolved) > 0 {
+	st.unscanned = asked && len(ob.listErr) > 0
+	certain := asked && !st.unscanned && len(st.failed) == 0 && len(st.unresolved) == 0
+	if !certain && !ob.judgesEverybody() {
 		return nil
 	}
 	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
 		for _, row := range ob.lists[kind] {
-			if o := st.byID[row.ID]; o != nil {
-				continue
+			o := st.byID[row.ID]
+			if o == nil {
+				o = &Observed{Principal: principalOf(row), Enabled: row.Enabled, scanned: certain}
+				ob.noteParents(o, row.Memberships)
+				st.byID[row.ID] = o
+				if certain {
+					st.unlisted = append(st.unlisted, o)
+				} else {
+					st.strangers = append(st.strangers, o)
+				}
 			}
-			o := &Observed{Principal: principalOf(row), Enabled: row.Enabled, scanned: true}
-			ob.noteParents(o, row.Memberships)
-			st.byID[row.ID] = o
-			st.unlisted = append(st.unlisted, o)
+			if ob.judgesEverybody() {
+				st.reached[row.ID] = true
+			}
 		}
 	}
 	return nil

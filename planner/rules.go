@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,9 +48,6 @@ func (d *draft) judgeRules(o *Observed, direct, inherited Set) {
 	if d.ruled.IsEmpty() {
 		return
 	}
-	if d.st.asIs {
-		direct, inherited = o.Direct, o.Inherited
-	}
 	after := direct.Union(inherited).Intersect(d.ruled)
 	before := o.Direct.Union(o.Inherited).Intersect(d.ruled)
 	everywhere := [2]Set{before, after}
@@ -61,14 +59,14 @@ func (d *draft) judgeRules(o *Observed, direct, inherited Set) {
 		return
 	}
 	for i := range d.rules {
-		rule, sets := &d.pol.Rules[i], &d.rules[i]
+		sets := &d.rules[i]
 		for q := range after.Intersect(sets.deny).All() {
 			if !d.exempt(i, o) {
-				d.violation(rule, o, direct, []mstrapi.PrivilegeID{q}, before.Has(q))
+				d.violation(i, o, direct, SetOf(q), before.Has(q))
 			}
 		}
 		if held := after.Intersect(sets.conflict); held.Len() > 1 {
-			d.violation(rule, o, direct, held.IDs(), held.Equal(held.Intersect(before)))
+			d.violation(i, o, direct, held, held.Equal(held.Intersect(before)))
 		}
 		d.countRequired(i, o, everywhere[0], everywhere[1])
 	}
@@ -90,61 +88,105 @@ func (d *draft) exempt(rule int, o *Observed) bool {
 	return false
 }
 
-// violation adds the finding that o holds what a rule does not allow: one
-// privilege of a deny rule, or several of a conflict rule.
-func (d *draft) violation(rule *policy.Rule, o *Observed, direct Set, held []mstrapi.PrivilegeID, already bool) {
-	who := o.Principal
-	f := Finding{Code: CodeRuleViolation, Severity: severityOf(rule), Principal: &who, Position: position(rule.Pos), Already: already}
-	if len(held) == 1 {
-		ref := d.cat.ref(held[0])
+// breach is one principal that holds what a rule does not allow: one privilege of
+// a deny rule, or several of a conflict rule.
+type breach struct {
+	rule    int
+	who     *Observed
+	direct  Set
+	held    Set
+	already bool
+}
+
+// violation notes a breach.
+func (d *draft) violation(rule int, o *Observed, direct, held Set, already bool) {
+	d.offend(rule, o)
+	d.breaches = append(d.breaches, breach{rule, o, direct.Intersect(held), held, already})
+}
+
+// common is what breaches have in common that one finding tells of: the rule, the
+// privileges, and the groups that they come from.
+func (d *draft) common(b *breach) string {
+	key := fmt.Sprint(b.rule, " ", b.held.IDs(), b.already)
+	for q := range b.held.All() {
+		groups, others := d.holders(b.who, q)
+		key += fmt.Sprint(" ", q, idsOf(groups), others)
+	}
+	return key
+}
+
+// ruleFindings tells of the breaches: those of many who hold the privileges
+// through the same groups, and none directly, in one finding.
+func (d *draft) ruleFindings() {
+	slices.SortStableFunc(d.breaches, func(a, b breach) int { return cmp.Or(cmp.Compare(a.rule, b.rule), compareObserved(a.who, b.who)) })
+	shared := make(map[string][]*breach)
+	var order []string
+	for i := range d.breaches {
+		b := &d.breaches[i]
+		key := fmt.Sprint(i)
+		if b.direct.IsEmpty() {
+			key = d.common(b)
+		}
+		if shared[key] == nil {
+			order = append(order, key)
+		}
+		shared[key] = append(shared[key], b)
+	}
+	for _, key := range order {
+		d.ruleFinding(shared[key])
+	}
+}
+
+// ruleFinding tells of breaches that have everything in common.
+func (d *draft) ruleFinding(list []*breach) {
+	b := list[0]
+	rule := &d.pol.Rules[b.rule]
+	who := b.who.Principal
+	f := Finding{Code: CodeRuleViolation, Severity: severityOf(rule), Principal: &who, Position: position(rule.Pos), Already: b.already}
+	if ids := b.held.IDs(); len(ids) == 1 {
+		ref := d.cat.ref(ids[0])
 		f.Privilege = &ref
 	}
 	var parts []string
 	seen := make(map[mstrapi.ObjectID]bool)
-	for _, q := range held {
-		groups, others := d.holdersFor(o, q)
+	for q := range b.held.All() {
+		groups, others := d.holders(b.who, q)
 		for _, g := range groups {
 			if !seen[g.Principal.ID] {
 				seen[g.Principal.ID] = true
 				f.Sources = append(f.Sources, Source{Kind: mstrapi.Group, ID: g.Principal.ID, Name: g.Principal.Name})
 			}
 		}
-		parts = append(parts, fmt.Sprintf("privilege %s %s", d.cat.label(q), d.ways(o, direct.Has(q), groups, others)))
+		parts = append(parts, fmt.Sprintf("privilege %s %s", d.cat.label(q), d.ways(b.who, b.direct.Has(q), groups, others)))
 	}
 	slices.SortFunc(f.Sources, func(a, b Source) int {
 		p, q := Principal{Kind: a.Kind, ID: a.ID, Name: a.Name}, Principal{Kind: b.Kind, ID: b.ID, Name: b.Name}
 		return p.Compare(&q)
 	})
 	when := "the plan would make it so"
-	if already {
+	if b.already {
 		when = "this is so already"
 	}
-	f.Message = fmt.Sprintf("rule %s: %s holds %s; %s", clean.Quote(rule.Name), who.label(), strings.Join(parts, ", and "), when)
-	d.findings = append(d.findings, f)
-}
-
-// holdersFor returns from which groups a violation of o arrives: those that hold
-// q once the plan is done, in an audit those that hold it now.
-func (d *draft) holdersFor(o *Observed, q mstrapi.PrivilegeID) ([]*Observed, otherSources) {
-	if !d.st.asIs {
-		return d.holders(o, q)
-	}
-	var groups []*Observed
-	var others otherSources
-	if o.held != nil {
-		others = o.held.others[q]
-	}
-	if o.Inherited.Has(q) {
-		t := d.trace(o, q)
-		for _, g := range t.groups {
-			if g.Err != nil || g.Direct.Has(q) {
-				groups = append(groups, g)
-			}
+	subject := who.label() + " holds"
+	if len(list) > 1 {
+		f.Principal, f.Count = nil, len(list)
+		if len(f.Sources) == 1 {
+			f.Principal = &Principal{Kind: mstrapi.Group, ID: f.Sources[0].ID, Name: f.Sources[0].Name}
 		}
-		d.wantRead(t, q)
+		names := make([]string, 0, maxNamedUsers)
+		for _, m := range list[:min(len(list), maxNamedUsers)] {
+			names = append(names, m.who.Principal.label())
+		}
+		if more := len(list) - len(names); more > 0 {
+			names = append(names, plural(more, "other", "others"))
+		}
+		subject = fmt.Sprintf("%d principals (%s) hold", len(list), joinAnd(names))
+		for _, m := range list {
+			f.concerned = append(f.concerned, m.who.Principal.ID)
+		}
 	}
-	slices.SortFunc(groups, compareObserved)
-	return groups, others
+	f.Message = fmt.Sprintf("rule %q: %s %s; %s", rule.Name, subject, strings.Join(parts, ", and "), when)
+	d.findings = append(d.findings, f)
 }
 
 // ways says how a privilege arrives: directly, and by every path from the
@@ -315,11 +357,11 @@ func (d *draft) searchOthers(short []requirement) {
 			continue
 		}
 		w := d.wantOf(o)
-		inherited := d.inheritedAfter(o, w, true)
-		direct := o.Direct
-		if d.st.asIs {
-			inherited = o.Inherited
-		} else if w != nil {
+		direct, inherited := o.Direct, o.Inherited
+		if d.st.judging == JudgeProjected {
+			inherited = d.inheritedAfter(o, w, true)
+		}
+		if w != nil && d.st.judging == JudgeProjected {
 			dec := decide(w, o.Direct, inherited)
 			direct = dec.direct(o.Direct)
 		}
@@ -365,6 +407,10 @@ func (d *draft) searchOthers(short []requirement) {
 		if unreadable > 0 {
 			text += fmt.Sprintf(" (%s could not be read)", plural(unreadable, "user", "users"))
 		}
+		if d.broken[r.rule] == nil {
+			d.broken[r.rule] = &offenders{}
+		}
+		d.broken[r.rule].short += rule.AtLeast - h.after
 		d.findings = append(d.findings, Finding{
 			Code: CodeRuleViolation, Severity: severityOf(rule), Privilege: &ref, Message: text, Position: position(rule.Pos), Already: already,
 		})

@@ -24,7 +24,6 @@ type State struct {
 	Now         time.Time           // the moment that expiry is judged at
 	Catalogue   []mstrapi.Privilege // by number
 
-	asIs      bool // rules judge what is there now
 	byID      map[mstrapi.ObjectID]*Observed
 	covered   []*Observed // in report order
 	unscanned bool        // who is unlisted is not known: a list could not be read
@@ -34,8 +33,10 @@ type State struct {
 
 	parents    map[mstrapi.ObjectID]parentList // of groups
 	members    map[mstrapi.ObjectID]*memberList
-	reached    map[mstrapi.ObjectID]bool // users below a changed group; read for rules only
-	strangers  []*Observed               // the users among reached that are neither covered nor unlisted, in report order
+	judging    Judging
+	known      map[mstrapi.Kind]int      // how many the server has, where it tells
+	reached    map[mstrapi.ObjectID]bool // whom rules judge although no entry covers them: users below a changed group, or everybody
+	strangers  []*Observed               // those among reached that are neither covered nor unlisted, in report order
 	expanded   map[mstrapi.ObjectID]bool // groups whose users are among reached
 	usersRead  bool                      // users holds every user; read for require rules only
 	usersErr   error

@@ -101,7 +101,7 @@ func (m matcher) object(at string, s object, typ reflect.Type) {
 			continue
 		}
 		fields[tag] = f.Type
-		if options != "omitempty" {
+		if options != "omitempty" && options != "omitzero" {
 			required = append(required, tag)
 			if f.Type.Kind() == reflect.Pointer {
 				nullable = append(nullable, tag)

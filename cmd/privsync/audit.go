@@ -17,7 +17,7 @@ import (
 
 func newAudit(a *app) *cobra.Command {
 	var (
-		cheap    bool
+		covered  bool
 		pol      policyFlags
 		conn     connectionFlags
 		state    stateFlags
@@ -30,9 +30,12 @@ func newAudit(a *app) *cobra.Command {
 		Short: "Report what every covered principal holds, and why; changes nothing",
 		Long: `Read every principal that the policy covers, and report what it effectively
 holds with every source, what differs from the policy, and a verdict for each
-and for all. Rules judge what is there now, of all users and groups of the
-server: one request each. With --covered-only they judge only whom the policy
-covers. Nothing is changed on the server.
+and for all. Nothing is changed on the server.
+
+Rules judge what is there now. They say "nobody", so everybody is judged: if a
+rule denies something, all users and groups of the server are read, one request
+each, also those that no entry covers. --covered-only judges only those whom an
+entry covers, and the report says so (coverage, rules).
 
 The report is JSON, like that of apply: on stdout with --format json, in a file
 with --report, and with --report-dir as the next link of a chain in which a later
@@ -61,7 +64,7 @@ be read or found.`,
 			var report *executor.Report
 			if err == nil {
 				err = panics.Catch(func() (err error) {
-					report, err = a.audit(ctx, p, &conn, !cheap, pol.at(a), start)
+					report, err = a.audit(ctx, p, &conn, pol.at(a), start, covered)
 					return err
 				})
 				if report == nil {
@@ -89,7 +92,7 @@ be read or found.`,
 	state.register(cmd)
 	reports.register(cmd)
 	addFormat(cmd, &format)
-	cmd.Flags().BoolVar(&cheap, "covered-only", false, "let rules judge only whom the policy covers: fewer requests, and nothing is said of others")
+	cmd.Flags().BoolVar(&covered, "covered-only", false, "let rules judge only the principals that an entry covers: fewer requests")
 	addDeadline(cmd, &deadline)
 	return cmd
 }
@@ -99,7 +102,7 @@ func auditOptions(a *app, ctx context.Context, start time.Time) executor.Options
 }
 
 // audit observes and judges. It returns a report however it ends.
-func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, everybody bool, at, start time.Time) (*executor.Report, error) {
+func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, at, start time.Time, coveredOnly bool) (*executor.Report, error) {
 	o := auditOptions(a, ctx, start)
 	plan := plainPlan(p, conn.url, at)
 	cfg, err := conn.config(a, p.Environment)
@@ -113,7 +116,11 @@ func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags
 	defer a.logout(ctx, r)
 	o.Stats = r.Stats
 	plan.Environment.URL = r.URL()
-	state, err := a.observe(ctx, r, p, planner.ObserveOptions{Concurrency: cfg.Concurrency, Now: at, AsIs: true, Everybody: everybody})
+	judging := planner.JudgeEverybody
+	if coveredOnly {
+		judging = planner.JudgeCovered
+	}
+	state, err := a.observe(ctx, r, p, planner.ObserveOptions{Concurrency: cfg.Concurrency, Now: at, Judging: judging})
 	if err != nil {
 		return a.failedReport(ctx, plan, o, err)
 	}

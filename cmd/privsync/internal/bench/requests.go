@@ -47,6 +47,12 @@ func (s scene) groups() int { return 2 + pages(s.Users, 200) + pages(pages(s.Use
 // allUsers are the generated users and the one that privsync works as.
 func (s scene) allUsers() int { return s.Users + 1 }
 
+// enabled bounds how many requests it takes to learn which of n users that
+// entries name are disabled, where the rows of lists do not tell.
+func (s scene) enabled(n int) int { return min(n, pages(s.allUsers(), s.PageCap)) + 1 }
+
+const enabledFormula = "min(named, P of Everyone) + 1"
+
 // reads bounds the privilege reads and the writes for users.
 func reads(covered int, plan *planner.Plan) []bound { return readsAgain(covered, 0, plan) }
 
@@ -96,18 +102,19 @@ func forbidStray(int) string { return fmt.Sprintf("    forbid: [%d]\n", strayPri
 
 func shapes() []shape {
 	const few = 3
+	looks := []mstrtest.Endpoint{mstrtest.ListUsers, mstrtest.GetUser, mstrtest.GroupMembers}
 	listed := func(s scene, plan *planner.Plan) []bound {
 		if names, p := s.Users, pages(s.allUsers(), s.PageCap); names < p {
 			// The page that tells how many there are counts to the constant.
 			return append(reads(s.Users, plan),
-				bound{[]mstrtest.Endpoint{mstrtest.ListUsers, mstrtest.GetUser}, names + 1, "min(names, P) + 1", 1})
+				bound{looks, names + 1 + s.enabled(names), "min(names, P) + 1 + " + enabledFormula, 1})
 		}
 		return append(reads(s.Users, plan),
-			bound{[]mstrtest.Endpoint{mstrtest.ListUsers, mstrtest.GetUser}, pages(s.allUsers(), s.PageCap), "min(names, P)", 0})
+			bound{looks, pages(s.allUsers(), s.PageCap) + s.enabled(s.Users), "min(names, P) + " + enabledFormula, 0})
 	}
 	fewNames := func(s scene, plan *planner.Plan) []bound {
 		return append(reads(few, plan),
-			bound{[]mstrtest.Endpoint{mstrtest.ListUsers, mstrtest.GetUser}, min(few, pages(s.allUsers(), s.PageCap)) + 1, "min(names, P) + 1", 1})
+			bound{looks, min(few, pages(s.allUsers(), s.PageCap)) + 1 + s.enabled(few), "min(names, P) + 1 + " + enabledFormula, 1})
 	}
 	return []shape{
 		{name: "every user by login", policy: func(s scene) string { return s.listPolicy(withSets) }, bounds: listed},
@@ -125,7 +132,7 @@ func shapes() []shape {
 			name: "selector memberOf", policy: func(scene) string { return selectorPolicy() },
 			bounds: func(s scene, plan *planner.Plan) []bound {
 				return append(reads(s.Users, plan),
-					bound{[]mstrtest.Endpoint{mstrtest.ListGroups, mstrtest.GetGroup}, 1, "min(names, P)", 0},
+					bound{[]mstrtest.Endpoint{mstrtest.ListGroups, mstrtest.GetGroup}, 2, "min(names, P) + 1", 1},
 					bound{[]mstrtest.Endpoint{mstrtest.GroupMembers}, pages(s.Users, s.PageCap), "P of the group", 0})
 			},
 		},
@@ -138,7 +145,8 @@ func shapes() []shape {
 				bound{[]mstrtest.Endpoint{mstrtest.PatchGroup}, writes, "one for each wave", 0},
 				bound{[]mstrtest.Endpoint{mstrtest.GroupMemberships}, s.groups(), "groups", 0},
 				bound{[]mstrtest.Endpoint{mstrtest.GroupMembers, mstrtest.GetUser},
-					groups + min(s.Users, pages(min(s.Users, 2000), s.PageCap)+pages(min(s.Users, 200), s.PageCap)), "changed groups + min(N, P of them)", 0})
+					groups + min(s.Users, pages(min(s.Users, 2000), s.PageCap)+pages(min(s.Users, 200), s.PageCap)) + s.enabled(s.Users),
+					"changed groups + min(N, P of them) + " + enabledFormula, 0})
 		}},
 		{
 			name: "a large group changes, few users are listed",
@@ -150,18 +158,18 @@ func shapes() []shape {
 				writes := writesOfGroups(plan)
 				return append(readsAgain(few, few, plan),
 					bound{[]mstrtest.Endpoint{mstrtest.ListUsers}, few + 1, "min(names, P) + 1", 1},
-					bound{[]mstrtest.Endpoint{mstrtest.ListGroups}, 1, "min(names, P)", 0},
+					bound{[]mstrtest.Endpoint{mstrtest.ListGroups}, 2, "min(names, P) + 1", 1},
 					bound{[]mstrtest.Endpoint{mstrtest.GroupPrivileges}, 1 + writes, "groups + writes", 0},
 					bound{[]mstrtest.Endpoint{mstrtest.PatchGroup}, writes, "one for each wave", 0},
 					bound{[]mstrtest.Endpoint{mstrtest.GroupMemberships}, 4, "groups above them", 0},
-					bound{[]mstrtest.Endpoint{mstrtest.GroupMembers, mstrtest.GetUser}, 1 + min(few, pages(s.Users, s.PageCap)), "changed groups + min(N, P of them)", 0})
+					bound{[]mstrtest.Endpoint{mstrtest.GroupMembers, mstrtest.GetUser}, 1 + min(few, pages(s.Users, s.PageCap)) + s.enabled(few), "changed groups + min(N, P of them) + " + enabledFormula, 0})
 			},
 		},
 		{
 			name: "unlisted: report", policy: func(scene) string { return unlistedPolicy(few) },
 			bounds: func(s scene, plan *planner.Plan) []bound {
 				return append(reads(s.allUsers(), plan),
-					bound{[]mstrtest.Endpoint{mstrtest.ListUsers, mstrtest.GetUser}, pages(s.allUsers(), s.PageCap), "P", 0},
+					bound{[]mstrtest.Endpoint{mstrtest.ListUsers, mstrtest.GetUser}, pages(s.allUsers(), s.PageCap) + s.enabled(few), "P + " + enabledFormula, 0},
 					bound{[]mstrtest.Endpoint{mstrtest.ListGroups}, pages(s.groups(), s.PageCap), "P", 0},
 					bound{[]mstrtest.Endpoint{mstrtest.GroupPrivileges}, s.groups(), "groups", 0})
 			},

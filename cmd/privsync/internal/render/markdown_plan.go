@@ -24,6 +24,7 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 	if n := mostReached(p); n > 0 {
 		summary += fmt.Sprintf("\nThe change with the widest reach is on a group of %s.\n", count(n, "user"))
 	}
+	summary += coverageMarkdown(&p.Coverage, p.Rules)
 	m := markdown{head: head.String(), noun: "plan", hint: cmp.Or(o.ShowHint, "privsync show plan.json")}
 	m.add(guardSection(o.Guards))
 	m.add(findingSection(p.Findings, planner.SeverityError))

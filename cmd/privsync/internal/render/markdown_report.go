@@ -17,7 +17,7 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	switch r.Run.Outcome {
 	case executor.RunInSync, executor.RunSucceeded:
 		sign = "✅"
-	case executor.RunPartial:
+	case executor.RunPartial, executor.RunDrifted:
 		sign = "⚠️"
 	}
 	var head strings.Builder
@@ -66,6 +66,7 @@ func reportTotals(r *executor.Report) string {
 		}
 	}
 	fmt.Fprintf(&b, "\n%s. Findings: %s. %s, %s.\n", changeTotals(r), severities(severityCounts(r.Findings)), count(r.Summary.Requests, "request"), count(r.Summary.Retries, "retry"))
+	b.WriteString(coverageMarkdown(r.Coverage, r.Rules))
 	return b.String()
 }
 

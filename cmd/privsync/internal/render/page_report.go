@@ -49,7 +49,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	}
 	p.Facts = facts([]fact{
 		{"Server", doc.Environment.URL}, {"Session's user", cmp.Or(doc.Actor.Name, string(doc.Actor.ID))}, {"Started", stamp(doc.Run.StartedAt)},
-		{"Took", runTook(doc)}, {"Scope", scope(doc.Scope)},
+		{"Took", runTook(doc)}, {"Scope", scope(doc.Scope)}, {"Coverage", coverageText(doc.Coverage)}, {"Rules", rulesText(doc.Coverage, doc.Rules)},
 		{"Requests", fmt.Sprintf("%d, %s", doc.Summary.Requests, count(doc.Summary.Retries, "retry"))},
 	})
 	var plan string

@@ -193,7 +193,10 @@ func sampleReport() *executor.Report {
 // sampleAudit is the report of an audit, with sources.
 func sampleAudit() *executor.Report {
 	r := sampleReport()
-	r.Run.Command, r.Run.Outcome = "audit", executor.RunPartial
+	r.Run.Command, r.Run.Outcome = "audit", executor.RunDrifted
+	known := 4211
+	r.Coverage = &planner.Coverage{Covered: 6, Known: &known, LookedAt: 6}
+	r.Rules = []planner.RuleResult{{Name: "bypass-only-for-admins", Severity: planner.SeverityError, Violations: 2}}
 	r.Plan, r.Guards, r.Commands = nil, nil, nil
 	r.Summary = executor.Summary{Principals: 6, InSync: 1, Drifted: 5, Requests: 40}
 	for _, id := range []mstrapi.PrivilegeID{1, 2, 4, 5, 47, 53, 54, 55, 70} {

@@ -257,7 +257,18 @@ func (t *textWriter) plan(p *planner.Plan) {
 	t.otherFindings(p.Findings, shown)
 	t.commandNames(p.Commands)
 	t.blank()
+	t.coverage(&p.Coverage, p.Rules)
 	t.line(planVerdict(p), "%s", PlanSummary(p))
+}
+
+// coverage says how much was looked at, and which rules were judged.
+func (t *textWriter) coverage(c *planner.Coverage, rules []planner.RuleResult) {
+	if text := coverageText(c); text != "" {
+		t.field("coverage", text)
+	}
+	if text := rulesText(c, rules); text != "" {
+		t.field("rules", text)
+	}
 }
 
 // change writes one grant or revoke. note, which may be empty, is put last.

@@ -59,7 +59,7 @@ func runStyle(o executor.RunOutcome) style {
 	switch o {
 	case executor.RunInSync, executor.RunSucceeded:
 		return green
-	case executor.RunPartial:
+	case executor.RunPartial, executor.RunDrifted:
 		return yellow
 	}
 	return alarm
@@ -131,6 +131,9 @@ func (t *textWriter) report(r *executor.Report) {
 	t.otherFindings(r.Findings, shown)
 	t.commands(r.Commands)
 	t.blank()
+	if !t.o.AfterPlan {
+		t.coverage(r.Coverage, r.Rules)
+	}
 	t.line(runStyle(r.Run.Outcome), "%s", ReportSummary(r))
 }
 
@@ -308,22 +311,12 @@ func commandText(c executor.CommandResult) string {
 	return s
 }
 
-// outcomeDrift is the verdict of an audit that saw everything, and a difference.
-const outcomeDrift = "drift"
-
 // isAudit reports whether r only looked: then it says what everybody holds.
 func isAudit(r *executor.Report) bool { return r.Run.Command == "audit" }
 
-// runOutcome is the verdict on all. The outcome "partial" of an audit means that
-// something differs, or could not be seen.
+// runOutcome is the verdict on all, in the report's own word.
 func runOutcome(r *executor.Report) string {
 	o := Clean(string(r.Run.Outcome))
-	if isAudit(r) && r.Run.Outcome == executor.RunPartial {
-		o = "incomplete"
-		if executor.ExitCode(r) == executor.ExitDrift {
-			o = outcomeDrift
-		}
-	}
 	if r.Run.Recovered {
 		o += " (recovered)"
 	}
@@ -348,12 +341,8 @@ func ReportSummary(r *executor.Report) string {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
 		}
 	}
-	verb := ""
-	if isAudit(r) && runOutcome(r) == outcomeDrift {
-		verb = "found "
-	}
-	return fmt.Sprintf("%s %s%s: %s: %s; %s; findings %s; %s, %s; %s.",
-		capital(Clean(r.Run.Command)), verb, runOutcome(r), count(s.Principals, "principal"), strings.Join(parts, ", "),
+	return fmt.Sprintf("%s %s: %s: %s; %s; findings %s; %s, %s; %s.",
+		capital(Clean(r.Run.Command)), runOutcome(r), count(s.Principals, "principal"), strings.Join(parts, ", "),
 		changeTotals(r), severities(severityCounts(r.Findings)),
 		count(s.Requests, "request"), count(s.Retries, "retry"), runTook(r))
 }
@@ -364,11 +353,14 @@ func changeTotals(r *executor.Report) string {
 		return count(r.Summary.Grants, "grant") + " and " + count(r.Summary.Revokes, "revoke") + " verified"
 	}
 	missing, surplus := drift(r)
-	return count(missing, "missing grant") + ", " + count(surplus, "surplus grant")
+	return fmt.Sprintf("%d missing, %d surplus", missing, surplus)
 }
 
 // drift counts what the drifted principals lack and what they have too much.
 func drift(r *executor.Report) (missing, surplus int) {
+	if s := r.Summary; s.Missing != nil && s.Surplus != nil {
+		return *s.Missing, *s.Surplus
+	}
 	for i := range r.Principals {
 		if p := &r.Principals[i]; p.Outcome == executor.Drifted {
 			missing += len(p.Grant)
