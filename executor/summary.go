@@ -100,6 +100,9 @@ func brokenRule(f planner.Finding) bool {
 
 func groupCycle(f planner.Finding) bool { return f.Code == planner.CodeGroupCycle }
 
+// absent is [planner.Finding.Absent].
+func absent(f planner.Finding) bool { return f.Absent() }
+
 func inheritedForbidden(f planner.Finding) bool { return f.Code == planner.CodeInheritedForbidden }
 
 // summarize counts r.Principals. Requests and retries stay as they are.
@@ -157,7 +160,7 @@ func (r *Report) judge(left int) {
 		r.Run.Outcome = RunInterrupted
 	case (ended || undone > 0 && planned) && !achieved:
 		r.Run.Outcome = RunFailed
-	case r.Error != nil, undone > 0, slices.ContainsFunc(r.Findings, inheritedForbidden), slices.ContainsFunc(r.Findings, groupCycle), slices.ContainsFunc(r.Findings, readFailed):
+	case r.Error != nil, undone > 0, slices.ContainsFunc(r.Findings, inheritedForbidden), slices.ContainsFunc(r.Findings, groupCycle), slices.ContainsFunc(r.Findings, absent), slices.ContainsFunc(r.Findings, readFailed):
 		// A finding of a failed read counts by itself: who was not found, and whom a
 		// saved plan leaves out, stands nowhere among the principals.
 		r.Run.Outcome = RunPartial

@@ -117,6 +117,13 @@ func (d *draft) suppressedFindings() []Finding {
 		default:
 			why = s.by.Principal.label() + ", which may depend on it, could not be read"
 		}
+		if s.by == nil && d.st.absent && len(d.st.failed) == 0 {
+			out = append(out, Finding{
+				Code: CodeUnknownPrincipal, Severity: SeverityWarning, Principal: &who, Privilege: &ref,
+				Message: fmt.Sprintf("the revoke of privilege %s from %s is not planned: an entry for the members of a group that the server does not have lists it", d.cat.label(s.privilege), who.label()),
+			})
+			continue
+		}
 		out = append(out, Finding{
 			Code: CodeReadFailed, Severity: SeverityError, Principal: &who, Privilege: &ref,
 			Message: fmt.Sprintf("the revoke of privilege %s from %s is not planned: %s", d.cat.label(s.privilege), who.label(), why),
@@ -134,6 +141,12 @@ func (d *draft) unlistedFindings() []Finding {
 		}
 		who, n := o.Principal, plural(o.Direct.Len(), "privilege", "privileges")
 		switch {
+		case d.pol.Unlisted == policy.UnlistedRevoke && d.st.absent:
+			out = append(out, Finding{
+				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
+				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s; nothing is revoked from it while the policy names somebody that the server does not have, who may go by this name now",
+					who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
+			})
 		case d.pol.Unlisted == policy.UnlistedReport:
 			out = append(out, Finding{
 				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,

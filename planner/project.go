@@ -121,6 +121,11 @@ func project(c *compiled, st *State) *projection {
 			c.doubtful = append(c.doubtful, int32(i))
 		}
 	}
+	for _, i := range st.vacant {
+		if !slices.Contains(c.doubtful, i) {
+			c.doubtful = append(c.doubtful, i)
+		}
+	}
 	p.work = st.work.privileges
 	if st.Actor.ID != "" {
 		p.actor = st.byID[st.Actor.ID]
@@ -204,7 +209,11 @@ func (p *projection) because(of map[mstrapi.PrivilegeID]*Observed, q mstrapi.Pri
 	return nil
 }
 
-func (p *projection) revokesUnlisted() bool {
+// revokesUnlisted reports whether those lose what they hold whom no entry covers.
+// They do not while somebody is absent, who may be one of them by another name.
+func (p *projection) revokesUnlisted() bool { return p.knowsUnlisted() && !p.st.absent }
+
+func (p *projection) knowsUnlisted() bool {
 	return p.pol.Unlisted == policy.UnlistedRevoke && !p.st.unscanned && len(p.st.failed) == 0 && len(p.st.unresolved) == 0
 }
 
@@ -328,7 +337,7 @@ func (p *projection) spareRedundant(o *Observed, w *want, d *decision) {
 	}
 	p.spareCyclic(o, w, d)
 	spared := d.redundant
-	if p.pol.Unlisted != policy.UnlistedRevoke || p.revokesUnlisted() {
+	if p.pol.Unlisted != policy.UnlistedRevoke || p.knowsUnlisted() {
 		spared = spared.Intersect(p.taint)
 	}
 	for q := range spared.All() {

@@ -381,6 +381,7 @@ func (ob *observer) place(ctx context.Context) error {
 		for _, ref := range ob.pol.Safety.Protected {
 			row, problem := ob.named(ref)
 			if problem != nil {
+				ob.tolerate(problem, ob.pol.Defaults.Missing)
 				st.findings = append(st.findings, *problem)
 				// Whoever it may be stays protected.
 				for _, o := range st.covered {
@@ -397,6 +398,7 @@ func (ob *observer) place(ctx context.Context) error {
 		for j, ref := range r.Except {
 			row, problem := ob.named(ref)
 			if problem != nil {
+				ob.tolerate(problem, ob.pol.Defaults.Missing)
 				st.findings = append(st.findings, *problem)
 				continue
 			}
@@ -479,9 +481,14 @@ func checkName(ref policy.PrincipalRef, row mstrapi.PrincipalRow) *Finding {
 
 func (ob *observer) placeExplicit(entry int32, ref policy.PrincipalRef) {
 	st := ob.st
+	ob.setApart(ref)
 	row, problem := ob.named(ref)
 	if problem != nil {
+		absent := ob.tolerate(problem, ob.pol.Principals[entry].Settings.Missing)
 		st.findings = append(st.findings, *problem)
+		if absent {
+			return
+		}
 		if problem.Code == CodeReadFailed {
 			st.failed[int(entry)] = ob.lookupOf(ref).err
 			st.lostNames++

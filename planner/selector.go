@@ -26,6 +26,11 @@ func (ob *observer) placeSelected(ctx context.Context, entry int32, s *policy.Se
 	if s.MemberOf != "" {
 		group, problem := ob.one(memberOf(s))
 		if problem != nil {
+			if ob.tolerate(problem, ob.pol.Principals[entry].Settings.Missing) {
+				st.findings = append(st.findings, *problem)
+				st.vacant = append(st.vacant, entry)
+				return nil
+			}
 			fail(*problem)
 			return nil
 		}

@@ -50,6 +50,8 @@ type State struct {
 	work       work                           // what the session's user works with
 	except     map[[2]int]Principal           // of rules, by the numbers of the rule and of the exception
 	gone       map[mstrapi.ObjectID]Principal // whom the server named and does not have
+	absent     bool                           // somebody that the policy names is not there, and that is only reported
+	vacant     []int32                        // entries of the policy that choose members of a group that is not there
 	trimmed    bool                           // see Trim: nothing can be decided from it any more
 }
 

@@ -41,6 +41,9 @@ func (d *draft) whyUndecided(o *Observed) string {
 		}
 	}
 	for _, i := range d.doubtful {
+		if slices.Contains(d.st.vacant, i) {
+			continue // told once, as the absence that the policy wants reported
+		}
 		if mayChoose(d.pol.Principals[i].Selector, o) && !slices.Contains(o.entries, i) {
 			return fmt.Sprintf("the selector at %s may choose it, and whom it chooses could not be read", d.pol.Principals[i].Pos)
 		}

@@ -5,7 +5,9 @@ import "slices"
 // Drift reports whether the server differs from the policy: something would be
 // changed, something is inherited that is forbidden, or groups contain themselves.
 func (p *Plan) Drift() bool {
-	return len(p.Changes) > 0 || slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Code == CodeInheritedForbidden || f.Code == CodeGroupCycle })
+	return len(p.Changes) > 0 || slices.ContainsFunc(p.Findings, func(f Finding) bool {
+		return f.Code == CodeInheritedForbidden || f.Code == CodeGroupCycle || f.Absent()
+	})
 }
 
 // Blocking returns the findings that say that the policy does not fit the
@@ -13,7 +15,9 @@ func (p *Plan) Drift() bool {
 func (p *Plan) Blocking() []Finding {
 	return p.findingsWhere(func(f *Finding) bool {
 		switch f.Code {
-		case CodeUnknownPrincipal, CodeAmbiguousPrincipal, CodeUnknownPrivilege, CodeConflictingEntries:
+		case CodeUnknownPrincipal:
+			return !f.Absent()
+		case CodeAmbiguousPrincipal, CodeUnknownPrivilege, CodeConflictingEntries:
 			return true
 		case CodeNameMismatch:
 			return f.Position != nil // one without is of a report's principal, which is left alone
@@ -35,4 +39,10 @@ func (p *Plan) findingsWhere(keep func(*Finding) bool) []Finding {
 		}
 	}
 	return out
+}
+
+// Absent reports whether f says that the server does not have somebody whose
+// absence the policy only wants reported: the rest is done, and it is drift.
+func (f *Finding) Absent() bool {
+	return f.Code == CodeUnknownPrincipal && f.Severity == SeverityWarning
 }

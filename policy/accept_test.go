@@ -16,7 +16,7 @@ func TestDesignPolicy(t *testing.T) {
 		t.Fatalf("Load: %v", err)
 	}
 	at := func(line, column int) Position { return Position{"testdata/design.yaml", line, column} }
-	settings := Settings{Additive, Effective, RedundantKeep, InheritedAllow}
+	settings := Settings{Additive, Effective, RedundantKeep, InheritedAllow, MissingBlock}
 	authoritative := settings
 	authoritative.Mode = Authoritative
 	until := time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
@@ -145,10 +145,10 @@ principals:
   privileges: []
 `)
 	want := []Settings{
-		{Authoritative, Effective, RedundantKeep, InheritedReport},
-		{Additive, Direct, RedundantKeep, InheritedReport},
-		{Authoritative, Effective, RedundantRevoke, InheritedAllow},
-		{Authoritative, Effective, RedundantKeep, InheritedReport},
+		{Authoritative, Effective, RedundantKeep, InheritedReport, MissingBlock},
+		{Additive, Direct, RedundantKeep, InheritedReport, MissingBlock},
+		{Authoritative, Effective, RedundantRevoke, InheritedAllow, MissingBlock},
+		{Authoritative, Effective, RedundantKeep, InheritedReport, MissingBlock},
 	}
 	stated := []Settings{{}, {Mode: Additive, SatisfiedBy: Direct}, {Redundant: RedundantRevoke, Inherited: InheritedAllow}, {Mode: Authoritative}}
 	for i, e := range p.Principals {

@@ -220,6 +220,7 @@ func (s environmentSection) with(o environmentSection) environmentSection {
 func (s defaultsSection) with(o defaultsSection) defaultsSection {
 	s.mode, s.satisfiedBy = or(o.mode, s.mode), or(o.satisfiedBy, s.satisfiedBy)
 	s.redundant, s.inherited = or(o.redundant, s.redundant), or(o.inherited, s.inherited)
+	s.missing = or(o.missing, s.missing)
 	s.expiringWithinDays = cmp.Or(o.expiringWithinDays, s.expiringWithinDays)
 	return s
 }
@@ -248,13 +249,13 @@ func or(w, otherwise word) word {
 
 // settings fills what defaults do not give with what holds without them.
 func (s defaultsSection) settings() Settings {
-	return Settings{Mode(s.mode.text), SatisfiedBy(s.satisfiedBy.text), Redundant(s.redundant.text), Inherited(s.inherited.text)}.
-		orElse(Settings{Additive, Effective, RedundantKeep, InheritedAllow})
+	return Settings{Mode(s.mode.text), SatisfiedBy(s.satisfiedBy.text), Redundant(s.redundant.text), Inherited(s.inherited.text), Missing(s.missing.text)}.
+		orElse(Settings{Additive, Effective, RedundantKeep, InheritedAllow, MissingBlock})
 }
 
 // orElse returns s with its empty fields taken from d.
 func (s Settings) orElse(d Settings) Settings {
-	return Settings{cmp.Or(s.Mode, d.Mode), cmp.Or(s.SatisfiedBy, d.SatisfiedBy), cmp.Or(s.Redundant, d.Redundant), cmp.Or(s.Inherited, d.Inherited)}
+	return Settings{cmp.Or(s.Mode, d.Mode), cmp.Or(s.SatisfiedBy, d.SatisfiedBy), cmp.Or(s.Redundant, d.Redundant), cmp.Or(s.Inherited, d.Inherited), cmp.Or(s.Missing, d.Missing)}
 }
 
 func (s Settings) restless() bool { return s.Redundant == RedundantRevoke && s.SatisfiedBy == Direct }

@@ -52,6 +52,7 @@ type environmentSection struct {
 type defaultsSection struct {
 	pos                                     Position
 	mode, satisfiedBy, redundant, inherited word
+	missing                                 word
 	expiringWithinDays                      *int
 }
 
@@ -125,7 +126,7 @@ var (
 	documentKeys    = []string{"apiVersion", "kind", "metadata", "scope", "environment", "defaults", "safety", "privilegeSets", "principals", "unlisted", "rules", "prerequisites", "commands", "overlays"}
 	metadataKeys    = []string{"name", "owner", "description"}
 	environmentKeys = []string{"url", "loginMode"}
-	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "expiringWithinDays"}
+	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "missing", "expiringWithinDays"}
 	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges"}
 	overlayKeys     = []string{"metadata", "environment", "defaults", "safety"}
 	refKeys         = []string{"user", "group", "id"}
@@ -306,6 +307,8 @@ func (p *parser) defaults(k, v *yaml.Node) defaultsSection {
 			s.redundant = w
 		case "inherited":
 			s.inherited = w
+		case "missing":
+			s.missing = w
 		}
 	})
 	if s.settings().restless() {
@@ -315,7 +318,7 @@ func (p *parser) defaults(k, v *yaml.Node) defaultsSection {
 	return s
 }
 
-// setting reads one of the four settings that entries and defaults have.
+// setting reads one of the settings that entries and defaults have.
 func (p *parser) setting(key string, v *yaml.Node) (string, bool) {
 	switch key {
 	case "mode":
@@ -324,6 +327,8 @@ func (p *parser) setting(key string, v *yaml.Node) (string, bool) {
 		return p.word(v, key, string(Effective), string(Direct))
 	case "redundant":
 		return p.word(v, key, string(RedundantKeep), string(RedundantRevoke))
+	case "missing":
+		return p.word(v, key, string(MissingBlock), string(MissingReport))
 	}
 	return p.word(v, key, string(InheritedAllow), string(InheritedReport))
 }

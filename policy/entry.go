@@ -27,7 +27,7 @@ type privilegeSet struct {
 }
 
 var (
-	entryKeys         = []string{"user", "group", "users", "groups", "id", "sets", "privileges", "forbid", "mode", "satisfiedBy", "redundant", "inherited"}
+	entryKeys         = []string{"user", "group", "users", "groups", "id", "sets", "privileges", "forbid", "mode", "satisfiedBy", "redundant", "inherited", "missing"}
 	userSelectorKeys  = []string{"memberOf", "nested", "loginMatches", "nameMatches", "enabled", exceptKey}
 	groupSelectorKeys = []string{"memberOf", "nested", "nameMatches", exceptKey}
 	setKeys           = []string{"description", "privileges", "include"}
@@ -93,6 +93,8 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 				e.clash = p.pos(v)
 			case "inherited":
 				e.Stated.Inherited = Inherited(text)
+			case "missing":
+				e.Stated.Missing = Missing(text)
 			}
 		}
 	})
@@ -319,27 +321,25 @@ func quoteRef(r Ref) string {
 
 func describe(r PrincipalRef) string { return fmt.Sprintf("%s %q", r.Kind, cut(r.Name)) }
 
-// principalIndex finds principals that are named twice: logins without regard
-// to letter case, group names exactly, pins of either.
+// principalIndex finds principals that are named twice: by the same id or,
+// without one, by the same name: logins without regard to letter case, group
+// names exactly. Names beside different ids are those of different principals,
+// and whether a name without an id means one of them only the server can tell.
 type principalIndex map[string]Position
 
 // add returns the position of the same principal added before.
 func (x principalIndex) add(r *PrincipalRef) (Position, bool) {
-	key := "g" + r.Name
-	if r.Kind == User {
+	key := "#" + r.ID
+	switch {
+	case r.ID != "":
+	case r.Kind == User:
 		key = "u" + foldLogin(r.Name)
+	default:
+		key = "g" + r.Name
 	}
-	if first, twice := x[key]; twice {
-		return first, true
-	}
-	x[key] = r.Pos
-	if r.ID == "" {
-		return Position{}, false
-	}
-	pin := "#" + r.ID
-	first, twice := x[pin]
+	first, twice := x[key]
 	if !twice {
-		x[pin] = r.Pos
+		x[key] = r.Pos
 	}
 	return first, twice
 }

@@ -65,13 +65,22 @@ const (
 	InheritedReport Inherited = "report"
 )
 
-// Settings are the four settings that an entry may have and that defaults give.
+// Missing says what an entry does whose principal the server does not have.
+type Missing string
+
+const (
+	MissingBlock  Missing = "block"  // nothing is applied
+	MissingReport Missing = "report" // it is told, and the rest is done
+)
+
+// Settings are the settings that an entry may have and that defaults give.
 // In an [Entry] and in [Policy.Defaults] after Load no field is empty.
 type Settings struct {
 	Mode        Mode
 	SatisfiedBy SatisfiedBy
 	Redundant   Redundant
 	Inherited   Inherited
+	Missing     Missing
 }
 
 // Ref names a privilege as the policy writes it: ID when the scalar's own text

@@ -48,7 +48,7 @@ const (
 
 func classOf(key string) class {
 	switch key {
-	case "mode", "satisfiedBy", "redundant", "inherited":
+	case "mode", "satisfiedBy", "redundant", "inherited", "missing":
 		return classWord
 	case "nested", "enabled":
 		return classBoolean
