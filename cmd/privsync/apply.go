@@ -551,6 +551,9 @@ func reportEnding(report *executor.Report, code int) error {
 			break
 		}
 	}
+	if slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Absent() }) {
+		parts = append(parts, "the server does not have everybody whom the policy names")
+	}
 	if s.Unknown == 0 && slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeReadFailed }) {
 		parts = append(parts, "not everything could be read")
 	}

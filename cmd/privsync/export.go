@@ -191,6 +191,13 @@ func (e *exporter) read(ctx context.Context, rows []mstrapi.PrincipalRow) ([]exp
 	for i, row := range rows {
 		panics.Go(g, func() error {
 			held, err := e.r.Held(ctx, row.Kind, row.ID, e.level)
+			if mstrapi.IsNotFound(err) {
+				// A list named it: if it is not there by its own id either it is gone.
+				if _, again := e.r.Principal(ctx, row.Kind, row.ID); mstrapi.IsNotFound(again) {
+					e.log.Info("left out: a list names it and the server does not have it", "kind", row.Kind, "id", row.ID, "name", row.Name)
+					return nil
+				}
+			}
 			if err != nil {
 				return fmt.Errorf("read the privileges of %s %q: %w", row.Kind, row.Name, err)
 			}
@@ -205,7 +212,8 @@ func (e *exporter) read(ctx context.Context, rows []mstrapi.PrincipalRow) ([]exp
 			return nil
 		})
 	}
-	return all, g.Wait()
+	err := g.Wait()
+	return slices.DeleteFunc(all, func(p exported) bool { return p.row.ID == "" }), err
 }
 
 // meant returns the login or the name of the principal that name, which nobody has,

@@ -91,6 +91,10 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	fs.IntVar(&o.QueueError, "queue-error", 0, "")
 	fs.BoolVar(&o.QueueEndless, "queue-endless", false, "")
 	parent := fs.Bool("parent", false, "")
+	fs.Func("ghost", "", func(id string) error {
+		o.Quirks.Ghosts = append(o.Quirks.Ghosts, mstrapi.ObjectID(id))
+		return nil
+	})
 	ts.Check(fs.Parse(args))
 	if *parent {
 		o.SourceStyle = mstrtest.Parent
