@@ -412,6 +412,14 @@ func testGitHub(t *testing.T, p program) {
 			}
 			write(r.t, filepath.Join(r.state, "artifacts", "500", "privsync-plan-7", "plan.json"), read(r.t, filepath.Join(other.state, "artifacts", "500", "privsync-plan-7", "plan.json")))
 		}, "was made from other policy files"},
+		"forged plan that lies about its files": {func(r *runner) {
+			other := newRunner(r.t, p, generous(r.t, policy), url)
+			if out, code := other.run("plan"); code != 0 {
+				r.t.Fatalf("plan exits with %d:\n%s", code, out)
+			}
+			const plan = "artifacts/500/privsync-plan-7/plan.json"
+			forge(r.t, filepath.Join(r.state, plan), filepath.Join(other.state, plan))
+		}, "which the policy at hand does not"},
 		"plan for another server": {func(r *runner) { r.context["vars.PRIVSYNC_URL"], _ = p.simulator(r.t) }, "plan refused: it was made for"},
 		"artifact gone": {func(r *runner) {
 			if err := os.RemoveAll(filepath.Join(r.state, "artifacts")); err != nil {

@@ -262,6 +262,14 @@ func testGitLab(t *testing.T, p program) {
 			}
 			l.save("artifacts/70/artifacts/plan.json", read(l.t, filepath.Join(other.state, "artifacts/70/artifacts/plan.json")))
 		}, "was made from other policy files"},
+		"forged plan that lies about its files": {func(l *pipeline) {
+			other := newPipeline(l.t, p, generous(l.t, policy), url)
+			if out, code := other.run(other.file.Plan); code != 0 {
+				l.t.Fatalf("plan exits with %d:\n%s", code, out)
+			}
+			const plan = "artifacts/70/artifacts/plan.json"
+			forge(l.t, filepath.Join(l.state, plan), filepath.Join(other.state, plan))
+		}, "which the policy at hand does not"},
 		"plan for another server": {func(l *pipeline) { l.env["PRIVSYNC_URL"], _ = p.simulator(l.t) }, "plan refused: it was made for"},
 		"no pipeline":             {func(l *pipeline) { l.save("merge_request.json", `{"head_pipeline": null}`) }, "did not succeed"},
 		"no plan":                 {func(l *pipeline) { l.save("jobs.json", `[]`) }, "has no plan"},
