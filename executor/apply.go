@@ -72,6 +72,9 @@ type Options struct {
 	// Saved says that the plan was read from a file: every principal is read
 	// again just before its write.
 	Saved bool
+	// Earlier is what runs did that applied the saved plan before: what they did is
+	// taken as done, and what was taken back since is not done again. Nil: nothing.
+	Earlier *Earlier
 	// MaxStaleness is how old an observation may be when its principal is written
 	// without reading it again. Zero: 60 s; negative: no observation is too old.
 	MaxStaleness time.Duration

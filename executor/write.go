@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,11 +138,21 @@ func (r *run) precondition(j *job) bool {
 	}
 	grants, revokes := planned(t.change.Grant), planned(t.change.Revoke)
 	expected := t.change.Observed.Direct
-	if t.wrote {
-		expected = expected.Union(grants)
+	earlier := r.o.Earlier.of(t)
+	switch {
+	case t.wrote:
+		expected = t.expected
+	case earlier != nil:
+		if back := earlier.TakenBack(sets.Direct); !back.IsEmpty() {
+			t.res.HeldBack = nil
+			r.end(t, Stale, &Error{Message: fmt.Sprintf("run %s applied this plan to it before, and that was taken back since: %s", earlier.Run.ID, r.names(back))})
+			return false
+		}
+		// What is there of the plan is there because of an earlier run, as far as it
+		// goes: the answers to its writes may be lost.
+		expected = expected.Union(grants.Intersect(sets.Direct)).Minus(revokes.Minus(sets.Direct))
 	}
 	target := t.change.Observed.Direct.Union(grants).Minus(revokes)
-	gone := already.Union(byRun).Minus(sets.Inherited)
 	switch {
 	case sets.Direct.Equal(target):
 		t.verified = grants
@@ -162,6 +173,14 @@ func (r *run) precondition(j *job) bool {
 		t.res.HeldBack = nil
 		r.end(t, Stale, &Error{Message: "direct grants differ from the plan's observation: " + difference(expected, sets.Direct)})
 		return false
+	case earlier != nil && !t.continues(j, sets):
+		if j.held {
+			r.end(t, HeldBack, nil)
+		}
+		return false
+	}
+	gone := already.Union(byRun).Minus(sets.Inherited).Intersect(planned(j.revoke))
+	switch {
 	case gone.IsEmpty():
 		return true
 	case r.o.Saved && !t.wrote && !gone.Intersect(already).IsEmpty():
@@ -185,6 +204,18 @@ func (r *run) precondition(j *job) bool {
 		return false
 	}
 	return true
+}
+
+// continues leaves of j what an earlier run of the plan did not do, and reports
+// whether that is anything. What is done of it counts as verified by this reading.
+func (t *task) continues(j *job, sets *Sets) bool {
+	t.verified = t.verified.Union(planned(j.grant).Intersect(sets.Direct))
+	done := func(there bool) func(planner.PlannedPrivilege) bool {
+		return func(p planner.PlannedPrivilege) bool { return sets.Direct.Has(p.ID) == there }
+	}
+	j.grant = slices.DeleteFunc(slices.Clone(j.grant), done(true))
+	j.revoke = slices.DeleteFunc(slices.Clone(j.revoke), done(false))
+	return len(j.grant)+len(j.revoke) > 0
 }
 
 // readUntil reads the principal, and reads it again until ok is satisfied or no

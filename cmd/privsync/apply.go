@@ -63,6 +63,9 @@ func newApply(a *app) *cobra.Command {
 		Long: `Plan, show the plan, ask, change the server, read every change back, and write a
 report. With PLAN.json exactly the saved plan is applied: its digest, format,
 server and age are checked, and what changed on the server since is left alone.
+A saved plan that was applied before goes on with what is left of it; it is refused
+where a later run, such as the apply of a rollback, took back what it did. Reports and
+journals in the state folder, --report-dir and --report tell of such runs.
 
 Work is done in an order in which nobody loses, in passing, what they are meant
 to keep: grants on groups, then users, then revokes on groups. One principal
@@ -160,6 +163,7 @@ type applyRun struct {
 	actor  planner.Actor
 	states *planner.State // nil for a saved plan
 
+	earlier  *executor.Earlier                    // runs of the saved plan
 	findings []planner.Finding                    // of a saved plan's principals
 	misnamed map[mstrapi.ObjectID]*executor.Error // of a saved plan, left alone
 	writer   *mstrapi.Writer
@@ -291,6 +295,11 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	}
 	if err := r.decidePlan(ctx); err != nil {
 		return r.failed(ctx, err)
+	}
+	if r.saved {
+		if err := r.checkEarlier(ctx, state); err != nil {
+			return r.failed(ctx, err)
+		}
 	}
 	if err := r.show(); err != nil {
 		return r.failed(ctx, err)
@@ -444,7 +453,7 @@ func (r *applyRun) options(ctx context.Context) executor.Options {
 	if r.writer != nil {
 		o.Stats = r.writer.Stats
 	}
-	o.Misnamed = r.misnamed
+	o.Misnamed, o.Earlier = r.misnamed, r.earlier
 	o.Findings = r.findings
 	if r.states != nil {
 		o.InSync = executor.InSyncOf(r.states, r.plan)

@@ -1,0 +1,251 @@
+package executor
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// maxClockDifference is by how much the clock of the machine that made a plan may
+// differ from that of the machine that applied it.
+const maxClockDifference = 24 * time.Hour
+
+// Earlier is what is known of the runs that applied one saved plan before. The zero
+// value says that none is known.
+//
+// It is evidence that others may have lost, or forged: it only ever keeps a run from
+// writing, or lets it go on towards the plan's own end.
+type Earlier struct {
+	Last   Run // the latest run that sent something of the plan; no ID: none
+	Writes map[mstrapi.ObjectID]*EarlierWrites
+}
+
+// EarlierWrites is what runs of the plan did to one principal.
+type EarlierWrites struct {
+	Run              Run // the latest of them that sent something to it
+	Granted, Revoked planner.Set
+	Reverted         planner.Set // of Granted and Revoked: what a later run of another plan reverted
+	RevertedBy       Run         // the latest of those
+}
+
+// TakenBack returns what of the plan was done by earlier runs and is not so any more,
+// given what the principal holds directly now.
+func (w *EarlierWrites) TakenBack(direct planner.Set) planner.Set {
+	return w.Granted.Minus(direct).Union(w.Revoked.Intersect(direct))
+}
+
+// of returns what earlier runs did to t's principal, or nil.
+func (e *Earlier) of(t *task) *EarlierWrites {
+	if e == nil {
+		return nil
+	}
+	return e.Writes[t.change.Principal.ID]
+}
+
+// pastRun is what a report or a journal tells of one run.
+type pastRun struct {
+	run    Run
+	url    string
+	plan   string // digest; empty: not known
+	writes map[mstrapi.ObjectID]pastWrites
+}
+
+type pastWrites struct {
+	sent             bool
+	granted, revoked planner.Set
+}
+
+// FindEarlier looks in the state folder dir, and where dest says that reports go, for
+// runs that applied plan, and for what later runs on its server made of that. It
+// returns what it found also with an error, which says what could not be read.
+func FindEarlier(dir string, dest Destination, plan *planner.Plan) (*Earlier, error) {
+	since := plan.CreatedAt.Add(-maxClockDifference)
+	var errs []error
+	byID := make(map[string]*pastRun)
+	add := func(p *pastRun) {
+		if p.url != plan.Environment.URL {
+			return
+		}
+		known := byID[p.run.ID]
+		if known == nil {
+			byID[p.run.ID] = p
+			return
+		}
+		for id, w := range p.writes {
+			was := known.writes[id]
+			known.writes[id] = pastWrites{was.sent || w.sent, was.granted.Union(w.granted), was.revoked.Union(w.revoked)}
+		}
+	}
+	errs = append(errs, journalsSince(dir, since, plan.Environment.URL, add))
+
+	var files []string
+	folders := []string{ReportsDir(dir)}
+	if dest.Dir != "" && filepath.Clean(dest.Dir) != folders[0] {
+		folders = append(folders, dest.Dir)
+	}
+	for _, folder := range folders {
+		names, err := reportFiles(folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("report folder: %w", err))
+		}
+		for _, name := range names {
+			if name >= runFileName(Run{StartedAt: since}) {
+				files = append(files, filepath.Join(folder, name))
+			}
+		}
+	}
+	if dest.File != "" {
+		files = append(files, dest.File)
+	}
+	// Few plans are applied twice: without a run of this one nothing is read whole.
+	applied := slices.ContainsFunc(inOrder(byID), func(p *pastRun) bool { return p.plan == plan.Digest })
+	for i := 0; i < len(files) && !applied; i++ {
+		applied = appliedPlan(files[i]) == plan.Digest
+	}
+	if !applied {
+		return &Earlier{}, errors.Join(errs...)
+	}
+	for _, file := range files {
+		report, err := readReportFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("report %s: %w", file, err))
+			continue
+		}
+		add(report.past())
+	}
+	return earlierOf(plan, inOrder(byID)), errors.Join(errs...)
+}
+
+func inOrder(byID map[string]*pastRun) []*pastRun {
+	runs := make([]*pastRun, 0, len(byID))
+	for _, p := range byID {
+		runs = append(runs, p)
+	}
+	slices.SortFunc(runs, func(a, b *pastRun) int {
+		return cmp.Or(a.run.StartedAt.Compare(b.run.StartedAt), strings.Compare(a.run.ID, b.run.ID))
+	})
+	return runs
+}
+
+// earlierOf puts together what runs, in the order of time, made of plan.
+func earlierOf(plan *planner.Plan, runs []*pastRun) *Earlier {
+	e := &Earlier{Writes: make(map[mstrapi.ObjectID]*EarlierWrites)}
+	for _, p := range runs {
+		for i := range plan.Changes {
+			c := &plan.Changes[i]
+			did, ok := p.writes[c.Principal.ID]
+			if !ok || !did.sent {
+				continue
+			}
+			w := e.Writes[c.Principal.ID]
+			if p.plan == plan.Digest {
+				if w == nil {
+					w = new(EarlierWrites)
+					e.Writes[c.Principal.ID] = w
+				}
+				e.Last, w.Run = p.run, p.run
+				w.Granted = w.Granted.Union(did.granted.Intersect(planned(c.Grant)))
+				w.Revoked = w.Revoked.Union(did.revoked.Intersect(planned(c.Revoke)))
+			}
+			if w == nil {
+				continue
+			}
+			again := w.Granted.Intersect(did.granted).Union(w.Revoked.Intersect(did.revoked))
+			back := w.Granted.Intersect(did.revoked).Union(w.Revoked.Intersect(did.granted))
+			w.Reverted = w.Reverted.Minus(again).Union(back)
+			if !back.IsEmpty() {
+				w.RevertedBy = p.run
+			}
+		}
+	}
+	return e
+}
+
+// journalsSince gives add the runs whose closed journals in the state folder dir begin
+// at since or later. A journal that is damaged tells nothing.
+func journalsSince(dir string, since time.Time, url string, add func(*pastRun)) error {
+	entries, err := os.ReadDir(journalDir(dir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("closed journals: %w", err)
+	}
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), journalSuffix+closedSuffix) || entry.Name() < runFileName(Run{StartedAt: since}) {
+			continue
+		}
+		c, err := readJournal(filepath.Join(journalDir(dir), entry.Name()), func(at string) bool { return at == url })
+		if err != nil {
+			continue
+		}
+		add(c.past())
+	}
+	return nil
+}
+
+// past returns what the journal tells of its run. What was announced and has no
+// outcome may have been sent.
+func (c *journalContent) past() *pastRun {
+	p := &pastRun{run: c.begin.Run, url: c.begin.Environment.URL, plan: c.begin.PlanDigest, writes: make(map[mstrapi.ObjectID]pastWrites)}
+	for id, e := range c.entries {
+		w := pastWrites{sent: len(e.open) > 0}
+		if e.outcome != nil {
+			w.take(&e.outcome.Result)
+		}
+		p.writes[id] = w
+	}
+	return p
+}
+
+// past returns what the report tells of its run.
+func (r *Report) past() *pastRun {
+	p := &pastRun{run: r.Run, url: r.Environment.URL, writes: make(map[mstrapi.ObjectID]pastWrites)}
+	if r.Plan != nil {
+		p.plan = r.Plan.Digest
+	}
+	for i := range r.Principals {
+		var w pastWrites
+		w.take(&r.Principals[i])
+		if w.sent {
+			p.writes[r.Principals[i].Principal.ID] = w
+		}
+	}
+	return p
+}
+
+func (w *pastWrites) take(res *Result) {
+	w.sent = w.sent || res.Attempts > 0 || len(res.Granted)+len(res.Revoked) > 0
+	w.granted, w.revoked = planner.SetOf(res.Granted...), planner.SetOf(res.Revoked...)
+}
+
+// appliedPlan returns the digest of the plan that the run of the report in the file
+// applied; empty if it tells none.
+func appliedPlan(file string) string {
+	f, err := OpenPlain(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	var ref PlanRef
+	_, err = scanDocument(f, func(member string, text []byte) error {
+		if member == "plan" {
+			return json.Unmarshal(text, &ref)
+		}
+		return nil
+	})
+	if err != nil {
+		return ""
+	}
+	return ref.Digest
+}
