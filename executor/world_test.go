@@ -32,7 +32,8 @@ type world struct {
 	pol   *policy.Policy
 	scope planner.Set // the privileges that may be touched
 	wants map[mstrapi.ObjectID]*want
-	depth int // of the longest chain of nested groups
+	depth int  // of the longest chain of nested groups
+	lean  bool // redundant: revoke
 }
 
 // A want is what the policy means for one principal that it covers.
@@ -182,6 +183,7 @@ func (b *policyBuilder) build() string {
 	settings := map[string]any{"mode": mode(defaults.authoritative), "satisfiedBy": satisfied(defaults.onlyDirect)}
 	if redundant {
 		settings["redundant"] = "revoke"
+		b.lean = true
 	}
 	write("defaults: ", settings)
 
@@ -472,7 +474,11 @@ func (w *world) against(id mstrapi.ObjectID, direct, inherited planner.Set) plan
 	if !want.onlyDirect {
 		held = direct.Union(inherited)
 	}
-	bad := want.listed.Minus(held).Union(direct.Intersect(want.forbidden.Union(want.expired)))
+	var twice planner.Set
+	if w.lean {
+		twice = want.listed.Intersect(direct).Intersect(inherited)
+	}
+	bad := twice.Union(want.listed.Minus(held).Union(direct.Intersect(want.forbidden.Union(want.expired))))
 	if want.authoritative {
 		bad = bad.Union(direct.Minus(want.listed))
 	}

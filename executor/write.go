@@ -132,6 +132,7 @@ func (r *run) precondition(j *job) bool {
 		}
 		return false
 	}
+	last := t.res.After
 	t.res.After = sets
 	if !t.wrote {
 		t.res.Before = sets
@@ -140,8 +141,14 @@ func (r *run) precondition(j *job) bool {
 	expected := t.change.Observed.Direct
 	earlier := r.o.Earlier.of(t)
 	switch {
+	case t.wrote && !r.o.Saved && last != nil:
+		// As it was read back, with what the server did beside; it is judged when the
+		// run ends.
+		expected = last.Direct
 	case t.wrote:
-		expected = t.expected
+		// A plan from a file was reviewed with this state in mind, and with what the
+		// policy says that the server does by itself.
+		expected = t.expected.Union(r.needed(grants).Intersect(sets.Direct))
 	case earlier != nil:
 		if back := earlier.TakenBack(sets.Direct); !back.IsEmpty() {
 			t.res.HeldBack = nil
@@ -216,6 +223,20 @@ func (t *task) continues(j *job, sets *Sets) bool {
 	j.grant = slices.DeleteFunc(slices.Clone(j.grant), done(true))
 	j.revoke = slices.DeleteFunc(slices.Clone(j.revoke), done(false))
 	return len(j.grant)+len(j.revoke) > 0
+}
+
+// needed returns what the server grants along with the privileges, as the policy
+// says.
+func (r *run) needed(granted planner.Set) planner.Set {
+	var out planner.Set
+	for _, p := range r.plan.Prerequisites {
+		if granted.Has(p.Privilege.ID) {
+			for _, q := range p.Needs {
+				out.Add(q.ID)
+			}
+		}
+	}
+	return out
 }
 
 // readUntil reads the principal, and reads it again until ok is satisfied or no

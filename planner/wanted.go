@@ -19,6 +19,7 @@ type Wanted struct {
 	Expired   Set  `json:"expired"`   // not to be held directly: their last day is over
 	Exclusive bool `json:"exclusive"` // authoritative: nothing else is to be held directly
 	Direct    bool `json:"direct"`    // satisfiedBy: direct: what is listed is to be held directly
+	Lean      bool `json:"lean"`      // redundant: revoke: what is listed is not to be held directly and inherited
 	// Accepted is what the plan itself leaves otherwise: the policy contradicts
 	// itself, or what it takes to decide could not be read.
 	Accepted Set `json:"accepted"`
@@ -42,6 +43,9 @@ func (w *Wanted) Judge(direct, inherited Set) (missing, surplus Set) {
 	surplus = direct.Intersect(w.Forbidden.Union(w.Expired))
 	if w.Exclusive {
 		surplus = surplus.Union(direct.Minus(w.Listed))
+	}
+	if w.Lean {
+		surplus = surplus.Union(w.Listed.Intersect(direct).Intersect(inherited))
 	}
 	surplus = surplus.Minus(w.Accepted)
 	return missing, surplus.Union(inherited.Intersect(w.Forbidden).Minus(w.Endured))
@@ -69,6 +73,7 @@ func wanted(o *Observed, w *want, dec *decision) *Wanted {
 		Listed: w.listed, Forbidden: w.forbidden, Expired: w.expired, Accepted: w.undecided,
 		Exclusive: w.settings.Mode == policy.Authoritative, Direct: w.settings.SatisfiedBy == policy.Direct,
 	}
+	out.Lean = w.settings.Redundant == policy.RedundantRevoke && !out.Direct
 	direct := dec.direct(o.Direct)
 	out.Endured = dec.inherited.Intersect(w.forbidden)
 	missing, surplus := out.Judge(direct, dec.inherited)
@@ -85,7 +90,7 @@ func (w *Wanted) key() string {
 		}
 		b.WriteByte(';')
 	}
-	fmt.Fprintf(&b, "%t%t", w.Exclusive, w.Direct)
+	fmt.Fprintf(&b, "%t%t%t", w.Exclusive, w.Direct, w.Lean)
 	return b.String()
 }
 
