@@ -19,7 +19,7 @@ type Wanted struct {
 	Expired   Set  `json:"expired"`   // not to be held directly: their last day is over
 	Exclusive bool `json:"exclusive"` // authoritative: nothing else is to be held directly
 	Direct    bool `json:"direct"`    // satisfiedBy: direct: what is listed is to be held directly
-	Lean      bool `json:"lean"`      // redundant: revoke: what is listed is not to be held directly and inherited
+	Lean      Set  `json:"lean"`      // redundant: revoke: not to be held directly and inherited
 	// Accepted is what the plan itself leaves otherwise: the policy contradicts
 	// itself, or what it takes to decide could not be read.
 	Accepted Set `json:"accepted"`
@@ -44,10 +44,7 @@ func (w *Wanted) Judge(direct, inherited Set) (missing, surplus Set) {
 	if w.Exclusive {
 		surplus = surplus.Union(direct.Minus(w.Listed))
 	}
-	if w.Lean {
-		surplus = surplus.Union(w.Listed.Intersect(direct).Intersect(inherited))
-	}
-	surplus = surplus.Minus(w.Accepted)
+	surplus = surplus.Union(w.Lean.Intersect(direct).Intersect(inherited)).Minus(w.Accepted)
 	return missing, surplus.Union(inherited.Intersect(w.Forbidden).Minus(w.Endured))
 }
 
@@ -73,8 +70,13 @@ func wanted(o *Observed, w *want, dec *decision) *Wanted {
 		Listed: w.listed, Forbidden: w.forbidden, Expired: w.expired, Accepted: w.undecided,
 		Exclusive: w.settings.Mode == policy.Authoritative, Direct: w.settings.SatisfiedBy == policy.Direct,
 	}
-	out.Lean = w.settings.Redundant == policy.RedundantRevoke && !out.Direct
 	direct := dec.direct(o.Direct)
+	if w.settings.Redundant == policy.RedundantRevoke && !out.Direct {
+		out.Lean = w.listed
+		if w.needs != nil {
+			out.Lean = out.Lean.Minus(w.needs.need(direct)) // which the server grants along
+		}
+	}
 	out.Endured = dec.inherited.Intersect(w.forbidden)
 	missing, surplus := out.Judge(direct, dec.inherited)
 	out.Accepted = out.Accepted.Union(missing).Union(surplus)
@@ -84,13 +86,13 @@ func wanted(o *Observed, w *want, dec *decision) *Wanted {
 // key is equal for two that want the same.
 func (w *Wanted) key() string {
 	var b strings.Builder
-	for _, s := range []Set{w.Listed, w.Forbidden, w.Expired, w.Accepted, w.Endured} {
+	for _, s := range []Set{w.Listed, w.Forbidden, w.Expired, w.Lean, w.Accepted, w.Endured} {
 		for id := range s.All() {
 			fmt.Fprintf(&b, "%d,", id)
 		}
 		b.WriteByte(';')
 	}
-	fmt.Fprintf(&b, "%t%t%t", w.Exclusive, w.Direct, w.Lean)
+	fmt.Fprintf(&b, "%t%t", w.Exclusive, w.Direct)
 	return b.String()
 }
 
