@@ -72,6 +72,9 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 	return e
 }
 
+// errRedirected says what a redirect of a request to a known server means.
+var errRedirected = errors.New("something on the way, like a proxy or a single sign-on, answers in place of the server")
+
 // resent notes that the transport has sent a request a second time.
 func (c *client) resent(ctx context.Context, q *request, sent int) {
 	c.requests.Add(1)
@@ -90,6 +93,9 @@ func (c *client) explainSend(ctx, attempt context.Context, err error) error {
 	}
 	if attempt.Err() != nil {
 		return timeoutError{c.cfg.Timeout}
+	}
+	if refused := c.cert.explain(err, c.outage.last.Load() != 0); refused != nil {
+		return refused
 	}
 	return explainTransport(err)
 }
@@ -150,13 +156,19 @@ func (c *client) refusal(q *request, resp *http.Response) *Error {
 		if at := c.location(resp.Header.Get("Location")); at != "" {
 			e.Message = "redirected to " + at + ", which is not followed"
 		}
-		e.Err = errors.New("check --url: a proxy or a login page answers there")
+		e.Err = errRedirected
+		if q.door || q.first {
+			e.Err = errNotLibrary
+		}
 		return e
 	}
 	// The status stands even when the body does not arrive.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit))
 	e.fillFromBody([]byte(c.scrub(string(body))))
 	e.Code, e.Message, e.TicketID = c.scrub(e.Code), c.scrub(e.Message), c.scrub(e.TicketID)
+	if e.Err = c.cert.judge(e); e.Err == nil {
+		e.Err = c.proxy.judge(e)
+	}
 	return e
 }
 

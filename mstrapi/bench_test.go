@@ -123,7 +123,7 @@ func BenchmarkHeld(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		transport, err := newTransport(cfg)
+		transport, err := newTransport(cfg, new(clientCert))
 		if err != nil {
 			b.Fatal(err)
 		}

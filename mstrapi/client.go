@@ -25,6 +25,8 @@ type client struct {
 	base      *url.URL
 	log       *slog.Logger
 	transport http.RoundTripper
+	cert      *clientCert // nil with a transport of the caller's
+	proxy     Proxy       // that plain http goes through
 	pace      *pacer
 	outage    *outage
 	sessions  sessions
@@ -57,8 +59,16 @@ func newClient(ctx context.Context, cfg Config) (*client, error) {
 	}
 	c := &client{cfg: cfg, base: base, log: cfg.Logger, transport: cfg.Transport, pace: newPacer(cfg.Rate, cfg.Logger), outage: newOutage()}
 	if c.transport == nil {
-		if c.transport, err = awaitTransport(ctx, cfg); err != nil {
+		if c.cert, err = newClientCert(cfg.ClientCert, cfg.ClientKey, time.Now()); err != nil {
 			return nil, err
+		}
+		if c.transport, err = awaitTransport(ctx, cfg, c.cert); err != nil {
+			return nil, err
+		}
+		if base.Scheme == "http" {
+			if c.proxy, err = ProxyFor(cfg); err != nil {
+				return nil, err
+			}
 		}
 	}
 	c.exchanges.keep = cfg.Concurrency
@@ -235,20 +245,20 @@ func (c *client) scrubError(err error) error {
 	}
 	if text := err.Error(); text != "" {
 		if scrubbed := c.scrub(text); scrubbed != text {
-			return scrubbedError{err, scrubbed}
+			return retoldError{err, scrubbed}
 		}
 	}
 	return err
 }
 
-// scrubbedError is an error whose text held a secret.
-type scrubbedError struct {
+// retoldError is an error with another text: its own held a secret, or said too little.
+type retoldError struct {
 	err  error
 	text string
 }
 
-func (e scrubbedError) Error() string { return e.text }
-func (e scrubbedError) Unwrap() error { return e.err }
+func (e retoldError) Error() string { return e.text }
+func (e retoldError) Unwrap() error { return e.err }
 
 // stats returns what was sent so far.
 func (c *client) stats() Stats {

@@ -59,6 +59,11 @@ type Config struct {
 	CAFile    string // PEM file with certificates to trust besides the system's
 	AllowHTTP bool   // plain http to hosts other than loopback
 
+	// ClientCert (PEM: the certificate, then those of authorities between) and
+	// ClientKey (PEM) are for servers that want a client certificate; both or neither.
+	ClientCert []byte
+	ClientKey  Secret
+
 	Concurrency int           // most connections; callers should run no more requests at once
 	Rate        float64       // most requests per second, logins and retries included; 0: no limit
 	Timeout     time.Duration // for each attempt of a request, its answer included
@@ -217,10 +222,14 @@ func onlyLoopback(_, address string, _ syscall.RawConn) error {
 
 // newTransport returns the client's own transport: HTTP/1.1 with as many
 // connections as there may be requests at once, all of them kept.
-func newTransport(cfg Config) (*http.Transport, error) {
+func newTransport(cfg Config, cert *clientCert) (*http.Transport, error) {
 	roots, err := rootCAs(cfg.CAFile)
 	if err != nil {
 		return nil, err
+	}
+	renegotiation := tls.RenegotiateNever
+	if cert.pair != nil {
+		renegotiation = tls.RenegotiateOnceAsClient // IIS asks for it only then
 	}
 	dialer := &net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second}
 	if _, err := ProxyFor(cfg); err != nil {
@@ -239,7 +248,7 @@ func newTransport(cfg Config) (*http.Transport, error) {
 		Proxy:                  proxy,
 		OnProxyConnectResponse: proxyAnswer,
 		DialContext:            dialer.DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, GetClientCertificate: cert.get, Renegotiation: renegotiation},
 		TLSHandshakeTimeout:    min(cfg.Timeout, 10*time.Second),
 		MaxConnsPerHost:        cfg.Concurrency,
 		MaxIdleConns:           cfg.Concurrency,
@@ -253,19 +262,19 @@ func newTransport(cfg Config) (*http.Transport, error) {
 
 // awaitTransport is newTransport that ends with ctx: the file of certificates may be
 // a pipe into which nobody writes.
-func awaitTransport(ctx context.Context, cfg Config) (http.RoundTripper, error) {
+func awaitTransport(ctx context.Context, cfg Config, cert *clientCert) (*http.Transport, error) {
 	if cfg.CAFile == "" {
-		return newTransport(cfg)
+		return newTransport(cfg, cert)
 	}
 	type result struct {
-		transport http.RoundTripper
+		transport *http.Transport
 		err       error
 	}
 	done := make(chan result, 1)
 	go func() {
 		var r result
 		r.err = panics.Catch(func() (err error) {
-			r.transport, err = newTransport(cfg)
+			r.transport, err = newTransport(cfg, cert)
 			return err
 		})
 		done <- r
@@ -274,9 +283,12 @@ func awaitTransport(ctx context.Context, cfg Config) (http.RoundTripper, error) 
 	case r := <-done:
 		return r.transport, r.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("CA file: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("%w: %w", ErrCAFile, context.Cause(ctx))
 	}
 }
+
+// ErrCAFile is matched by errors about Config.CAFile.
+var ErrCAFile = errors.New("CA file")
 
 // rootCAs returns the system's certificates with those of file, or nil (which
 // means the system's) when there is no file.
@@ -286,22 +298,22 @@ func rootCAs(file string) (*x509.CertPool, error) {
 	}
 	f, err := input.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("CA file: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrCAFile, err)
 	}
 	defer f.Close()
 	pem, err := io.ReadAll(io.LimitReader(f, caFileLimit+1))
 	if err != nil {
-		return nil, fmt.Errorf("CA file: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrCAFile, err)
 	}
 	if len(pem) > caFileLimit {
-		return nil, fmt.Errorf("CA file %s is larger than %d bytes", file, caFileLimit)
+		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrCAFile, file, caFileLimit)
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("CA file %s holds no PEM certificate", file)
+		return nil, fmt.Errorf("%w: %s holds no PEM certificate", ErrCAFile, file)
 	}
 	return roots, nil
 }

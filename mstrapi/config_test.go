@@ -227,7 +227,7 @@ func TestUnreachable(t *testing.T) {
 	l.Close()
 	_, err = OpenReader(t.Context(), Config{URL: "http://" + address, Username: "u"})
 	var e *Error
-	if !errors.As(err, &e) || e.Attempts != firstDials || !e.Unsent || !strings.Contains(err.Error(), "is the server running") {
+	if !errors.As(err, &e) || e.Attempts != firstDials || !e.Unsent || !strings.Contains(err.Error(), "nothing listens there") {
 		t.Errorf("OpenReader = %v, want an unsent request after %d attempts", err, firstDials)
 	}
 }

@@ -15,7 +15,7 @@ func TestPlainHTTPStaysOnThisMachine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		transport, err := newTransport(cfg)
+		transport, err := newTransport(cfg, new(clientCert))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestPlainHTTPStaysOnThisMachine(t *testing.T) {
 		l.Close()
 	}
 	for _, cfg := range []Config{{URL: "https://x.localhost/M"}, {URL: "http://bi.example.com/M", AllowHTTP: true}} {
-		transport, err := newTransport(cfg)
+		transport, err := newTransport(cfg, new(clientCert))
 		if err != nil || transport.Proxy == nil {
 			t.Errorf("%s takes no proxy: %v", cfg.URL, err)
 		}

@@ -39,7 +39,9 @@ func ProxyFor(cfg Config) (Proxy, error) {
 		p.Variable = names[1]
 	}
 	value := os.Getenv(p.Variable)
-	if value == "" || maybeLoopback(base.Hostname()) || cmp.Or(os.Getenv("NO_PROXY"), os.Getenv("no_proxy")) == "*" {
+	// Go knows nothing of names below localhost.
+	here := maybeLoopback(base.Hostname()) && !strings.HasSuffix(base.Hostname(), ".localhost")
+	if value == "" || here || cmp.Or(os.Getenv("NO_PROXY"), os.Getenv("no_proxy")) == "*" {
 		return Proxy{}, nil
 	}
 	if !isProxy(value) {
@@ -78,18 +80,50 @@ func isProxy(text string) bool {
 	return false
 }
 
+// ProxyError says that an answer came from a proxy, not from the server.
+type ProxyError struct {
+	Address string // host and port; "" where nothing is known of a proxy
+	Status  int
+	Unsure  bool // it may be the server's after all
+}
+
+// Error names the proxy and what its answer means.
+func (e *ProxyError) Error() string {
+	who := "the proxy " + e.Address
+	if e.Address == "" {
+		who = "a proxy on the way"
+	}
+	if e.Unsure {
+		return fmt.Sprintf("it is no answer of the API: probably %s answered: its rules do not allow this server", who)
+	}
+	text := fmt.Sprintf("%s answered HTTP %d, not the server", who, e.Status)
+	switch e.Status {
+	case http.StatusProxyAuthRequired:
+		text += ": it wants a login of its own"
+	case http.StatusForbidden:
+		text += ": its rules do not allow this server"
+	}
+	return text
+}
+
+// judge returns a [*ProxyError] if an answer to a request is a proxy's, or nil. That
+// of a tunnel never gets here: see [proxyAnswer].
+func (p Proxy) judge(e *Error) error {
+	switch {
+	case e.Status == http.StatusProxyAuthRequired:
+		return permanentError{&ProxyError{Address: p.Address, Status: e.Status}}
+	case e.Status == http.StatusForbidden && p.Address != "" && e.Code == "":
+		return permanentError{&ProxyError{Address: p.Address, Status: e.Status, Unsure: true}}
+	}
+	return nil
+}
+
 // proxyAnswer names a proxy's refusal as the proxy's.
 func proxyAnswer(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode/100 == 2 {
 		return nil
 	}
-	err := fmt.Errorf("the proxy %s answered HTTP %d, not the server", proxy.Host, answer.StatusCode)
-	switch {
-	case answer.StatusCode == http.StatusProxyAuthRequired:
-		err = fmt.Errorf("%w: it wants a login of its own", err)
-	case answer.StatusCode == http.StatusForbidden:
-		err = fmt.Errorf("%w: its rules do not allow this server", err)
-	}
+	err := &ProxyError{Address: proxy.Host, Status: answer.StatusCode}
 	if answer.StatusCode/100 == 4 {
 		return permanentError{err}
 	}

@@ -40,7 +40,11 @@ var refusalTexts = []struct {
 // that was to renew a session. It looks for the login in the whole chain of err.
 func LoginRefusal(err error) Refusal {
 	e := loginAnswer(err)
-	if e == nil || e.Status < 400 {
+	var (
+		proxy *ProxyError
+		cert  *TLSError
+	)
+	if e == nil || e.Status < 400 || errors.As(e.Err, &proxy) || errors.As(e.Err, &cert) {
 		return ""
 	}
 	for _, known := range refusalTexts {

@@ -155,12 +155,14 @@ func explainTransport(err error) error {
 		return permanentError{fmt.Errorf("%w (if the server's certificate comes from your own authority, give its file with --ca-file)", err)}
 	case errors.As(err, &certificate):
 		return permanentError{err}
+	case errors.As(err, &plain) && string(plain.RecordHeader[:]) == "HTTP/":
+		return permanentError{retoldError{errors.Join(http.ErrSchemeMismatch, err), "the server does not speak TLS on this port, but plain http"}}
 	case errors.As(err, &plain):
-		return permanentError{errors.New("the server does not speak TLS on this port; check --url")}
+		return permanentError{retoldError{err, "the server does not speak TLS on this port"}}
 	case errors.As(err, &host) && host.IsNotFound:
-		return permanentError{fmt.Errorf("unknown host %q; check --url", clip(host.Name, 255))}
+		return permanentError{retoldError{err, fmt.Sprintf("unknown host %q", clip(host.Name, 255))}}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: is the server running, and are host and port of --url right?", err)
+		return fmt.Errorf("%w: nothing listens there", err)
 	}
 	return err
 }

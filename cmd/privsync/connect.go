@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type connectionFlags struct {
 	passwordFile string
 	tokenFile    string
 	caFile       string
+	clientCert   string
+	clientKey    string
 	concurrency  count
 	rate         rate
 	timeout      span
@@ -67,6 +70,8 @@ func (c *connectionFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&c.passwordFile, "password-file", "", "read the password from `FILE`")
 	fs.StringVar(&c.tokenFile, "api-token-file", "", "read the API token from `FILE`")
 	fs.StringVar(&c.caFile, "ca-file", "", "trust the certificates in this PEM `FILE` as well")
+	fs.StringVar(&c.clientCert, "client-cert", "", "present the client certificate in this PEM `FILE`, for servers that want one")
+	fs.StringVar(&c.clientKey, "client-key", "", "read the key of --client-cert from this PEM `FILE`")
 	fs.Var(&c.concurrency, "concurrency", "requests in flight at once")
 	fs.Var(&c.rate, "rate", "requests per second; 0 means no limit")
 	fs.Var(&c.timeout, "timeout", "time limit of one request")
@@ -76,7 +81,7 @@ func (c *connectionFlags) register(cmd *cobra.Command) {
 	for _, b := range [][2]string{
 		{"url", urlVariable}, {"username", "PRIVSYNC_USERNAME"}, {"login-mode", "PRIVSYNC_LOGIN_MODE"},
 		{"password-file", "PRIVSYNC_PASSWORD_FILE"}, {"api-token-file", "PRIVSYNC_API_TOKEN_FILE"},
-		{"ca-file", "PRIVSYNC_CA_FILE"}, {"concurrency", "PRIVSYNC_CONCURRENCY"}, {"rate", "PRIVSYNC_RATE"},
+		{"ca-file", "PRIVSYNC_CA_FILE"}, {"client-cert", "PRIVSYNC_CLIENT_CERT"}, {"client-key", "PRIVSYNC_CLIENT_KEY"}, {"concurrency", "PRIVSYNC_CONCURRENCY"}, {"rate", "PRIVSYNC_RATE"},
 	} {
 		bindVariable(fs, b[0], b[1])
 	}
@@ -107,6 +112,9 @@ func (c *connectionFlags) config(a *app, fallback policy.Environment) (mstrapi.C
 	}
 	var err error
 	if cfg.URL, err = c.serverURL(a, fallback); err != nil {
+		return cfg, err
+	}
+	if cfg.ClientCert, cfg.ClientKey, err = c.clientCertificate(a); err != nil {
 		return cfg, err
 	}
 	if cfg.LoginMode == 0 && fallback.LoginMode != "" {
@@ -179,26 +187,67 @@ func (c *connectionFlags) secret(a *app, file, flag, variable string) (mstrapi.S
 
 // readSecretFile reads a secret and takes its one trailing newline off.
 func (a *app) readSecretFile(path, flag string) (mstrapi.Secret, error) {
-	f, err := input.Open(path)
+	data, err := readSmallFile(path, flag, a.trustedFile)
 	if err != nil {
-		return "", hinted(fmt.Errorf("--%s: %w", flag, err), "check the path and who may read it")
-	}
-	defer f.Close()
-	if err := a.trustedFile(f); err != nil {
-		return "", fmt.Errorf("--%s: %w", flag, err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
-	if err != nil {
-		return "", fmt.Errorf("--%s: %w", flag, err)
-	}
-	if len(data) > maxSecretFile {
-		return "", fmt.Errorf("--%s: %s is larger than %d bytes: not a secret", flag, path, maxSecretFile)
+		return "", err
 	}
 	text, err := plainSecret(data)
 	if err != nil {
 		return "", hinted(fmt.Errorf("--%s: %s: %w", flag, path, err), "the file must hold nothing but the secret, in UTF-8")
 	}
 	return mstrapi.Secret(text), nil
+}
+
+// readSmallFile reads the file that flag names, as large as a secret may be, if check
+// lets it.
+func readSmallFile(path, flag string, check func(*os.File) error) ([]byte, error) {
+	f, err := input.Open(path)
+	if err != nil {
+		return nil, hinted(fmt.Errorf("--%s: %w", flag, err), "check the path and who may read it")
+	}
+	defer f.Close()
+	if err := check(f); err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	if len(data) > maxSecretFile {
+		return nil, fmt.Errorf("--%s: %s is larger than %d bytes: not a secret", flag, path, maxSecretFile)
+	}
+	return data, nil
+}
+
+// clientCertificate reads the client certificate and its key; both are empty if none
+// is given.
+func (c *connectionFlags) clientCertificate(a *app) ([]byte, mstrapi.Secret, error) {
+	const both = "give both: the certificate (PEM) with --client-cert or PRIVSYNC_CLIENT_CERT, its key (PEM) with --client-key or PRIVSYNC_CLIENT_KEY"
+	switch {
+	case c.clientCert == "" && c.clientKey == "":
+		return nil, "", nil
+	case c.clientKey == "":
+		return nil, "", hinted(errors.New("--client-cert without --client-key"), both)
+	case c.clientCert == "":
+		return nil, "", hinted(errors.New("--client-key without --client-cert"), both)
+	}
+	type pair struct{ cert, key []byte }
+	read, err := await(a, func() (pair, error) {
+		cert, err := readSmallFile(c.clientCert, "client-cert", func(*os.File) error { return nil })
+		if err != nil {
+			return pair{}, err
+		}
+		key, err := readSmallFile(c.clientKey, "client-key", a.trustedFile)
+		return pair{cert, key}, err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	key := mstrapi.Secret(read.key)
+	if err := mstrapi.CheckClientCert(read.cert, key, a.now()); err != nil {
+		return nil, "", fmt.Errorf("--client-cert %s, --client-key %s: %w", c.clientCert, c.clientKey, err)
+	}
+	return read.cert, key, nil
 }
 
 // openReader logs in with a client that cannot write. The caller closes it

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -230,65 +228,25 @@ func (d *doctor) way(ctx context.Context, cfg mstrapi.Config) bool {
 		d.fail(name, hinted(errors.New("the URL is not one of a web server"), "write it like https://bi.example.com/MicroStrategyLibrary"))
 		return false
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
-	defer transport.CloseIdleConnections()
-	if cfg.CAFile != "" {
-		pool, err := trusted(cfg.CAFile)
-		if err != nil {
-			d.fail(name, err)
-			return false
-		}
-		transport.TLSClientConfig.RootCAs = pool
-	}
 	proxy, err := mstrapi.ProxyFor(cfg)
 	if err != nil {
 		d.fail(name, err)
 		return false
 	}
-	client := &http.Client{
-		Transport: transport, Timeout: cfg.Timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(u.String(), "/")+"/api/status", nil)
-	if err != nil {
-		d.fail(name, err)
-		return false
-	}
-	request.Header.Set("User-Agent", cfg.UserAgent)
 	before := d.now()
-	response, err := client.Do(request)
+	way, err := mstrapi.LookAtWay(ctx, cfg)
 	if err != nil {
 		d.fail(name, err)
 		return false
 	}
-	took := d.now().Sub(before)
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // only to reuse the connection
-	_ = response.Body.Close()
 	through := ""
 	if proxy.Address != "" {
 		through = fmt.Sprintf(" through the proxy %s (%s)", proxy.Address, proxy.Variable)
 	}
-	d.ok(name, "%s answers in %s%s", u.Host, took.Round(time.Millisecond), through)
-	d.tls(response.TLS)
-	d.clock(response.Header.Get("Date"), before.Add(took/2))
+	d.ok(name, "%s answers in %s%s", way.Host, way.Took.Round(time.Millisecond), through)
+	d.tls(way.TLS)
+	d.clock(way.Date, before.Add(way.Took/2))
 	return true
-}
-
-// trusted returns the system's authorities and those in the file.
-func trusted(file string) (*x509.CertPool, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, hinted(fmt.Errorf("--ca-file: %w", err), "check the path and who may read it")
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, hinted(fmt.Errorf("--ca-file: %s holds no certificate", file), "the file must be PEM (-----BEGIN CERTIFICATE-----)")
-	}
-	return pool, nil
 }
 
 func (d *doctor) tls(state *tls.ConnectionState) {

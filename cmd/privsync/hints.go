@@ -54,15 +54,26 @@ func hintFor(err error) string {
 		authority x509.UnknownAuthorityError
 		host      x509.HostnameError
 		invalid   x509.CertificateInvalidError
+		insecure  x509.InsecureAlgorithmError
 		record    tls.RecordHeaderError
 		dns       *net.DNSError
 		path      *fs.PathError
+		refused   *mstrapi.TLSError
+		proxy     *mstrapi.ProxyError
 	)
 	switch {
 	case mstrapi.LoginRefusal(err) != "" && !errors.Is(err, mstrapi.ErrUnreachable):
 		return refusalHint(mstrapi.LoginRefusal(err))
 	case errors.Is(err, mstrapi.ErrProxy):
 		return "correct that variable or unset it; NO_PROXY lists hosts that are reached without a proxy"
+	case errors.As(err, &proxy):
+		return proxyHint(proxy)
+	case errors.As(err, &refused):
+		return tlsHint(refused.Reason)
+	case errors.Is(err, mstrapi.ErrClientCert):
+		return "--client-cert must be a PEM file with the client's certificate, valid today, and --client-key one with the key of it, without a passphrase (openssl pkey -in KEY -out PLAIN takes it off; then chmod 600)"
+	case errors.Is(err, mstrapi.ErrCAFile):
+		return "--ca-file must name a file that you may read, with certificates in PEM (-----BEGIN CERTIFICATE-----)"
 	case errors.Is(err, mstrapi.ErrSessionUseless):
 		return "log in works but no session is kept: see that every proxy and balancer on the way passes the cookies of the login on and back, unchanged, and sends one session to one node"
 	case errors.Is(err, mstrapi.ErrMaintenance):
@@ -72,9 +83,14 @@ func hintFor(err error) string {
 	case errors.As(err, &authority):
 		return "the server's certificate is signed by an authority that this machine does not know: put that authority's certificate (PEM) into a file and name it with --ca-file or PRIVSYNC_CA_FILE"
 	case errors.As(err, &host):
-		return "use in --url the host name that the certificate is made for, or have the certificate made for this name"
+		if c := host.Certificate; c != nil && len(c.DNSNames)+len(c.IPAddresses) == 0 {
+			return "the server's certificate lists no host at all (a common name alone is not enough): its administrator has to have it made anew with subject alternative names"
+		}
+		return "use in --url the host name that the certificate is made for, or have the server's administrator get a certificate for this name"
 	case errors.As(err, &invalid):
-		return "the server's certificate is not valid: have it renewed, and check the clock of this machine"
+		return certificateHint(invalid.Reason)
+	case errors.As(err, &insecure):
+		return "the server's certificate is signed in a way that is no longer safe: its administrator has to have it signed anew (SHA-256)"
 	case errors.Is(err, planner.ErrNotAllowed):
 		return `have an administrator grant that privilege to the account, or log in with another one; "privsync doctor" checks it`
 	case errors.Is(err, http.ErrSchemeMismatch):
@@ -159,4 +175,45 @@ func refusalHint(why mstrapi.Refusal) string {
 		return "the server takes such a login for a mistake: check --login-mode (standard, ldap, apiToken) and the user name"
 	}
 	return "check the user name, the password and --login-mode (standard, ldap, apiToken)"
+}
+
+// tlsHint says who has to change what where TLS is refused.
+func tlsHint(why mstrapi.TLSReason) string {
+	switch why {
+	case mstrapi.TLSVersion:
+		return "the server's administrator has to switch TLS 1.2 or 1.3 on (of the server, or of the balancer or proxy in front of it); privsync does not use older versions, which can be read along"
+	case mstrapi.TLSCiphers:
+		return "the server's administrator has to switch on a cipher suite with ECDHE (like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256) or TLS 1.3; privsync does not use suites with plain RSA key exchange (TLS_RSA_…) and other old ones"
+	case mstrapi.TLSCertWanted:
+		return "get a client certificate from whoever runs the server or the gateway in front of it, and name its files with --client-cert and --client-key (PRIVSYNC_CLIENT_CERT, PRIVSYNC_CLIENT_KEY)"
+	case mstrapi.TLSCertRefused:
+		return "the server does not take the certificate of --client-cert: have its administrator say which authority must sign it and whether it is revoked, and give one that it takes"
+	case mstrapi.TLSName:
+		return "use in --url the host name under which the server is set up, or have its administrator add this one"
+	}
+	return "the server ended the handshake: its administrator finds the reason in the log of its TLS"
+}
+
+// certificateHint says what to do about a server's certificate that is not valid.
+func certificateHint(why x509.InvalidReason) string {
+	switch why {
+	case x509.Expired:
+		return "the server's certificate is expired or not valid yet: have the server's administrator renew it, and check the clock of this machine"
+	case x509.IncompatibleUsage:
+		return "the server's certificate is not made for servers: its administrator has to get one with the usage \"server authentication\""
+	case x509.NotAuthorizedToSign, x509.TooManyIntermediates, x509.CANotAuthorizedForThisName, x509.CANotAuthorizedForExtKeyUsage, x509.TooManyConstraints, x509.UnconstrainedName:
+		return "an authority in the chain of the server's certificate may not sign it: the server's administrator has to get a certificate from one that may"
+	}
+	return "the server's certificate is not valid: the server's administrator has to replace it"
+}
+
+// proxyHint says what to do about an answer of a proxy.
+func proxyHint(e *mstrapi.ProxyError) string {
+	switch {
+	case e.Status == http.StatusProxyAuthRequired:
+		return "put the proxy's user and password into the variable (HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT), or list the server in NO_PROXY if it is reached without a proxy"
+	case e.Status == http.StatusForbidden:
+		return "have whoever runs the proxy allow this server, or list the server in NO_PROXY if it is reached without a proxy"
+	}
+	return "the proxy cannot reach the server: see that the server is up, have whoever runs the proxy look into its log, or list the server in NO_PROXY if it is reached without a proxy"
 }
