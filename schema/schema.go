@@ -20,6 +20,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v5"
 )
 
+//go:embed licences.schema.json
+var licencesText []byte
+
 //go:embed plan.schema.json
 var planText []byte
 
@@ -39,6 +42,7 @@ type document struct {
 
 // documents is sorted by name and never changes.
 var documents = []document{
+	newDocument("licences", licencesText),
 	newDocument("plan", planText),
 	newDocument("policy", policyText),
 	newDocument("report", reportText),

@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 // TestScript runs the command's specification. Besides testscript's own
 // commands the scripts have:
 //
-//	server [-tls] [-prefix PATH] [-version V] [-parent] [-queue-error N] [FILE]
+//	server [-tls] [-prefix PATH] [-version V] [-parent] [-queue-error N] [-without-licences] [-no-licence-scan]
+//	       [-mixed-licence-keys] [-licence-lag N] [-licence-scan-age D] [FILE]
 //	                    start a simulated server and point the variables at it
 //	exits CODE ARGS…    run privsync and compare the exit code
 //	fault KIND [METHOD [PATH [TIMES]]]   make the server misbehave
@@ -90,6 +91,11 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	fs.StringVar(&o.IServerVersion, "version", "", "")
 	fs.IntVar(&o.QueueError, "queue-error", 0, "")
 	fs.BoolVar(&o.QueueEndless, "queue-endless", false, "")
+	fs.IntVar(&o.LicenceLag, "licence-lag", 0, "")
+	fs.DurationVar(&o.LicenceScanAge, "licence-scan-age", 0, "")
+	fs.BoolVar(&o.NoLicenceScan, "no-licence-scan", false, "")
+	fs.BoolVar(&o.Quirks.MixedLicenceKeys, "mixed-licence-keys", false, "")
+	unlicensed := fs.Bool("without-licences", false, "")
 	parent := fs.Bool("parent", false, "")
 	fs.Func("ghost", "", func(id string) error {
 		o.Quirks.Ghosts = append(o.Quirks.Ghosts, mstrapi.ObjectID(id))
@@ -98,6 +104,11 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(fs.Parse(args))
 	if *parent {
 		o.SourceStyle = mstrtest.Parent
+	}
+	if *unlicensed {
+		o.Quirks.Without = []mstrtest.Endpoint{
+			mstrtest.LicencePrivileges, mstrtest.StartCompliance, mstrtest.ComplianceStatus, mstrtest.ComplianceResult,
+		}
 	}
 	file := ""
 	if fs.NArg() > 0 {

@@ -182,6 +182,7 @@ func (s *Server) environment() *Environment {
 	env := &Environment{
 		IServerVersion: s.iServerVersion, WebVersion: s.webVersion,
 		Projects: slices.Clone(st.projects), Catalogue: slices.Clone(st.catalogue), Roles: slices.Clone(st.roles),
+		Licences: slices.Clone(s.licences.products),
 	}
 	parents := func(p *principal) []mstrapi.ObjectID {
 		var ids []mstrapi.ObjectID

@@ -19,6 +19,7 @@ const assignWatchKPI = "1"
 type queue struct {
 	polls int
 	ended bool // its work is done
+	idle  bool // its work is none of the queue's
 }
 
 func (s *Server) submitCommand(c *call) {
@@ -59,7 +60,7 @@ func (s *Server) getQueue(c *call) {
 		status, code = queueFailed, s.options.QueueError
 	default:
 		status = queueDone
-		if !q.ended {
+		if !q.ended && !q.idle {
 			q.ended = true
 			s.runCommand(c.n)
 		}

@@ -11,28 +11,35 @@ type Endpoint string
 // The endpoints that the server has. Unknown is everything else under the
 // prefix, Outside what is not under it.
 const (
-	Login            Endpoint = "POST /api/auth/login"
-	Logout           Endpoint = "POST /api/auth/logout"
-	GetSession       Endpoint = "GET /api/sessions"
-	RenewSession     Endpoint = "PUT /api/sessions"
-	UserInfo         Endpoint = "GET /api/sessions/userInfo"
-	SessionPrivilege Endpoint = "GET /api/sessions/privileges/{id}"
-	Status           Endpoint = "GET /api/status"
-	Catalogue        Endpoint = "GET /api/iserver/privileges"
-	ListUsers        Endpoint = "GET /api/users"
-	GetUser          Endpoint = "GET /api/users/{id}"
-	PatchUser        Endpoint = "PATCH /api/users/{id}"
-	UserPrivileges   Endpoint = "GET /api/users/{id}/privileges"
-	ListGroups       Endpoint = "GET /api/usergroups"
-	GetGroup         Endpoint = "GET /api/usergroups/{id}"
-	PatchGroup       Endpoint = "PATCH /api/usergroups/{id}"
-	GroupPrivileges  Endpoint = "GET /api/usergroups/{id}/privileges"
-	GroupMemberships Endpoint = "GET /api/usergroups/{id}/memberships"
-	GroupMembers     Endpoint = "GET /api/usergroups/{id}/members"
-	SubmitCommand    Endpoint = "POST /api/iserver/metadata/commands"
-	GetQueue         Endpoint = "GET /api/iserver/queues/{id}"
-	Unknown          Endpoint = "unknown route"
-	Outside          Endpoint = "outside the prefix"
+	Login              Endpoint = "POST /api/auth/login"
+	Logout             Endpoint = "POST /api/auth/logout"
+	GetSession         Endpoint = "GET /api/sessions"
+	RenewSession       Endpoint = "PUT /api/sessions"
+	UserInfo           Endpoint = "GET /api/sessions/userInfo"
+	SessionPrivilege   Endpoint = "GET /api/sessions/privileges/{id}"
+	Status             Endpoint = "GET /api/status"
+	Catalogue          Endpoint = "GET /api/iserver/privileges"
+	ListUsers          Endpoint = "GET /api/users"
+	GetUser            Endpoint = "GET /api/users/{id}"
+	PatchUser          Endpoint = "PATCH /api/users/{id}"
+	UserPrivileges     Endpoint = "GET /api/users/{id}/privileges"
+	ListGroups         Endpoint = "GET /api/usergroups"
+	GetGroup           Endpoint = "GET /api/usergroups/{id}"
+	PatchGroup         Endpoint = "PATCH /api/usergroups/{id}"
+	GroupPrivileges    Endpoint = "GET /api/usergroups/{id}/privileges"
+	GroupMemberships   Endpoint = "GET /api/usergroups/{id}/memberships"
+	GroupMembers       Endpoint = "GET /api/usergroups/{id}/members"
+	SubmitCommand      Endpoint = "POST /api/iserver/metadata/commands"
+	GetQueue           Endpoint = "GET /api/iserver/queues/{id}"
+	LicencePrivileges  Endpoint = "GET /api/license/privileges/{id}"
+	StartCompliance    Endpoint = "POST /api/license/iServer/compliance"
+	ComplianceStatus   Endpoint = "GET /api/license/iServer/compliance/status"
+	ComplianceResult   Endpoint = "GET /api/license/iServer/compliance/result"
+	StartLicenceAudit  Endpoint = "POST /api/license/iServer/audit"
+	LicenceAuditStatus Endpoint = "GET /api/license/iServer/audit/status"
+	LicenceAuditResult Endpoint = "GET /api/license/iServer/audit/result"
+	Unknown            Endpoint = "unknown route"
+	Outside            Endpoint = "outside the prefix"
 )
 
 // endpoints lists them in the order of their counters.
@@ -40,7 +47,9 @@ func endpoints() []Endpoint {
 	return []Endpoint{
 		Login, Logout, GetSession, RenewSession, UserInfo, SessionPrivilege, Status, Catalogue,
 		ListUsers, GetUser, PatchUser, UserPrivileges, ListGroups, GetGroup, PatchGroup, GroupPrivileges,
-		GroupMemberships, GroupMembers, SubmitCommand, GetQueue, Unknown, Outside,
+		GroupMemberships, GroupMembers, SubmitCommand, GetQueue,
+		LicencePrivileges, StartCompliance, ComplianceStatus, ComplianceResult, StartLicenceAudit, LicenceAuditStatus,
+		LicenceAuditResult, Unknown, Outside,
 	}
 }
 
@@ -125,6 +134,19 @@ func route(method, path string) (e Endpoint, id string, wrongMethod bool) {
 	if rest, ok := strings.CutPrefix(path, "/api/iserver/queues/"); ok && rest != "" && !strings.Contains(rest, "/") {
 		id = rest
 		return pick("GET", GetQueue)
+	}
+	rest, ok = strings.CutPrefix(path, "/api/license/privileges/")
+	if !ok {
+		rest, ok = strings.CutPrefix(path, "/api/license/iServer/privileges/")
+	}
+	if ok && rest != "" && !strings.Contains(rest, "/") {
+		id = rest
+		return pick("GET", LicencePrivileges)
+	}
+	if get, post := licenceRoute(path); get != "" {
+		return pick("GET", get)
+	} else if post != "" {
+		return pick("POST", post)
 	}
 	return Unknown, "", false
 }

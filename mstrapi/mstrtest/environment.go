@@ -43,6 +43,7 @@ type Environment struct {
 	Roles          []SecurityRole
 	Groups         []Group
 	Users          []User
+	Licences       []Licence // products that users consume
 }
 
 // Project is a project, for project-level privileges and security roles.
@@ -165,6 +166,17 @@ func (e *Environment) Validate() error {
 		}
 		logins[folded] = u.Login
 		check("user", u.Login, u.Groups, u.Privileges, u.Roles)
+	}
+	products := make(map[int]bool)
+	for _, l := range e.Licences {
+		if l.Product < 0 || l.Product >= len(mstrapi.LicenceProducts()) || products[l.Product] {
+			v.add("licences: product %d is not in the enumeration, or there twice", l.Product)
+		}
+		products[l.Product] = true
+		v.privileges("licence", strconv.Itoa(l.Product), l.Privileges, privileges)
+		if l.Max < mstrapi.Unlimited {
+			v.add("licences: product %d: maximum %d", l.Product, l.Max)
+		}
 	}
 	return errors.Join(v.problems...)
 }

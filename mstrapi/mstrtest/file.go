@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"gopkg.in/yaml.v3"
@@ -32,6 +33,7 @@ type fileDocument struct {
 	SecurityRoles []fileRole      `yaml:"securityRoles,omitempty"`
 	Groups        []fileGroup     `yaml:"groups,omitempty"`
 	Users         []fileUser      `yaml:"users,omitempty"`
+	Licences      []fileLicence   `yaml:"licences,omitempty"`
 }
 
 type fileServer struct {
@@ -56,6 +58,12 @@ type fileRole struct {
 	Name       string   `yaml:"name"`
 	ID         string   `yaml:"id,omitempty"`
 	Privileges []string `yaml:"privileges"`
+}
+
+type fileLicence struct {
+	Product    string   `yaml:"product"`
+	Privileges []string `yaml:"privileges,flow"`
+	Max        *int     `yaml:"max,omitempty"`
 }
 
 type fileRoleGrant struct {
@@ -173,6 +181,18 @@ func (d *fileDocument) environment() (*Environment, []error) {
 			Privileges: r.privilegeIDs(where, u.Privileges),
 			Roles:      r.roleGrants(where, u.Roles),
 		})
+	}
+	for _, l := range d.Licences {
+		product := slices.IndexFunc(mstrapi.LicenceProducts(), func(p mstrapi.LicenceProduct) bool { return p.Name == l.Product })
+		if product < 0 {
+			r.add("licences: no product is named %q", l.Product)
+			continue
+		}
+		licence := Licence{Product: product, Max: mstrapi.Unlimited, Privileges: r.privilegeIDs("licence "+l.Product, l.Privileges)}
+		if l.Max != nil {
+			licence.Max = *l.Max
+		}
+		env.Licences = append(env.Licences, licence)
 	}
 	return env, r.problems
 }
@@ -305,6 +325,11 @@ func (e *Environment) YAML() ([]byte, error) {
 			f.Enabled = new(bool)
 		}
 		doc.Users = append(doc.Users, f)
+	}
+	for _, l := range e.Licences {
+		doc.Licences = append(doc.Licences, fileLicence{
+			Product: mstrapi.LicenceProducts()[l.Product].Name, Privileges: numbers(l.Privileges), Max: &l.Max,
+		})
 	}
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)

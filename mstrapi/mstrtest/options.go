@@ -52,6 +52,15 @@ type Options struct {
 	QueueError   int
 	QueueEndless bool
 
+	// LicencePolls is how many times the status of a licence scan or audit must be
+	// asked until it is done; 0 means 2. LicenceLag is how many times its result is
+	// still the one before after that. NoLicenceScan means that there was no scan
+	// before; otherwise there was one LicenceScanAge ago.
+	LicencePolls   int
+	LicenceLag     int
+	LicenceScanAge time.Duration
+	NoLicenceScan  bool
+
 	// NoLog keeps no [Request], NoLedger no [Loss]: for benchmarks.
 	NoLog    bool
 	NoLedger bool
@@ -107,6 +116,13 @@ type Quirks struct {
 	// NoCommandGrants makes the metadata command end without granting anything. See
 	// [WatchlistName].
 	NoCommandGrants bool
+	// EmptyLicences answers with no privileges where a product is not the server's,
+	// instead of 400. MixedLicenceKeys makes compliance results those of keys of
+	// several kinds: no time and no products. UntypedLicences leaves the number of
+	// the product out of them.
+	EmptyLicences    bool
+	MixedLicenceKeys bool
+	UntypedLicences  bool
 	// Without lists endpoints that this version of the server does not have: 404
 	// ERR004 "HTTP 404 Not Found".
 	Without []Endpoint

@@ -55,12 +55,13 @@ type Server struct {
 	closed      chan struct{}
 	closeOnce   sync.Once
 
-	mu      sync.RWMutex // guards all below
-	st      *state
-	ledger  ledger
-	journal []JournalEntry
-	effects []SideEffect
-	queues  map[string]*queue
+	mu       sync.RWMutex // guards all below
+	st       *state
+	ledger   ledger
+	journal  []JournalEntry
+	effects  []SideEffect
+	queues   map[string]*queue
+	licences licences
 }
 
 // NewServer returns a server that starts from env, which it does not change.
@@ -105,6 +106,10 @@ func NewServer(env *Environment, o Options) *Server {
 	}
 	s.st = newState(env, s.now().UnixMilli())
 	s.heads = privilegeHeads(s.st.catalogue)
+	s.licences.products = slices.SortedFunc(slices.Values(env.Licences), func(a, b Licence) int { return a.Product - b.Product })
+	if !o.NoLicenceScan {
+		s.licences.compliance.result = s.complianceNow(s.now().Add(-o.LicenceScanAge))
+	}
 	return s
 }
 
@@ -335,7 +340,7 @@ func (s *Server) process(c *call, under, wrongMethod bool, f *Fault) {
 		return
 	}
 	lock, unlock := s.mu.RLock, s.mu.RUnlock
-	if c.endpoint.isPatch() || c.endpoint == SubmitCommand || c.endpoint == GetQueue {
+	if c.endpoint.isPatch() || c.endpoint == SubmitCommand || c.endpoint == GetQueue || c.endpoint.isLicenceJob() {
 		lock, unlock = s.mu.Lock, s.mu.Unlock
 	}
 	lock()
@@ -390,6 +395,12 @@ func (s *Server) process(c *call, under, wrongMethod bool, f *Fault) {
 		s.submitCommand(c)
 	case GetQueue:
 		s.getQueue(c)
+	case LicencePrivileges:
+		s.licencePrivileges(c)
+	default:
+		if c.endpoint.isLicenceJob() {
+			s.licenceJob(c)
+		}
 	}
 }
 

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+func newLicences(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "licences",
+		Short: "Learn which privileges cost licences, and show who consumes which",
+		Long: `On this platform privileges decide licences: one privilege of a product makes an
+enabled user consume a named-user licence of it, whether it is held directly, through
+a group or through a security role.
+
+"privsync licences learn" asks the server which privileges belong to which product,
+and writes a map, which is reviewed and kept beside the policy. Nothing here changes a
+licence.`,
+		Example: `  privsync licences learn --user administrator --out licences.json`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newLicencesLearn(a))
+	return cmd
+}
+
+func newLicencesLearn(a *app) *cobra.Command {
+	var (
+		conn      connectionFlags
+		user, out string
+	)
+	cmd := &cobra.Command{
+		Use:   "learn",
+		Short: "Ask the server which privileges belong to which product; write the map",
+		Long: `Ask, for every product of the vendor's enumeration, which privileges of one user
+consume a licence of it, and write what that comes to as a map (privsync schema
+licences). No list tells it, so ask about a user who holds everything; without
+--user it is the session's own.
+
+What the user holds and no product names is known to cost nothing (noProduct). What
+the user does not hold is unknown: a warning names it. A product that the server
+refuses alone is left out; one that could not be asked about is not known (notRead),
+and then nothing is known to cost nothing.
+
+Exit codes: 0; 1 if the server's version cannot tell, or the session may not ask.`,
+		Example: `  privsync licences learn --user administrator --out licences.json
+  privsync licences learn | jq '.products[] | {name, n: (.privileges | length)}'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			cfg, err := conn.config(a, policy.Environment{})
+			if err != nil {
+				return err
+			}
+			r, err := a.openReader(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			defer a.logout(ctx, r)
+			status, err := r.Status(ctx)
+			if err != nil {
+				return fmt.Errorf("read the server's versions: %w", err)
+			}
+			who := planner.Principal{Kind: mstrapi.User}
+			if user == "" {
+				me, err := r.SessionUser(ctx)
+				if err != nil {
+					return hinted(fmt.Errorf("read who is logged in: %w", err), "name a user who holds everything with --user")
+				}
+				who.ID, who.Name = me.ID, me.FullName
+			} else {
+				row, err := findPrincipal(ctx, r, mstrapi.User, user)
+				if err != nil {
+					return err
+				}
+				who.ID, who.Name, who.Login = row.ID, row.Name, row.Login
+			}
+			learnt, err := planner.LearnLicences(ctx, r, who)
+			if err != nil {
+				hint := ""
+				if mstrapi.IsForbidden(err) {
+					hint = "the session's user needs the privilege " + planner.ManagerPrivilege + " and may need more to read licences: see the message of the server"
+				}
+				return hinted(fmt.Errorf("learn the licences: %w", err), hint)
+			}
+			m := learnt.Map
+			m.CreatedAt = a.now()
+			m.Environment = planner.MapEnvironment{URL: r.URL(), IServerVersion: status.IServerVersion}
+			a.sayLearnt(learnt)
+			if out == "" {
+				_, err := m.WriteTo(a.stdout)
+				return err
+			}
+			if err := executor.WriteFile(out, m); err != nil {
+				return hinted(fmt.Errorf("save the map: %w", err), "name a file that can be written with --out")
+			}
+			a.say("licence map: %s (%s)", out, plural(len(m.Products), "product", "products"))
+			return nil
+		},
+	}
+	conn.register(cmd)
+	fs := cmd.Flags()
+	fs.StringVar(&user, "user", "", "ask about the user with this `LOGIN`, who should hold everything (default: the session's own)")
+	fs.StringVarP(&out, "out", "o", "", "write the map to `FILE`")
+	_ = cmd.MarkFlagFilename("out", "json")
+	_ = cmd.RegisterFlagCompletionFunc("user", cobra.NoFileCompletions)
+	return cmd
+}
+
+// sayLearnt says what a map does not know.
+func (a *app) sayLearnt(l *planner.Learnt) {
+	names := func(list []planner.LicenceProduct) string {
+		out := make([]string, len(list))
+		for i, p := range list {
+			out[i] = p.Name
+		}
+		return strings.Join(out, ", ")
+	}
+	if len(l.LeftOut) > 0 {
+		a.say("left out, because the server does not have them or the user holds nothing of them: %s", names(l.LeftOut))
+	}
+	for _, p := range l.Map.NotRead {
+		a.log.Warn("what a product consists of could not be read: it is not known, and no privilege is known to cost nothing", "product", p.Name, "error", l.Failed[p.Name])
+	}
+	if n := len(l.Map.Unknown); n > 0 {
+		list := make([]string, 0, n)
+		for _, ref := range l.Map.Unknown {
+			list = append(list, fmt.Sprintf("%d %s", ref.ID, ref.Name))
+		}
+		a.log.Warn("the user does not hold these privileges, or a product could not be read: what they cost is not known", "privileges", strings.Join(slices.Clip(list), ", "))
+	}
+}
