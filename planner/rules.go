@@ -243,7 +243,7 @@ func (d *draft) paths(o *Observed, groups []*Observed) (paths []string, more boo
 	}
 	up(d.ownParents(o), nil)
 	for _, g := range groups {
-		if !reached[g.Principal.ID] && !more {
+		if !reached[g.Principal.ID] && len(paths) <= maxPaths {
 			paths = append(paths, pathText([]string{g.Principal.Name}))
 		}
 	}

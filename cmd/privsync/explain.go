@@ -18,13 +18,9 @@ import (
 	"privsync/policy"
 )
 
-const (
-	// maxPaths bounds how many paths are shown for one privilege.
-	maxPaths = 25
-	// maxClimbed bounds how many groups are read on the way up: a server whose
-	// groups are that many above one user answers wrongly.
-	maxClimbed = 5000
-)
+// maxClimbed bounds how many groups are read on the way up: a server whose groups are
+// that many above one user answers wrongly.
+const maxClimbed = 5000
 
 func newExplain(a *app) *cobra.Command {
 	var (
@@ -39,7 +35,8 @@ func newExplain(a *app) *cobra.Command {
 		Long: `Say by which ways a user (named by login) or a group (named by name) holds a
 privilege: directly, and by each path of groups through which it arrives. Without
 PRIVILEGE, everything that it holds is explained. A privilege is given by name or
-by number.
+by number. Paths stand together by the group that they lead to; at most 25 are listed,
+and it is said to which groups there are more.
 
 With -f the policy's part is said as well: which entries and selectors cover the
 principal and whose settings hold, where and through which set they list or
@@ -158,9 +155,10 @@ type explainedPrivilege struct {
 	Held   bool          `json:"held"`
 	Direct bool          `json:"direct"`
 	// Paths lead from the principal's direct parent to a group that holds the
-	// privilege directly.
+	// privilege directly, those to one such group one after the other.
 	Paths     [][]mstrapi.ObjectRef `json:"paths"`
 	MorePaths bool                  `json:"morePaths,omitempty"`
+	Holders   []holder              `json:"holders"`               // all groups above that hold it directly, the nearest first
 	Roles     []mstrapi.RoleRef     `json:"roles,omitempty"`       // security roles that give it in one project each
 	Other     bool                  `json:"otherSource,omitempty"` // something that is none of these
 	Sources   []mstrapi.ObjectRef   `json:"sources"`               // the groups that the server names
@@ -311,7 +309,6 @@ func (x *explainer) privilege(h mstrapi.Held, held bool) explainedPrivilege {
 		PrivilegeRef: planner.PrivilegeRef{ID: h.ID, Name: x.catalogue[h.ID].Name},
 		Level:        cmp.Or(h.Level, x.catalogue[h.ID].Level()),
 		Held:         held, Direct: h.Direct, Roles: h.Roles, Other: h.Other, Sources: h.Groups,
-		Paths: [][]mstrapi.ObjectRef{},
 	}
 	for _, r := range x.roles[h.ID] {
 		if !slices.Contains(e.Roles, r) {
@@ -321,23 +318,7 @@ func (x *explainer) privilege(h mstrapi.Held, held bool) explainedPrivilege {
 	if e.Sources == nil {
 		e.Sources = []mstrapi.ObjectRef{}
 	}
-	var walk func(id mstrapi.ObjectID, path []mstrapi.ObjectRef)
-	walk = func(id mstrapi.ObjectID, path []mstrapi.ObjectRef) {
-		for _, p := range x.parents[id] {
-			if e.MorePaths || slices.ContainsFunc(path, func(q mstrapi.ObjectRef) bool { return q.ID == p.ID }) {
-				continue
-			}
-			next := append(slices.Clone(path), p)
-			if direct := x.direct[p.ID]; direct.Has(h.ID) {
-				if len(e.Paths) == maxPaths {
-					e.MorePaths = true
-					return
-				}
-				e.Paths = append(e.Paths, next)
-			}
-			walk(p.ID, next)
-		}
-	}
-	walk(x.row.ID, nil)
+	e.Holders, e.Paths = x.ways(h.ID)
+	e.MorePaths = slices.ContainsFunc(e.Holders, func(g holder) bool { return g.MorePaths })
 	return e
 }

@@ -81,16 +81,7 @@ func (p *explainedPrivilege) write(b *strings.Builder) {
 	if p.Direct {
 		b.WriteString("  directly\n")
 	}
-	for _, path := range p.Paths {
-		steps := make([]string, 0, len(path))
-		for _, g := range path {
-			steps = append(steps, render.Quote(g.Name))
-		}
-		fmt.Fprintf(b, "  through group %s\n", strings.Join(steps, " <- "))
-	}
-	if p.MorePaths {
-		fmt.Fprintf(b, "  and by more than these %d paths\n", maxPaths)
-	}
+	p.writePaths(b)
 	if len(p.Paths) == 0 && len(p.Sources) > 0 {
 		for _, g := range p.Sources {
 			fmt.Fprintf(b, "  through group %s, says the server\n", render.Quote(g.Name))
@@ -107,6 +98,33 @@ func (p *explainedPrivilege) write(b *strings.Builder) {
 	}
 	if p.Decision != "" {
 		fmt.Fprintf(b, "  plan:   %s\n", render.Clean(p.Decision))
+	}
+}
+
+// writePaths writes the paths to each group that holds the privilege.
+func (p *explainedPrivilege) writePaths(b *strings.Builder) {
+	rest := p.Paths
+	unlisted := 0
+	for _, g := range p.Holders {
+		n := 0
+		for n < len(rest) && rest[n][len(rest[n])-1].ID == g.ID {
+			steps := make([]string, 0, len(rest[n]))
+			for _, step := range rest[n] {
+				steps = append(steps, render.Quote(step.Name))
+			}
+			fmt.Fprintf(b, "  through group %s\n", strings.Join(steps, " <- "))
+			n++
+		}
+		rest = rest[n:]
+		switch {
+		case n == 0:
+			unlisted++
+		case g.MorePaths:
+			fmt.Fprintf(b, "    and by more paths to group %s\n", render.Quote(g.Name))
+		}
+	}
+	if unlisted > 0 {
+		fmt.Fprintf(b, "  and through %s more\n", plural(unlisted, "group", "groups"))
 	}
 }
 

@@ -51,6 +51,12 @@ func newProgram(t *testing.T, o mstrtest.Options) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return programOf(t, env, o)
+}
+
+// programOf starts a server with env.
+func programOf(t *testing.T, env *mstrtest.Environment, o mstrtest.Options) *program {
+	t.Helper()
 	p := &program{t: t, server: mstrtest.NewServer(env, o), dir: t.TempDir()}
 	listener := httptest.NewServer(p.server)
 	t.Cleanup(func() { p.server.Close(); listener.Close() })
