@@ -220,7 +220,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	case report.Summary.Unknown > 0, !plan.Complete, unresolved(report.Findings):
 		report.Run.Outcome = RunPartial
 	case report.Summary.Drifted > 0, slices.ContainsFunc(report.Findings, func(f planner.Finding) bool {
-		return inheritedForbidden(f) || brokenRule(f) || groupCycle(f) || absent(f)
+		return drift(f) || brokenRule(f)
 	}):
 		// A broken rule counts even where its principal is not covered.
 		report.Run.Outcome = RunDrifted

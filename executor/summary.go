@@ -98,10 +98,8 @@ func brokenRule(f planner.Finding) bool {
 	return f.Code == planner.CodeRuleViolation && f.Severity == planner.SeverityError
 }
 
-func groupCycle(f planner.Finding) bool { return f.Code == planner.CodeGroupCycle }
-
-// absent is [planner.Finding.Absent].
-func absent(f planner.Finding) bool { return f.Absent() }
+// drift is [planner.Finding.Drift].
+func drift(f planner.Finding) bool { return f.Drift() }
 
 func inheritedForbidden(f planner.Finding) bool { return f.Code == planner.CodeInheritedForbidden }
 
@@ -160,7 +158,7 @@ func (r *Report) judge(left int) {
 		r.Run.Outcome = RunInterrupted
 	case (ended || undone > 0 && planned) && !achieved:
 		r.Run.Outcome = RunFailed
-	case r.Error != nil, undone > 0, slices.ContainsFunc(r.Findings, inheritedForbidden), slices.ContainsFunc(r.Findings, groupCycle), slices.ContainsFunc(r.Findings, absent), slices.ContainsFunc(r.Findings, readFailed):
+	case r.Error != nil, undone > 0, slices.ContainsFunc(r.Findings, drift), slices.ContainsFunc(r.Findings, readFailed):
 		// A finding of a failed read counts by itself: who was not found, and whom a
 		// saved plan leaves out, stands nowhere among the principals.
 		r.Run.Outcome = RunPartial

@@ -24,6 +24,7 @@ type ObserveOptions struct {
 	Concurrency int       // requests under way at once; 0: 8
 	Now         time.Time // what expiring entries are judged at; zero: the present
 	Judging     Judging   // whom the rules judge; zero: as a plan needs it
+	Past        Past      // what earlier runs did; zero: not known
 	// Progress, if not nil, is told of what was done, one call at a time: the
 	// phases are "resolve" and "observe". total grows while more is found to do.
 	Progress func(phase string, done, total int)
@@ -59,6 +60,7 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 			parents:    make(map[mstrapi.ObjectID]parentList),
 			members:    make(map[mstrapi.ObjectID]*memberList),
 			judging:    o.Judging,
+			past:       o.Past.sorted(),
 			known:      make(map[mstrapi.Kind]int),
 			reached:    make(map[mstrapi.ObjectID]bool),
 			expanded:   make(map[mstrapi.ObjectID]bool),
@@ -141,7 +143,7 @@ func (ob *observer) observe(ctx context.Context) error {
 		}
 		d := evaluate(c, st)
 		if d.needs.isEmpty() {
-			return ctx.Err()
+			return cmp.Or(ob.readPast(ctx), ctx.Err())
 		}
 		ob.log.DebugContext(ctx, "reading more of the groups", "held", len(d.needs.held), "memberships", len(d.needs.parents),
 			"users", len(d.needs.users), "changed groups", len(d.needs.count)+len(d.needs.expand), "others", len(d.needs.principals))

@@ -52,6 +52,9 @@ type State struct {
 	gone       map[mstrapi.ObjectID]Principal // whom the server named and does not have
 	absent     bool                           // somebody that the policy names is not there, and that is only reported
 	vacant     []int32                        // entries of the policy that choose members of a group that is not there
+	past       Past                           // what earlier runs did
+	pastHeld   []PastGrant                    // of past.Granted: what nobody else is read for and still holds
+	pastLeft   int                            // how many of past.Granted were not looked at
 	trimmed    bool                           // see Trim: nothing can be decided from it any more
 }
 

@@ -3,11 +3,17 @@ package planner
 import "slices"
 
 // Drift reports whether the server differs from the policy: something would be
-// changed, something is inherited that is forbidden, or groups contain themselves.
+// changed, or a finding says that it differs whatever is changed.
 func (p *Plan) Drift() bool {
-	return len(p.Changes) > 0 || slices.ContainsFunc(p.Findings, func(f Finding) bool {
-		return f.Code == CodeInheritedForbidden || f.Code == CodeGroupCycle || f.Absent()
-	})
+	return len(p.Changes) > 0 || slices.ContainsFunc(p.Findings, func(f Finding) bool { return f.Drift() })
+}
+
+// Drift reports whether f says that the server will not be as the policy wants it
+// although everything else is done: something is inherited that is forbidden,
+// groups contain themselves, somebody is not there, or the plan undoes what the
+// policy's last run did.
+func (f *Finding) Drift() bool {
+	return f.Code == CodeInheritedForbidden || f.Code == CodeGroupCycle || f.Code == CodeOscillation || f.Absent()
 }
 
 // Blocking returns the findings that say that the policy does not fit the

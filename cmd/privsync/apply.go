@@ -354,11 +354,14 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 	if r.saved {
 		return r.judgeSaved(ctx)
 	}
-	state, err := r.observe(ctx, r.writer.Reader, r.policy, planner.ObserveOptions{Concurrency: r.f.conn.concurrency.value, Now: r.f.policy.at(r.app)})
+	now := r.f.policy.at(r.app)
+	state, err := r.observe(ctx, r.writer.Reader, r.policy, planner.ObserveOptions{
+		Concurrency: r.f.conn.concurrency.value, Now: now, Past: r.past(r.writer.Reader, r.policy, r.dest, &r.f.state, now),
+	})
 	if err != nil {
 		return err
 	}
-	plan, guards, err := r.decide(r.policy, state, r.f.policy.at(r.app), defaultPlanTTL, r.f.guards.overrides())
+	plan, guards, err := r.decide(r.policy, state, now, defaultPlanTTL, r.f.guards.overrides())
 	if err != nil {
 		return err
 	}
@@ -550,6 +553,9 @@ func reportEnding(report *executor.Report, code int) error {
 		if c.Outcome != executor.CommandSucceeded {
 			parts = append(parts, fmt.Sprintf("command %s %s", c.Name, c.Outcome))
 		}
+	}
+	if slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeOscillation }) {
+		parts = append(parts, "the plan undid what the last run of the policy did")
 	}
 	if slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeGroupCycle }) {
 		parts = append(parts, "groups contain themselves")

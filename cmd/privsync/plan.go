@@ -25,6 +25,8 @@ func newPlan(a *app) *cobra.Command {
 		detailed bool
 		deadline = span{value: defaultDeadline, zeroOK: true}
 		format   = newChoice("text", "json", "markdown")
+		state    stateFlags
+		reports  string
 	)
 	cmd := &cobra.Command{
 		Use:   "plan -f FILE…",
@@ -36,6 +38,10 @@ write with: it sends GET requests, one login and one logout.
 With --out the plan is saved, and "privsync apply PLAN.json" applies exactly
 that, after a review: what changed in between is left alone and reported. A plan
 that exceeds a guard is shown and saved too.
+
+What the report of the policy's last run shows as done, and this plan would undo, is
+told (oscillation), and so is what that granted and no entry lists any more
+(no-longer-listed). The reports are looked for in the state folder and in --report-dir.
 
 Exit codes: 0; with --detailed-exitcode 2 if there is drift; 1 if a name of the
 policy cannot be resolved or something could not be read; 3 if a guard is
@@ -61,11 +67,14 @@ exceeded or a rule broken.`,
 				return overdue(ctx, err)
 			}
 			defer a.logout(ctx, r)
-			state, err := a.observe(ctx, r, p, planner.ObserveOptions{Concurrency: cfg.Concurrency, Now: pol.at(a)})
+			seen, err := a.observe(ctx, r, p, planner.ObserveOptions{
+				Concurrency: cfg.Concurrency, Now: pol.at(a),
+				Past: a.past(r, p, executor.Destination{Dir: reports}, &state, pol.at(a)),
+			})
 			if err != nil {
 				return overdue(ctx, err)
 			}
-			plan, over, err := a.decide(p, state, pol.at(a), ttl.value, guards.overrides())
+			plan, over, err := a.decide(p, seen, pol.at(a), ttl.value, guards.overrides())
 			if err != nil {
 				return err
 			}
@@ -84,7 +93,11 @@ exceeded or a rule broken.`,
 	addDeadline(cmd, &deadline)
 	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied; at most 720h, which is 30 days")
 	fs.BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if the server differs from the policy")
+	fs.StringVar(&reports, "report-dir", "", "look in `DIR`, too, for the report of the policy's last run, to tell what this plan would undo")
+	fs.StringVar(&state.dir, "state-dir", "", "look in `DIR` for reports of earlier runs (default: privsync in the XDG state folder)")
 	_ = cmd.MarkFlagFilename("out", "json")
+	_ = cmd.MarkFlagDirname("report-dir")
+	_ = cmd.MarkFlagDirname("state-dir")
 	return cmd
 }
 

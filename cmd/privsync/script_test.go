@@ -97,6 +97,13 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	fs.BoolVar(&o.Quirks.MixedLicenceKeys, "mixed-licence-keys", false, "")
 	unlicensed := fs.Bool("without-licences", false, "")
 	parent := fs.Bool("parent", false, "")
+	fs.Func("needs", "", func(pair string) error {
+		var e mstrtest.SideEffect
+		e.Needs = make([]mstrapi.PrivilegeID, 1)
+		_, err := fmt.Sscanf(pair, "%d:%d", &e.Privilege, &e.Needs[0])
+		o.Quirks.SideEffects = append(o.Quirks.SideEffects, e)
+		return err
+	})
 	fs.Func("ghost", "", func(id string) error {
 		o.Quirks.Ghosts = append(o.Quirks.Ghosts, mstrapi.ObjectID(id))
 		return nil

@@ -1,0 +1,248 @@
+package executor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+const (
+	// maxPastHeaders is how many of the newest reports of a folder are looked at,
+	// and maxPastHeader how many bytes of each.
+	maxPastHeaders       = 100
+	maxPastHeader  int64 = 16 << 20
+	// maxPastReport bounds the size of a report that is read for what its run did:
+	// twice that of an apply to 100,000 principals.
+	maxPastReport int64 = 1 << 30
+)
+
+// FindPast returns what the newest reports in the places say that earlier runs of
+// the policy did on the server at url: of the last that looked at the server for
+// the same digest, and of the last that granted something for the same name and
+// environment. A place that is not there, and a report that cannot be read, says
+// nothing. Reports are evidence for a person here, so their digests and chains are
+// not checked.
+//
+// The error says which report was to be read and could not be; what the others say
+// is returned all the same.
+func FindPast(places []Destination, url string, ref planner.PolicyRef) (planner.Past, error) {
+	var past planner.Past
+	var last, granting pastHeader
+	for _, path := range pastFiles(places) {
+		h, err := readPastHeader(path)
+		if err != nil || h.run.Command != "apply" || h.server != url || h.policy.Name != ref.Name || h.policy.Environment != ref.Environment {
+			continue
+		}
+		if h.looked() && h.policy.Digest == ref.Digest && h.run.StartedAt.After(last.run.StartedAt) {
+			last = h
+		}
+		if h.summary.Grants > 0 && h.run.StartedAt.After(granting.run.StartedAt) {
+			granting = h
+		}
+	}
+	var problems []error
+	if last.path != "" {
+		past.Last = last.named()
+		past.Came, past.Went = make(map[mstrapi.ObjectID]planner.Set), make(map[mstrapi.ObjectID]planner.Set)
+		err := readPastResults(last.path, func(r *pastResult) error {
+			id := r.Principal.ID
+			came, went, err := r.changes()
+			if !came.IsEmpty() {
+				past.Came[id] = past.Came[id].Union(came)
+			}
+			if !went.IsEmpty() {
+				past.Went[id] = past.Went[id].Union(went)
+			}
+			return err
+		})
+		if err != nil {
+			past.Came, past.Went = nil, nil
+			problems = append(problems, fmt.Errorf("%s: %w", last.path, err))
+		}
+	}
+	if granting.path != "" {
+		past.Granting = granting.named()
+		err := readPastResults(granting.path, func(r *pastResult) error {
+			granted, err := numbers(r.Granted)
+			if !granted.IsEmpty() {
+				past.Granted = append(past.Granted, planner.PastGrant{Principal: r.Principal, Privileges: granted})
+			}
+			return err
+		})
+		if err != nil {
+			past.Granted = nil
+			problems = append(problems, fmt.Errorf("%s: %w", granting.path, err))
+		}
+	}
+	return past, errors.Join(problems...)
+}
+
+// pastFiles returns the reports in the places, of a folder the newest, each once.
+func pastFiles(places []Destination) []string {
+	var paths []string
+	for _, p := range places {
+		if p.File != "" {
+			paths = append(paths, filepath.Clean(p.File))
+		}
+		if p.Dir == "" {
+			continue
+		}
+		names, err := reportFiles(p.Dir)
+		if err != nil {
+			continue
+		}
+		for _, name := range names[max(0, len(names)-maxPastHeaders):] {
+			paths = append(paths, filepath.Join(p.Dir, name))
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// pastHeader is what stands in a report before its principals.
+type pastHeader struct {
+	path    string
+	server  string
+	run     Run
+	policy  planner.PolicyRef
+	summary Summary
+}
+
+// looked reports whether the run came as far as to see what the server has.
+func (h *pastHeader) looked() bool {
+	return h.run.Outcome != RunRefused && h.summary.Principals > h.summary.NotAttempted+h.summary.Unknown
+}
+
+func (h *pastHeader) named() planner.PastRun {
+	return planner.PastRun{ID: clip(h.run.ID, 80), Started: h.run.StartedAt.UTC().Truncate(time.Second)}
+}
+
+func readPastHeader(path string) (pastHeader, error) {
+	h := pastHeader{path: path}
+	f, err := OpenPlain(path)
+	if err != nil {
+		return h, err
+	}
+	defer f.Close()
+	var format string
+	var environment planner.Environment
+	err = walkReport(io.LimitReader(f, maxPastHeader), map[string]any{
+		"format": &format, "run": &h.run, "environment": &environment, "policy": &h.policy, "summary": &h.summary,
+	}, nil)
+	if err == nil && format != ReportFormat {
+		err = errors.New("not a report")
+	}
+	h.server = environment.URL
+	return h, err
+}
+
+// pastResult is what a report says of a principal, as far as it tells what came
+// and went.
+type pastResult struct {
+	Principal planner.Principal     `json:"principal"`
+	Outcome   Outcome               `json:"outcome"`
+	Granted   []mstrapi.PrivilegeID `json:"granted"`
+	Revoked   []mstrapi.PrivilegeID `json:"revoked"`
+	Came      []mstrapi.PrivilegeID `json:"came"`
+	Went      []mstrapi.PrivilegeID `json:"went"`
+	Before    *struct {
+		Direct planner.Set `json:"direct"`
+	} `json:"before"`
+	After *struct {
+		Direct planner.Set `json:"direct"`
+	} `json:"after"`
+}
+
+// changes returns which direct grants came and went.
+func (r *pastResult) changes() (came, went planner.Set, err error) {
+	sets := make([]planner.Set, 4)
+	for i, list := range [][]mstrapi.PrivilegeID{r.Granted, r.Came, r.Revoked, r.Went} {
+		if sets[i], err = numbers(list); err != nil {
+			return planner.Set{}, planner.Set{}, err
+		}
+	}
+	came, went = sets[0].Union(sets[1]), sets[2].Union(sets[3])
+	// What differed before the run wrote was not its doing.
+	if r.Before != nil && r.After != nil && r.Outcome != Stale {
+		came = came.Union(r.After.Direct.Minus(r.Before.Direct))
+		went = went.Union(r.Before.Direct.Minus(r.After.Direct))
+	}
+	return came, went, nil
+}
+
+func numbers(list []mstrapi.PrivilegeID) (s planner.Set, err error) {
+	for _, id := range list {
+		if id < 1 || id > mstrapi.MaxPrivilegeID {
+			return planner.Set{}, fmt.Errorf("privilege number %s is not possible", id)
+		}
+		s.Add(id)
+	}
+	return s, nil
+}
+
+// readPastResults goes through the principals of the report at path, one at a
+// time.
+func readPastResults(path string, visit func(*pastResult) error) error {
+	f, err := OpenPlain(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || info.Size() > maxPastReport {
+		return errors.Join(err, fmt.Errorf("larger than %d bytes", maxPastReport))
+	}
+	return walkReport(io.LimitReader(f, maxPastReport), nil, func(dec *json.Decoder) error {
+		var r pastResult
+		if err := dec.Decode(&r); err != nil {
+			return err
+		}
+		return visit(&r)
+	})
+}
+
+// walkReport decodes the members that targets has, as far as they stand before the
+// principals, which is where [Report.WriteTo] puts them; then each gives the
+// principals, if it is not nil.
+func walkReport(r io.Reader, targets map[string]any, each func(*json.Decoder) error) error {
+	dec := json.NewDecoder(r)
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return errors.Join(err, errors.New("not a JSON object"))
+	}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := t.(string) // the decoder lets only strings through here
+		if name == "principals" {
+			break
+		}
+		target := targets[name]
+		if target == nil {
+			target = new(json.RawMessage)
+		}
+		if err := dec.Decode(target); err != nil {
+			return fmt.Errorf("%s: %w", clip(name, 80), err)
+		}
+	}
+	if each == nil {
+		return nil
+	}
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return errors.Join(err, errors.New("no list of principals"))
+	}
+	for dec.More() {
+		if err := each(dec); err != nil {
+			return err
+		}
+	}
+	_, err := dec.Token()
+	return err
+}
