@@ -2,25 +2,22 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
-	"github.com/santhosh-tekuri/jsonschema/v5"
-
 	"privsync/executor"
 	"privsync/input"
+	"privsync/panics"
 	"privsync/planner"
 	"privsync/schema"
 )
 
-// maxChecked is how large a document may be to be checked with its schema: that
-// takes several times its size in memory. The readers of plans and reports are
-// strict by themselves, and bound what they read.
-const maxChecked = 8 << 20
+// maxStart is how much of a document is looked at to tell what it is, in bytes:
+// privsync writes that first.
+const maxStart = 8 << 20
 
 // errNotADocument is matched by errors that say: this file is no plan and no
 // report, as opposed to one that was edited.
@@ -54,8 +51,8 @@ func documentFormat(data []byte) (string, error) {
 }
 
 // readDocument reads a *planner.Plan or an *executor.Report, told apart by
-// their format, from the file or, for "-", from stdin. The digest is checked, and
-// the schema unless the document is larger than maxChecked.
+// their format, from the file or, for "-", from stdin. The digest and the schema are
+// checked, however large the document is.
 func (a *app) readDocument(path string) (any, error) {
 	return await(a, func() (any, error) { return a.readAnyDocument(path) })
 }
@@ -70,7 +67,7 @@ func (a *app) readAnyDocument(path string) (any, error) {
 		defer f.Close()
 		in = f
 	}
-	start, err := io.ReadAll(io.LimitReader(in, maxChecked))
+	start, err := io.ReadAll(io.LimitReader(in, maxStart))
 	if err != nil {
 		return nil, err
 	}
@@ -81,21 +78,12 @@ func (a *app) readAnyDocument(path string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	checked := &compact{}
-	whole := io.TeeReader(io.MultiReader(bytes.NewReader(start), in), checked)
+	whole := io.MultiReader(bytes.NewReader(start), in)
 	switch format {
 	case planner.PlanFormat:
-		plan, err := planner.ReadPlan(whole)
-		if err == nil {
-			err = checkSchema("plan", checked)
-		}
-		return plan, err
+		return checked("plan", whole, planner.ReadPlan)
 	case executor.ReportFormat:
-		report, err := executor.ReadReport(whole)
-		if err == nil {
-			err = checkSchema("report", checked)
-		}
-		return report, err
+		return checked("report", whole, executor.ReadReport)
 	}
 	if strings.HasPrefix(format, "privsync/") {
 		return nil, fmt.Errorf("format %q: this version of privsync reads %s and %s", format, planner.PlanFormat, executor.ReportFormat)
@@ -103,65 +91,28 @@ func (a *app) readAnyDocument(path string) (any, error) {
 	return nil, fmt.Errorf("%w: its format is %q", errNotADocument, format)
 }
 
-// compact keeps what is written to it, a JSON document, without the blanks between
-// its parts, as long as that is at most maxChecked bytes: nobody makes a document too
-// large to be checked by padding it.
-type compact struct {
-	text            []byte
-	quoted, escaped bool
-	over            bool
-}
-
-// Write never fails.
-func (c *compact) Write(p []byte) (int, error) {
-	for _, b := range p {
-		switch {
-		case c.escaped:
-			c.escaped = false
-		case c.quoted && b == '\\':
-			c.escaped = true
-		case b == '"':
-			c.quoted = !c.quoted
-		case !c.quoted && (b == ' ' || b == '\t' || b == '\n' || b == '\r'):
-			continue
-		}
-		if len(c.text) >= maxChecked {
-			c.text, c.over = nil, true
-		}
-		if c.over {
-			break
-		}
-		c.text = append(c.text, b)
+// checked reads a document and judges it by the schema called name, in one pass. What
+// the reader says against it comes first.
+func checked[T any](name string, r io.Reader, read func(io.Reader) (T, error)) (T, error) {
+	var none T
+	in, out := io.Pipe()
+	verdict := make(chan error, 1)
+	go func() {
+		err := panics.Catch(func() error { return schema.ValidateText(name, in) })
+		_, _ = io.Copy(io.Discard, in) // the reader goes on
+		verdict <- err
+	}()
+	doc, err := read(io.TeeReader(r, out))
+	_ = out.CloseWithError(err) // nil: the end of the document
+	invalid := <-verdict
+	if err != nil {
+		return none, err
 	}
-	return len(p), nil
-}
-
-// checkSchema judges a document by the schema called name, unless it is too large.
-func checkSchema(name string, data *compact) error {
-	if data.over {
-		return nil // it is left to the reader
+	if _, defect := panics.Details(invalid); defect {
+		return none, invalid
 	}
-	dec := json.NewDecoder(bytes.NewReader(data.text))
-	dec.UseNumber()
-	var doc any
-	if err := dec.Decode(&doc); err != nil {
-		return fmt.Errorf("%w: %w", errNotADocument, err)
+	if invalid != nil {
+		return none, fmt.Errorf("it does not match the schema of a %s: %w", name, invalid)
 	}
-	if err := schema.Validate(name, doc); err != nil {
-		return fmt.Errorf("it does not match the schema of a %s: %s", name, firstCause(err))
-	}
-	return nil
-}
-
-// firstCause returns the deepest first reason of a schema's verdict: the
-// place in the document, and what is wrong there.
-func firstCause(err error) string {
-	var v *jsonschema.ValidationError
-	if !errors.As(err, &v) {
-		return err.Error()
-	}
-	for len(v.Causes) > 0 {
-		v = v.Causes[0]
-	}
-	return fmt.Sprintf("at %q: %s", cmp.Or(v.InstanceLocation, "/"), v.Message)
+	return doc, nil
 }
