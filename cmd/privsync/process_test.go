@@ -98,7 +98,11 @@ func (c *process) signal(s os.Signal) {
 }
 
 // command returns the program with args, not yet started.
+// A recovery waits only briefly for writes that never came.
 func (p *program) command(args ...string) (cmd *process, stdout, stderr *bytes.Buffer) {
+	if (args[0] == "apply" || args[0] == "recover") && !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--verify-timeout") || a == "--help" }) {
+		args = append(slices.Clone(args), "--verify-timeout=1s")
+	}
 	cmd = &process{exec.CommandContext(p.t.Context(), "privsync", args...), make(chan struct{})}
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	cmd.Stdout, cmd.Stderr, cmd.Env, cmd.Dir = stdout, stderr, p.env, p.dir
@@ -217,9 +221,9 @@ func TestFirstInterruptFinishesWhatIsInFlight(t *testing.T) {
 }
 
 func TestDeadlineBeforeTheFirstWrite(t *testing.T) {
-	// Each of the many requests before the first write takes 20 ms.
-	p := newProgram(t, mstrtest.Options{Latency: 20 * time.Millisecond})
-	code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--deadline", "30ms", "--report", "report.json")
+	// Each of the many requests before the first write takes 150 ms.
+	p := newProgram(t, mstrtest.Options{Latency: 150 * time.Millisecond})
+	code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--deadline", "300ms", "--report", "report.json")
 	if code != exitError || !strings.Contains(stderr, "deadline was over before anything was written") || len(p.server.Writes()) != 0 {
 		t.Errorf("exit code %d, %d writes\n%s", code, len(p.server.Writes()), stderr)
 	}

@@ -176,7 +176,7 @@ func TestPasswordIsAskedWithoutEcho(t *testing.T) {
 func TestHostileNameInThePrompt(t *testing.T) {
 	p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
 	p.env = slices.DeleteFunc(p.env, func(v string) bool { return strings.HasPrefix(v, "PRIVSYNC_PASSWORD=") })
-	cmd := s.start(p, "plan", "-f", "policy.yaml", "--username", hostileName)
+	cmd := s.start(p, "plan", "-f", "policy.yaml", "--username", strings.NewReplacer("\n", "", "\r", "").Replace(hostileName)) // a line end is refused before
 	s.await("Password of evil")
 	s.await(" at http://127.0.0.1:")
 	s.press("\x03")
