@@ -64,6 +64,9 @@ type Options struct {
 
 	// AllowIncomplete applies a plan although principals could not be read.
 	AllowIncomplete bool
+	// Maker and Approvals are what the report says of who made and approved the plan.
+	Maker     string
+	Approvals []Approval
 	// Misnamed are principals of the plan that are left alone, each with why: the
 	// server names them otherwise than the plan (Code [CodeMisnamed]: they are stale),
 	// or does not say how (they have failed).
@@ -559,7 +562,7 @@ func (r *run) report(why *Error) *Report {
 		report.Scope.Level = mstrapi.LevelServer // as a policy without a scope means
 	}
 	if r.plan.Digest != "" {
-		report.Plan = &PlanRef{Digest: r.plan.Digest}
+		report.Plan = &PlanRef{Digest: r.plan.Digest, Maker: r.o.Maker, Approvals: r.o.Approvals}
 	}
 	if r.o.InSync != nil {
 		n := len(r.tasks)

@@ -124,6 +124,8 @@ type beginRecord struct {
 	Policy      planner.PolicyRef   `json:"policy"`
 	Scope       planner.Scope       `json:"scope"`
 	PlanDigest  string              `json:"planDigest"`
+	Maker       string              `json:"maker,omitempty"`
+	Approvals   []Approval          `json:"approvals,omitempty"`
 	Guards      []planner.Guard     `json:"guards"`
 	Commands    []string            `json:"commands"`
 	Destination Destination         `json:"destination"`
@@ -223,7 +225,7 @@ func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination
 	}
 	err := write(record{Type: typeBegin, Begin: &beginRecord{
 		Format: journalFormat, Run: run, Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor,
-		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Guards: o.Guards,
+		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Maker: o.Maker, Approvals: o.Approvals, Guards: o.Guards,
 		Commands: plan.Commands, Destination: dest,
 	}})
 	for i := range plan.Changes {

@@ -366,7 +366,7 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 		Principals: []Result{}, Commands: []CommandResult{},
 	}
 	if b.PlanDigest != "" {
-		report.Plan = &PlanRef{Digest: b.PlanDigest}
+		report.Plan = &PlanRef{Digest: b.PlanDigest, Maker: b.Maker, Approvals: b.Approvals}
 	}
 	report.Run.Recovered = true
 	report.Run.FinishedAt = c.last

@@ -48,7 +48,15 @@ type Run struct {
 
 // PlanRef names the plan that a report's run applied.
 type PlanRef struct {
-	Digest string `json:"digest"`
+	Digest    string     `json:"digest"`
+	Maker     string     `json:"maker,omitempty"`     // as it was known to the run; see [planner.Plan]
+	Approvals []Approval `json:"approvals,omitempty"` // those that counted; none where none was asked for
+}
+
+// Approval is a signature over a plan that counted.
+type Approval struct {
+	By  string `json:"by"`  // the person, as allowed_signers names it
+	Key string `json:"key"` // fingerprint of the key
 }
 
 // RunOutcome is the ending of a run.

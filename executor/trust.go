@@ -146,5 +146,5 @@ func CheckState(dir string) error {
 // run does. Reports are evidence, and whoever names a folder in which he keeps other
 // things as well is not asked about these.
 func steers(name string) bool {
-	return name == filepath.Base(journalDir("")) || strings.HasPrefix(name, lockPrefix)
+	return name == filepath.Base(journalDir("")) || name == spentFolder || strings.HasPrefix(name, lockPrefix)
 }

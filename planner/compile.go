@@ -250,6 +250,13 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 				find(policy.Ref{ID: ref.ID, Name: ref.Name, Pos: ref.Pos})
 			}
 		}
+		if a := pol.Safety.Approval; a != nil && a.Above != nil {
+			for _, ref := range a.Above.GrantsOf {
+				if len(cat.own(ref)) == 0 {
+					find(ref)
+				}
+			}
+		}
 	}
 	collect := func(refs []policy.Ref) (s Set) {
 		for _, ref := range refs {

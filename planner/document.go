@@ -77,6 +77,9 @@ func (p *Plan) members() []Member {
 		valueMember("complete", p.Complete), valueMember("coverage", p.Coverage), itemsMember("rules", p.Rules), valueMember("summary", p.Summary),
 		itemsMember("changes", p.Changes), itemsMember("findings", p.Findings), itemsMember("commands", p.Commands),
 	}
+	if p.Maker != "" {
+		all = append(all, valueMember("maker", p.Maker))
+	}
 	if len(p.Prerequisites) > 0 {
 		all = append(all, itemsMember("prerequisites", p.Prerequisites))
 	}
@@ -115,6 +118,9 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 	out.member("expiresAt", p.ExpiresAt)
 	out.member("environment", p.Environment)
 	out.member("actor", p.Actor)
+	if p.Maker != "" {
+		out.member("maker", p.Maker)
+	}
 	out.member("policy", p.Policy)
 	out.member("scope", p.Scope)
 	out.member("safety", p.Safety)

@@ -39,10 +39,23 @@ type PolicyDefaults struct {
 
 // PolicySafety is a policy's safety section, as it is written there.
 type PolicySafety struct {
-	MaxRevokes           string         `json:"maxRevokes,omitempty"`
-	MaxChangedPrincipals string         `json:"maxChangedPrincipals,omitempty"`
-	Protected            []ProtectedRef `json:"protected"`
-	OwnPrivileges        []string       `json:"ownPrivileges,omitempty"` // numbers or names; empty: known by their names
+	MaxRevokes           string          `json:"maxRevokes,omitempty"`
+	MaxChangedPrincipals string          `json:"maxChangedPrincipals,omitempty"`
+	Protected            []ProtectedRef  `json:"protected"`
+	OwnPrivileges        []string        `json:"ownPrivileges,omitempty"` // numbers or names; empty: known by their names
+	Approval             *PolicyApproval `json:"approval,omitempty"`      // nil: none is wanted
+}
+
+// PolicyApproval is safety.approval as a policy writes it.
+type PolicyApproval struct {
+	Required int          `json:"required"`
+	Above    *PolicyAbove `json:"above,omitempty"` // nil: always
+}
+
+// PolicyAbove is safety.approval.above as a policy writes it.
+type PolicyAbove struct {
+	Revokes  *int     `json:"revokes,omitempty"`
+	GrantsOf []string `json:"grantsOf,omitempty"` // numbers or names
 }
 
 // ProtectedRef names a protected principal as a policy does: User or Group is
@@ -89,6 +102,19 @@ func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
 		}
 		for _, own := range s.OwnPrivileges {
 			written.OwnPrivileges = append(written.OwnPrivileges, own.String())
+		}
+		if a := s.Approval; a != nil {
+			written.Approval = &PolicyApproval{Required: a.Required}
+			if a.Above != nil {
+				above := &PolicyAbove{}
+				if a.Above.Revokes != nil {
+					above.Revokes = &a.Above.Revokes.Number
+				}
+				for _, g := range a.Above.GrantsOf {
+					above.GrantsOf = append(above.GrantsOf, g.String())
+				}
+				written.Approval.Above = above
+			}
 		}
 		ref.InForce.Safety = written
 	}

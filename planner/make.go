@@ -25,6 +25,7 @@ type MakeOptions struct {
 	Now       time.Time
 	CreatedAt time.Time
 	TTL       time.Duration
+	Maker     string // see [Plan]
 }
 
 // Make computes what would have to change so that the server in st matches pol.
@@ -43,6 +44,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 	plan := &Plan{
 		Format:      PlanFormat,
 		Tool:        o.Tool,
+		Maker:       o.Maker,
 		CreatedAt:   created,
 		ExpiresAt:   created.Add(cmp.Or(o.TTL, DefaultTTL)),
 		Environment: st.Environment,
@@ -468,6 +470,9 @@ func (d *draft) safety() Safety {
 		}
 		if limits.MaxChangedPrincipals != nil {
 			s.MaxChangedPrincipals = limits.MaxChangedPrincipals.String()
+		}
+		if limits.Approval != nil {
+			s.Approval = approvalOf(limits.Approval, d.cat)
 		}
 		s.Protected = append(s.Protected, d.st.protected...)
 		slices.SortFunc(s.Protected, func(a, b Principal) int { return a.Compare(&b) })

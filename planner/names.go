@@ -100,6 +100,9 @@ func CheckPrivileges(list []mstrapi.Privilege, refs []PrivilegeRef) error {
 // Privileges returns every privilege that the plan names.
 func (p *Plan) Privileges() []PrivilegeRef {
 	out := append([]PrivilegeRef(nil), p.Safety.ActorLoses...)
+	if a := p.Safety.Approval; a != nil && a.Above != nil {
+		out = append(out, a.Above.GrantsOf...)
+	}
 	for i := range p.Changes {
 		for _, list := range [][]PlannedPrivilege{p.Changes[i].Grant, p.Changes[i].Revoke} {
 			for _, q := range list {

@@ -20,22 +20,25 @@ const PlanFormat = "privsync/plan/v1"
 // Changes and Findings are sorted: groups before users, then by display name in
 // byte order, then by id; privileges by number.
 type Plan struct {
-	Format      string       `json:"format"`
-	Tool        Tool         `json:"tool"`
-	CreatedAt   time.Time    `json:"createdAt"`
-	ExpiresAt   time.Time    `json:"expiresAt"`
-	Environment Environment  `json:"environment"`
-	Actor       Actor        `json:"actor"`
-	Policy      PolicyRef    `json:"policy"`
-	Scope       Scope        `json:"scope"`
-	Safety      Safety       `json:"safety"`
-	Complete    bool         `json:"complete"` // false: a principal could not be read completely
-	Coverage    Coverage     `json:"coverage,omitzero"`
-	Rules       []RuleResult `json:"rules,omitzero"` // in the order of the policy; none where nothing could be judged
-	Summary     Summary      `json:"summary"`
-	Changes     []Change     `json:"changes"`
-	Findings    []Finding    `json:"findings"`
-	Commands    []string     `json:"commands"`
+	Format      string      `json:"format"`
+	Tool        Tool        `json:"tool"`
+	CreatedAt   time.Time   `json:"createdAt"`
+	ExpiresAt   time.Time   `json:"expiresAt"`
+	Environment Environment `json:"environment"`
+	Actor       Actor       `json:"actor"`
+	// Maker is who made the plan and must not approve it: names of one person,
+	// separated by commas; empty where it is not known.
+	Maker    string       `json:"maker,omitempty"`
+	Policy   PolicyRef    `json:"policy"`
+	Scope    Scope        `json:"scope"`
+	Safety   Safety       `json:"safety"`
+	Complete bool         `json:"complete"` // false: a principal could not be read completely
+	Coverage Coverage     `json:"coverage,omitzero"`
+	Rules    []RuleResult `json:"rules,omitzero"` // in the order of the policy; none where nothing could be judged
+	Summary  Summary      `json:"summary"`
+	Changes  []Change     `json:"changes"`
+	Findings []Finding    `json:"findings"`
+	Commands []string     `json:"commands"`
 	// Prerequisites are what the policy says that the server does by itself.
 	Prerequisites []Prerequisite `json:"prerequisites,omitempty"`
 	Watch         []Watch        `json:"watch,omitempty"` // in the order of the first principal of each
@@ -93,6 +96,7 @@ type Safety struct {
 	Protected            []Principal    `json:"protected"`
 	ActorLoses           []PrivilegeRef `json:"actorLoses"`
 	ActorRisks           []Principal    `json:"actorRisks,omitempty"`
+	Approval             *Approval      `json:"approval,omitempty"` // nil: the policy wants none
 }
 
 // Summary counts. Principals = InSync + Changed + Unknown.

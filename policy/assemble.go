@@ -63,7 +63,7 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 		p.ExpiringWithinDays = *defaults.expiringWithinDays
 	}
 	if safety.pos.Line != 0 {
-		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.ownPrivileges}
+		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.ownPrivileges, safety.approval}
 	}
 	if unlisted.given() {
 		p.Unlisted = Unlisted(unlisted.text)
@@ -237,6 +237,7 @@ func (s safetySection) with(o safetySection) safetySection {
 		// Numbers and names differ from server to server.
 		s.ownPrivileges = o.ownPrivileges
 	}
+	s.approval = cmp.Or(o.approval, s.approval)
 	return s
 }
 

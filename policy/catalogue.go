@@ -34,6 +34,11 @@ func (p *Policy) CheckCatalogue(catalogue []CataloguePrivilege) Problems {
 		for _, r := range p.Safety.OwnPrivileges {
 			c.own(r)
 		}
+		if a := p.Safety.Approval; a != nil && a.Above != nil {
+			for _, r := range a.Above.GrantsOf {
+				c.own(r)
+			}
+		}
 	}
 	return c.out.problems()
 }

@@ -62,6 +62,7 @@ type safetySection struct {
 	maxChangedPrincipals *Limit
 	protected            []PrincipalRef
 	ownPrivileges        []Ref
+	approval             *Approval
 }
 
 type overlay struct {
@@ -127,7 +128,9 @@ var (
 	metadataKeys    = []string{"name", "owner", "description"}
 	environmentKeys = []string{"url", "loginMode"}
 	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "missing", "expiringWithinDays"}
-	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges"}
+	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges", "approval"}
+	approvalKeys    = []string{"required", "above"}
+	aboveKeys       = []string{"revokes", "grantsOf"}
 	overlayKeys     = []string{"metadata", "environment", "defaults", "safety"}
 	refKeys         = []string{"user", "group", "id"}
 	ruleKeys        = []string{"name", "description", "severity", "deny", "except", "conflict", "require", "atLeast"}
@@ -335,7 +338,7 @@ func (p *parser) setting(key string, v *yaml.Node) (string, bool) {
 
 func (p *parser) safety(k, v *yaml.Node) safetySection {
 	s := safetySection{pos: p.pos(k)}
-	p.section(v, "safety", safetyKeys, func(key string, _, v *yaml.Node) {
+	p.section(v, "safety", safetyKeys, func(key string, k, v *yaml.Node) {
 		switch key {
 		case "maxRevokes":
 			s.maxRevokes, _ = p.limit(v, key, true)
@@ -345,9 +348,37 @@ func (p *parser) safety(k, v *yaml.Node) safetySection {
 			s.protected = p.principalRefs(v, key)
 		case "ownPrivileges":
 			s.ownPrivileges = p.refs(v, key)
+		case "approval":
+			s.approval = p.approval(k, v)
 		}
 	})
 	return s
+}
+
+func (p *parser) approval(k, v *yaml.Node) *Approval {
+	a := &Approval{Pos: p.pos(k)}
+	given := false
+	clean := p.section(v, "approval", approvalKeys, func(key string, _, v *yaml.Node) {
+		switch key {
+		case "required":
+			given = true
+			a.Required, _ = p.integer(v, key, 1, MaxApprovals)
+		case "above":
+			a.Above = &ApprovalAbove{}
+			p.section(v, key, aboveKeys, func(key string, _, v *yaml.Node) {
+				switch key {
+				case "revokes":
+					a.Above.Revokes, _ = p.limit(v, key, false)
+				case "grantsOf":
+					a.Above.GrantsOf = p.refs(v, key)
+				}
+			})
+		}
+	})
+	if clean && !given {
+		p.problem(v, "write required: 2", "approval does not say how many people must approve")
+	}
+	return a
 }
 
 // principalRefs reads a list of users and groups, each once.

@@ -190,6 +190,25 @@ type Safety struct {
 	MaxChangedPrincipals *Limit // never a percent
 	Protected            []PrincipalRef
 	OwnPrivileges        []Ref // that the session's user works with; nil: known by their names
+	Approval             *Approval
+}
+
+// MaxApprovals is how many people a policy may want to approve a plan.
+const MaxApprovals = 100
+
+// Approval says how many people must have signed a plan before it is applied. Who
+// they may be is never said by the policy.
+type Approval struct {
+	Required int
+	Above    *ApprovalAbove // nil: every plan that changes something
+	Pos      Position
+}
+
+// ApprovalAbove says which plans need approval: those with more revokes than Revokes,
+// or that grant one of GrantsOf. At least one is given.
+type ApprovalAbove struct {
+	Revokes  *Limit // never a percent
+	GrantsOf []Ref
 }
 
 // Unlisted says what happens to principals that no entry covers.

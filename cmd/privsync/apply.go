@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 	"os"
@@ -33,6 +34,8 @@ type applyFlags struct {
 	guards  guardFlags
 	state   stateFlags
 	reports reportFlags
+	signers signerFlags
+	maker   makerFlag
 
 	yes             bool
 	allowIncomplete bool
@@ -82,6 +85,11 @@ principals and rules, and what it would not plan any more is refused. Without -f
 guards are those that the plan itself holds. Names in the plan are compared with the
 server: a principal that the server names otherwise is left alone.
 
+With --approvals N, or as safety.approval of the policy says, a saved plan needs the
+signatures of N different people who stand in the file --allowed-signers, none of them
+the plan's maker (see "privsync approve" and "privsync help security"). They are
+checked before anything is sent, and count for one run.
+
 Exit codes: 0 done and verified, or nothing to do; 1 error, nothing written;
 3 refused by a guard, a rule or because the saved plan is stale, nothing
 written; 4 applied, but not all of it is verified; 130 interrupted.`,
@@ -116,6 +124,8 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	f.guards.register(cmd)
 	f.state.register(cmd)
 	f.reports.register(cmd)
+	f.signers.register(cmd)
+	f.maker.register(cmd, "also take `NAME` for the maker of the saved plan, whose approval does not count; several names of one person are separated by commas")
 	addFormat(cmd, &f.format)
 	fs := cmd.Flags()
 	fs.BoolVarP(&f.yes, "yes", "y", false, "apply without asking")
@@ -158,7 +168,9 @@ type applyRun struct {
 	policy *policy.Policy // nil for a saved plan without -f
 	plan   *planner.Plan  // at first no more than what the report must say: policy, server, scope
 	saved  bool
-	file   string // the saved plan's
+	file   string            // the saved plan's
+	sum    [sha512.Size]byte // of the saved plan's bytes
+	signed approvals
 	guards []planner.Guard
 	actor  planner.Actor
 	states *planner.State // nil for a saved plan
@@ -191,11 +203,11 @@ func (r *applyRun) load(args []string) error {
 		r.plan = plainPlan(p, r.f.conn.url, r.f.policy.at(r.app))
 	}
 	if len(args) > 0 {
-		plan, err := r.readPlan(args[0])
+		plan, sum, err := r.readPlan(args[0])
 		if err != nil {
 			return err
 		}
-		r.plan, r.saved, r.file = plan, true, args[0]
+		r.plan, r.saved, r.file, r.sum = plan, true, args[0], sum
 	}
 	r.dest, r.noPlace = r.f.reports.destination(r.app, &r.f.state)
 	if r.dest == (executor.Destination{}) {
@@ -204,24 +216,27 @@ func (r *applyRun) load(args []string) error {
 	return nil
 }
 
-// readPlan reads a saved plan. One that was edited or has another format is
+// readPlan reads a saved plan, and returns a digest of the file's bytes. One that was edited or has another format is
 // refused; a file that cannot be read or is no plan at all is an error.
-func (a *app) readPlan(path string) (*planner.Plan, error) {
-	doc, err := a.readDocument(path)
+func (a *app) readPlan(path string) (*planner.Plan, [sha512.Size]byte, error) {
+	var sum [sha512.Size]byte
+	hash := sha512.New()
+	doc, err := a.readDocumentInto(path, hash)
 	switch {
 	case err == nil:
 	case errors.Is(err, errNotADocument), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
-		return nil, hinted(fmt.Errorf("plan %s: %w", path, err), `name a file written by "privsync plan --out"`)
+		return nil, sum, hinted(fmt.Errorf("plan %s: %w", path, err), `name a file written by "privsync plan --out"`)
 	case errors.Is(err, planner.ErrPlanRefused):
-		return nil, refused(fmt.Errorf("%s: %w", path, err), newPlanHint)
+		return nil, sum, refused(fmt.Errorf("%s: %w", path, err), newPlanHint)
 	default:
-		return nil, refused(fmt.Errorf("%s: plan refused: %w", path, err), newPlanHint)
+		return nil, sum, refused(fmt.Errorf("%s: plan refused: %w", path, err), newPlanHint)
 	}
 	plan, ok := doc.(*planner.Plan)
 	if !ok {
-		return nil, hinted(fmt.Errorf("plan %s: it is a report, not a plan", path), `to undo what a report says was done, make a plan with "privsync rollback"`)
+		return nil, sum, hinted(fmt.Errorf("plan %s: it is a report, not a plan", path), `to undo what a report says was done, make a plan with "privsync rollback"`)
 	}
-	return plan, nil
+	hash.Sum(sum[:0])
+	return plan, sum, nil
 }
 
 // run does the work and reports about it, even if a defect of the program ends it.
@@ -308,6 +323,9 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 		// The executor sees the same reasons and writes the report that names them.
 		return executor.Apply(ctx, r.writer, r.plan, r.options(ctx)), why
 	}
+	if err := r.stillApproved(r.plan.Safety.Approval); err != nil {
+		return r.failed(ctx, err)
+	}
 	if err := r.ask(); err != nil {
 		return r.failed(ctx, err)
 	}
@@ -325,6 +343,9 @@ func (r *applyRun) connect(ctx context.Context) error {
 		if err := r.plan.CheckSaved(r.plan.Environment.URL, r.now(), r.f.maxAge.value); err != nil {
 			return refused(err, newPlanHint)
 		}
+	}
+	if err := r.checkApprovals(); err != nil {
+		return err
 	}
 	cfg, err := r.f.conn.config(r.app, environment)
 	if err != nil {
@@ -361,7 +382,7 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plan, guards, err := r.decide(r.policy, state, now, defaultPlanTTL, r.f.guards.overrides())
+	plan, guards, err := r.decide(r.policy, state, planner.MakeOptions{Now: now, TTL: defaultPlanTTL, Maker: r.maker()}, r.f.guards.overrides())
 	if err != nil {
 		return err
 	}
@@ -388,6 +409,9 @@ func (r *applyRun) judgeSaved(ctx context.Context) error {
 		return err
 	}
 	r.policy = nil
+	if err := r.stillApproved(judged.Safety.Approval); err != nil {
+		return err
+	}
 	r.guards, err = judge(ctx, r.writer.Reader, judged, r.actor, r.f.guards.overrides())
 	return err
 }
@@ -428,6 +452,9 @@ func (r *applyRun) ask() error {
 func (r *applyRun) change(ctx context.Context, state string) (*executor.Report, error) {
 	o := r.options(ctx)
 	if len(r.plan.Changes)+len(r.plan.Commands) > 0 {
+		if err := r.spend(state); err != nil {
+			return r.failed(ctx, err)
+		}
 		journal, err := executor.OpenJournal(state, r.plan, o, r.dest)
 		if err != nil {
 			return r.failed(ctx, hinted(err, "make room in the state folder, or name another with --state-dir; nothing was written"))
@@ -452,6 +479,7 @@ func (r *applyRun) options(ctx context.Context) executor.Options {
 		MaxAttempts:  r.f.conn.maxAttempts.value, CommandTimeout: r.f.commandTimeout.value,
 		VerifyTimeout: verifyTimeout(r.f.verifyTimeout),
 		Comment:       r.comment,
+		Maker:         r.maker(), Approvals: r.signed.counted,
 	}
 	if r.writer != nil {
 		o.Stats = r.writer.Stats

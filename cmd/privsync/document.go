@@ -54,10 +54,15 @@ func documentFormat(data []byte) (string, error) {
 // their format, from the file or, for "-", from stdin. The digest and the schema are
 // checked, however large the document is.
 func (a *app) readDocument(path string) (any, error) {
-	return await(a, func() (any, error) { return a.readAnyDocument(path) })
+	return a.readDocumentInto(path, io.Discard)
 }
 
-func (a *app) readAnyDocument(path string) (any, error) {
+// readDocumentInto is readDocument that writes every byte of the file to copied.
+func (a *app) readDocumentInto(path string, copied io.Writer) (any, error) {
+	return await(a, func() (any, error) { return a.readAnyDocument(path, copied) })
+}
+
+func (a *app) readAnyDocument(path string, copied io.Writer) (any, error) {
 	in := a.stdin
 	if path != "-" {
 		f, err := input.Open(path)
@@ -67,6 +72,7 @@ func (a *app) readAnyDocument(path string) (any, error) {
 		defer f.Close()
 		in = f
 	}
+	in = io.TeeReader(in, copied)
 	start, err := io.ReadAll(io.LimitReader(in, maxStart))
 	if err != nil {
 		return nil, err

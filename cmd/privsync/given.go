@@ -59,7 +59,7 @@ func nothingEmpty(cmd *cobra.Command, args []string) error {
 // The flags that name files: what a command writes, and what it reads.
 var (
 	outputFlags = []string{"out", "report", "save", "html", "metrics-file", "log"}
-	inputFlags  = []string{"file", "password-file", "api-token-file", "ca-file", "client-cert", "client-key", "catalog", "environment"}
+	inputFlags  = []string{"file", "password-file", "api-token-file", "ca-file", "client-cert", "client-key", "catalog", "environment", "allowed-signers", "key", "sign-key"}
 )
 
 // filesApart refuses an output that is one of the files that are read, or that

@@ -22,6 +22,7 @@ func TestImportDirections(t *testing.T) {
 		"privsync/input":                        {},
 		"privsync/panics":                       {},
 		"privsync/schema":                       {},
+		"privsync/signature":                    {},
 		"privsync/policy":                       {"privsync/input", "privsync/schema"},
 		"privsync/mstrapi":                      {"privsync/input", "privsync/panics"},
 		"privsync/mstrapi/mstrtest":             {"privsync/mstrapi"},

@@ -40,9 +40,10 @@ func (a *app) past(r *mstrapi.Reader, pol *policy.Policy, to executor.Destinatio
 }
 
 // decide makes the plan of pol on state and judges it. Dates in the policy are
-// compared with now; the plan is of the present.
-func (a *app) decide(pol *policy.Policy, state *planner.State, now time.Time, ttl time.Duration, o planner.Overrides) (*planner.Plan, []planner.Guard, error) {
-	plan := planner.Make(pol, state, planner.MakeOptions{Tool: toolRef(), Now: now, TTL: ttl})
+// compared with make.Now; the plan is of the present. The tool is added to make.
+func (a *app) decide(pol *policy.Policy, state *planner.State, make planner.MakeOptions, o planner.Overrides) (*planner.Plan, []planner.Guard, error) {
+	make.Tool = toolRef()
+	plan := planner.Make(pol, state, make)
 	if err := plan.Seal(); err != nil {
 		return nil, nil, fmt.Errorf("plan: %w", err)
 	}

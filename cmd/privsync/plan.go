@@ -20,6 +20,7 @@ func newPlan(a *app) *cobra.Command {
 		pol      policyFlags
 		conn     connectionFlags
 		guards   guardFlags
+		maker    makerFlag
 		out      string
 		ttl      = span{value: defaultPlanTTL, most: planner.MaxPlanTTL}
 		detailed bool
@@ -74,12 +75,15 @@ exceeded or a rule broken.`,
 			if err != nil {
 				return overdue(ctx, err)
 			}
-			plan, over, err := a.decide(p, seen, pol.at(a), ttl.value, guards.overrides())
+			plan, over, err := a.decide(p, seen, planner.MakeOptions{Now: pol.at(a), TTL: ttl.value, Maker: maker.of(a)}, guards.overrides())
 			if err != nil {
 				return err
 			}
 			if err := a.presentPlan(plan, over, format.value, out); err != nil {
 				return err
+			}
+			if n, why := plan.Safety.Approval.Needed(plan); n > 0 {
+				a.say("needs approval by %s: %s (privsync approve)", plural(n, "person", "people"), why)
 			}
 			return planEnding(plan, over, detailed)
 		},
@@ -87,6 +91,7 @@ exceeded or a rule broken.`,
 	pol.register(cmd)
 	conn.register(cmd)
 	guards.register(cmd)
+	maker.register(cmd, makerUsage)
 	addFormat(cmd, &format)
 	fs := cmd.Flags()
 	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`, readable by its owner only")

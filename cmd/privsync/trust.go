@@ -66,14 +66,15 @@ func (a *app) trustedFile(f *os.File) error {
 	if err := a.trusted(executor.CheckTrustedFile(f)); err != nil {
 		return err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if info.Mode().IsRegular() && executor.OthersCanRead(info) {
+	a.warnReadable(f)
+	return nil
+}
+
+// warnReadable warns if others can read an open file that holds a secret.
+func (a *app) warnReadable(f *os.File) {
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && executor.OthersCanRead(info) {
 		a.log.Warn("secret file can be read by others than its owner", "file", f.Name(), "mode", info.Mode().Perm().String(), "do", "chmod 600")
 	}
-	return nil
 }
 
 // checkState judges the state folder. It must be asked before anything in it is

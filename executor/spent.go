@@ -1,0 +1,121 @@
+package executor
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"privsync/planner"
+)
+
+const (
+	spentFormat = "privsync/spent/v1"
+	spentFolder = "spent"
+)
+
+// ErrSpent is matched by errors about approvals that a run was made with already.
+var ErrSpent = errors.New("the approvals of the plan were used already: an approval counts for one run")
+
+// spent is the content of the file that says that a plan's approvals were used. The
+// file may go when the plan has expired.
+type spent struct {
+	Format    string    `json:"format"`
+	Plan      string    `json:"plan"`
+	Run       string    `json:"run"`
+	StartedAt time.Time `json:"startedAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+func spentFile(state, digest string) (string, error) {
+	name, ok := strings.CutPrefix(digest, "sha256:")
+	if _, err := hex.DecodeString(name); !ok || err != nil || len(name) != 64 {
+		return "", fmt.Errorf("the plan has no digest")
+	}
+	return filepath.Join(state, spentFolder, name+".json"), nil
+}
+
+// Unspent returns nil if no run was made with the approvals of plan, as far as the
+// state folder and the reports in the folder reports tell; an empty name is no folder.
+// Otherwise the error matches [ErrSpent].
+func Unspent(state, reports string, plan *planner.Plan) error {
+	path, err := spentFile(state, plan.Digest)
+	if err != nil {
+		return err
+	}
+	switch _, err := os.Lstat(path); {
+	case err == nil:
+		var s spent
+		if text, err := os.ReadFile(path); err == nil && unmarshalStrict(text, &s) == nil {
+			return fmt.Errorf("%w: run %s of %s", ErrSpent, s.Run, s.StartedAt.UTC().Format(time.RFC3339))
+		}
+		return ErrSpent
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if reports == "" {
+		return nil
+	}
+	names, err := reportFiles(reports)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	// A report's name begins with the time of its run.
+	since := plan.CreatedAt.UTC().Add(-time.Hour).Format("20060102T150405Z")
+	for _, name := range names {
+		if name < since {
+			continue
+		}
+		r, err := readReportFile(filepath.Join(reports, name))
+		if err == nil && r.Plan != nil && r.Plan.Digest == plan.Digest && r.Run.Command == "apply" && r.Wrote() {
+			return fmt.Errorf("%w: run %s, by %s", ErrSpent, r.Run.ID, name)
+		}
+	}
+	return nil
+}
+
+// Spend notes in the state folder that run is made with the approvals of plan. It must
+// be called, under the server's lock, before the first write; the error matches
+// [ErrSpent] if another run was before it.
+func Spend(state string, plan *planner.Plan, run Run, now time.Time) error {
+	path, err := spentFile(state, plan.Digest)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("note that the approvals are used: %w", err)
+	}
+	forget(dir, now)
+	if err := Unspent(state, "", plan); err != nil {
+		return err
+	}
+	doc := jsonDocument{spent{spentFormat, plan.Digest, run.ID, run.StartedAt.UTC(), plan.ExpiresAt.UTC()}}
+	if err := WriteFile(path, doc); err != nil {
+		return fmt.Errorf("note that the approvals are used: %w", err)
+	}
+	return nil
+}
+
+// forget removes what is noted of plans that nobody can apply any more.
+func forget(dir string, now time.Time) {
+	names, err := jsonFiles(dir, func(string) bool { return true })
+	if err != nil {
+		return // what is left there harms nobody
+	}
+	for _, name := range names {
+		var s spent
+		path := filepath.Join(dir, name)
+		text, err := os.ReadFile(path)
+		if err == nil && unmarshalStrict(text, &s) == nil && s.ExpiresAt.Add(planner.MaxPlanTTL).Before(now) {
+			_ = os.Remove(path)
+		}
+	}
+}
