@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -210,6 +211,54 @@ func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config, pol *policy.Po
 	d.ok("login", "accepted")
 	d.session(ctx, r)
 	d.rights(ctx, r, pol)
+	if pol != nil {
+		d.access(ctx, r, pol, cfg.Concurrency)
+	}
+}
+
+// maxAccess bounds for how many of the policy's principals the access is looked
+// at.
+const maxAccess = 20
+
+// access looks at the session's own access (acg) to the principals that the
+// policy covers: who may not change an object cannot change its privileges,
+// whatever the account holds.
+func (d *doctor) access(ctx context.Context, r *mstrapi.Reader, pol *policy.Policy, concurrency int) {
+	const name = "access to the policy's principals"
+	state, err := d.observe(ctx, r, pol, planner.ObserveOptions{Concurrency: concurrency, Now: d.now()})
+	if err != nil {
+		d.fail(name, err)
+		return
+	}
+	var refused []string
+	looked, told := 0, 0
+	for o := range state.Principals() {
+		if looked == maxAccess {
+			break
+		}
+		looked++
+		acg, err := r.Access(ctx, o.Principal.Kind, o.Principal.ID)
+		switch {
+		case err != nil:
+			d.fail(name, err)
+			return
+		case acg < 0:
+			continue
+		}
+		told++
+		if acg&mstrapi.AccessWrite == 0 {
+			refused = append(refused, fmt.Sprintf("%s %s (acg %d)", o.Principal.Kind, clean.Quote(o.Principal.Name), acg))
+		}
+	}
+	switch {
+	case len(refused) > 0:
+		d.fail(name, hinted(fmt.Errorf("the account may not change %s", strings.Join(refused, ", ")),
+			"have an administrator give the account write access to these objects (their access control list), or take them out of the policy"))
+	case told == 0:
+		d.ok(name, "the server does not tell for the %d looked at", looked)
+	default:
+		d.ok(name, "the %d looked at can be changed", told)
+	}
 }
 
 func known(version string) string {

@@ -121,3 +121,22 @@ func TestDoctorSaysWhatToDo(t *testing.T) {
 		})
 	}
 }
+
+// TestDoctorLooksAtTheAccess: an account with every privilege that may not
+// change an object of the policy is told so.
+func TestDoctorLooksAtTheAccess(t *testing.T) {
+	p := newProgram(t, mstrtest.Options{})
+	code, stdout, stderr := p.run("doctor", "-f", "policy.yaml")
+	if code != exitDone || !strings.Contains(stdout, "access to the policy's principals") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	for _, u := range p.server.Environment().Users {
+		if err := p.server.SetReadOnly(u.ID, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, stdout, stderr = p.run("doctor", "-f", "policy.yaml")
+	if code != exitError || !strings.Contains(stdout, "(acg 199)") || !strings.Contains(stdout, "write access") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}

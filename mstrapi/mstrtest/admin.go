@@ -76,6 +76,19 @@ func (s *Server) edit(id mstrapi.ObjectID, add bool, privileges []mstrapi.Privil
 	return nil
 }
 
+// SetReadOnly says whether callers may change the object, whatever privileges
+// they hold: its acg tells, and a PATCH is refused.
+func (s *Server) SetReadOnly(id mstrapi.ObjectID, readOnly bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.st.byID[id]
+	if p == nil {
+		return fmt.Errorf("no principal has the id %q", id)
+	}
+	p.readOnly = readOnly
+	return nil
+}
+
 // SetGroups replaces the direct memberships of a principal. It takes time
 // linear in the size of the environment, like the methods below.
 func (s *Server) SetGroups(id mstrapi.ObjectID, groups ...mstrapi.ObjectID) error {

@@ -64,7 +64,7 @@ func appendHead(o *object, p *principal) {
 	if o.key("dateModified") {
 		o.buf = appendTime(o.buf, p.modified)
 	}
-	o.raw("acg", "255")
+	o.raw("acg", p.acg())
 	o.raw("owner", ownerJSON)
 	o.raw("extType", "0")
 }

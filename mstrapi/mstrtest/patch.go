@@ -41,6 +41,10 @@ func (s *Server) patch(c *call, kind mstrapi.Kind, lie bool) {
 	if p == nil {
 		return
 	}
+	if p.readOnly {
+		s.refuse(c)
+		return
+	}
 	changes, comment, problem := s.parse(c, kind)
 	if problem != "" {
 		s.fail(c.resp, c.n, http.StatusBadRequest, "ERR006", 0, problem)

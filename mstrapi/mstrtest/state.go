@@ -34,6 +34,14 @@ type state struct {
 	classes      map[string]*class
 }
 
+// acg is the access that every caller has to the object.
+func (p *principal) acg() string {
+	if p.readOnly {
+		return "199" // as the access control "view" gives it
+	}
+	return "255"
+}
+
 // principal is a user or a group.
 type principal struct {
 	kind     mstrapi.Kind
@@ -44,6 +52,7 @@ type principal struct {
 	apiToken string
 	enabled  bool
 	direct   bitset
+	readOnly bool   // callers may not change the object
 	past     []past // what it held before the latest changes, oldest first
 	class    *class
 	modified int64 // Unix milliseconds
