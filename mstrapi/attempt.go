@@ -22,6 +22,14 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 	hr := c.newRequest(x.ctx, q, s)
 	c.requests.Add(1)
 	resp, err := c.transport.RoundTrip(hr)
+	if err == nil && wantsSlash(hr, resp) {
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, errorBodyLimit))
+		_ = resp.Body.Close()
+		c.resent(ctx, q, sent)
+		hr = c.newRequest(x.ctx, q, s)
+		addSlash(hr.URL)
+		resp, err = c.transport.RoundTrip(hr)
+	}
 	if err != nil {
 		e := q.errorFor()
 		e.Unsent = x.got.Load() == 0 && (x.asked.Load() > 0 || neverConnected(err))
@@ -70,6 +78,30 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 		}
 	}
 	return e
+}
+
+// wantsSlash reports whether an answer sends the request to the same path with a slash
+// at its end, which some servers want. Nothing was done then, so that a write may
+// follow as well.
+func wantsSlash(hr *http.Request, resp *http.Response) bool {
+	if resp.StatusCode/100 != 3 {
+		return false
+	}
+	to, err := hr.URL.Parse(resp.Header.Get("Location"))
+	if err != nil {
+		return false
+	}
+	want := *hr.URL
+	addSlash(&want)
+	return to.String() == want.String()
+}
+
+// addSlash puts a slash at the end of a URL's path.
+func addSlash(u *url.URL) {
+	u.Path += "/"
+	if u.RawPath != "" {
+		u.RawPath += "/"
+	}
 }
 
 // errRedirected says what a redirect of a request to a known server means.

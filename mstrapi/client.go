@@ -44,7 +44,7 @@ type client struct {
 
 	requests, retries atomic.Int64
 	waiting           atomic.Int64 // requests that were sent and will be sent again
-	oddCatalogue      atomic.Bool  // the log has said so
+	odd               oddPrivileges
 
 	secretsMu sync.Mutex
 	secrets   []string // cut out of the server's texts

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -196,50 +194,66 @@ type catalogueEntry struct {
 func (e catalogueEntry) privilege() (p Privilege, odd string) {
 	var id anyPrivilegeID
 	if len(e.ID) == 0 || json.Unmarshal(e.ID, &id) != nil || id == 0 {
-		return p, "no number"
+		return p, oddNumber
 	}
 	p = Privilege{ID: PrivilegeID(id), Name: e.Name, Description: e.Description, Categories: e.Categories}
 	switch {
-	case e.Name == "":
-		return p, "no name"
 	case e.ProjectLevel != nil:
 		p.ProjectLevel = *e.ProjectLevel
 	case e.Level == string(LevelProject), e.Level == string(LevelServer):
 		p.ProjectLevel = e.Level == string(LevelProject)
 	default:
-		return p, "no level"
+		return p, oddLevel
+	}
+	if strings.TrimSpace(e.Name) == "" {
+		p.Name = ""
+		return p, oddName
 	}
 	return p, ""
 }
 
-// Catalogue returns all privileges that the server knows, in its order. An entry
-// without a number, a name or a level is left out with a warning in the log: a policy
-// cannot name it.
+// What may be odd about an entry of the catalogue.
+const (
+	oddNumber = "has no number"
+	oddName   = "has no name"
+	oddLevel  = "has no level"
+	oddTwice  = "stands twice"
+)
+
+// Catalogue returns all privileges that the server knows, in its order. Those without
+// a name have none here either; entries without a number or a level are left out.
+// [Reader.OddPrivileges] tells of both.
 func (r *Reader) Catalogue(ctx context.Context) ([]Privilege, error) {
 	var (
 		answer    []catalogueEntry
 		catalogue []Privilege
-		odd       []slog.Attr
+		odd       []OddPrivilege
 	)
 	err := r.c.do(ctx, &request{
 		method: http.MethodGet, path: "/api/iserver/privileges", limit: r.c.cfg.MaxAnswer,
 		accept: acceptJSON(&answer, func() error {
 			catalogue, odd = make([]Privilege, 0, len(answer)), nil
-			seen := make(map[PrivilegeID]bool, len(answer))
+			seen := make(map[PrivilegeID]Privilege, len(answer))
 			for i, entry := range answer {
 				p, why := entry.privilege()
-				switch {
-				case why != "":
-					odd = append(odd, slog.Group(strconv.Itoa(i+1), "id", clip(string(entry.ID), codeLimit), "name", clip(entry.Name, 200), "has", why))
-					continue
-				case seen[p.ID]:
-					return incompletef("privilege %d stands twice", p.ID)
+				if first, twice := seen[p.ID]; twice && why != oddNumber && why != oddLevel {
+					if first.Name != p.Name || first.ProjectLevel != p.ProjectLevel {
+						return incompletef("privilege %d stands twice in the catalogue, with different names or levels", p.ID)
+					}
+					why = oddTwice
 				}
-				seen[p.ID] = true
-				catalogue = append(catalogue, p)
+				if why != "" {
+					odd = append(odd, OddPrivilege{
+						Entry: i + 1, ID: clip(strings.Trim(string(entry.ID), `"`), codeLimit), Name: clip(entry.Name, 200), Odd: why, Kept: why == oddName,
+					})
+				}
+				if why == "" || why == oddName {
+					seen[p.ID] = p
+					catalogue = append(catalogue, p)
+				}
 			}
-			if len(catalogue) == 0 {
-				return incompletef("no privileges")
+			if !slices.ContainsFunc(catalogue, func(p Privilege) bool { return p.Name != "" }) {
+				return incompletef("no privilege with a name")
 			}
 			return nil
 		}),
@@ -247,9 +261,7 @@ func (r *Reader) Catalogue(ctx context.Context) ([]Privilege, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(odd) > 0 && !r.c.oddCatalogue.Swap(true) {
-		r.c.log.LogAttrs(ctx, slog.LevelWarn, "entries of the catalogue of privileges are left out: a policy cannot name them", odd[:min(len(odd), 20)]...)
-	}
+	r.c.odd.keep(odd)
 	r.c.levels.keep(catalogue)
 	return catalogue, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -216,24 +215,36 @@ func TestObjectIDValid(t *testing.T) {
 	}
 }
 
-// Odd entries of the catalogue are left out, and named in the log once; all others
-// are there, by either member for the level.
+// Entries without a number or a level are left out and one without a name is there by
+// its number; what is odd is told of each. All others are there, by either member for
+// the level.
 func TestOddCatalogue(t *testing.T) {
 	f := newFake(t)
-	f.answer("GET /api/iserver/privileges", `[{"id":"1","name":"a","isProjectLevelPrivilege":true},{"id":"2","name":"","isProjectLevelPrivilege":true},
-		{"name":"no number","isProjectLevelPrivilege":false},{"id":"4","name":"no level"},{"id":5,"name":"b","level":"server"}]`)
-	var log bytes.Buffer
-	r := f.reader(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	f.answer("GET /api/iserver/privileges", `[{"id":"1","name":"a","isProjectLevelPrivilege":true},{"id":"2","name":" ","isProjectLevelPrivilege":true},
+		{"name":"none","isProjectLevelPrivilege":false},{"id":"4","name":"c"},{"id":5,"name":"b","level":"server"},{"id":"x","name":"d","level":"server"},
+		{"id":"5","name":"b","level":"server"}]`)
+	r := f.reader(t)
 	for range 2 {
 		got, err := r.Catalogue(t.Context())
-		if err != nil || len(got) != 2 || got[0].ID != 1 || !got[0].ProjectLevel || got[1].ID != 5 || got[1].ProjectLevel {
+		if err != nil || len(got) != 3 || got[0].ID != 1 || !got[0].ProjectLevel || got[1].ID != 2 || got[1].Name != "" || got[2].ID != 5 || got[2].ProjectLevel {
 			t.Errorf("Catalogue = %+v, %v", got, err)
 		}
-	}
-	for _, want := range []string{`2.has="no name"`, `3.name="no number"`, `4.has="no level"`} {
-		if strings.Count(log.String(), want) != 1 {
-			t.Errorf("the log says %s, want %s once", log.String(), want)
+		want := []string{"entry 2 (2) has no name", `entry 3 ("none") has no number`, `entry 4 (4 "c") has no level`, `entry 6 (x "d") has no number`, `entry 7 (5 "b") stands twice`}
+		odd := r.OddPrivileges()
+		for i, o := range odd {
+			if i < len(want) && o.String() != want[i] || o.Kept != (i == 0) {
+				t.Errorf("OddPrivileges[%d] = %+v %q, want %q", i, o, o, want[i])
+			}
 		}
+		if len(odd) != len(want) {
+			t.Errorf("OddPrivileges = %v, want %q", odd, want)
+		}
+	}
+	f = newFake(t)
+	f.answer("GET /api/iserver/privileges", `[{"id":"1","name":"a","level":"server"},{"id":"1","name":"b","level":"server"}]`)
+	r = f.reader(t, func(c *Config) { c.MaxAttempts = 1 })
+	if _, err := r.Catalogue(t.Context()); !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "privilege 1 stands twice") {
+		t.Errorf("one number with two names: %v", err)
 	}
 }
 

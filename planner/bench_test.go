@@ -36,6 +36,7 @@ func (c *crowd) SessionUser(context.Context) (mstrapi.SessionUser, error) {
 	return mstrapi.SessionUser{ID: idOf(mstrapi.User, 1<<40)}, nil
 }
 func (c *crowd) Catalogue(context.Context) ([]mstrapi.Privilege, error) { return c.cat, nil }
+func (c *crowd) OddPrivileges() []mstrapi.OddPrivilege                  { return nil }
 
 func (c *crowd) row(i int) mstrapi.PrincipalRow {
 	return mstrapi.PrincipalRow{Kind: mstrapi.User, ID: idOf(mstrapi.User, i), Name: fmt.Sprintf("Display name %d", i), Login: fmt.Sprintf("user%06d", i), Enabled: mstrapi.Yes}

@@ -16,7 +16,7 @@ import (
 // order: those without a principal first, then by principal in report order,
 // code, privilege and position.
 func (d *draft) allFindings() []Finding {
-	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.cycleFindings(), d.pastFindings())
+	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.cycleFindings(), d.pastFindings(), oddFindings(d.st.odd))
 	if d.complete {
 		all = append(all, d.findings...)
 	} else {

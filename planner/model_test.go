@@ -185,6 +185,8 @@ func (m *model) Catalogue(ctx context.Context) ([]mstrapi.Privilege, error) {
 	return slices.Clone(m.catalogue), m.call(ctx, "Catalogue", "")
 }
 
+func (m *model) OddPrivileges() []mstrapi.OddPrivilege { return nil }
+
 func (m *model) bare(row mstrapi.PrincipalRow) mstrapi.PrincipalRow {
 	if m.bareRows {
 		row.Login, row.Enabled = "", mstrapi.Unknown

@@ -235,7 +235,7 @@ func (ob *observer) readServer(ctx context.Context) error {
 			list[i].Description = ""
 		}
 		slices.SortFunc(list, func(a, b mstrapi.Privilege) int { return cmp.Compare(a.ID, b.ID) })
-		st.Catalogue = list
+		st.Catalogue, st.odd = list, ob.r.OddPrivileges()
 		return nil
 	})
 	if err := g.Wait(); err != nil {

@@ -253,11 +253,13 @@ const (
 	// CodeOscillation: the plan undoes what the policy's last run did.
 	// CodeGroupCycle: groups that contain themselves. CodeNoLongerListed: granted by
 	// an earlier run and in no entry any more. CodeLicenceUncertain: what a plan
-	// costs in licences is not known for sure.
+	// costs in licences is not known for sure. CodeOddCatalogue: entries of the
+	// server's catalogue lack their number, name or level.
 	CodeOscillation      Code = "oscillation"
 	CodeGroupCycle       Code = "group-cycle"
 	CodeNoLongerListed   Code = "no-longer-listed"
 	CodeLicenceUncertain Code = "licence-uncertain"
+	CodeOddCatalogue     Code = "odd-catalogue"
 )
 
 // Finding is something a person must know that is not a change.

@@ -15,6 +15,8 @@ type Reader interface {
 	SessionUser(ctx context.Context) (mstrapi.SessionUser, error)
 	SessionPrivilege(ctx context.Context, id mstrapi.PrivilegeID) (mstrapi.SessionPrivilege, error)
 	Catalogue(ctx context.Context) ([]mstrapi.Privilege, error)
+	// OddPrivileges returns what was odd in the catalogue that was read last.
+	OddPrivileges() []mstrapi.OddPrivilege
 	// ListPage returns one page of users or groups.
 	ListPage(ctx context.Context, kind mstrapi.Kind, q mstrapi.Query, offset, limit int) (mstrapi.Page, error)
 	// ListAll yields every row exactly once, or an error that matches

@@ -23,6 +23,7 @@ type State struct {
 	Level       mstrapi.Level       // the scope that was read
 	Now         time.Time           // the moment that expiry is judged at
 	Catalogue   []mstrapi.Privilege // by number
+	odd         []mstrapi.OddPrivilege
 
 	byID      map[mstrapi.ObjectID]*Observed
 	covered   []*Observed // in report order
@@ -65,7 +66,7 @@ type State struct {
 // called while the state is read.
 func (s *State) Trim() {
 	*s = State{
-		Environment: s.Environment, Actor: s.Actor, Level: s.Level, Now: s.Now, Catalogue: s.Catalogue,
+		Environment: s.Environment, Actor: s.Actor, Level: s.Level, Now: s.Now, Catalogue: s.Catalogue, odd: s.odd,
 		covered: slices.Clip(s.covered), refs: s.refs, trimmed: true,
 	}
 }

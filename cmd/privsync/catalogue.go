@@ -71,10 +71,21 @@ func readCatalogue(path string) ([]policy.CataloguePrivilege, error) {
 	}
 	known := make([]policy.CataloguePrivilege, 0, len(c.Privileges))
 	for _, p := range c.Privileges {
-		if p.ID < 1 || p.ID > mstrapi.MaxPrivilegeID || p.Name == "" {
+		if p.ID < 1 || p.ID > mstrapi.MaxPrivilegeID {
 			return nil, hinted(fmt.Errorf("catalogue %s: entry %d %q is not a privilege", path, p.ID, p.Name), hint)
 		}
 		known = append(known, policy.CataloguePrivilege{ID: int(p.ID), Name: p.Name, ProjectLevel: p.Level == mstrapi.LevelProject})
 	}
 	return known, nil
+}
+
+// warnOdd says what was odd in the catalogue that r has read, where no plan does.
+func (a *app) warnOdd(r *mstrapi.Reader) {
+	for _, o := range r.OddPrivileges() {
+		do := "nothing can name it"
+		if o.Kept {
+			do = "name it by its number"
+		}
+		a.log.Warn("odd entry in the server's catalogue of privileges", "what", o.String(), "do", do)
+	}
 }

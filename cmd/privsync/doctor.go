@@ -374,7 +374,12 @@ func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader, pol *policy.Poli
 			server++
 		}
 	}
-	d.ok("catalogue", "%d privileges, %d of them server-level", len(list), server)
+	if odd := r.OddPrivileges(); len(odd) > 0 {
+		d.warn("catalogue", "an entry without a name can be named by its number, others not at all; have the vendor's support look at the server's metadata",
+			"%d privileges, %d of them server-level; %d of its entries odd, the first: %s", len(list), server, len(odd), odd[0])
+	} else {
+		d.ok("catalogue", "%d privileges, %d of them server-level", len(list), server)
+	}
 	for _, need := range planner.WorkNeeds(list, own) {
 		d.right(ctx, r, need)
 	}

@@ -145,6 +145,7 @@ func (e *exporter) export(ctx context.Context, names []named, policyName string)
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogue: %w", err)
 	}
+	e.warnOdd(e.r)
 	var rows []mstrapi.PrincipalRow
 	if len(names) == 0 {
 		for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {

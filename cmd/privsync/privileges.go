@@ -51,6 +51,7 @@ With --save the catalogue is written to a file, so that "privsync validate
 			if err != nil {
 				return fmt.Errorf("read the catalogue: %w", err)
 			}
+			a.warnOdd(r)
 			doc := &catalogue{
 				Format: catalogueFormat, Tool: toolRef(),
 				Environment: planner.Environment{URL: r.URL(), IServerVersion: status.IServerVersion, WebVersion: status.WebVersion},

@@ -62,6 +62,7 @@ func (e Endpoint) isPatch() bool { return e == PatchUser || e == PatchGroup }
 // route finds the endpoint of a path below the prefix, which starts with /api/,
 // and the id in it. Unknown with wrongMethod set means that the path exists.
 func route(method, path string) (e Endpoint, id string, wrongMethod bool) {
+	path = strings.TrimSuffix(path, "/") // the vendor's SDK writes it at some paths
 	pick := func(want string, e Endpoint) (Endpoint, string, bool) {
 		if method != want {
 			return Unknown, "", true

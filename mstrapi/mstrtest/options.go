@@ -113,6 +113,11 @@ type Quirks struct {
 	// of the Needs directly loses the Privilege, both to any depth. The vendor says
 	// so of the administration tool and is silent about PATCH.
 	SideEffects []SideEffect
+	// Nameless are privileges whose entries in the catalogue, and wherever they are
+	// held, have no name. OddCatalogue adds an entry without a number and one without
+	// a level to the catalogue, and its second entry once more at the end.
+	Nameless     []mstrapi.PrivilegeID
+	OddCatalogue bool
 	// NoCommandGrants makes the metadata command end without granting anything. See
 	// [WatchlistName].
 	NoCommandGrants bool

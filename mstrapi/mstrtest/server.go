@@ -105,7 +105,7 @@ func NewServer(env *Environment, o Options) *Server {
 		s.counts[e] = new(atomic.Int64)
 	}
 	s.st = newState(env, s.now().UnixMilli())
-	s.heads = privilegeHeads(s.st.catalogue)
+	s.heads = privilegeHeads(s.named(s.st.catalogue))
 	s.licences.products = slices.SortedFunc(slices.Values(env.Licences), func(a, b Licence) int { return a.Product - b.Product })
 	if !o.NoLicenceScan {
 		s.licences.compliance.result = s.complianceNow(s.now().Add(-o.LicenceScanAge))

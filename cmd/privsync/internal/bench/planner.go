@@ -102,6 +102,8 @@ func (c *crowd) SessionUser(context.Context) (mstrapi.SessionUser, error) {
 
 func (c *crowd) Catalogue(context.Context) ([]mstrapi.Privilege, error) { return c.catalogue, nil }
 
+func (c *crowd) OddPrivileges() []mstrapi.OddPrivilege { return nil }
+
 func (c *crowd) ListPage(_ context.Context, _ mstrapi.Kind, _ mstrapi.Query, offset, limit int) (mstrapi.Page, error) {
 	return mstrapi.Page{Offset: offset, Total: len(c.rows), Rows: c.rows[min(offset, len(c.rows)):min(offset+limit, len(c.rows))]}, nil
 }
