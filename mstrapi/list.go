@@ -41,6 +41,16 @@ func (r *Reader) ListPage(ctx context.Context, kind Kind, q Query, offset, limit
 	return r.c.listPage(ctx, kind, q, offset, limit)
 }
 
+// OnlyEveryone reports whether a list of users was answered with the members of
+// the group Everyone, because the server gives none: guests and some service
+// accounts are not among them.
+func (r *Reader) OnlyEveryone() bool {
+	l := &r.c.everyone
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.users != nil
+}
+
 // ListAll calls yield for every row that q selects, exactly once each, in the
 // server's order, after all of them have arrived. A list that changes while it is
 // read is read again; if it never comes to rest, or the server does not deliver

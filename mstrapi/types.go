@@ -29,7 +29,8 @@ func (id ObjectID) Valid() bool {
 	return true
 }
 
-// EveryoneGroup is the built-in group that every user belongs to.
+// EveryoneGroup is the built-in group that users belong to, but for guests and some
+// service accounts.
 const EveryoneGroup ObjectID = "C82C6B1011D2894CC0009D9F29718E4F"
 
 // PrivilegeID is the number of a privilege, 1 or more and at most

@@ -80,7 +80,7 @@ func (d *draft) coverage() Coverage {
 	c := Coverage{Covered: len(d.st.covered) + d.st.lostNames}
 	users, haveUsers := d.st.known[mstrapi.User]
 	groups, haveGroups := d.st.known[mstrapi.Group]
-	if haveUsers && haveGroups {
+	if haveUsers && haveGroups && !d.st.onlyEveryone {
 		n := users + groups - len(d.st.gone)
 		c.Known = &n
 	}
@@ -103,7 +103,7 @@ func (d *draft) ruleResults(c Coverage) []RuleResult {
 	everybody := d.st.judging != JudgeProjected && c.Known != nil && c.LookedAt >= *c.Known
 	for i := range d.pol.Rules {
 		r := &d.pol.Rules[i]
-		out = append(out, RuleResult{Name: r.Name, Severity: severityOf(r), Violations: d.broken[i].count(), Complete: everybody || len(r.Require) > 0})
+		out = append(out, RuleResult{Name: r.Name, Severity: severityOf(r), Violations: d.broken[i].count(), Complete: everybody || len(r.Require) > 0 && !d.st.onlyEveryone})
 	}
 	return out
 }

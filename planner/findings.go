@@ -16,7 +16,7 @@ import (
 // order: those without a principal first, then by principal in report order,
 // code, privilege and position.
 func (d *draft) allFindings() []Finding {
-	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.cycleFindings(), d.pastFindings(), oddFindings(d.st.odd))
+	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.cycleFindings(), d.pastFindings(), d.everyoneFindings(), oddFindings(d.st.odd))
 	if d.complete {
 		all = append(all, d.findings...)
 	} else {
@@ -145,6 +145,12 @@ func (d *draft) unlistedFindings() []Finding {
 			out = append(out, Finding{
 				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
 				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s; nothing is revoked from it while the policy names somebody that the server does not have, who may go by this name now",
+					who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
+			})
+		case d.pol.Unlisted == policy.UnlistedRevoke && d.st.onlyEveryone:
+			out = append(out, Finding{
+				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
+				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s; nothing is revoked from it while not all users of the server are known",
 					who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
 			})
 		case d.pol.Unlisted == policy.UnlistedReport:

@@ -143,6 +143,7 @@ func (ob *observer) observe(ctx context.Context) error {
 		}
 		d := evaluate(c, st)
 		if d.needs.isEmpty() {
+			ob.noteEveryone()
 			return cmp.Or(ob.readPast(ctx), ctx.Err())
 		}
 		ob.log.DebugContext(ctx, "reading more of the groups", "held", len(d.needs.held), "memberships", len(d.needs.parents),

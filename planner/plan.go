@@ -238,6 +238,10 @@ const (
 	CodeConflictingEntries Code = "conflicting-entries"
 	CodeSelectorEmpty      Code = "selector-empty"
 
+	// CodePartialUserList: the server gives no list of users, and the members of
+	// Everyone, which are not all, were taken for it.
+	CodePartialUserList Code = "partial-user-list"
+
 	// CodeGonePrincipal: a list named somebody whom the server does not have.
 	// CodeUnexpectedChange: what came and went while a run wrote, and does not
 	// matter to the policy. CodeSideEffect: what a server does by itself beside what

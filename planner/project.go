@@ -210,8 +210,11 @@ func (p *projection) because(of map[mstrapi.PrivilegeID]*Observed, q mstrapi.Pri
 }
 
 // revokesUnlisted reports whether those lose what they hold whom no entry covers.
-// They do not while somebody is absent, who may be one of them by another name.
-func (p *projection) revokesUnlisted() bool { return p.knowsUnlisted() && !p.st.absent }
+// They do not while somebody is absent, who may be one of them by another name, nor
+// while it is not known who there is.
+func (p *projection) revokesUnlisted() bool {
+	return p.knowsUnlisted() && !p.st.absent && !p.st.onlyEveryone
+}
 
 func (p *projection) knowsUnlisted() bool {
 	return p.pol.Unlisted == policy.UnlistedRevoke && !p.st.unscanned && len(p.st.failed) == 0 && len(p.st.unresolved) == 0

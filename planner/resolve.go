@@ -551,6 +551,7 @@ func principalOf(row mstrapi.PrincipalRow) Principal {
 // not certain who is not: then nobody counts as unlisted.
 func (ob *observer) placeUnlisted() error {
 	st := ob.st
+	ob.noteEveryone()
 	asked := ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke
 	if !asked && !ob.judgesEverybody() {
 		return nil

@@ -32,31 +32,32 @@ type State struct {
 	users     []mstrapi.PrincipalRow
 	refs      groupTable
 
-	parents    map[mstrapi.ObjectID]parentList // of groups
-	members    map[mstrapi.ObjectID]*memberList
-	judging    Judging
-	known      map[mstrapi.Kind]int      // how many the server has, where it tells
-	reached    map[mstrapi.ObjectID]bool // whom rules judge although no entry covers them: users below a changed group, or everybody
-	strangers  []*Observed               // those among reached that are neither covered nor unlisted, in report order
-	expanded   map[mstrapi.ObjectID]bool // groups whose users are among reached
-	usersRead  bool                      // users holds every user; read for require rules only
-	usersErr   error
-	traced     int // users whose memberships were read
-	findings   []Finding
-	byEntry    []*Observed   // by entry of the policy: whom an explicit one names
-	failed     map[int]error // entries of the policy that could not be resolved completely
-	unresolved map[int]bool  // entries of the policy that name nobody, or more than one
-	lostNames  int           // explicit entries among failed: principals that count as unknown
-	protected  []Principal
-	work       work                           // what the session's user works with
-	except     map[[2]int]Principal           // of rules, by the numbers of the rule and of the exception
-	gone       map[mstrapi.ObjectID]Principal // whom the server named and does not have
-	absent     bool                           // somebody that the policy names is not there, and that is only reported
-	vacant     []int32                        // entries of the policy that choose members of a group that is not there
-	past       Past                           // what earlier runs did
-	pastHeld   []PastGrant                    // of past.Granted: what nobody else is read for and still holds
-	pastLeft   int                            // how many of past.Granted were not looked at
-	trimmed    bool                           // see Trim: nothing can be decided from it any more
+	parents      map[mstrapi.ObjectID]parentList // of groups
+	members      map[mstrapi.ObjectID]*memberList
+	judging      Judging
+	known        map[mstrapi.Kind]int      // how many the server has, where it tells
+	reached      map[mstrapi.ObjectID]bool // whom rules judge although no entry covers them: users below a changed group, or everybody
+	strangers    []*Observed               // those among reached that are neither covered nor unlisted, in report order
+	expanded     map[mstrapi.ObjectID]bool // groups whose users are among reached
+	usersRead    bool                      // users holds every user; read for require rules only
+	usersErr     error
+	traced       int // users whose memberships were read
+	findings     []Finding
+	byEntry      []*Observed   // by entry of the policy: whom an explicit one names
+	failed       map[int]error // entries of the policy that could not be resolved completely
+	unresolved   map[int]bool  // entries of the policy that name nobody, or more than one
+	lostNames    int           // explicit entries among failed: principals that count as unknown
+	protected    []Principal
+	work         work                           // what the session's user works with
+	except       map[[2]int]Principal           // of rules, by the numbers of the rule and of the exception
+	gone         map[mstrapi.ObjectID]Principal // whom the server named and does not have
+	absent       bool                           // somebody that the policy names is not there, and that is only reported
+	vacant       []int32                        // entries of the policy that choose members of a group that is not there
+	onlyEveryone bool                           // a list of users was that of the members of Everyone
+	past         Past                           // what earlier runs did
+	pastHeld     []PastGrant                    // of past.Granted: what nobody else is read for and still holds
+	pastLeft     int                            // how many of past.Granted were not looked at
+	trimmed      bool                           // see Trim: nothing can be decided from it any more
 }
 
 // Trim forgets what only planning needs: everybody whom the policy does not

@@ -10,9 +10,13 @@ func (p *Plan) Drift() bool {
 
 // Drift reports whether f says that the server will not be as the policy wants it
 // although everything else is done: something is inherited that is forbidden,
-// groups contain themselves, somebody is not there, or the plan undoes what the
+// groups contain themselves, somebody is not there, what is to be revoked from unlisted users is not,
+// because not all users are known, or the plan undoes what the
 // policy's last run did.
 func (f *Finding) Drift() bool {
+	if f.Code == CodePartialUserList {
+		return f.Severity == SeverityError
+	}
 	return f.Code == CodeInheritedForbidden || f.Code == CodeGroupCycle || f.Code == CodeOscillation || f.Absent()
 }
 

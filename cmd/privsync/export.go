@@ -157,6 +157,9 @@ func (e *exporter) export(ctx context.Context, names []named, policyName string)
 				return nil, fmt.Errorf("list the %ss: %w", kind, err)
 			}
 		}
+		if e.r.OnlyEveryone() {
+			e.log.Warn("the server gives no list of its users: the members of the group Everyone are exported, among which guests and some service accounts are not")
+		}
 	}
 	for _, n := range names {
 		row, err := findPrincipal(ctx, e.r, n.kind, n.name)

@@ -1,0 +1,35 @@
+package planner
+
+import (
+	"privsync/policy"
+)
+
+// everyoneReader is a reader that lists the members of the group Everyone where
+// the server gives no list of users, and tells: [*mstrapi.Reader].
+type everyoneReader interface {
+	OnlyEveryone() bool
+}
+
+// noteEveryone notes that a list of users was one of the members of Everyone.
+func (ob *observer) noteEveryone() {
+	if r, ok := ob.r.(everyoneReader); ok && r.OnlyEveryone() {
+		ob.st.onlyEveryone = true
+	}
+}
+
+// everyoneFindings tells that nobody knows all users. Where those are to lose what
+// they hold whom no entry covers, that is not done, which is drift.
+func (d *draft) everyoneFindings() []Finding {
+	if !d.st.onlyEveryone {
+		return nil
+	}
+	f := Finding{
+		Code: CodePartialUserList, Severity: SeverityWarning,
+		Message: "the server gives no list of its users: the members of the group Everyone were taken for it, among which guests and some service accounts are not; rules and coverage do not speak of these",
+	}
+	if d.pol.Unlisted == policy.UnlistedRevoke {
+		f.Severity = SeverityError
+		f.Message += "; unlisted: revoke revokes nothing while not all users are known"
+	}
+	return []Finding{f}
+}
