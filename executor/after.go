@@ -20,6 +20,7 @@ import (
 // done, because they may have touched it after its last reading.
 type visit struct {
 	principal planner.Principal
+	claimed   *planner.Principal // what a saved plan calls it; nil: principal is the server's own
 	wanted    *planner.Wanted
 	awaits    []planner.Awaited
 	last      *Sets // the last reading before; nil: none
@@ -116,7 +117,11 @@ func (r *run) lookAgain(commands []CommandResult) {
 			w := &r.plan.Watch[i]
 			for _, p := range w.Principals {
 				if brought := m.brought(); len(w.Awaits) > 0 || ran || !w.Wanted.Forbidden.Intersect(brought).IsEmpty() || !w.Wanted.Listed.Intersect(m.lost).IsEmpty() {
-					list = append(list, &visit{principal: p, wanted: &w.Wanted, awaits: w.Awaits})
+					v := &visit{principal: p, wanted: &w.Wanted, awaits: w.Awaits}
+					if r.o.Saved {
+						v.claimed, v.principal = &p, planner.Unnamed(p)
+					}
+					list = append(list, v)
 				}
 			}
 		}
@@ -208,6 +213,20 @@ func (r *run) visit(v *visit) {
 		v.stopped = r.stopped()
 		v.err = errNotReadAgain
 		return
+	}
+	if v.claimed != nil {
+		id := planner.IdentifyOne(r.ctx, r.look, *v.claimed)
+		switch {
+		case id.Err == nil:
+			v.principal = id.Principal
+		case !mstrapi.IsNotFound(id.Err): // whether it is gone is found out below
+			r.noteOutage(id.Err)
+			v.err = id.Err
+			return
+		}
+		if id.Mismatch {
+			r.tell(id.Finding(*v.claimed))
+		}
 	}
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
 		o, err := planner.ReadPrincipal(r.ctx, r.look, v.principal.Kind, v.principal.ID, r.level)

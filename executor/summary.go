@@ -101,6 +101,12 @@ func brokenRule(f planner.Finding) bool {
 // drift is [planner.Finding.Drift].
 func drift(f planner.Finding) bool { return f.Drift() }
 
+// misnamed reports whether f says that a document names somebody otherwise than the
+// server; one with a place in a policy blocks the plan.
+func misnamed(f planner.Finding) bool {
+	return f.Code == planner.CodeNameMismatch && f.Position == nil
+}
+
 func inheritedForbidden(f planner.Finding) bool { return f.Code == planner.CodeInheritedForbidden }
 
 // summarize counts r.Principals. Requests and retries stay as they are.
@@ -158,7 +164,7 @@ func (r *Report) judge(left int) {
 		r.Run.Outcome = RunInterrupted
 	case (ended || undone > 0 && planned) && !achieved:
 		r.Run.Outcome = RunFailed
-	case r.Error != nil, undone > 0, slices.ContainsFunc(r.Findings, drift), slices.ContainsFunc(r.Findings, readFailed):
+	case r.Error != nil, undone > 0, slices.ContainsFunc(r.Findings, drift), slices.ContainsFunc(r.Findings, readFailed), slices.ContainsFunc(r.Findings, misnamed):
 		// A finding of a failed read counts by itself: who was not found, and whom a
 		// saved plan leaves out, stands nowhere among the principals.
 		r.Run.Outcome = RunPartial

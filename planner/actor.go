@@ -2,6 +2,7 @@ package planner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,9 +18,13 @@ import (
 // change, and the result is for judging only, for its digest is still that of
 // the plan.
 //
+// pol is the policy at hand, nil if there is none. Then the privileges that the
+// plan says its policy names as those that this user works with count beside the
+// known ones, not instead of them: the plan may say anything.
+//
 // An error means that it cannot be judged, so that it must not be applied; see
 // [Observe].
-func JudgeFor(ctx context.Context, r Reader, p *Plan, actor Actor) (*Plan, error) {
+func JudgeFor(ctx context.Context, r Reader, p *Plan, pol *policy.Policy, actor Actor) (*Plan, error) {
 	judged := *p
 	judged.Actor, judged.Safety.ActorLoses, judged.Safety.ActorRisks = actor, []PrivilegeRef{}, nil
 	concerns := func(c *Change) bool {
@@ -40,7 +45,7 @@ func JudgeFor(ctx context.Context, r Reader, p *Plan, actor Actor) (*Plan, error
 	if err != nil {
 		return nil, fmt.Errorf("catalogue of privileges: %w", err)
 	}
-	work, err := identifyWork(ctx, r, actor, list, p.Policy.ownPrivileges())
+	work, err := workToJudge(ctx, r, p, pol, actor, list)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +69,28 @@ func JudgeFor(ctx context.Context, r Reader, p *Plan, actor Actor) (*Plan, error
 		judged.Safety.ActorLoses = append(judged.Safety.ActorLoses, cat.ref(q))
 	}
 	return &judged, nil
+}
+
+// workToJudge identifies what actor works with for [JudgeFor].
+func workToJudge(ctx context.Context, r Reader, p *Plan, pol *policy.Policy, actor Actor, list []mstrapi.Privilege) (work, error) {
+	if pol != nil {
+		var named []policy.Ref
+		if pol.Safety != nil {
+			named = pol.Safety.OwnPrivileges
+		}
+		return identifyWork(ctx, r, actor, list, named)
+	}
+	claimed := p.Policy.ownPrivileges()
+	w, err := identifyWork(ctx, r, actor, list, claimed)
+	if err != nil || len(claimed) == 0 {
+		return w, err
+	}
+	known, err := identifyWork(ctx, r, actor, list, nil)
+	if err != nil && !errors.Is(err, ErrNotAllowed) { // the claimed ones may be what it works with
+		return work{}, err
+	}
+	w.privileges = w.privileges.Union(known.privileges)
+	return w, nil
 }
 
 // ownPrivileges returns the privileges that the policy names as those that the

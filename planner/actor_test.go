@@ -45,6 +45,8 @@ func TestJudgeFor(t *testing.T) {
 		{"a group that it is not in", func(w world) { w.actor.direct.Add(managerID); w.elsewhere.direct.Add(managerID) },
 			func(w world) []Change { return []Change{revoke(w.elsewhere, managerID)} }, nil, ""},
 		{"nobody knows who it is", func(w world) { w.m.actor = "" }, func(w world) []Change { return []Change{revoke(w.other, managerID)} }, nil, ManagerPrivilege},
+		{"the plan says that it works with another", func(w world) { w.actor.direct.Add(managerID); w.actor.direct.Add(3) },
+			func(w world) []Change { return []Change{revoke(w.actor, managerID)} }, []string{"3"}, ManagerPrivilege},
 		{"not held at all", func(world) {}, func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, ""},
 
 		{"no such name, a group above", rename, func(w world) []Change { return []Change{revoke(w.outer, 3)} }, nil, "ownPrivileges"},
@@ -70,7 +72,7 @@ func TestJudgeFor(t *testing.T) {
 			if test.own != nil {
 				plan.Policy.InForce = &InForce{Safety: &PolicySafety{OwnPrivileges: test.own}}
 			}
-			judged, err := JudgeFor(t.Context(), w.m, plan, Actor{ID: w.m.actor, Name: "session"})
+			judged, err := JudgeFor(t.Context(), w.m, plan, nil, Actor{ID: w.m.actor, Name: "session"})
 			if err != nil {
 				t.Errorf("%s: JudgeFor = %v", test.name, err)
 				continue
@@ -92,11 +94,11 @@ func TestJudgeFor(t *testing.T) {
 	m.actor = m.user("session", nil, g).row.ID
 	plan := &Plan{Scope: Scope{Level: mstrapi.LevelServer}, Changes: []Change{revoke(g, managerID)}}
 	m.fail = failing("Memberships user " + string(m.actor))
-	if _, err := JudgeFor(t.Context(), m, plan, Actor{ID: m.actor}); err == nil {
+	if _, err := JudgeFor(t.Context(), m, plan, nil, Actor{ID: m.actor}); err == nil {
 		t.Error("JudgeFor where nothing can be read = nil, want an error")
 	}
 	m.fail, m.denied = nil, true
-	if _, err := JudgeFor(t.Context(), m, plan, Actor{ID: m.actor}); !errors.Is(err, ErrNotAllowed) {
+	if _, err := JudgeFor(t.Context(), m, plan, nil, Actor{ID: m.actor}); !errors.Is(err, ErrNotAllowed) {
 		t.Errorf("JudgeFor of a user without the privilege = %v, want ErrNotAllowed", err)
 	}
 }

@@ -3,6 +3,7 @@ package planner
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -10,6 +11,7 @@ import (
 
 	"privsync/clean"
 	"privsync/mstrapi"
+	"privsync/policy"
 )
 
 // Identity is what the server says of a principal that a document names.
@@ -29,6 +31,14 @@ func (i *Identity) Finding(claimed Principal) Finding {
 	}
 }
 
+// names reports whether the server names the principal as a document does: names
+// exactly, logins, as far as both tell them, without regard to case.
+func (i *Identity) names(claimed Principal) bool {
+	is := i.Principal
+	untold := claimed.Login == "" || is.Kind == mstrapi.User && is.Login == ""
+	return claimed.Kind == is.Kind && claimed.Name == is.Name && (untold || strings.EqualFold(claimed.Login, is.Login))
+}
+
 func named(p Principal) string {
 	if p.Login == "" {
 		return clean.Quote(p.Name)
@@ -37,8 +47,7 @@ func named(p Principal) string {
 }
 
 // Identify reads the names of principals, up to concurrency at once, and compares
-// them with those that a document gives: names exactly, logins without regard to
-// case. A principal that is not there any more has an error that
+// them with those that a document gives. A principal that is not there any more has an error that
 // [mstrapi.IsNotFound] recognises. The error says that ctx was done.
 func Identify(ctx context.Context, r Reader, principals []Principal, concurrency int) (map[mstrapi.ObjectID]*Identity, error) {
 	out := make(map[mstrapi.ObjectID]*Identity, len(principals))
@@ -57,18 +66,7 @@ func Identify(ctx context.Context, r Reader, principals []Principal, concurrency
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			row, err := r.Principal(ctx, p.Kind, p.ID)
-			id := &Identity{Principal: p, Err: err}
-			if err == nil {
-				id.Principal = Principal{Kind: p.Kind, ID: p.ID, Name: row.Name, Login: p.Login}
-				if p.Kind == mstrapi.User && row.Login != "" {
-					id.Principal.Login = row.Login
-				}
-				id.Mismatch = row.Name != p.Name || p.Login != "" && !strings.EqualFold(id.Principal.Login, p.Login) || p.Kind == mstrapi.Group && p.Login != ""
-				if p.Kind == mstrapi.Group {
-					id.Principal.Login = ""
-				}
-			}
+			id := IdentifyOne(ctx, r, p)
 			mu.Lock()
 			out[p.ID] = id
 			mu.Unlock()
@@ -79,6 +77,27 @@ func Identify(ctx context.Context, r Reader, principals []Principal, concurrency
 		return nil, err
 	}
 	return out, ctx.Err()
+}
+
+// IdentifyOne is [Identify] for one principal.
+func IdentifyOne(ctx context.Context, r interface {
+	Principal(context.Context, mstrapi.Kind, mstrapi.ObjectID) (mstrapi.PrincipalRow, error)
+}, p Principal) *Identity {
+	row, err := r.Principal(ctx, p.Kind, p.ID)
+	if err != nil {
+		return &Identity{Principal: p, Err: err}
+	}
+	id := &Identity{Principal: Principal{Kind: p.Kind, ID: p.ID, Name: row.Name}}
+	if p.Kind == mstrapi.User {
+		id.Principal.Login = row.Login
+	}
+	id.Mismatch = !id.names(p)
+	return id
+}
+
+// Unnamed is a principal of which only the id is known: its name is the id.
+func Unnamed(p Principal) Principal {
+	return Principal{Kind: p.Kind, ID: p.ID, Name: string(p.ID)}
 }
 
 // CheckPrivileges returns an error that matches [ErrPlanRefused] unless each number
@@ -110,6 +129,14 @@ func (p *Plan) Privileges() []PrivilegeRef {
 			}
 		}
 	}
+	for i := range p.Prerequisites {
+		out = append(append(out, p.Prerequisites[i].Privilege), p.Prerequisites[i].Needs...)
+	}
+	for i := range p.Watch {
+		for _, a := range p.Watch[i].Awaits {
+			out = append(out, a.Privilege)
+		}
+	}
 	for i := range p.Findings {
 		// A rule or a policy may name what the catalogue does not have; that is what such a finding says.
 		if q := p.Findings[i].Privilege; q != nil && q.ID != 0 && p.Findings[i].Code != CodeUnknownPrivilege {
@@ -120,44 +147,97 @@ func (p *Plan) Privileges() []PrivilegeRef {
 }
 
 // Named returns the plan with the server's names in place of its own, and a
-// finding for each principal that it names otherwise. Findings of the plan about
-// such a principal are left out. The plan does not change, and the digest of the
-// result is still that of the plan.
+// finding for each principal that it names otherwise. Whom the server does not name
+// is called by the id. Findings of the plan about somebody whom it names otherwise
+// are left out. The plan does not change, and the digest of the result is still that
+// of the plan.
 func (p *Plan) Named(ids map[mstrapi.ObjectID]*Identity) (*Plan, []Finding) {
 	named := *p
 	named.Changes, named.Findings = append([]Change(nil), p.Changes...), []Finding{}
 	var mismatches []Finding
 	told := make(map[mstrapi.ObjectID]bool)
-	tell := func(claimed Principal) (*Identity, bool) {
+	name := func(claimed Principal) (who Principal, mismatch bool) {
 		id := ids[claimed.ID]
 		if id == nil || id.Err != nil {
-			return nil, false
+			return Unnamed(claimed), false
 		}
-		if id.Mismatch && !told[claimed.ID] {
+		if mismatch = !id.names(claimed); mismatch && !told[claimed.ID] {
 			told[claimed.ID] = true
 			mismatches = append(mismatches, id.Finding(claimed))
 		}
-		return id, true
+		return id.Principal, mismatch
 	}
 	for i := range named.Changes {
-		if id, ok := tell(named.Changes[i].Principal); ok {
-			named.Changes[i].Principal = id.Principal
-		}
+		named.Changes[i].Principal, _ = name(named.Changes[i].Principal)
 	}
 	for _, f := range p.Findings {
 		if f.Principal != nil && f.Principal.ID != "" {
-			id, ok := tell(*f.Principal)
-			if ok && id.Mismatch {
+			who, mismatch := name(*f.Principal)
+			if mismatch {
 				continue
 			}
-			if ok {
-				who := id.Principal
-				f.Principal = &who
-			}
+			f.Principal = &who
 		}
 		named.Findings = append(named.Findings, f)
 	}
 	return &named, mismatches
+}
+
+// WithoutClaims returns the plan, which [Plan.Named] named and which was read from
+// file, without what only its own text says and no reading of this run confirms: the
+// words of its findings, of which no more is left than that they are there, and what
+// rules and coverage came to. What is left may become evidence.
+func (p *Plan) WithoutClaims(file string) *Plan {
+	bare := *p
+	bare.Rules, bare.Coverage, bare.Findings = nil, Coverage{}, make([]Finding, len(p.Findings))
+	for i, f := range p.Findings {
+		f.Message = "the saved plan has a finding of this code; nobody checked it in this run, so its words stand in the plan only"
+		f.Sources = nil
+		if f.Principal != nil && f.Principal.ID == "" {
+			f.Principal = nil // nobody of the server
+		}
+		if f.Privilege != nil && (f.Privilege.ID == 0 || f.Code == CodeUnknownPrivilege) {
+			f.Privilege = nil // none of the server's
+		}
+		if f.Position != nil {
+			f.Position = &policy.Position{File: file}
+		}
+		bare.Findings[i] = f
+	}
+	return &bare
+}
+
+// JudgedBy returns the plan, which [Plan.Named] named, with what fresh, which the
+// policy at hand comes to now, says in place of all that the plan says beside its
+// changes and commands: policy, server, limits, rules, findings, and what is wanted of
+// everybody.
+func (p *Plan) JudgedBy(fresh *Plan) *Plan {
+	judged := *fresh
+	judged.CreatedAt, judged.ExpiresAt, judged.Digest = p.CreatedAt, p.ExpiresAt, p.Digest
+	judged.Actor, judged.Maker, judged.Scope, judged.Commands, judged.Summary = p.Actor, p.Maker, p.Scope, p.Commands, p.Summary
+	judged.Summary.Findings, judged.Summary.Unknown = fresh.Summary.Findings, fresh.Summary.Unknown
+	judged.Complete = p.Complete && fresh.Complete
+	wanted := make(map[mstrapi.ObjectID]*Wanted, len(fresh.Changes))
+	for i := range fresh.Changes {
+		wanted[fresh.Changes[i].Principal.ID] = fresh.Changes[i].Wanted
+	}
+	judged.Changes = slices.Clone(p.Changes)
+	changed := make(map[mstrapi.ObjectID]bool, len(p.Changes))
+	for i := range judged.Changes {
+		c := &judged.Changes[i]
+		changed[c.Principal.ID] = true
+		if c.Wanted = wanted[c.Principal.ID]; c.Wanted == nil {
+			c.Wanted = fresh.Unchanged(c.Principal.ID)
+		}
+	}
+	judged.Watch = nil
+	for _, w := range fresh.Watch {
+		w.Principals = slices.DeleteFunc(slices.Clone(w.Principals), func(who Principal) bool { return changed[who.ID] })
+		if len(w.Principals) > 0 {
+			judged.Watch = append(judged.Watch, w)
+		}
+	}
+	return &judged
 }
 
 // Principals returns every principal that the plan changes or has a finding about.

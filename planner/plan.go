@@ -254,6 +254,11 @@ const (
 	// done, or cannot tell it from what others did.
 	CodeChangedSince Code = "changed-since"
 
+	// CodePolicyChanged: a saved plan was judged by a policy that is not the one it
+	// was made from. CodePolicyUnchecked: by what the plan itself says of its policy.
+	CodePolicyChanged   Code = "policy-changed"
+	CodePolicyUnchecked Code = "policy-unchecked"
+
 	// CodeOscillation: the plan undoes what the policy's last run did.
 	// CodeGroupCycle: groups that contain themselves. CodeNoLongerListed: granted by
 	// an earlier run and in no entry any more. CodeLicenceUncertain: what a plan

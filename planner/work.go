@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -148,8 +149,8 @@ func identifyWork(ctx context.Context, r sessionReader, actor Actor, list []mstr
 	if w.identified {
 		return w, nil
 	}
-	text := fmt.Sprintf("user %q lacks the privilege %s, which reading and changing the privileges of others needs: grant it to that user or use another account",
-		actor.Name, cat.label(candidates[0]))
+	text := fmt.Sprintf("user %s lacks the privilege %s, which reading and changing the privileges of others needs: grant it to that user or use another account",
+		clean.Quote(actor.Name), cat.label(candidates[0]))
 	if refused != nil {
 		return work{}, fmt.Errorf("%w: %s (%w)", ErrNotAllowed, text, refused)
 	}

@@ -176,7 +176,8 @@ type applyRun struct {
 	states *planner.State // nil for a saved plan
 
 	earlier  *executor.Earlier                    // runs of the saved plan
-	findings []planner.Finding                    // of a saved plan's principals
+	shown    *planner.Plan                        // a saved plan in its own words, for the person who is asked; nil: plan
+	findings []planner.Finding                    // of a saved plan's principals and policy
 	misnamed map[mstrapi.ObjectID]*executor.Error // of a saved plan, left alone
 	writer   *mstrapi.Writer
 	dest     executor.Destination
@@ -393,7 +394,8 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 	return nil
 }
 
-// judgeSaved judges the guards of a saved plan, for the user who applies it.
+// judgeSaved judges a saved plan for the user who applies it: by the policy at hand,
+// or by what the plan says of its own.
 func (r *applyRun) judgeSaved(ctx context.Context) error {
 	var err error
 	if r.actor, err = sessionUser(ctx, r.writer.Reader); err != nil {
@@ -404,27 +406,35 @@ func (r *applyRun) judgeSaved(ctx context.Context) error {
 	}
 	judged := r.plan
 	if r.policy == nil {
-		r.say("judged by what the saved plan itself says of guards and protected principals; give the policy with -f to judge it by that")
-	} else if judged, err = r.judgedBy(ctx, r.policy); err != nil {
+		err = r.unjudged(ctx)
+	} else {
+		judged, err = r.judgedBy(ctx, r.policy)
+	}
+	if err != nil {
 		return err
 	}
+	pol := r.policy
 	r.policy = nil
 	if err := r.stillApproved(judged.Safety.Approval); err != nil {
 		return err
 	}
-	r.guards, err = judge(ctx, r.writer.Reader, judged, r.actor, r.f.guards.overrides())
+	r.guards, err = judge(ctx, r.writer.Reader, judged, pol, r.actor, r.f.guards.overrides())
 	return err
 }
 
 // show shows the plan: on stdout, or, where stdout is for the JSON report, to
 // the person who will be asked.
 func (r *applyRun) show() error {
+	plan := r.plan
+	if r.shown != nil {
+		plan = r.shown
+	}
 	v := view{format: "text", guards: r.guards}
 	switch {
 	case r.f.format.value == "text":
-		return r.render(r.stdout, r.plan, v)
+		return r.render(r.stdout, plan, v)
 	case !r.f.yes:
-		return r.render(r.stderr, r.plan, v)
+		return r.render(r.stderr, plan, v)
 	}
 	return nil
 }
@@ -587,6 +597,15 @@ func reportEnding(report *executor.Report, code int) error {
 	}
 	if slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeGroupCycle }) {
 		parts = append(parts, "groups contain themselves")
+	}
+	misnamed := 0
+	for _, f := range report.Findings {
+		if f.Code == planner.CodeNameMismatch && f.Position == nil {
+			misnamed++
+		}
+	}
+	if misnamed > 0 {
+		parts = append(parts, plural(misnamed, "principal is", "principals are")+" named otherwise by the server")
 	}
 	for _, f := range report.Findings {
 		if f.Code == planner.CodeInheritedForbidden {

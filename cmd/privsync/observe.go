@@ -60,9 +60,10 @@ func sessionUser(ctx context.Context, r *mstrapi.Reader) (planner.Actor, error) 
 	return planner.Actor{ID: who.ID, Name: who.FullName}, nil
 }
 
-// judge judges a plan that was not made in this run with actor in mind.
-func judge(ctx context.Context, r *mstrapi.Reader, plan *planner.Plan, actor planner.Actor, o planner.Overrides) ([]planner.Guard, error) {
-	judged, err := planner.JudgeFor(ctx, r, plan, actor)
+// judge judges a plan that was not made in this run with actor in mind, by pol or,
+// if that is nil, by what the plan says.
+func judge(ctx context.Context, r *mstrapi.Reader, plan *planner.Plan, pol *policy.Policy, actor planner.Actor, o planner.Overrides) ([]planner.Guard, error) {
+	judged, err := planner.JudgeFor(ctx, r, plan, pol, actor)
 	if err != nil {
 		return nil, fmt.Errorf("what the session's user would lose: %w", err)
 	}

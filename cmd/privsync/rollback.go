@@ -95,7 +95,7 @@ compared with the server, and it is said whether the report belongs to a whole c
 			if err := plan.Seal(); err != nil {
 				return fmt.Errorf("plan: %w", err)
 			}
-			guards, err := judge(ctx, r, plan, actor, planner.Overrides{})
+			guards, err := judge(ctx, r, plan, judging, actor, planner.Overrides{})
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -29,6 +30,7 @@ func (r *applyRun) checkNames(ctx context.Context) error {
 	}
 	claimed := r.plan
 	r.plan, r.findings = claimed.Named(ids)
+	r.plan.Actor = r.actor
 	r.misnamed = make(map[mstrapi.ObjectID]*executor.Error)
 	for i := range claimed.Changes {
 		was := claimed.Changes[i].Principal
@@ -44,46 +46,72 @@ func (r *applyRun) checkNames(ctx context.Context) error {
 	return nil
 }
 
-// judgedBy returns the saved plan as the guards must judge it when pol is in force:
-// with that policy's limits and protected principals. What pol would not plan any
-// more is refused, and so is everything if a rule of it is broken.
+// unjudged lets a saved plan be judged by what it says of its own guards and
+// protected principals, and takes out of what becomes evidence whatever else only
+// its text says.
+func (r *applyRun) unjudged(ctx context.Context) error {
+	r.say("judged by what the saved plan itself says of guards and protected principals; give the policy with -f to judge it by that")
+	status, err := r.writer.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("versions of the server: %w", err)
+	}
+	r.shown, r.plan = r.plan, r.plan.WithoutClaims(r.file)
+	r.plan.Environment.IServerVersion, r.plan.Environment.WebVersion = status.IServerVersion, status.WebVersion
+	r.findings = append(r.findings, planner.Finding{
+		Code: planner.CodePolicyUnchecked, Severity: planner.SeverityInfo,
+		Message: "no policy was at hand: name, digest, files and limits of the policy are those that the saved plan says of itself",
+	})
+	return nil
+}
+
+// judgedBy returns the saved plan as the guards must judge it when pol is in force,
+// and puts what pol says now in the place of what the plan says: its limits,
+// protected principals, rules and findings, and what is wanted of everybody. What
+// pol would not plan any more is refused.
 func (r *applyRun) judgedBy(ctx context.Context, pol *policy.Policy) (*planner.Plan, error) {
-	r.sayPolicy(pol)
 	now := r.f.policy.at(r.app)
+	r.tellPolicy(pol, planner.RefOf(pol, now))
 	state, err := r.observe(ctx, r.writer.Reader, pol, planner.ObserveOptions{Concurrency: r.f.conn.concurrency.value, Now: now})
 	if err != nil {
 		return nil, err
 	}
 	fresh := planner.Make(pol, state, planner.MakeOptions{Tool: toolRef(), Now: now, TTL: defaultPlanTTL})
-	if err := planEnding(&planner.Plan{Findings: fresh.Findings, Complete: fresh.Complete || r.f.allowIncomplete, Summary: fresh.Summary}, nil, false); err != nil {
-		return nil, err
-	}
-	if err := r.stillPlanned(ctx, fresh); err != nil {
-		return nil, err
-	}
+	r.plan = r.plan.JudgedBy(fresh)
 	judged := *r.plan
-	judged.Safety, judged.Policy = fresh.Safety, fresh.Policy
 	judged.Summary.Principals = fresh.Summary.Principals
-	return &judged, nil
+	if r.refusal() != nil {
+		return &judged, nil // and the report says why
+	}
+	return &judged, r.stillPlanned(ctx, fresh)
 }
 
-// sayPolicy says by which policy the plan is judged, and what of it changed since.
-func (r *applyRun) sayPolicy(pol *policy.Policy) {
+// tellPolicy says by which policy the plan is judged, and what of it changed since.
+func (r *applyRun) tellPolicy(pol *policy.Policy, now planner.PolicyRef) {
+	was := r.plan.Policy
 	var changed []string
 	for _, f := range pol.Files {
-		if !slices.ContainsFunc(r.plan.Policy.Files, func(was policy.File) bool { return was.Digest == f.Digest }) {
-			changed = append(changed, f.Path)
+		if !slices.ContainsFunc(was.Files, func(old policy.File) bool { return old.Digest == f.Digest }) {
+			changed = append(changed, clean.Quote(f.Path))
 		}
 	}
-	for _, was := range r.plan.Policy.Files {
-		if !slices.ContainsFunc(pol.Files, func(f policy.File) bool { return f.Digest == was.Digest || f.Path == was.Path }) {
-			changed = append(changed, was.Path+" (gone)")
+	for _, old := range was.Files {
+		if !slices.ContainsFunc(pol.Files, func(f policy.File) bool { return f.Digest == old.Digest || f.Path == old.Path }) {
+			changed = append(changed, clean.Quote(old.Path)+" (gone)")
 		}
+	}
+	if now.Environment != was.Environment {
+		changed = append(changed, fmt.Sprintf("its environment is %s and was %s", clean.Quote(now.Environment), clean.Quote(was.Environment)))
 	}
 	r.say("judged by the policy %s at hand: its guards, protected principals and rules", pol.Name)
-	if len(changed) > 0 {
-		r.log.Warn("the policy changed since the plan was made; the policy at hand is the judge", "changed", strings.Join(changed, ", "))
+	if len(changed) == 0 {
+		return
 	}
+	what := strings.Join(changed, ", ")
+	r.log.Warn("the policy changed since the plan was made; the policy at hand is the judge", "changed", what)
+	r.findings = append(r.findings, planner.Finding{
+		Code: planner.CodePolicyChanged, Severity: planner.SeverityWarning,
+		Message: "the policy changed since the plan was made, and the policy at hand judged the plan: " + what,
+	})
 }
 
 // unplanned refuses what the policy at hand does not plan.
@@ -119,15 +147,15 @@ func (r *applyRun) stillPlanned(ctx context.Context, fresh *planner.Plan) error 
 		}
 		grant, revoke = grant.Minus(seen.Direct), revoke.Intersect(seen.Direct)
 		for p := range grant.All() {
-			return unplanned("the saved plan grants privilege %d to %s %q, which the policy at hand does not", p, c.Principal.Kind, c.Principal.Name)
+			return unplanned("the saved plan grants privilege %d to %s %s, which the policy at hand does not", p, c.Principal.Kind, clean.Quote(c.Principal.Name))
 		}
 		for p := range revoke.All() {
-			return unplanned("the saved plan revokes privilege %d from %s %q, which the policy at hand does not", p, c.Principal.Kind, c.Principal.Name)
+			return unplanned("the saved plan revokes privilege %d from %s %s, which the policy at hand does not", p, c.Principal.Kind, clean.Quote(c.Principal.Name))
 		}
 	}
 	for _, name := range r.plan.Commands {
 		if !slices.Contains(fresh.Commands, name) {
-			return unplanned("the saved plan runs the command %q, which the policy at hand does not", name)
+			return unplanned("the saved plan runs the command %s, which the policy at hand does not", clean.Quote(name))
 		}
 	}
 	return nil
