@@ -30,9 +30,11 @@ import (
 // Old reports that were removed by [PruneChain] are a checkpoint in chain.json:
 // their number and the digest of the newest of them.
 
+// ChainFile is the name of the file in a folder of reports that names the newest.
+const ChainFile = "chain.json"
+
 const (
 	chainFormat = "privsync/chain/v1"
-	chainFile   = "chain.json"
 	chainLock   = ".chain.lock"
 
 	// chainWait is how long a report waits for another that is just being written
@@ -103,7 +105,7 @@ func (d Destination) Check() error {
 		if err := os.MkdirAll(d.Dir, 0o700); err != nil {
 			return fmt.Errorf("report folder: %w", err)
 		}
-		if err := CheckFile(filepath.Join(d.Dir, chainFile)); err != nil {
+		if err := CheckFile(filepath.Join(d.Dir, ChainFile)); err != nil {
 			return fmt.Errorf("report folder: %w", err)
 		}
 	}
@@ -118,15 +120,21 @@ func (d Destination) Check() error {
 // Deliver writes r to d and returns the paths of what was written. Into a folder
 // it is written as the next link of the chain: that sets r.Previous and r.Digest.
 // Into a file it goes as it was sealed, and is sealed if it was not.
+// Both are signed by s, each with a signature of its own beside it, and so is the head
+// of the chain; if only that fails the error matches [ErrUnsigned], and everything else
+// is written.
 // The folder is made if it does not exist. With neither a file nor a folder in d
 // it is an error.
-func (r *Report) Deliver(ctx context.Context, d Destination) (paths []string, err error) {
+func (r *Report) Deliver(ctx context.Context, d Destination, s Signer) (paths []string, err error) {
 	if d == (Destination{}) {
 		return nil, errors.New("report: no destination")
 	}
+	var unsigned error
 	if d.Dir != "" {
-		path, err := r.appendTo(ctx, d.Dir)
-		if err != nil {
+		path, err := r.appendTo(ctx, d.Dir, s)
+		if errors.Is(err, ErrUnsigned) {
+			unsigned = fmt.Errorf("report folder: %w", err)
+		} else if err != nil {
 			return nil, fmt.Errorf("report folder: %w", err)
 		}
 		paths = append(paths, path)
@@ -141,12 +149,15 @@ func (r *Report) Deliver(ctx context.Context, d Destination) (paths []string, er
 			return paths, fmt.Errorf("report: %w", err)
 		}
 		paths = append(paths, d.File)
+		if err := signBeside(s, d.File, r); err != nil {
+			unsigned = errors.Join(unsigned, err)
+		}
 	}
-	return paths, nil
+	return paths, unsigned
 }
 
 // appendTo writes r into the chain of dir.
-func (r *Report) appendTo(ctx context.Context, dir string) (string, error) {
+func (r *Report) appendTo(ctx context.Context, dir string, s Signer) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -173,7 +184,15 @@ func (r *Report) appendTo(ctx context.Context, dir string) (string, error) {
 	if err := WriteFile(path, r); err != nil {
 		return "", err
 	}
-	return path, writeHead(dir, head.next(filepath.Base(path), r.Digest))
+	if err := signBeside(s, path, r); err != nil {
+		return path, errors.Join(err, writeHead(dir, head.next(filepath.Base(path), r.Digest), nil))
+	}
+	if s != nil {
+		if err := signedHead(dir, s, head); err != nil {
+			return path, errors.Join(err, writeHead(dir, head.next(filepath.Base(path), r.Digest), nil))
+		}
+	}
+	return path, writeHead(dir, head.next(filepath.Base(path), r.Digest), s)
 }
 
 // next returns the head of the chain with one report more.
@@ -182,8 +201,15 @@ func (h chainHead) next(file, digest string) chainHead {
 	return h
 }
 
-func writeHead(dir string, h chainHead) error {
-	return WriteFile(filepath.Join(dir, chainFile), jsonDocument{h})
+// writeHead writes the signature first: a run that dies between the two has left a
+// report that chain.json does not know, and taking that in makes the same head again.
+func writeHead(dir string, h chainHead, s Signer) error {
+	path := filepath.Join(dir, ChainFile)
+	unsigned := signBeside(s, path, jsonDocument{h})
+	if err := WriteFile(path, jsonDocument{h}); err != nil {
+		return err
+	}
+	return unsigned
 }
 
 // currentHead returns the newest link of dir's chain, which is what chain.json says.
@@ -227,7 +253,7 @@ func beyondHead(head chainHead, links []*ChainLink) []*ChainLink {
 
 func readHead(dir string) (chainHead, error) {
 	var h chainHead
-	f, err := OpenPlain(filepath.Join(dir, chainFile))
+	f, err := OpenPlain(filepath.Join(dir, ChainFile))
 	if err != nil {
 		return h, err
 	}
@@ -240,7 +266,7 @@ func readHead(dir string) (chainHead, error) {
 		err = h.check()
 	}
 	if err != nil {
-		return chainHead{}, fmt.Errorf("%s: %w", chainFile, err)
+		return chainHead{}, fmt.Errorf("%s: %w", ChainFile, err)
 	}
 	return h, nil
 }
@@ -384,7 +410,7 @@ func (c *Chain) checkHead(head chainHead, err error, leftover int, explained fun
 	case errors.Is(err, fs.ErrNotExist) && n == 0:
 		return
 	case err != nil:
-		add(ChainLink{File: chainFile, Problem: "unreadable, so reports may be missing at the end: " + err.Error()})
+		add(ChainLink{File: ChainFile, Problem: "unreadable, so reports may be missing at the end: " + err.Error()})
 		return
 	}
 	at := slices.IndexFunc(c.Links, func(l ChainLink) bool { return l.Digest == head.Digest })
@@ -402,7 +428,7 @@ func (c *Chain) checkHead(head chainHead, err error, leftover int, explained fun
 		}
 	}
 	if counted := n - leftover - beyond; counted != head.Length-head.Pruned {
-		add(ChainLink{File: chainFile, Problem: fmt.Sprintf("counts %d reports, there are %d", head.Length-head.Pruned, counted)})
+		add(ChainLink{File: ChainFile, Problem: fmt.Sprintf("counts %d reports, there are %d", head.Length-head.Pruned, counted)})
 	}
 }
 
@@ -479,7 +505,7 @@ func reportFiles(dir string) ([]string, error) {
 
 // foreignFiles returns the names of other JSON files in dir.
 func foreignFiles(dir string) ([]string, error) {
-	return jsonFiles(dir, func(name string) bool { return !reportName.MatchString(name) && name != chainFile })
+	return jsonFiles(dir, func(name string) bool { return !reportName.MatchString(name) && name != ChainFile })
 }
 
 func jsonFiles(dir string, want func(string) bool) ([]string, error) {

@@ -35,7 +35,7 @@ func chainOf(t *testing.T, n int) (dir string, names []string) {
 func appendReport(t *testing.T, dir, id string, hour int) string {
 	t.Helper()
 	r := Refuse(nil, Options{RunID: id, StartedAt: time.Date(2026, 1, 2, hour, 0, 0, 0, time.UTC)}, &Error{Code: CodeGuard, Message: "no"})
-	paths, err := r.Deliver(t.Context(), Destination{Dir: dir})
+	paths, err := r.Deliver(t.Context(), Destination{Dir: dir}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,13 +151,13 @@ func TestVerifyChain(t *testing.T) {
 			os.WriteFile(filepath.Join(dir, "page.html"), []byte(``), 0o600)
 		}, []string{"notes.json: foreign"}},
 		{"no chain.json", func(t *testing.T, dir string, names []string) {
-			os.Remove(filepath.Join(dir, chainFile))
+			os.Remove(filepath.Join(dir, ChainFile))
 		}, []string{"chain.json: unreadable"}},
 		{"foolish chain.json", func(t *testing.T, dir string, names []string) {
-			os.WriteFile(filepath.Join(dir, chainFile), []byte(`{"format":"x"}`), 0o600)
+			os.WriteFile(filepath.Join(dir, ChainFile), []byte(`{"format":"x"}`), 0o600)
 		}, []string{"chain.json: unreadable"}},
 		{"empty chain.json", func(t *testing.T, dir string, names []string) {
-			os.WriteFile(filepath.Join(dir, chainFile), []byte(`{"format":"privsync/chain/v1"}`), 0o600)
+			os.WriteFile(filepath.Join(dir, ChainFile), []byte(`{"format":"privsync/chain/v1"}`), 0o600)
 		}, []string{"chain.json: unreadable"}},
 	}
 	for _, tt := range tests {
@@ -198,14 +198,14 @@ func TestChainGoesOnAfterDamage(t *testing.T) {
 func deliver(t *testing.T, dir, id string) error {
 	t.Helper()
 	r := Refuse(nil, Options{RunID: id, StartedAt: time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC)}, &Error{Code: CodeGuard, Message: "no"})
-	_, err := r.Deliver(t.Context(), Destination{Dir: dir})
+	_, err := r.Deliver(t.Context(), Destination{Dir: dir}, nil)
 	return err
 }
 
 func TestDamagedChainFileIsNeverCopiedOn(t *testing.T) {
 	for _, text := range []string{"", "{", `{"format":"privsync/chain/v1"}`, `{"format":"privsync/chain/v1","length":-3,"file":"x","digest":"y"}`} {
 		dir, _ := chainOf(t, 3)
-		path := filepath.Join(dir, chainFile)
+		path := filepath.Join(dir, ChainFile)
 		os.Remove(path)
 		if text != "" {
 			os.WriteFile(path, []byte(text), 0o600)
@@ -213,14 +213,14 @@ func TestDamagedChainFileIsNeverCopiedOn(t *testing.T) {
 		if err := deliver(t, dir, "later"); !errors.Is(err, ErrChainDamaged) {
 			t.Errorf("chain.json %q: Deliver = %v, want ErrChainDamaged", text, err)
 		}
-		if err := MendChain(t.Context(), dir, func(string) bool { return true }); !errors.Is(err, ErrChainDamaged) {
+		if err := MendChain(t.Context(), dir, func(string) bool { return true }, nil); !errors.Is(err, ErrChainDamaged) {
 			t.Errorf("chain.json %q: MendChain = %v, want ErrChainDamaged", text, err)
 		}
 		if got, err := os.ReadFile(path); text != "" && string(got) != text || text == "" && err == nil {
 			t.Errorf("chain.json %q became %q", text, got)
 		}
 		// Without the file a person can take in all that is there, not with a damaged one.
-		if _, err := AcceptNewer(t.Context(), dir); (err == nil) != (text == "") {
+		if _, err := AcceptNewer(t.Context(), dir, nil); (err == nil) != (text == "") {
 			t.Errorf("chain.json %q: AcceptNewer = %v", text, err)
 		}
 	}
@@ -229,12 +229,12 @@ func TestDamagedChainFileIsNeverCopiedOn(t *testing.T) {
 // beyond is a chain of two reports with a third that chain.json does not name.
 func beyond(t *testing.T) (dir, third string) {
 	dir, _ = chainOf(t, 2)
-	head, err := os.ReadFile(filepath.Join(dir, chainFile))
+	head, err := os.ReadFile(filepath.Join(dir, ChainFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	third = appendReport(t, dir, "third", 5)
-	if err := os.WriteFile(filepath.Join(dir, chainFile), head, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ChainFile), head, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir, third
@@ -250,7 +250,7 @@ func TestReportBeyondTheHead(t *testing.T) {
 		t.Errorf("Deliver = %v, want ErrBeyondHead", err)
 	}
 	other := func(id string) bool { return id == "other" }
-	if err := MendChain(t.Context(), dir, other); !errors.Is(err, ErrBeyondHead) {
+	if err := MendChain(t.Context(), dir, other, nil); !errors.Is(err, ErrBeyondHead) {
 		t.Errorf("MendChain = %v, want ErrBeyondHead", err)
 	}
 	if c, err := VerifyChain(dir, func(id string) bool { return id == "third" }); err != nil || len(c.Broken()) > 0 {
@@ -258,9 +258,9 @@ func TestReportBeyondTheHead(t *testing.T) {
 	}
 	for name, mend := range map[string]func(dir string) error{
 		"journal": func(dir string) error {
-			return MendChain(t.Context(), dir, func(id string) bool { return id == "third" })
+			return MendChain(t.Context(), dir, func(id string) bool { return id == "third" }, nil)
 		},
-		"person": func(dir string) error { _, err := AcceptNewer(t.Context(), dir); return err },
+		"person": func(dir string) error { _, err := AcceptNewer(t.Context(), dir, nil); return err },
 	} {
 		dir, _ := beyond(t)
 		if err := errors.Join(mend(dir), deliver(t, dir, "fourth")); err != nil {
@@ -272,7 +272,7 @@ func TestReportBeyondTheHead(t *testing.T) {
 	}
 	// An edited one is not taken in by anybody.
 	rewrite(t, filepath.Join(dir, third), `"no"`, `"yes"`)
-	if _, err := AcceptNewer(t.Context(), dir); !errors.Is(err, ErrBeyondHead) {
+	if _, err := AcceptNewer(t.Context(), dir, nil); !errors.Is(err, ErrBeyondHead) {
 		t.Errorf("AcceptNewer = %v, want ErrBeyondHead", err)
 	}
 }
@@ -296,7 +296,7 @@ func TestForgedReportDoesNotBecomeTheChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range links {
-		if (l.File == ReportFileName(forged.Run)) != (l.Problem != "") && l.File != names[1] && l.File != chainFile || l.File == later && l.Problem != "" {
+		if (l.File == ReportFileName(forged.Run)) != (l.Problem != "") && l.File != names[1] && l.File != ChainFile || l.File == later && l.Problem != "" {
 			t.Errorf("link %+v", l)
 		}
 	}
@@ -317,7 +317,7 @@ func TestPruneChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []struct{ before, removed, left, pruned int }{{0, 0, 6, 0}, {2, 2, 4, 2}, {2, 0, 4, 2}, {3, 1, 3, 3}, {23, 2, 1, 5}, {23, 0, 1, 5}} {
-		n, err := PruneChain(t.Context(), dir, day(step.before))
+		n, err := PruneChain(t.Context(), dir, day(step.before), nil)
 		if err != nil || n != step.removed {
 			t.Errorf("PruneChain(%d) = %d, %v, want %d", step.before, n, err, step.removed)
 		}
@@ -339,7 +339,7 @@ func TestPruneChain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, err := PruneChain(t.Context(), dir, day(2)); err != nil || n != 2 {
+		if n, err := PruneChain(t.Context(), dir, day(2), nil); err != nil || n != 2 {
 			t.Fatalf("PruneChain = %d, %v", n, err)
 		}
 		if err := os.WriteFile(kept, text, 0o600); err != nil {
@@ -349,7 +349,7 @@ func TestPruneChain(t *testing.T) {
 		if err := deliver(t, dir, "later"); err != nil {
 			t.Error(err)
 		}
-		if n, err := PruneChain(t.Context(), dir, day(2)); err != nil || n != 1 {
+		if n, err := PruneChain(t.Context(), dir, day(2), nil); err != nil || n != 1 {
 			t.Errorf("PruneChain = %d, %v, want 1", n, err)
 		}
 		check(t, dir, 4, 2)
@@ -357,7 +357,7 @@ func TestPruneChain(t *testing.T) {
 	t.Run("broken", func(t *testing.T) {
 		dir, names := chainOf(t, 4)
 		rewrite(t, filepath.Join(dir, names[2]), `"no"`, `"yes"`)
-		if n, err := PruneChain(t.Context(), dir, day(9)); err == nil || n != 0 {
+		if n, err := PruneChain(t.Context(), dir, day(9), nil); err == nil || n != 0 {
 			t.Errorf("PruneChain = %d, %v, want an error", n, err)
 		}
 		if left, err := reportFiles(dir); err != nil || len(left) != 4 {
@@ -366,7 +366,7 @@ func TestPruneChain(t *testing.T) {
 	})
 	t.Run("the pruned cannot hide a removal", func(t *testing.T) {
 		dir, names := chainOf(t, 5)
-		if _, err := PruneChain(t.Context(), dir, day(2)); err != nil {
+		if _, err := PruneChain(t.Context(), dir, day(2), nil); err != nil {
 			t.Fatal(err)
 		}
 		os.Remove(filepath.Join(dir, names[2]))
@@ -390,10 +390,10 @@ func TestChainOrderIsTheOrderOfWriting(t *testing.T) {
 func TestDeliverTwice(t *testing.T) {
 	dir, _ := chainOf(t, 1)
 	r := Refuse(nil, Options{RunID: "run-0", StartedAt: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)}, &Error{Code: CodeGuard})
-	if _, err := r.Deliver(t.Context(), Destination{Dir: dir}); !errors.Is(err, ErrDelivered) {
+	if _, err := r.Deliver(t.Context(), Destination{Dir: dir}, nil); !errors.Is(err, ErrDelivered) {
 		t.Errorf("Deliver = %v, want ErrDelivered", err)
 	}
-	if _, err := r.Deliver(t.Context(), Destination{}); err == nil {
+	if _, err := r.Deliver(t.Context(), Destination{}, nil); err == nil {
 		t.Error("Deliver to nowhere succeeded")
 	}
 }
@@ -404,7 +404,7 @@ func TestConcurrentDeliveries(t *testing.T) {
 	for i := range 12 {
 		wg.Go(func() {
 			r := Refuse(nil, Options{RunID: fmt.Sprintf("run-%d", i), StartedAt: time.Unix(0, 0)}, &Error{Code: CodeGuard})
-			if _, err := r.Deliver(t.Context(), Destination{Dir: dir}); err != nil {
+			if _, err := r.Deliver(t.Context(), Destination{Dir: dir}, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -457,7 +457,7 @@ func TestDeliveredReportsAreSealed(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			paths, err := r.Deliver(t.Context(), d)
+			paths, err := r.Deliver(t.Context(), d, nil)
 			if err != nil || len(paths) == 0 {
 				t.Fatalf("Deliver = %v, %v", paths, err)
 			}

@@ -92,7 +92,7 @@ func TestAPlanIsNotCarriedOutAgain(t *testing.T) {
 			}
 			o.Journal = j
 			r := Apply(t.Context(), f, plan, o)
-			if _, err := r.Deliver(t.Context(), dest); err != nil {
+			if _, err := r.Deliver(t.Context(), dest, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := j.Close(time.Now()); err != nil {

@@ -39,8 +39,9 @@ func DeadRunIDs(dir, reports string) (map[string]bool, error) {
 // MendChain makes chain.json of the folder dir name the reports after the newest
 // that explained says are those of runs that died before they could do it. It
 // returns why nothing may be added to the chain nevertheless: the error matches
-// [ErrBeyondHead] or [ErrChainDamaged]. A folder that is not there is fine.
-func MendChain(ctx context.Context, dir string, explained func(runID string) bool) error {
+// [ErrBeyondHead] or [ErrChainDamaged]. A folder that is not there is fine. A signed
+// chain stays signed by s.
+func MendChain(ctx context.Context, dir string, explained func(runID string) bool, s Signer) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -48,19 +49,19 @@ func MendChain(ctx context.Context, dir string, explained func(runID string) boo
 	if _, err := currentHead(dir); !errors.Is(err, ErrBeyondHead) {
 		return err
 	}
-	_, err := advance(ctx, dir, explained)
+	_, err := advance(ctx, dir, explained, s)
 	return err
 }
 
 // AcceptNewer makes chain.json of the folder dir name every report after the
 // newest, each of which must be sound and follow the one before. It returns those
 // that it took in. Where chain.json is not there at all that is all of them.
-func AcceptNewer(ctx context.Context, dir string) ([]ChainLink, error) {
-	return advance(ctx, dir, func(string) bool { return true })
+func AcceptNewer(ctx context.Context, dir string, s Signer) ([]ChainLink, error) {
+	return advance(ctx, dir, func(string) bool { return true }, s)
 }
 
 // advance moves chain.json over the reports that may follow it.
-func advance(ctx context.Context, dir string, may func(runID string) bool) ([]ChainLink, error) {
+func advance(ctx context.Context, dir string, may func(runID string) bool, s Signer) ([]ChainLink, error) {
 	unlock, err := lockChain(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -74,6 +75,7 @@ func advance(ctx context.Context, dir string, may func(runID string) bool) ([]Ch
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrChainDamaged, err)
 	}
+	was := head
 	var taken []ChainLink
 	var stop error
 	for _, l := range beyondHead(head, readLinks(dir, names)) {
@@ -90,7 +92,12 @@ func advance(ctx context.Context, dir string, may func(runID string) bool) ([]Ch
 		taken = append(taken, *l)
 	}
 	if len(taken) > 0 {
-		if err := writeHead(dir, head); err != nil {
+		if s != nil {
+			if err := signedHead(dir, s, was, head); err != nil {
+				return nil, err
+			}
+		}
+		if err := writeHead(dir, head, s); err != nil {
 			return nil, err
 		}
 	}
@@ -102,7 +109,7 @@ func advance(ctx context.Context, dir string, may func(runID string) bool) ([]Ch
 // chain must be whole, or nothing is removed. The checkpoint is on the disk before
 // the first report is gone, so that a prune that is cut short breaks nothing: the
 // next one removes what it left. It returns how many reports are gone.
-func PruneChain(ctx context.Context, dir string, before time.Time) (int, error) {
+func PruneChain(ctx context.Context, dir string, before time.Time, s Signer) (int, error) {
 	unlock, err := lockChain(ctx, dir)
 	if err != nil {
 		return 0, err
@@ -132,14 +139,22 @@ func PruneChain(ctx context.Context, dir string, before time.Time) (int, error) 
 	if n == 0 {
 		return 0, nil
 	}
+	if s != nil {
+		if err := signedHead(dir, s, head); err != nil {
+			return 0, err
+		}
+	}
 	if n > leftover {
 		head.Pruned, head.Checkpoint = head.Pruned+n-leftover, chain.Links[n-1].Digest
-		if err := writeHead(dir, head); err != nil {
+		if err := writeHead(dir, head, s); err != nil {
 			return 0, err
 		}
 	}
 	for i, l := range chain.Links[:n] {
 		if err := os.Remove(filepath.Join(dir, l.File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return i, fmt.Errorf("prune: %w", err)
+		}
+		if err := os.Remove(filepath.Join(dir, l.File+SignatureSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return i, fmt.Errorf("prune: %w", err)
 		}
 	}

@@ -90,7 +90,7 @@ func newDeadRun(path string, c *journalContent) *DeadRun {
 // there is no report.
 //
 // Where the run died between writing its report and chain.json, that is made good.
-func (d *DeadRun) CheckDestination(ctx context.Context) error {
+func (d *DeadRun) CheckDestination(ctx context.Context, s Signer) error {
 	if d.Untrusted != nil {
 		return d.Untrusted
 	}
@@ -102,14 +102,17 @@ func (d *DeadRun) CheckDestination(ctx context.Context) error {
 	if err := d.Destination.Check(); err != nil {
 		return err
 	}
-	return d.mendChain(ctx)
+	if err := d.mendChain(ctx, s); err != nil || d.Destination.Dir == "" {
+		return err
+	}
+	return CheckSigned(d.Destination.Dir, s)
 }
 
-func (d *DeadRun) mendChain(ctx context.Context) error {
+func (d *DeadRun) mendChain(ctx context.Context, s Signer) error {
 	if d.Destination.Dir == "" {
 		return nil
 	}
-	return MendChain(ctx, d.Destination.Dir, func(id string) bool { return id == d.Run.ID })
+	return MendChain(ctx, d.Destination.Dir, func(id string) bool { return id == d.Run.ID }, s)
 }
 
 // checkReplaceable returns an error unless path is free or holds a report, sealed
@@ -293,6 +296,8 @@ type RecoverOptions struct {
 	// VerifyTimeout is how long a reading may lag behind what was in flight when the
 	// run died: see [Options].
 	VerifyTimeout time.Duration
+	// Signer signs the reports; nil: nobody.
+	Signer Signer
 }
 
 // Recover writes the report of a run that died, where that run would have
@@ -308,7 +313,7 @@ func Recover(ctx context.Context, s RecoverServer, d *DeadRun, o RecoverOptions)
 	if d.Destination == (Destination{}) {
 		return nil, nil, fmt.Errorf("recover run %s: no destination for its report", d.Run.ID)
 	}
-	if err := d.mendChain(ctx); err != nil {
+	if err := d.mendChain(ctx, o.Signer); err != nil {
 		return nil, nil, fmt.Errorf("recover run %s: report folder: %w", d.Run.ID, err)
 	}
 	report, missing, paths := d.delivered()
@@ -319,7 +324,7 @@ func Recover(ctx context.Context, s RecoverServer, d *DeadRun, o RecoverOptions)
 		}
 	}
 	if missing != (Destination{}) {
-		written, err := report.Deliver(ctx, missing)
+		written, err := report.Deliver(ctx, missing, o.Signer)
 		if err != nil {
 			return nil, nil, fmt.Errorf("recover run %s: %w", d.Run.ID, err)
 		}

@@ -290,7 +290,7 @@ func TestRecoverDoesNotWriteAReportTwice(t *testing.T) {
 			o.Journal = j
 			r := Apply(t.Context(), f, plan, o)
 			// It dies after the folder's report and before the file's.
-			if _, err := r.Deliver(t.Context(), Destination{Dir: dest.Dir}); err != nil {
+			if _, err := r.Deliver(t.Context(), Destination{Dir: dest.Dir}, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := j.Abandon(); err != nil {

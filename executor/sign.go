@@ -1,23 +1,33 @@
 package executor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 )
 
-// Signer returns a detached signature over what it reads. A nil Signer signs nothing.
-type Signer func(io.Reader) ([]byte, error)
+// Signer signs reports and the heads of their chains. A nil Signer signs nothing.
+type Signer interface {
+	// Sign returns a detached signature over what it reads.
+	Sign(io.Reader) ([]byte, error)
+	// Check returns nil if text is this signer's own signature over what it reads.
+	Check(r io.Reader, text []byte) error
+}
 
 // SignatureSuffix is what the name of a signature has more than that of what it signs.
 const SignatureSuffix = ".sig"
 
-// ErrUnsigned is matched by the error of [Report.Deliver] when everything was written
-// but a signature.
-var ErrUnsigned = errors.New("it was not signed")
+// maxSignature bounds a signature in bytes.
+const maxSignature = 64 << 10
 
-// bytesDocument is a document that is there already.
+// ErrUnsigned is matched by errors that say that a report, or the head of a chain, was
+// written and not signed, or must not be signed.
+var ErrUnsigned = errors.New("not signed")
+
 type bytesDocument []byte
 
 func (b bytesDocument) WriteTo(w io.Writer) (int64, error) {
@@ -25,13 +35,17 @@ func (b bytesDocument) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// sign writes the signature over doc beside path. It is over what this run wrote,
-// whatever stands under the name by now.
-func (s Signer) sign(path string, doc io.WriterTo) error {
+// signBeside writes the signature of s over doc beside path. It is over what this run
+// wrote, whatever stands under the name by now.
+func signBeside(s Signer, path string, doc io.WriterTo) error {
 	if s == nil {
 		return nil
 	}
-	text, err := s.over(doc)
+	var text []byte
+	err := reading(doc, func(r io.Reader) (err error) {
+		text, err = s.Sign(r)
+		return err
+	})
 	if err == nil {
 		err = WriteFileMode(path+SignatureSuffix, bytesDocument(text), 0o644)
 	}
@@ -41,12 +55,89 @@ func (s Signer) sign(path string, doc io.WriterTo) error {
 	return nil
 }
 
-func (s Signer) over(doc io.WriterTo) ([]byte, error) {
+// reading calls f with the content of doc.
+func reading(doc io.WriterTo, f func(io.Reader) error) error {
 	r, w := io.Pipe()
 	defer r.Close()
 	go func() {
 		_, err := doc.WriteTo(w)
 		_ = w.CloseWithError(err)
 	}()
-	return s(r)
+	return f(r)
+}
+
+// headSignature reads the signature of the head of dir's chain; it is empty where
+// there is none.
+func headSignature(dir string) ([]byte, error) {
+	f, err := OpenPlain(filepath.Join(dir, ChainFile+SignatureSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxSignature))
+}
+
+// signedHead returns nil if s has signed one of the heads, which are of dir's chain,
+// or if none of them is of a report: there is nothing yet to vouch for. Otherwise the
+// error matches [ErrUnsigned]: whoever signs what follows vouches for what was before.
+func signedHead(dir string, s Signer, heads ...chainHead) error {
+	text, err := headSignature(dir)
+	if err != nil {
+		return err
+	}
+	why := errors.New("it has no signature")
+	for _, h := range heads {
+		if h.Digest == "" {
+			return nil
+		}
+		if len(text) == 0 {
+			continue
+		}
+		why = reading(jsonDocument{h}, func(r io.Reader) error { return s.Check(r, text) })
+		if why == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("the head of the chain, %s, is %w with the key at hand: %w", ChainFile, ErrUnsigned, why)
+}
+
+// CheckSigned returns why s must not sign what follows in the chain of dir, or that a
+// chain which is signed needs a signer: the error matches [ErrUnsigned]. It is nil for
+// a folder that is not there.
+func CheckSigned(dir string, s Signer) error {
+	head, err := readHead(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrChainDamaged, err)
+	}
+	if s != nil {
+		return signedHead(dir, s, head)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, ChainFile+SignatureSuffix)); err == nil {
+		return fmt.Errorf("the chain is signed, and what follows would be %w", ErrUnsigned)
+	}
+	return nil
+}
+
+// SignHead signs the head of the chain in dir, whose newest report has the digest:
+// that of a chain which somebody looked at. From then on runs with this signer add to it.
+func SignHead(ctx context.Context, dir, digest string, s Signer) error {
+	unlock, err := lockChain(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	head, err := readHead(dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrChainDamaged, err)
+	}
+	if head.Digest != digest {
+		return fmt.Errorf("%w: a report was added meanwhile", ErrUnsigned)
+	}
+	return signBeside(s, filepath.Join(dir, ChainFile), jsonDocument{head})
 }

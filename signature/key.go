@@ -5,8 +5,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
+	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 )
@@ -134,4 +136,16 @@ func fromAgent(public ssh.PublicKey, socket string) (*Key, error) {
 	}
 	_ = conn.Close()
 	return nil, fmt.Errorf("%w %s", ErrAgent, print)
+}
+
+// Check returns nil if text is a signature of k over message for namespace.
+func (k *Key) Check(message io.Reader, text []byte, namespace string) error {
+	sig, err := sshsig.Unarmor(text)
+	if err != nil {
+		return errors.New("it is no SSH signature")
+	}
+	if err := sshsig.Verify(message, sig, k.PublicKey(), sig.HashAlgorithm, namespace); err != nil {
+		return fmt.Errorf("key %s: %w", k.Fingerprint(), err)
+	}
+	return nil
 }

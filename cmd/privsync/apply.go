@@ -306,7 +306,7 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	if err != nil {
 		return r.failed(ctx, lockError(err))
 	}
-	if _, err := r.recoverDead(ctx, r.writer.Reader, r.server, state, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout)}); err != nil {
+	if _, err := r.recoverDead(ctx, r.writer.Reader, r.server, state, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout), Signer: r.f.reports.signer}); err != nil {
 		return r.failed(ctx, err)
 	}
 	if err := r.decidePlan(ctx); err != nil {

@@ -18,6 +18,7 @@ func newRecover(a *app) *cobra.Command {
 	var (
 		conn         connectionFlags
 		state        stateFlags
+		key          signKeyFlag
 		lockTimeout  = span{zeroOK: true}
 		acceptUnread bool
 		verify       = span{value: executor.DefaultVerifyTimeout, zeroOK: true}
@@ -52,6 +53,10 @@ another place for the report where the one that the dead run was given is gone.`
 			if err != nil {
 				return err
 			}
+			signer, err := key.signer(a)
+			if err != nil {
+				return err
+			}
 			r, err := a.openReader(ctx, cfg)
 			if err != nil {
 				return err
@@ -63,7 +68,7 @@ another place for the report where the one that the dead run was given is gone.`
 				return lockError(err)
 			}
 			defer a.releaseLock(lock)
-			recovered, err := a.recoverDead(ctx, r, server, dir, to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify)})
+			recovered, err := a.recoverDead(ctx, r, server, dir, to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify), Signer: signer})
 			if err != nil {
 				return err
 			}
@@ -90,6 +95,7 @@ another place for the report where the one that the dead run was given is gone.`
 	_ = cmd.MarkFlagFilename("report", "json")
 	_ = cmd.MarkFlagDirname("report-dir")
 	cmd.Flags().BoolVar(&acceptUnread, "accept-unread", false, "write the report also when a write in flight cannot be judged")
+	key.register(cmd, "sign the report, and the head of the chain that it goes into, with the SSH key in `FILE`")
 	registerVerifyTimeout(cmd, &verify)
 	return cmd
 }
@@ -113,7 +119,7 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executo
 	for _, d := range dead {
 		if to != (executor.Destination{}) {
 			d.Destination = to
-		} else if err := d.CheckDestination(ctx); err != nil {
+		} else if err := d.CheckDestination(ctx, o.Signer); err != nil {
 			a.log.Warn("the place for the report of a run that died cannot be used; it goes into the state folder", "run", d.Run.ID, "error", err)
 			d.Destination = reportsIn(state)
 		}

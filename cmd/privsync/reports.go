@@ -23,6 +23,9 @@ type reportFlags struct {
 	dir     string
 	html    string
 	metrics string
+	key     signKeyFlag
+
+	signer executor.Signer // set by destination; nil: nobody signs
 }
 
 func (r *reportFlags) register(cmd *cobra.Command) {
@@ -31,6 +34,7 @@ func (r *reportFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&r.dir, "report-dir", "", "add the JSON report to the chain of reports in `DIR` (see verify-reports)")
 	fs.StringVar(&r.html, "html", "", "write the report as one self-contained page to `FILE` as well")
 	fs.StringVar(&r.metrics, "metrics-file", "", "write metrics of the run in Prometheus' text format to `FILE`")
+	r.key.register(cmd, "sign the report, and the head of the chain that it goes into, with the SSH key in `FILE`")
 	_ = cmd.MarkFlagFilename("report", "json")
 	_ = cmd.MarkFlagDirname("report-dir")
 	_ = cmd.MarkFlagFilename("html", "html")
@@ -55,8 +59,11 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 	}
 	var err error
 	e := to.Check()
+	if e == nil {
+		r.signer, e = r.key.signer(a)
+	}
 	if e == nil && to.Dir != "" {
-		e = a.checkChain(to.Dir, state)
+		e = a.checkChain(to.Dir, state, r.signer)
 	}
 	if e != nil {
 		err = hinted(e, cmp.Or(hintOf(e), "name another place with --report or --report-dir"))
@@ -78,18 +85,24 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 
 // checkChain returns why no report may be added to the chain in dir. A report there
 // that chain.json does not know is explained by the journal of the run that died.
-func (a *app) checkChain(dir string, state *stateFlags) error {
+func (a *app) checkChain(dir string, state *stateFlags, s executor.Signer) error {
 	dead := map[string]bool{}
 	if folder, err := state.path(a); err == nil {
 		if dead, err = executor.DeadRunIDs(folder, dir); err != nil {
 			return err
 		}
 	}
-	err := executor.MendChain(context.Background(), dir, func(id string) bool { return dead[id] })
+	err := executor.MendChain(context.Background(), dir, func(id string) bool { return dead[id] }, s)
+	if err == nil {
+		err = executor.CheckSigned(dir, s)
+	}
 	if err == nil {
 		return nil
 	}
 	hint := "look at the report, and if it is what a run wrote that died take it in with \"privsync verify-reports --accept-newer\"; otherwise take it out of the folder and find out who wrote it"
+	if errors.Is(err, executor.ErrUnsigned) {
+		hint = unsignedHint
+	}
 	if errors.Is(err, executor.ErrChainDamaged) {
 		hint = "compare the folder with a copy (privsync verify-reports) and put chain.json back from there, or begin another folder with --report-dir"
 	}
@@ -124,18 +137,21 @@ func reportsIn(dir string) executor.Destination {
 // A report that cannot be written to its place goes into the state folder.
 func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.Destination, state *stateFlags, flags *reportFlags, show func() error, err error) (delivered bool, end error) {
 	ctx = context.WithoutCancel(ctx)
-	paths, e := report.Deliver(ctx, to)
+	paths, e := report.Deliver(ctx, to, flags.signer)
 	delivered = e == nil
-	if e != nil {
+	if errors.Is(e, executor.ErrUnsigned) {
+		delivered = true
+		err = also(err, hinted(fmt.Errorf("sign the report: %w", e), "the report is written; "+unsignedHint))
+	} else if e != nil {
 		err = also(err, hinted(fmt.Errorf("write the report: %w", e), "make room, or name another place with --report or --report-dir"))
 		if other, e := fallbackDestination(a, state); e == nil && other != to {
-			more, e := report.Deliver(ctx, other)
-			paths, delivered = append(paths, more...), e == nil
+			more, e := report.Deliver(ctx, other, flags.signer)
+			paths, delivered = append(paths, more...), e == nil || errors.Is(e, executor.ErrUnsigned)
 		}
 		// The chain there may be the one that takes no report: then beside it.
 		if dir, e := state.path(a); e == nil && !delivered {
-			more, e := report.Deliver(ctx, executor.Destination{File: filepath.Join(dir, "report-"+executor.ReportFileName(report.Run))})
-			paths, delivered = append(paths, more...), e == nil
+			more, e := report.Deliver(ctx, executor.Destination{File: filepath.Join(dir, "report-"+executor.ReportFileName(report.Run))}, flags.signer)
+			paths, delivered = append(paths, more...), e == nil || errors.Is(e, executor.ErrUnsigned)
 		}
 	}
 	if len(paths) > 0 {

@@ -11,11 +11,14 @@ import (
 
 	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
+	"privsync/signature"
 )
 
 // verifyFlags are the flags of verify-reports.
 type verifyFlags struct {
 	state  stateFlags
+	allow  string
+	key    signKeyFlag
 	least  count
 	expect string
 	accept bool
@@ -37,9 +40,17 @@ A report after the newest that chain.json names was slipped in, or its run died 
 just that moment. The journal of that run in the state folder tells; otherwise look
 at the report and take it in with --accept-newer. Until then no run adds to the chain.
 
-Whoever can write to the folder can also rewrite the whole chain: keep the newest
-digest, which this command prints, in another place (a ticket, a log), and ask with
---expect-digest whether it is still in the chain.
+Whoever can write to the folder can also rewrite the whole chain, unless it is signed
+(apply --sign-key): with --allowed-signers the head of the chain must bear a signature
+of somebody in that file, in the namespace privsync-report, and so must every report
+after the first that does. That shows a chain that was written anew, cut at its end, or
+given another head. Only --expect-digest shows that an older head, signed in its time,
+was put back with the reports after it taken away: keep the newest digest, which this
+command prints, in another place (a ticket, a log), and ask whether it is still there.
+
+--sign-key signs the head of a chain that is whole: before the first run that signs,
+and when the key changes. With --accept-newer and --prune-before it is the key that
+signs the head then.
 
 --prune-before removes the reports of runs that began before a date or a time, if
 the chain is whole, and writes into chain.json where it begins from then on. The
@@ -48,6 +59,7 @@ newest report always stays. Reports that are removed in another way break the ch
 Exit codes: 0 the chain is whole; 1 it is broken, or the folder cannot be read.`,
 		Example: `  privsync verify-reports reports/
   privsync verify-reports reports/ --expect-digest sha256:… --min-reports 30
+  privsync verify-reports reports/ --allowed-signers /etc/privsync/allowed_signers
   privsync verify-reports reports/ --prune-before 2026-01-01
   privsync verify-reports reports/ --prune-before 400d
   privsync verify-reports reports/ --format json | jq '.links[] | select(.problem)'`,
@@ -64,6 +76,10 @@ Exit codes: 0 the chain is whole; 1 it is broken, or the folder cannot be read.`
 	fs := cmd.Flags()
 	fs.Var(&f.least, "min-reports", "how many reports there must be at least, pruned ones included")
 	fs.StringVar(&f.expect, "expect-digest", "", "the chain must hold the report with this `DIGEST`")
+	fs.StringVar(&f.allow, "allowed-signers", "", "the chain must be signed by somebody in `FILE`, in the format of OpenSSH's allowed_signers")
+	bindVariable(fs, "allowed-signers", "PRIVSYNC_ALLOWED_SIGNERS")
+	f.key.register(cmd, "sign the head of the chain, if it is whole, with the SSH key in `FILE`")
+	_ = cmd.MarkFlagFilename("allowed-signers")
 	fs.BoolVar(&f.accept, "accept-newer", false, "take reports after the newest that chain.json names into the chain")
 	fs.Var(&f.prune, "prune-before", "remove the reports of runs that began before this `TIME` (RFC 3339, a date, or an age in days like 400d), but the newest")
 	for _, name := range []string{"min-reports", "expect-digest", "prune-before"} {
@@ -74,10 +90,28 @@ Exit codes: 0 the chain is whole; 1 it is broken, or the folder cannot be read.`
 
 // verifyReports checks, shows and, if it is whole, prunes the chain in dir.
 func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) error {
+	signer, err := f.key.signer(a)
+	if err != nil {
+		return err
+	}
+	var signers *signature.Signers
+	if f.allow != "" {
+		if signers, err = a.readSigners(f.allow); err != nil {
+			return err
+		}
+	}
+	if signer == nil && (f.accept || f.prune.given()) {
+		if err := executor.CheckSigned(dir, nil); errors.Is(err, executor.ErrUnsigned) {
+			return hinted(err, unsignedHint)
+		}
+	}
 	if f.accept {
-		taken, err := executor.AcceptNewer(ctx, dir)
+		taken, err := executor.AcceptNewer(ctx, dir, signer)
 		for _, l := range taken {
 			a.say("accepted %s (%s)", l.File, l.Digest)
+		}
+		if errors.Is(err, executor.ErrUnsigned) {
+			return hinted(err, unsignedHint)
 		}
 		if err != nil {
 			return hinted(fmt.Errorf("accept newer reports: %w", err), "only reports that are whole and follow each other can be accepted; a damaged chain.json is put back from a copy")
@@ -91,32 +125,50 @@ func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) err
 	if err != nil {
 		return hinted(err, "name the folder that --report-dir names")
 	}
+	var by sealedBy
+	judge := func() error {
+		if signers != nil {
+			by = a.checkSignatures(dir, chain, signers)
+		}
+		return f.judge(chain)
+	}
 	removed := 0
-	end := f.judge(chain)
+	end := judge()
 	if end == nil && f.prune.given() {
-		if removed, err = executor.PruneChain(ctx, dir, f.prune.from(a.now())); err == nil {
+		if removed, err = executor.PruneChain(ctx, dir, f.prune.from(a.now()), signer); err == nil {
 			chain, err = executor.VerifyChain(dir, nil)
+		}
+		if errors.Is(err, executor.ErrUnsigned) {
+			return hinted(err, unsignedHint)
 		}
 		if err != nil {
 			return hinted(err, `run "privsync recover" if a run died, then prune again`)
 		}
-		end = f.judge(chain)
+		end = judge()
+	}
+	if end == nil && signer != nil && chain.Digest != "" {
+		if err := executor.SignHead(ctx, dir, chain.Digest, signer); err != nil {
+			return err
+		}
+		a.say("signed the head of the chain")
+		end = judge()
 	}
 	if f.format.value == "json" {
-		links := chain.Links
-		if links == nil {
-			links = []executor.ChainLink{}
+		links := make([]signedLink, len(chain.Links))
+		for i, l := range chain.Links {
+			links[i] = signedLink{l, by.reports[l.File]}
 		}
 		err = writeJSON(a.stdout, struct {
-			Sound      bool                 `json:"sound"`
-			Digest     string               `json:"digest,omitempty"`     // of the newest report
-			Pruned     int                  `json:"pruned,omitempty"`     // reports that were removed before the oldest
-			Checkpoint string               `json:"checkpoint,omitempty"` // digest of the newest of them
-			Removed    int                  `json:"removed,omitempty"`    // by this command
-			Links      []executor.ChainLink `json:"links"`
-		}{end == nil, chain.Digest, chain.Pruned, chain.Checkpoint, removed, links})
+			Sound      bool         `json:"sound"`
+			Digest     string       `json:"digest,omitempty"`     // of the newest report
+			Pruned     int          `json:"pruned,omitempty"`     // reports that were removed before the oldest
+			Checkpoint string       `json:"checkpoint,omitempty"` // digest of the newest of them
+			Removed    int          `json:"removed,omitempty"`    // by this command
+			SignedBy   string       `json:"signedBy,omitempty"`   // who signed the head of the chain
+			Links      []signedLink `json:"links"`
+		}{end == nil, chain.Digest, chain.Pruned, chain.Checkpoint, removed, by.head, links})
 	} else {
-		err = a.showChain(chain, end == nil, removed)
+		err = a.showChain(chain, by, end == nil, removed)
 	}
 	if err != nil {
 		return err
@@ -156,7 +208,13 @@ func (f *verifyFlags) judge(c *executor.Chain) error {
 	return nil
 }
 
-func (a *app) showChain(c *executor.Chain, sound bool, removed int) error {
+// signedLink is a link with who signed it.
+type signedLink struct {
+	executor.ChainLink
+	SignedBy string `json:"signedBy,omitempty"`
+}
+
+func (a *app) showChain(c *executor.Chain, by sealedBy, sound bool, removed int) error {
 	var b strings.Builder
 	if c.Pruned > 0 {
 		fmt.Fprintf(&b, "       %s pruned, the newest of them %s\n", plural(c.Pruned, "report", "reports"), render.Clean(c.Checkpoint))
@@ -176,6 +234,9 @@ func (a *app) showChain(c *executor.Chain, sound bool, removed int) error {
 		if file == "" {
 			file = "(missing)"
 		}
+		if who := by.reports[l.File]; who != "" {
+			when += "  signed by " + render.Clean(who)
+		}
 		fmt.Fprintf(&b, "%s%s%s\n", mark, render.Clean(file), when)
 		switch {
 		case l.Problem != "":
@@ -190,6 +251,9 @@ func (a *app) showChain(c *executor.Chain, sound bool, removed int) error {
 	if sound {
 		fmt.Fprintf(&b, "The chain is whole: %s.\n", plural(len(c.Links), "report", "reports"))
 		if n := len(c.Links); n > 0 {
+			if by.head != "" {
+				fmt.Fprintf(&b, "signed by: %s\n", render.Clean(by.head))
+			}
 			fmt.Fprintf(&b, "newest digest: %s\n", render.Clean(c.Links[n-1].Digest))
 		}
 	}
