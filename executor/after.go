@@ -232,7 +232,7 @@ func (r *run) visit(v *visit) {
 		o, err := planner.ReadPrincipal(r.ctx, r.look, v.principal.Kind, v.principal.ID, r.level)
 		if err != nil {
 			r.noteOutage(err)
-			if v.gone = isGone(r.ctx, r.look, v.principal, err); v.gone {
+			if v.gone = isGone(r.ctx, r.look, r.o.Actor, v.principal, err); v.gone {
 				r.tell(goneFinding(v.principal, 0))
 			}
 			v.err = err

@@ -5,19 +5,13 @@ import (
 	"fmt"
 
 	"privsync/clean"
-	"privsync/mstrapi"
 	"privsync/planner"
 )
 
-// isGone reports whether err, which a reading of the principal ended with, means
-// that the server does not have it any more: it says so once more when it is
-// asked for the principal itself.
-func isGone(ctx context.Context, s PrincipalServer, p planner.Principal, err error) bool {
-	if !mstrapi.IsNotFound(err) {
-		return false
-	}
-	_, err = s.Principal(ctx, p.Kind, p.ID)
-	return mstrapi.IsNotFound(err)
+// isGone is [planner.IsGone]; what cannot be told is not gone.
+func isGone(ctx context.Context, s PrincipalServer, actor planner.Actor, p planner.Principal, err error) bool {
+	gone, _ := planner.IsGone(ctx, s, actor.ID, p.Kind, p.ID, err)
+	return gone
 }
 
 // goneFinding tells of a principal that left the server while the run was under

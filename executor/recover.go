@@ -379,7 +379,7 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	// A run that only reads, and gives verdicts as a live one does.
 	r := &run{
 		ctx: ctx, look: s, level: b.Scope.Level, died: true, plan: &planner.Plan{Changes: c.changes},
-		o: Options{VerifyTimeout: o.VerifyTimeout}.withDefaults(nil), again: make(map[mstrapi.ObjectID]*visit),
+		o: Options{VerifyTimeout: o.VerifyTimeout, Actor: b.Actor}.withDefaults(nil), again: make(map[mstrapi.ObjectID]*visit),
 	}
 	r.wrote()
 	for i := range c.changes {

@@ -160,7 +160,7 @@ func (u *undo) work(ctx context.Context, s PrincipalServer, level mstrapi.Level,
 	}
 	now := o.Now()
 	seen, err := planner.ReadPrincipal(ctx, s, p.Kind, p.ID, level)
-	if err != nil && isGone(ctx, s, p, err) {
+	if err != nil && isGone(ctx, s, o.Actor, p, err) {
 		u.findings = append(u.findings, goneFinding(p, 0))
 		return
 	}

@@ -295,7 +295,7 @@ func (r *run) read(t *task, w wave) (*Sets, error) {
 // left reports whether the reading that ended with err failed because the server
 // does not have the principal any more; then it ends the task.
 func (r *run) left(t *task, err error) bool {
-	if !isGone(r.ctx, r.look, t.change.Principal, err) {
+	if !isGone(r.ctx, r.look, r.o.Actor, t.change.Principal, err) {
 		return false
 	}
 	t.gone, t.ended = true, true

@@ -8,20 +8,47 @@ import (
 	"privsync/mstrapi"
 )
 
-// isGone reports whether err, met while a principal was read that something on
+// ObjectReader reads one user or group.
+type ObjectReader interface {
+	Principal(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (mstrapi.PrincipalRow, error)
+}
+
+// IsGone reports whether err, met while a principal was read that something on
 // the server had named, means that the principal does not exist any more. One
-// answer may be about a moment, so the principal is asked for once more by its
-// id: only if that says the same it is gone, and everything else leaves err what
-// it is. The error is fatal.
+// answer may be about a moment, and a node that is broken may find nothing at all.
+// So the principal is asked for once more by its id, and then self, the session's
+// user, who cannot be gone; where self is empty, the group Everyone. Only if the
+// one is not found and the other is, the principal is gone. The error is what a
+// question ended with, where that does not answer it.
+func IsGone(ctx context.Context, r ObjectReader, self mstrapi.ObjectID, kind mstrapi.Kind, id mstrapi.ObjectID, err error) (bool, error) {
+	if !mstrapi.IsNotFound(err) {
+		return false, nil
+	}
+	if _, err = r.Principal(ctx, kind, id); !mstrapi.IsNotFound(err) {
+		return false, err
+	}
+	if self != "" {
+		_, err = r.Principal(ctx, mstrapi.User, self)
+	} else {
+		_, err = r.Principal(ctx, mstrapi.Group, mstrapi.EveryoneGroup)
+	}
+	return err == nil, err
+}
+
+// isGone is [IsGone], whose error is fatal.
 func (ob *observer) isGone(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, err error) (bool, error) {
 	if !mstrapi.IsNotFound(err) {
 		return false, nil
 	}
-	_, err = ob.r.Principal(ctx, kind, id)
+	who, asked := ob.session()
+	if asked != nil && !mstrapi.IsRouteMissing(asked) {
+		return false, nil // which ends the reading by itself
+	}
+	gone, err := IsGone(ctx, ob.r, who.ID, kind, id, err)
 	if err != nil && ob.isFatal(ctx, err) {
 		return false, err
 	}
-	return mstrapi.IsNotFound(err), nil
+	return gone, nil
 }
 
 // noteGone notes that what a row or a source names does not exist.

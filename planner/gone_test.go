@@ -129,3 +129,37 @@ func TestDisabledByName(t *testing.T) {
 		}
 	}
 }
+
+// TestBrokenNode reads from a node that answers for every object that it does not
+// exist: nobody is gone, for the session's user cannot be, and the plan is no
+// plan.
+func TestBrokenNode(t *testing.T) {
+	env := mstrtest.Random(rand.New(rand.NewPCG(6, 6)), mstrtest.Size{Users: 8, Groups: 3, Privileges: 6})
+	var all []mstrapi.ObjectID
+	for _, u := range env.Users {
+		all = append(all, u.ID)
+	}
+	for _, g := range env.Groups {
+		all = append(all, g.ID)
+	}
+	s := mstrtest.NewServer(env, mstrtest.Options{Quirks: mstrtest.Quirks{Ghosts: all}})
+	t.Cleanup(s.Close)
+	pinned := entry(policy.User, "", policy.Additive)
+	pinned.Principal.ID = string(env.Users[1].ID)
+	pinned.Settings.Missing = policy.MissingReport
+	for _, e := range []policy.Entry{
+		{Selector: &policy.Selector{Kind: policy.User, NameMatches: "*"}, Settings: policy.Settings{Mode: policy.Authoritative}},
+		{Selector: &policy.Selector{Kind: policy.Group, NameMatches: "*"}, Settings: policy.Settings{Mode: policy.Authoritative}},
+		pinned,
+	} {
+		plan := planFor(t, open(t, s), policyOf(e))
+		if plan.Complete {
+			t.Errorf("entry %+v: the plan is complete: %+v", e, plan.Findings)
+		}
+		for _, f := range plan.Findings {
+			if f.Code == CodeGonePrincipal || f.Code == CodeUnknownPrincipal {
+				t.Errorf("finding %s: %s", f.Code, f.Message)
+			}
+		}
+	}
+}

@@ -260,6 +260,9 @@ func (m *model) Principal(ctx context.Context, kind mstrapi.Kind, id mstrapi.Obj
 		return mstrapi.PrincipalRow{}, err
 	}
 	s := m.byID[id]
+	if s == nil && (id == m.actor || id == mstrapi.EveryoneGroup) && id != "" {
+		return mstrapi.PrincipalRow{Kind: kind, ID: id, Memberships: []mstrapi.ObjectRef{}}, nil
+	}
 	if s == nil || s.row.Kind != kind {
 		return mstrapi.PrincipalRow{}, &mstrapi.Error{Method: "GET", Path: "/api/x", Status: 404, Code: "ERR004", Message: "no such object"}
 	}

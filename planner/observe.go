@@ -104,9 +104,11 @@ type observer struct {
 	// everyone are the members of the group Everyone, nil until read.
 	everyone   map[mstrapi.ObjectID]mstrapi.PrincipalRow
 	memberRows map[memberKey][]mstrapi.PrincipalRow
+	session    func() (mstrapi.SessionUser, error) // asks once who the session's user is
 }
 
 func (ob *observer) observe(ctx context.Context) error {
+	ob.session = sync.OnceValues(func() (mstrapi.SessionUser, error) { return ob.r.SessionUser(ctx) })
 	if err := ob.readServerAndResolve(ctx); err != nil {
 		return err
 	}
@@ -217,7 +219,7 @@ func (ob *observer) readServer(ctx context.Context) error {
 		return nil
 	})
 	panics.Go(g, func() error {
-		who, err := ob.r.SessionUser(gctx)
+		who, err := ob.session()
 		if err != nil && !mstrapi.IsRouteMissing(err) {
 			return fmt.Errorf("who the session's user is: %w", err)
 		}

@@ -254,11 +254,12 @@ func (ob *observer) lookUpEach(ctx context.Context, list []*lookup) error {
 func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstrapi.PrincipalRow, error) {
 	if key.id != "" {
 		row, err := ob.r.Principal(ctx, key.kind, key.id)
-		if mstrapi.IsNotFound(err) {
-			return nil, nil
-		}
 		if err != nil {
-			return nil, err
+			missing, fatal := ob.isGone(ctx, key.kind, key.id, err)
+			if missing {
+				return nil, nil
+			}
+			return nil, cmp.Or(fatal, err)
 		}
 		row.Kind = key.kind
 		return []mstrapi.PrincipalRow{row}, nil

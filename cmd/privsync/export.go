@@ -21,6 +21,7 @@ import (
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/panics"
+	"privsync/planner"
 	"privsync/policy"
 )
 
@@ -196,8 +197,11 @@ func (e *exporter) read(ctx context.Context, rows []mstrapi.PrincipalRow) ([]exp
 		panics.Go(g, func() error {
 			held, err := e.r.Held(ctx, row.Kind, row.ID, e.level)
 			if mstrapi.IsNotFound(err) {
-				// A list named it: if it is not there by its own id either it is gone.
-				if _, again := e.r.Principal(ctx, row.Kind, row.ID); mstrapi.IsNotFound(again) {
+				who, asked := sessionUser(ctx, e.r)
+				if asked != nil {
+					return asked
+				}
+				if gone, _ := planner.IsGone(ctx, e.r, who.ID, row.Kind, row.ID, err); gone {
 					e.log.Info("left out: a list names it and the server does not have it", "kind", row.Kind, "id", row.ID, "name", row.Name)
 					return nil
 				}
