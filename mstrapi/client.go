@@ -29,6 +29,7 @@ type client struct {
 	proxy     Proxy       // that plain http goes through
 	pace      *pacer
 	outage    *outage
+	watch     watch
 	sessions  sessions
 	decoders  decoders
 	exchanges exchanges
@@ -44,6 +45,7 @@ type client struct {
 
 	requests, retries atomic.Int64
 	waiting           atomic.Int64 // requests that were sent and will be sent again
+	resting           atomic.Int64 // those of them that are not under way just now
 	odd               oddPrivileges
 
 	secretsMu sync.Mutex
@@ -72,6 +74,7 @@ func newClient(ctx context.Context, cfg Config) (*client, error) {
 		}
 	}
 	c.exchanges.keep = cfg.Concurrency
+	c.watch.tell = c.tellSilence
 	c.headers = newHeaders(cfg.UserAgent, "", "")
 	c.sessions.login = func(number uint64) (*session, error) { return c.login(c.life, number, false) }
 	c.sessions.alert = func() {
@@ -109,6 +112,15 @@ func open(ctx context.Context, cfg Config) (*client, error) {
 	return c, nil
 }
 
+// tellSilence says that nothing was answered for so long to so many requests that are
+// under way; those that wait to be sent again count as well.
+func (c *client) tellSilence(silent time.Duration, waiting int) {
+	if c.outage.mayTell() {
+		c.log.LogAttrs(c.life, slog.LevelInfo, "no answer yet, still waiting", slog.Duration("for", silent.Round(time.Second)),
+			slog.Int64("waiting", int64(waiting)+c.resting.Load()))
+	}
+}
+
 // outlive returns a context that ends, for the reason of ctx, by d after ctx.
 func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -139,6 +151,7 @@ func (c *client) close(ctx context.Context) error {
 // closeIdle gives back what is kept for the next request: memory, and the
 // connections of the client's own transport.
 func (c *client) closeIdle() {
+	c.watch.stop()
 	c.exchanges.drop()
 	if t, ok := c.transport.(*http.Transport); ok && c.cfg.Transport == nil {
 		t.CloseIdleConnections()

@@ -34,7 +34,7 @@ type outage struct {
 	start  time.Time    // origin of answered: time.Since(start) is monotonic
 	weight atomic.Int64 // of the failures since the last usable answer
 	last   atomic.Int64 // nanoseconds after start: the last usable answer
-	since  atomic.Int64 // nanoseconds after start: the first of these failures
+	since  atomic.Int64 // nanoseconds after start: the start of the first of these failures
 	told   atomic.Int64 // nanoseconds after start: when awayFor last said so
 	over   atomic.Value // error: why the server was given up; empty: it was not
 }
@@ -57,9 +57,9 @@ func (o *outage) answered() {
 	}
 }
 
-// failed is told of an attempt that was not successful; final says that it was
-// the request's last. It reports whether the server is given up now.
-func (o *outage) failed(e *Error, final bool) bool {
+// failed is told of an attempt that began at began and was not successful; final says
+// that it was the request's last. It reports whether the server is given up now.
+func (o *outage) failed(e *Error, began time.Time, final bool) bool {
 	w := weigh(e)
 	if w == 0 {
 		o.answered()
@@ -67,7 +67,7 @@ func (o *outage) failed(e *Error, final bool) bool {
 	}
 	total := o.weight.Add(w)
 	if total == w {
-		o.since.Store(int64(time.Since(o.start)))
+		o.since.Store(int64(began.Sub(o.start)))
 	}
 	silent := time.Since(o.start) - time.Duration(o.last.Load())
 	if !final || total < outageWeight || silent < outageLeast {
@@ -87,12 +87,17 @@ func (o *outage) awayFor() time.Duration {
 	if o.weight.Load() == 0 {
 		return 0
 	}
-	now, told := int64(time.Since(o.start)), o.told.Load()
-	away := time.Duration(now - o.since.Load())
-	if away < awayEvery || told != 0 && now-told < int64(awayEvery) || !o.told.CompareAndSwap(told, now) {
+	away := time.Since(o.start) - time.Duration(o.since.Load())
+	if away < awayEvery || !o.mayTell() {
 		return 0
 	}
 	return away
+}
+
+// mayTell reports whether a person may be told now: once in awayEvery.
+func (o *outage) mayTell() bool {
+	now, told := int64(time.Since(o.start)), o.told.Load()
+	return (told == 0 || now-told >= int64(awayEvery)) && o.told.CompareAndSwap(told, now)
 }
 
 // weigh says how much an attempt speaks for an outage; 0: it speaks against it.

@@ -230,3 +230,95 @@ func TestAwayServerIsTold(t *testing.T) {
 		}
 	})
 }
+
+// Requests that hang are told of while they hang, and the time counts from when they
+// were sent.
+func TestHangingRequestsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		var log lockedBuffer
+		r := f.reader(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		time.Sleep(time.Hour) // idle
+		back := time.Now().Add(25 * time.Second)
+		f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+			if time.Now().Before(back) {
+				select {
+				case <-r.Context().Done():
+				case <-time.After(time.Until(back)):
+				}
+			}
+			return false
+		}
+		done := make(chan []error)
+		go func() { done <- readMany(t.Context(), r, 3, 3) }()
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if log.String() != "" {
+			t.Errorf("told after 9 seconds: %s", log.String())
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := log.String(); !strings.Contains(got, `level=INFO msg="no answer yet, still waiting" for=10s waiting=3`) || strings.Count(got, "\n") != 1 {
+			t.Errorf("told after 11 seconds: %s", got)
+		}
+		for _, err := range <-done {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if got := log.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "for=20s") {
+			t.Errorf("told after all: %s", got)
+		}
+		time.Sleep(time.Hour)
+		if strings.Count(log.String(), "\n") != 2 {
+			t.Errorf("told while nothing was asked: %s", log.String())
+		}
+	})
+}
+
+// That a server answers 429 again and again is told of, too.
+func TestThrottlingIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		sampleServer(f)
+		var log lockedBuffer
+		r := f.reader(t, func(c *Config) { c.Rate, c.Logger = 100, slog.New(slog.NewTextHandler(&log, nil)) })
+		n := 0
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if n++; n%2 == 0 {
+				return false
+			}
+			w.Header().Set("Retry-After", "2")
+			status(429)(w, r)
+			return true
+		}
+		if errs := errors.Join(readMany(t.Context(), r, 1, 15)...); errs != nil {
+			t.Error(errs)
+		}
+		if got := strings.Count(log.String(), `msg="the server asks to slow down, again and again" pause=2s`); got < 1 || got > 4 {
+			t.Errorf("told %d times in 30 seconds: %s", got, log.String())
+		}
+		if p := r.Pace(); !p.Throttled || p.Rate <= 0 || p.Rate >= 99 || p.Waited == 0 && p.Sent == 0 {
+			t.Errorf("Pace = %+v", p)
+		}
+	})
+}
+
+// lockedBuffer is a buffer that may be read while others write.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -3,6 +3,7 @@ package mstrapi
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,9 +42,11 @@ type pacer struct {
 
 	pausedUntil atomic.Int64 // nanoseconds after start; 0: never paused
 	slowed      atomic.Bool  // the limiter is below full
+	waited      atomic.Int64 // requests that had to wait for their turn
 
 	mu        sync.Mutex // guards what follows, and changes of the limiter
 	lastCut   time.Time
+	told      time.Time // when a person was last told that it is slowed, or it began to be
 	lastRaise time.Time
 	second    time.Time // start of the second that now counts; used without a limit
 	now, prev int       // requests in that second and the one before
@@ -100,6 +103,7 @@ func (p *pacer) turn(ctx context.Context, hurry bool) error {
 	if d <= 0 {
 		return nil
 	}
+	p.waited.Add(1)
 	if hurry {
 		d = min(d, hurryMost)
 	}
@@ -154,6 +158,14 @@ func (p *pacer) slowDown(d time.Duration) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	switch slowed := p.slowed.Load(); {
+	case !slowed:
+		p.told = t
+	case d < awayEvery && t.Sub(p.told) >= awayEvery:
+		p.told = t
+		p.log.LogAttrs(context.Background(), slog.LevelInfo, "the server asks to slow down, again and again", slog.Duration("pause", d.Round(time.Millisecond)),
+			slog.Float64("rate", math.Round(10*float64(p.limiter.Limit()))/10))
+	}
 	if p.slowed.Load() && t.Sub(p.lastCut) < cutEvery {
 		return
 	}

@@ -83,7 +83,10 @@ func (c *client) do(ctx context.Context, q *request) error {
 			c.retries.Add(1)
 		}
 		used++
+		began := time.Now()
+		c.watch.enter()
 		e := c.attempt(ctx, q, s, sent)
+		c.watch.leave()
 		if e == nil {
 			c.outage.answered()
 			c.pace.succeeded()
@@ -125,7 +128,7 @@ func (c *client) do(ctx context.Context, q *request) error {
 		if q.class == renewalRequest && !tooLong && v.again {
 			final = time.Since(started)+wait > renewalMost
 		}
-		if c.outage.failed(e, final) {
+		if c.outage.failed(e, began, final) {
 			c.log.LogAttrs(ctx, slog.LevelError, "server given up", slog.String("error", clip(c.outage.err().Error(), messageLimit)))
 		}
 		if final {
@@ -150,7 +153,12 @@ func (c *client) do(ctx context.Context, q *request) error {
 		}
 		if v.all {
 			c.pace.slowDown(wait)
-		} else if err := sleep(ctx, wait); err != nil {
+			continue
+		}
+		c.resting.Add(1)
+		err = sleep(ctx, wait)
+		c.resting.Add(-1)
+		if err != nil {
 			return ended(err)
 		}
 	}

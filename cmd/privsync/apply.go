@@ -471,7 +471,7 @@ func (r *applyRun) change(ctx context.Context, state string) (*executor.Report, 
 		}
 		r.journal, o.Journal = journal, journal
 	}
-	p := r.startProgress()
+	p := r.startProgress(r.writer.Pace)
 	defer p.end()
 	o.Progress = p.report
 	r.changed = true

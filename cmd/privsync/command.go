@@ -61,7 +61,7 @@ command finished well, 1 when it failed or ran longer than --command-timeout,
 				return err
 			}
 			defer a.logout(cmd.Context(), w)
-			p := a.startProgress()
+			p := a.startProgress(w.Pace)
 			res := executor.RunCommand(a.interrupts.hard, w, args[0], executor.Options{
 				RunID: a.runID, Stop: cmd.Context(), Logger: a.log, Progress: p.report, CommandTimeout: timeout.value,
 			})

@@ -187,7 +187,7 @@ func (e *exporter) export(ctx context.Context, names []named, policyName string)
 // read reads the direct grants of rows. An error ends it: a policy that lacks
 // what could not be read would revoke it.
 func (e *exporter) read(ctx context.Context, rows []mstrapi.PrincipalRow) ([]exported, error) {
-	p := e.startProgress()
+	p := e.startProgress(e.r.Pace)
 	defer p.end()
 	all := make([]exported, len(rows))
 	var done atomic.Int64

@@ -14,7 +14,7 @@ import (
 // observe reads from the server what pol is about. Where to, progress and log
 // are added to o.
 func (a *app) observe(ctx context.Context, r *mstrapi.Reader, pol *policy.Policy, o planner.ObserveOptions) (*planner.State, error) {
-	p := a.startProgress()
+	p := a.startProgress(r.Pace)
 	defer p.end()
 	o.URL, o.Progress, o.Logger = r.URL(), p.report, a.log
 	state, err := planner.Observe(ctx, r, pol, o)

@@ -74,7 +74,7 @@ compared with the server, and it is said whether the report belongs to a whole c
 			if err != nil {
 				return err
 			}
-			p := a.startProgress()
+			p := a.startProgress(r.Pace)
 			defer p.end()
 			plan, err := executor.Rollback(ctx, r, report, executor.RollbackOptions{
 				Tool: toolRef(), Actor: actor, Now: a.now, TTL: ttl.value,
