@@ -22,9 +22,14 @@ import (
 // he rewrites everything after that place; keep the newest digest elsewhere (in a
 // log, in a ticket) to notice that, too.
 //
-// A report after the newest is one that chain.json does not know: a run died
-// between writing the two, or somebody slipped it in. The journal of a dead run
-// tells the one from the other ([MendChain]), otherwise a person has to
+// Before a report is written chain.json announces it by file and digest, and
+// afterwards names it as the newest: a run that dies in between leaves a chain that
+// explains itself, and one that dies before leaves a chain without the report. A chain
+// that is signed announces nothing.
+//
+// A report after the newest is one that chain.json neither names nor announces:
+// somebody slipped it in, or put back a chain.json that was older. The journal of a
+// dead run can tell that it belongs there ([MendChain]), otherwise a person has to
 // ([AcceptNewer]); until then nothing is added to the chain.
 //
 // Old reports that were removed by [PruneChain] are a checkpoint in chain.json:
@@ -50,6 +55,15 @@ type chainHead struct {
 	Digest     string `json:"digest"`
 	Pruned     int    `json:"pruned,omitempty"`     // reports that were removed, the oldest
 	Checkpoint string `json:"checkpoint,omitempty"` // digest of the newest of them
+
+	// Next is the report that is just being written after the newest; nil: none.
+	Next *chainNext `json:"next,omitempty"`
+}
+
+// chainNext announces a report.
+type chainNext struct {
+	File   string `json:"file"`
+	Digest string `json:"digest"`
 }
 
 // check returns what is wrong with a head that was read from a file.
@@ -58,6 +72,10 @@ func (h *chainHead) check() error {
 	switch {
 	case h.Format != chainFormat:
 		return fmt.Errorf("format is not %q", chainFormat)
+	case h.Next != nil && (!digest.MatchString(h.Next.Digest) || !reportName.MatchString(h.Next.File)):
+		return errors.New("announces no report")
+	case h.Next != nil && h.Length == 0 && h.File == "" && h.Digest == "" && h.Pruned == 0 && h.Checkpoint == "":
+		return nil // the first report of all
 	case h.Length < 1 || !digest.MatchString(h.Digest) || !reportName.MatchString(h.File):
 		return errors.New("does not name a newest report")
 	case h.Pruned < 0 || h.Pruned >= h.Length, (h.Pruned > 0) != (h.Checkpoint != ""), h.Checkpoint != "" && !digest.MatchString(h.Checkpoint):
@@ -158,6 +176,11 @@ func (r *Report) Deliver(ctx context.Context, d Destination, s Signer) (paths []
 
 // appendTo writes r into the chain of dir.
 func (r *Report) appendTo(ctx context.Context, dir string, s Signer) (string, error) {
+	return r.appendBy(ctx, dir, s, WriteFile)
+}
+
+// appendBy is appendTo with the function that writes the report.
+func (r *Report) appendBy(ctx context.Context, dir string, s Signer, write func(path string, doc io.WriterTo) error) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -181,18 +204,51 @@ func (r *Report) appendTo(ctx context.Context, dir string, s Signer) (string, er
 	if err := r.Seal(); err != nil {
 		return "", err
 	}
-	if err := WriteFile(path, r); err != nil {
+	file := filepath.Base(path)
+	if s == nil {
+		// The signature of a head is over the one before or the one after, so a signed
+		// chain announces nothing.
+		if err := writeHead(dir, head.announce(file, r.Digest), nil); err != nil {
+			return "", err
+		}
+	}
+	if err := write(path, r); err != nil {
 		return "", err
 	}
 	if err := signBeside(s, path, r); err != nil {
-		return path, errors.Join(err, writeHead(dir, head.next(filepath.Base(path), r.Digest), nil))
+		return path, errors.Join(err, writeHead(dir, head.next(file, r.Digest), nil))
 	}
 	if s != nil {
 		if err := signedHead(dir, s, head); err != nil {
-			return path, errors.Join(err, writeHead(dir, head.next(filepath.Base(path), r.Digest), nil))
+			return path, errors.Join(err, writeHead(dir, head.next(file, r.Digest), nil))
 		}
 	}
-	return path, writeHead(dir, head.next(filepath.Base(path), r.Digest), s)
+	return path, writeHead(dir, head.next(file, r.Digest), s)
+}
+
+// announce returns the head of the chain while a report is written.
+func (h chainHead) announce(file, digest string) chainHead {
+	h.Format, h.Next = chainFormat, &chainNext{File: file, Digest: digest}
+	return h
+}
+
+// settle returns the head as it is if the report that it announces is there, or is
+// not. A head that announced the first report of all and has none is none: the error
+// matches [fs.ErrNotExist].
+func (h chainHead) settle(dir string) (chainHead, error) {
+	next := h.Next
+	if next == nil {
+		return h, nil
+	}
+	h.Next = nil
+	l := readLinks(dir, []string{next.File})[0]
+	if l.Problem == "" && l.Digest == next.Digest && l.Previous == h.Digest {
+		return h.next(next.File, next.Digest), nil
+	}
+	if h.Length == 0 {
+		return chainHead{}, fmt.Errorf("names no report: %w", fs.ErrNotExist)
+	}
+	return h, nil
 }
 
 // next returns the head of the chain with one report more.
@@ -264,6 +320,9 @@ func readHead(dir string) (chainHead, error) {
 	}
 	if err == nil {
 		err = h.check()
+	}
+	if err == nil {
+		h, err = h.settle(dir)
 	}
 	if err != nil {
 		return chainHead{}, fmt.Errorf("%s: %w", ChainFile, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -279,6 +280,65 @@ func TestReportBeyondTheHead(t *testing.T) {
 
 // A forged report in the place of one that was removed keeps the count, and the chain
 // goes on over the true ones.
+// A run that dies at any moment of its delivery leaves a chain that the next run
+// goes on with, whether it is the first one or not, and whether it has a journal.
+func TestDeathWhileDelivering(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		for _, written := range []bool{false, true} {
+			dir, names := chainOf(t, n-1)
+			dying := Refuse(nil, Options{RunID: "dies", StartedAt: time.Date(2026, 1, 2, 20, 0, 0, 0, time.UTC)}, &Error{Code: CodeGuard, Message: "no"})
+			death, want := errors.New("killed"), len(names)
+			if written {
+				want++
+			}
+			_, err := dying.appendBy(t.Context(), dir, nil, func(path string, doc io.WriterTo) error {
+				if written {
+					if err := WriteFile(path, doc); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return death
+			})
+			if !errors.Is(err, death) {
+				t.Fatalf("appendBy = %v, want %v", err, death)
+			}
+			chain, err := VerifyChain(dir, nil)
+			if err != nil || len(chain.Broken()) > 0 || len(chain.Links) != want {
+				t.Errorf("%d reports, the last written %v: %+v, %v, want %d sound links", n, written, chain, err, want)
+			}
+			if err := MendChain(t.Context(), dir, nil, nil); err != nil {
+				t.Errorf("MendChain = %v", err)
+			}
+			appendReport(t, dir, "next", 21)
+			if links, err := verified(dir); err != nil || len(brokenOf(links)) > 0 || len(links) != want+1 {
+				t.Errorf("after the next run: %+v, %v, want %d sound links", links, err, want+1)
+			}
+		}
+	}
+}
+
+// What is announced is that one report and no other.
+func TestAnnouncementExplainsNoOther(t *testing.T) {
+	dir, names := chainOf(t, 2)
+	head, err := readHead(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slipped := appendReport(t, dir, "slipped-in", 9)
+	if err := writeHead(dir, head.announce(names[1], head.Digest), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := MendChain(t.Context(), dir, func(string) bool { return false }, nil); !errors.Is(err, ErrBeyondHead) {
+		t.Errorf("MendChain with %s slipped in = %v, want ErrBeyondHead", slipped, err)
+	}
+	if err := writeHead(dir, head.announce(slipped, head.Digest), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := MendChain(t.Context(), dir, func(string) bool { return false }, nil); !errors.Is(err, ErrBeyondHead) {
+		t.Errorf("MendChain with another digest announced = %v, want ErrBeyondHead", err)
+	}
+}
+
 func TestForgedReportDoesNotBecomeTheChain(t *testing.T) {
 	dir, names := chainOf(t, 3)
 	head, err := readHead(dir)

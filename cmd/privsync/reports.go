@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -100,10 +101,12 @@ func (a *app) checkChain(dir string, state *stateFlags, s executor.Signer) error
 		return nil
 	}
 	hint := "look at the report, and if it is what a run wrote that died take it in with \"privsync verify-reports --accept-newer\"; otherwise take it out of the folder and find out who wrote it"
-	if errors.Is(err, executor.ErrUnsigned) {
+	switch {
+	case errors.Is(err, executor.ErrUnsigned):
 		hint = unsignedHint
-	}
-	if errors.Is(err, executor.ErrChainDamaged) {
+	case errors.Is(err, executor.ErrChainDamaged) && errors.Is(err, fs.ErrNotExist):
+		hint = "put chain.json back from a copy; without one look at the reports that are there, and if all are what runs wrote begin chain.json anew with \"privsync verify-reports --accept-newer\", or begin another folder with --report-dir"
+	case errors.Is(err, executor.ErrChainDamaged):
 		hint = "compare the folder with a copy (privsync verify-reports) and put chain.json back from there, or begin another folder with --report-dir"
 	}
 	return hinted(fmt.Errorf("nothing is added to the chain of reports in %s: %w", dir, err), hint)
