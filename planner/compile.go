@@ -123,6 +123,7 @@ type want struct {
 	forbidden Set // F, without what is listed as well
 	undecided Set // left alone, for entries contradict each other or one is not known to cover the principal
 
+	spared       Set // listed for somebody who is not there and may be this one: not revoked for not being listed
 	contradicted Set // the part of undecided that one entry lists and another forbids
 	unlisted     bool
 	entries      []int32
@@ -149,7 +150,8 @@ type compiled struct {
 	lastKey   []byte
 	conflicts map[conflictKey]*conflict
 	unlisted  *want
-	doubtful  []int32 // selectors of which it is not known whom they choose
+	absent    map[mstrapi.Kind]Set // what the entries list whose principals are not there
+	doubtful  []int32              // selectors of which it is not known whom they choose
 }
 
 // sharedList is a list of privileges that several entries have.
@@ -341,7 +343,12 @@ func (c *compiled) combine(entries []int32, w *want) {
 		w.listed, w.forbidden = w.listed.Minus(both), w.forbidden.Minus(both)
 		w.expired = w.expired.Minus(both)
 	}
-	w.settings = withDefaults(c.pol.Principals[c.deciding(entries)].Settings)
+	deciding := &c.pol.Principals[c.deciding(entries)]
+	if deciding.Principal == nil {
+		w.spared = c.absent[mstrapi.Kind(deciding.Selector.Kind)].Minus(w.listed).Minus(w.forbidden).Minus(w.undecided)
+		w.expired = w.expired.Minus(w.spared)
+	}
+	w.settings = withDefaults(deciding.Settings)
 	if slices.ContainsFunc(entries, func(e int32) bool { return c.entries[e].vague }) {
 		// The misspelled one may be what would be revoked as not listed.
 		w.settings.Mode = policy.Additive

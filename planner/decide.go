@@ -88,7 +88,7 @@ func (d *decision) own(w *want, direct Set) {
 	if w.settings.Mode == policy.Authoritative {
 		d.notListed = direct.Minus(w.listed)
 		if !d.notListed.IsEmpty() {
-			d.notListed = d.notListed.Minus(w.forbidden).Minus(w.expired).Minus(w.undecided)
+			d.notListed = d.notListed.Minus(w.forbidden).Minus(w.expired).Minus(w.undecided).Minus(w.spared)
 		}
 	}
 	d.depend(w, direct)

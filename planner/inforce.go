@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -34,6 +35,7 @@ type PolicyDefaults struct {
 	SatisfiedBy        string `json:"satisfiedBy"`
 	Redundant          string `json:"redundant"`
 	Inherited          string `json:"inherited"`
+	Missing            string `json:"missing,omitempty"` // empty: a document that does not say
 	ExpiringWithinDays int    `json:"expiringWithinDays"`
 }
 
@@ -77,7 +79,8 @@ func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
 			Environment: PolicyServer{URL: pol.Environment.URL, LoginMode: pol.Environment.LoginMode},
 			Defaults: PolicyDefaults{
 				Mode: string(defaults.Mode), SatisfiedBy: string(defaults.SatisfiedBy), Redundant: string(defaults.Redundant),
-				Inherited: string(defaults.Inherited), ExpiringWithinDays: pol.ExpiringWithinDays,
+				Inherited: string(defaults.Inherited),
+				Missing:   string(cmp.Or(pol.Defaults.Missing, policy.MissingBlock)), ExpiringWithinDays: pol.ExpiringWithinDays,
 			},
 			Unlisted: string(policy.UnlistedIgnore),
 		},

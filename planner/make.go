@@ -332,6 +332,7 @@ func (d *draft) judgesProjected() bool {
 // describe adds the findings about what a covered principal inherits: after the
 // plan, or in an audit now.
 func (d *draft) describe(o *Observed, w *want, dec *decision) {
+	d.describeSpared(o, w)
 	if d.st.judging != JudgeProjected {
 		now := *dec
 		now.inherited = o.Inherited

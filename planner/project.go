@@ -121,6 +121,11 @@ func project(c *compiled, st *State) *projection {
 			c.doubtful = append(c.doubtful, int32(i))
 		}
 	}
+	c.absent = make(map[mstrapi.Kind]Set)
+	for _, i := range st.absentees {
+		kind := mstrapi.Kind(c.pol.Principals[i].Principal.Kind)
+		c.absent[kind] = c.absent[kind].Union(c.entries[i].listed)
+	}
 	for _, i := range st.vacant {
 		if !slices.Contains(c.doubtful, i) {
 			c.doubtful = append(c.doubtful, i)

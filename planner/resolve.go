@@ -488,6 +488,9 @@ func (ob *observer) placeExplicit(entry int32, ref policy.PrincipalRef) {
 		absent := ob.tolerate(problem, ob.pol.Principals[entry].Settings.Missing)
 		st.findings = append(st.findings, *problem)
 		if absent {
+			if ref.ID == "" {
+				st.absentees = append(st.absentees, entry)
+			}
 			return
 		}
 		if problem.Code == CodeReadFailed {

@@ -52,6 +52,7 @@ type State struct {
 	except       map[[2]int]Principal           // of rules, by the numbers of the rule and of the exception
 	gone         map[mstrapi.ObjectID]Principal // whom the server named and does not have
 	absent       bool                           // somebody that the policy names is not there, and that is only reported
+	absentees    []int32                        // entries of the policy that name somebody by a name that nobody has
 	vacant       []int32                        // entries of the policy that choose members of a group that is not there
 	onlyEveryone bool                           // a list of users was that of the members of Everyone
 	past         Past                           // what earlier runs did
