@@ -352,6 +352,9 @@ func (r *applyRun) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if base, err := mstrapi.BaseURL(cfg.URL); r.saved && err == nil && base != r.plan.Environment.URL {
+		return refused(r.plan.CheckSaved(base, r.now(), r.f.maxAge.value), newPlanHint)
+	}
 	w, err := r.openWriter(ctx, cfg)
 	if err != nil {
 		return err

@@ -98,7 +98,9 @@ func (a *app) approve(path, keyFile, as string, yes bool) error {
 	if err := a.render(a.stdout, plan, view{format: "text", guards: planner.Guards(plan, planner.Overrides{})}); err != nil {
 		return err
 	}
-	a.say("plan %s of %s, made by %s", plan.Digest, plan.CreatedAt.UTC().Format("2006-01-02 15:04:05Z"), cmp.Or(plan.Maker, "somebody unknown"))
+	if plan.Maker == "" {
+		a.say("who made the plan is not known: apply will ask for --maker")
+	}
 	if !yes {
 		ok, err := a.confirm(fmt.Sprintf("Sign this plan for %s with key %s?", plan.Environment.URL, signer.Fingerprint()))
 		if err == nil && !ok {

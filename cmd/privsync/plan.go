@@ -82,9 +82,6 @@ exceeded or a rule broken.`,
 			if err := a.presentPlan(plan, over, format.value, out); err != nil {
 				return err
 			}
-			if n, why := plan.Safety.Approval.Needed(plan); n > 0 {
-				a.say("needs approval by %s: %s (privsync approve)", plural(n, "person", "people"), why)
-			}
 			return planEnding(plan, over, detailed)
 		},
 	}

@@ -20,6 +20,9 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 	if !p.Complete {
 		fmt.Fprintf(&head, "⛔ **%s**\n\n", incompletePlan(p))
 	}
+	if text := approvalNeeded(p); text != "" {
+		fmt.Fprintf(&head, "✍️ **Needs approval**: %s\n\n", span(text, clipMessage))
+	}
 	summary := "**" + PlanSummary(p) + "**\n"
 	if n := mostReached(p); n > 0 {
 		summary += fmt.Sprintf("\nThe change with the widest reach is on a group of %s.\n", count(n, "user"))
@@ -52,4 +55,17 @@ func mostReached(p *planner.Plan) int {
 		n = max(n, c.Impact.Members)
 	}
 	return n
+}
+
+// approvalNeeded says how many people must sign the plan, and why; nothing if nobody.
+func approvalNeeded(p *planner.Plan) string {
+	n, why := p.Safety.Approval.Needed(p)
+	if n == 0 {
+		return ""
+	}
+	people := "1 person"
+	if n > 1 {
+		people = fmt.Sprintf("%d people", n)
+	}
+	return fmt.Sprintf("needs approval by %s: %s", people, why)
 }

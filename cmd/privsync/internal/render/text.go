@@ -225,6 +225,7 @@ func (t *textWriter) plan(p *planner.Plan) {
 		when += ", valid until " + stamp(p.ExpiresAt)
 	}
 	t.field("made", when)
+	t.field("maker", Clean(p.Maker))
 	t.field("scope", scope(p.Scope))
 	t.field("digest", Clean(p.Digest))
 	if !p.Complete {
@@ -232,6 +233,10 @@ func (t *textWriter) plan(p *planner.Plan) {
 		t.para(alarm, 2, incompletePlan(p))
 	}
 	t.guards(t.o.Guards)
+	if text := approvalNeeded(p); text != "" {
+		t.blank()
+		t.para(yellow, 2, Clean(text))
+	}
 	t.errorFindings(p.Findings)
 
 	known := planNames(p)

@@ -79,6 +79,10 @@ func (t *textWriter) report(r *executor.Report) {
 	}
 	if r.Plan != nil && !t.o.AfterPlan {
 		t.field("plan", Clean(r.Plan.Digest))
+		t.field("maker", Clean(r.Plan.Maker))
+		for _, a := range r.Plan.Approvals {
+			t.field("approved", Clean(a.By)+", key "+Clean(a.Key))
+		}
 	}
 	t.field("digest", Clean(r.Digest))
 	if r.Run.Recovered {
