@@ -547,7 +547,7 @@ func (r *run) checkRelied() {
 				return nil
 			}
 			seen := t.res.After
-			sets, err := r.readUntil(t, groupRevokes, func(s *Sets) bool { return needed.Minus(s.Direct).IsEmpty() })
+			sets, err := r.readUntil(r.ctx, t, groupRevokes, func(s *Sets) bool { return needed.Minus(s.Direct).IsEmpty() })
 			switch {
 			case err != nil:
 				r.o.Logger.Warn("a grant that revokes rely on could not be read again, so they are held back", "principal", string(t.change.Principal.ID), "error", err)

@@ -185,7 +185,7 @@ func (o Options) withDefaults(plan *planner.Plan) Options {
 // started, and the report's Error says so ([CodeUnreachable]).
 //
 // When o.Stop is done nothing new is started, what is in flight is finished and
-// verified. When ctx is done requests in flight are given up: what they did is
+// verified; a write that waits to be sent is not in flight. When ctx is done requests in flight are given up: what they did is
 // then unverified. plan is not changed.
 //
 // Apply refuses (see [RunRefused]) a plan with blocking findings, a broken rule,
@@ -362,7 +362,7 @@ type task struct {
 
 func newRun(ctx context.Context, s Server, plan *planner.Plan, o Options) *run {
 	r := &run{
-		ctx: ctx, s: s, level: plan.Scope.Level, plan: plan, o: o,
+		ctx: mstrapi.WithStop(ctx, o.Stop), s: s, level: plan.Scope.Level, plan: plan, o: o,
 		byID: make(map[mstrapi.ObjectID]*task, len(plan.Changes)), again: make(map[mstrapi.ObjectID]*visit),
 	}
 	if s != nil {

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,7 +74,11 @@ func RunCommand(ctx context.Context, s CommandServer, name string, o Options) Co
 		res.Error = reportError("", err)
 		return res
 	}
-	queueID, err := s.SubmitCommand(ctx, id)
+	queueID, err := s.SubmitCommand(mstrapi.WithStop(ctx, o.Stop), id)
+	if errors.Is(err, mstrapi.ErrStopped) {
+		res.Outcome = CommandNotAttempted
+		return res
+	}
 	if err != nil {
 		res.Error = reportError("submit", err)
 		if mstrapi.OutcomeUnknown(err) {
@@ -90,7 +95,9 @@ func RunCommand(ctx context.Context, s CommandServer, name string, o Options) Co
 
 // followQueue polls until the queue entry has ended.
 func followQueue(ctx context.Context, s CommandServer, res *CommandResult, o Options) {
-	limited, cancel := context.WithTimeout(ctx, o.CommandTimeout)
+	watched, done := untilStopped(ctx, o.Stop)
+	defer done()
+	limited, cancel := context.WithTimeout(watched, o.CommandTimeout)
 	defer cancel()
 	var lastErr error
 	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
@@ -111,10 +118,10 @@ func followQueue(ctx context.Context, s CommandServer, res *CommandResult, o Opt
 		default:
 			lastErr = err
 		}
-		if sleep(limited, o.Stop, wait) {
+		if sleep(limited, nil, wait) {
 			continue
 		}
-		if limited.Err() == nil || ctx.Err() != nil {
+		if watched.Err() != nil {
 			res.Outcome = CommandInterrupted
 			return
 		}

@@ -459,7 +459,7 @@ func (d *DeadRun) inFlight(r *run, t *task, open []*intentRecord, o RecoverOptio
 		t.expected = in.Before.Direct
 	}
 	add, remove := planned(j.grant), planned(j.revoke)
-	sets, err := r.readUntil(t, in.Wave, func(s *Sets) bool { return done(s.Direct, add, remove) })
+	sets, err := r.readUntil(r.ctx, t, in.Wave, func(s *Sets) bool { return done(s.Direct, add, remove) })
 	switch {
 	case err != nil && r.left(t, err):
 	case err != nil && (!o.AcceptUnread || r.ctx.Err() != nil):

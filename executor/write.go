@@ -112,12 +112,18 @@ func (r *run) precondition(j *job) bool {
 	t := j.t
 	already, byRun := j.justified()
 	granted := t.verified
-	sets, err := r.readUntil(t, j.w, func(s *Sets) bool {
+	ctx, done := untilStopped(r.ctx, r.o.Stop)
+	defer done()
+	sets, err := r.readUntil(ctx, t, j.w, func(s *Sets) bool {
 		// What this run did may take a moment to be seen here; what it did not do is
 		// not waited for.
 		return byRun.Minus(s.Inherited).IsEmpty() && (!t.wrote || granted.Minus(s.Direct).IsEmpty())
 	})
 	if err != nil {
+		if ctx.Err() != nil {
+			r.skip(j)
+			return false
+		}
 		if r.left(t, err) {
 			return false
 		}
@@ -242,10 +248,10 @@ func (r *run) needed(granted planner.Set) planner.Set {
 // readUntil reads the principal, and reads it again until ok is satisfied or no
 // reading can lag behind the run's latest write any more. It returns the last
 // reading.
-func (r *run) readUntil(t *task, w wave, ok func(*Sets) bool) (*Sets, error) {
+func (r *run) readUntil(ctx context.Context, t *task, w wave, ok func(*Sets) bool) (*Sets, error) {
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		sets, err := r.read(t, w)
-		if err != nil || ok(sets) || !r.worthAnother(r.lagUntil(), pause) {
+		sets, err := r.read(ctx, t, w)
+		if err != nil || ok(sets) || ctx.Err() != nil || !r.worthAnother(r.lagUntil(), pause) {
 			return sets, err
 		}
 	}
@@ -280,10 +286,10 @@ func (r *run) worthAnother(until time.Time, pause time.Duration) bool {
 }
 
 // read reads the principal and remembers what it saw.
-func (r *run) read(t *task, w wave) (*Sets, error) {
+func (r *run) read(ctx context.Context, t *task, w wave) (*Sets, error) {
 	t.seen = nil
 	at := r.o.Now()
-	o, err := planner.ReadPrincipal(r.ctx, r.look, t.change.Principal.Kind, t.change.Principal.ID, r.level)
+	o, err := planner.ReadPrincipal(ctx, r.look, t.change.Principal.Kind, t.change.Principal.ID, r.level)
 	if err != nil {
 		r.noteOutage(err)
 		return nil, err
@@ -374,6 +380,14 @@ func (r *run) write(j *job) bool {
 			err = r.s.PatchPrivileges(r.ctx, kind, id, patch)
 			r.log(j, attempt, err)
 		}
+		if errors.Is(err, mstrapi.ErrStopped) && lost == nil {
+			t.wrote = hadWritten
+			r.skip(j)
+			if t.res.Attempts > 0 && t.res.Error == nil {
+				t.res.Error = reportError("", err)
+			}
+			return true
+		}
 		r.wrote()
 		r.noteOutage(err)
 		switch {
@@ -388,7 +402,7 @@ func (r *run) write(j *job) bool {
 			return true
 		}
 		lost = err
-		sets, readErr := r.read(t, j.w)
+		sets, readErr := r.read(r.ctx, t, j.w)
 		switch {
 		case readErr != nil && r.left(t, readErr):
 			return true
@@ -437,7 +451,7 @@ func (r *run) verify(j *job, before planner.Set, lost error) {
 	add, remove := planned(j.grant), planned(j.revoke)
 	until := r.o.Now().Add(max(r.o.VerifyTimeout, 0))
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		sets, err := r.read(j.t, j.w)
+		sets, err := r.read(r.ctx, j.t, j.w)
 		switch {
 		case err != nil && r.left(j.t, err):
 			return
@@ -472,7 +486,7 @@ func (r *run) verify(j *job, before planner.Set, lost error) {
 // unsuccessful ends a write that the server refused, or that was not sent.
 func (r *run) unsuccessful(j *job, err error) {
 	t := j.t
-	sets, readErr := r.read(t, j.w)
+	sets, readErr := r.read(r.ctx, t, j.w)
 	if readErr != nil && r.left(t, readErr) {
 		return
 	}
@@ -582,6 +596,17 @@ func newPause() *pause {
 // which may be nil, was done first.
 func (p *pause) wait(ctx, stop context.Context) bool {
 	return sleep(ctx, stop, p.b.NextBackOff())
+}
+
+// untilStopped returns a context that ends with ctx, or when stop is done. The caller
+// calls the function when it needs it no more.
+func untilStopped(ctx, stop context.Context) (context.Context, func()) {
+	both, cancel := context.WithCancelCause(ctx)
+	off := context.AfterFunc(stop, func() { cancel(context.Cause(stop)) })
+	return both, func() {
+		off()
+		cancel(nil)
+	}
 }
 
 func sleep(ctx, stop context.Context, d time.Duration) bool {

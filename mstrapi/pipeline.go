@@ -59,6 +59,8 @@ func (c *client) do(ctx context.Context, q *request) error {
 		tries = logoutAttempts
 	}
 	started := time.Now()
+	pausing, done := c.pauses(ctx, q.class)
+	defer done()
 	// ended is the error when the loop stops between two attempts.
 	ended := func(err error) error {
 		e := last
@@ -75,7 +77,7 @@ func (c *client) do(ctx context.Context, q *request) error {
 		return e
 	}
 	for {
-		s, err := c.admit(ctx, q)
+		s, err := c.admit(pausing, q)
 		if err != nil {
 			return ended(err)
 		}
@@ -118,11 +120,12 @@ func (c *client) do(ctx context.Context, q *request) error {
 		if waits == nil {
 			waits = newBackoff()
 		}
-		wait := waits.NextBackOff()
+		ordinary := waits.NextBackOff()
+		wait := ordinary
 		if e.RetryAfter > 0 {
 			wait = e.RetryAfter
 		}
-		most := c.patience(ctx, started)
+		most := c.patience(ctx, q.class, started)
 		tooLong := e.RetryAfter > most
 		final := tooLong || !v.again || used >= tries
 		if q.class == renewalRequest && !tooLong && v.again {
@@ -132,8 +135,12 @@ func (c *client) do(ctx context.Context, q *request) error {
 			c.log.LogAttrs(ctx, slog.LevelError, "server given up", slog.String("error", clip(c.outage.err().Error(), messageLimit)))
 		}
 		if final {
-			if v.all {
-				c.pace.slowDown(min(wait, most))
+			switch {
+			case v.all && tooLong:
+				// Nobody waits so long: others shall not either, before they are told the same.
+				c.pace.slowDown(ordinary)
+			case v.all:
+				c.pace.slowDown(wait)
 			}
 			if tooLong && v.again {
 				e.Err = fmt.Errorf("the server asks to wait %s, more than the %s that are left", e.RetryAfter, most.Round(time.Second))
@@ -156,7 +163,7 @@ func (c *client) do(ctx context.Context, q *request) error {
 			continue
 		}
 		c.resting.Add(1)
-		err = sleep(ctx, wait)
+		err = sleep(pausing, wait)
 		c.resting.Add(-1)
 		if err != nil {
 			return ended(err)

@@ -115,14 +115,14 @@ func judge(class requestClass, e *Error) verdict {
 
 // patience is the longest wait that a server may ask for in answer to a request that
 // was first sent at started: all waits of a request come to no more than all its
-// attempts could take, and none goes beyond the deadline.
-func (c *client) patience(ctx context.Context, started time.Time) time.Duration {
+// attempts could take, and none goes beyond the deadline of ctx or of the run.
+func (c *client) patience(ctx context.Context, class requestClass, started time.Time) time.Duration {
 	left := c.cfg.Timeout*time.Duration(c.cfg.MaxAttempts) - time.Since(started)
 	most := min(retryAfterMost, max(0, left))
 	if deadline, ok := ctx.Deadline(); ok {
 		most = min(most, max(0, time.Until(deadline)))
 	}
-	return most
+	return leftOfRun(ctx, class, most)
 }
 
 // errPermanent marks errors of the transport that no repetition cures.

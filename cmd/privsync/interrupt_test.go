@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +31,8 @@ func TestInterruptWhileWaiting(t *testing.T) {
 		fault *mstrtest.Fault
 		when  func(r *http.Request) bool // the request at which the signal comes
 		lock  bool                       // another run holds the lock
+		// nothing says that no write is done.
+		nothing bool
 		// outcome is that of the report; empty: there is none.
 		outcome executor.RunOutcome
 	}{
@@ -44,6 +48,20 @@ func TestInterruptWhileWaiting(t *testing.T) {
 			name: "a write told to wait", args: []string{"apply", "-f", "policy.yaml", "--yes", "--concurrency", "1"}, outcome: executor.RunInterrupted,
 			fault: &mstrtest.Fault{Kind: mstrtest.Hang, Method: http.MethodPatch, Times: 1},
 			when:  func(r *http.Request) bool { return r.Method == http.MethodPatch },
+		},
+		{
+			name: "a write told to come back", args: []string{"apply", "-f", "policy.yaml", "--yes"}, outcome: executor.RunInterrupted,
+			fault: &mstrtest.Fault{Kind: mstrtest.TooManyRequests, Method: http.MethodPatch, RetryAfter: 25 * time.Second},
+			when:  func(r *http.Request) bool { return r.Method == http.MethodPatch }, nothing: true,
+		},
+		{
+			name: "a reading before a write told to come back", args: []string{"apply", "plan.json", "--yes", "--concurrency", "1"}, outcome: executor.RunInterrupted,
+			fault: &mstrtest.Fault{Kind: mstrtest.Unavailable, Method: http.MethodGet, Path: "/user.*/privileges$", RetryAfter: 25 * time.Second},
+			when:  privileges, nothing: true,
+		},
+		{
+			name: "a queue told to come back", args: []string{"apply", "-f", "command.yaml", "--yes"}, outcome: executor.RunInterrupted,
+			fault: &mstrtest.Fault{Kind: mstrtest.Unavailable, Method: http.MethodGet, Path: "/queues/", RetryAfter: 25 * time.Second}, when: queue,
 		},
 		{
 			name: "the lock is awaited", args: []string{"apply", "-f", "policy.yaml", "--yes", "--lock-timeout", "1h"}, lock: true, outcome: executor.RunInterrupted,
@@ -62,6 +80,12 @@ func TestInterruptWhileWaiting(t *testing.T) {
 						t.Fatalf("exit code %d\n%s", code, stderr)
 					}
 				}
+				if slices.Contains(tt.args, "plan.json") {
+					if code, _, stderr := p.run("plan", "-f", "policy.yaml", "--out", "plan.json"); code != exitDone {
+						t.Fatalf("exit code %d\n%s", code, stderr)
+					}
+				}
+				before := p.server.Snapshot()
 				if tt.lock {
 					url := ""
 					for _, v := range p.env {
@@ -99,6 +123,9 @@ func TestInterruptWhileWaiting(t *testing.T) {
 				}
 				if n := p.server.OpenSessions(); n != 0 {
 					t.Errorf("%d sessions are left open\n%s", n, stderr)
+				}
+				if tt.nothing && !reflect.DeepEqual(before, p.server.Snapshot()) {
+					t.Errorf("something was written\n%s", stderr)
 				}
 				if tt.outcome != "" {
 					if got := p.report("report.json").Run.Outcome; got != tt.outcome {
