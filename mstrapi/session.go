@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"privsync/panics"
 )
 
 // A session is one login: the token and the cookies that go with every request.
@@ -155,7 +157,11 @@ func (ss *sessions) start() *loginCall {
 	ss.last++
 	number := ss.last
 	go func() {
-		s, err := ss.login(number)
+		var s *session
+		err := panics.Catch(func() (err error) {
+			s, err = ss.login(number)
+			return err
+		})
 		ss.mu.Lock()
 		defer ss.mu.Unlock()
 		call.err = err

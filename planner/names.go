@@ -11,6 +11,7 @@ import (
 
 	"privsync/clean"
 	"privsync/mstrapi"
+	"privsync/panics"
 	"privsync/policy"
 )
 
@@ -62,7 +63,7 @@ func Identify(ctx context.Context, r Reader, principals []Principal, concurrency
 		if known {
 			continue
 		}
-		g.Go(func() error {
+		panics.Go(&g, func() error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

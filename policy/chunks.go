@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"gopkg.in/yaml.v3"
+
+	"privsync/panics"
 )
 
 // chunkSize is about how many bytes of principals are in memory as nodes at
@@ -230,7 +232,11 @@ func decodeChunks(chunks []chunk) func(yield func(decodedChunk) bool) {
 		start := func(i int) {
 			results[i] = make(chan decodedChunk, 1)
 			go func() {
-				root, extra, err := decode(chunks[i].data)
+				var root, extra *yaml.Node
+				err := panics.Catch(func() (err error) {
+					root, extra, err = decode(chunks[i].data)
+					return err
+				})
 				if err != nil || extra != nil || root == nil || root.Kind != yaml.SequenceNode || root.Style != 0 || root.Anchor != "" {
 					root = nil
 				}
@@ -242,6 +248,7 @@ func decodeChunks(chunks []chunk) func(yield func(decodedChunk) bool) {
 		}
 		for i := range chunks {
 			list := <-results[i]
+			panics.Again(list.err)
 			results[i] = nil
 			if next := i + ahead; next < len(chunks) {
 				start(next)

@@ -113,7 +113,7 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 			_, done := a.within(cmd.Context(), f.deadline)
 			defer done()
 			if err := panics.Catch(func() error { return r.load(args) }); err != nil {
-				return f.reports.failEarly(a, r.start, err)
+				return f.reports.failEarly(a, r.start, "", err)
 			}
 			return r.run(cmd.Context())
 		},
@@ -258,10 +258,10 @@ func (r *applyRun) run(ctx context.Context) error {
 		if defect == nil {
 			return ending
 		}
-		return r.f.reports.failEarly(r.app, r.start, r.giveUp(ctx, defect))
+		return r.f.reports.failEarly(r.app, r.start, r.plan.Policy.Name, r.giveUp(ctx, defect))
 	}
 	if r.changed {
-		return r.f.reports.failEarly(r.app, r.start, r.giveUp(ctx, defect))
+		return r.f.reports.failEarly(r.app, r.start, r.plan.Policy.Name, r.giveUp(ctx, defect))
 	}
 	report, ending = r.failed(ctx, defect)
 	return r.end(ctx, report, ending)

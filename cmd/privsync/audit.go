@@ -58,7 +58,7 @@ be read or found.`,
 				return err
 			})
 			if err != nil {
-				return reports.failEarly(a, start, err)
+				return reports.failEarly(a, start, "", err)
 			}
 			dest, err := reports.destination(a, &state)
 			var report *executor.Report

@@ -45,6 +45,12 @@ func await[T any](a *app, f func() (T, error)) (T, error) {
 	return none, errInterrupted
 }
 
+// awaitDone is [await] for work that has no result but its error.
+func (a *app) awaitDone(f func() error) error {
+	_, err := await(a, func() (struct{}, error) { return struct{}{}, f() })
+	return err
+}
+
 // within limits the reading of files, and what runs with the context that it
 // returns, to d; 0 means no limit. The caller calls the function when it has ended.
 func (a *app) within(ctx context.Context, d span) (context.Context, context.CancelFunc) {

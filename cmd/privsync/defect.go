@@ -15,6 +15,16 @@ func neverExitLikeDrift() {
 	debug.SetTraceback("crash")
 }
 
+// noteDefect keeps the panic that err carries, for those whose work nobody waits for:
+// the run goes on and ends as an error. It reports whether err carries one.
+func (a *app) noteDefect(err error) bool {
+	if _, ok := panics.Details(err); !ok {
+		return false
+	}
+	a.defect.CompareAndSwap(nil, &err)
+	return true
+}
+
 // tellDefect logs where a panic that err carries came from, for --log-level debug.
 func (a *app) tellDefect(err error) {
 	if details, ok := panics.Details(err); ok {

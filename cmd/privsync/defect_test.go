@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"privsync/mstrapi/mstrtest"
 	"privsync/panics"
@@ -30,14 +35,6 @@ func TestAPanicIsAnError(t *testing.T) {
 		for _, level := range []string{"info", "debug"} {
 			t.Run(args[0]+" "+level, func(t *testing.T) {
 				p := newProgram(t, mstrtest.Options{})
-				env := func(name string) (string, bool) {
-					for _, v := range p.env {
-						if value, ok := strings.CutPrefix(v, name+"="); ok {
-							return value, true
-						}
-					}
-					return "", false
-				}
 				here := []string{}
 				for _, a := range args {
 					if strings.Contains(a, ".") {
@@ -46,7 +43,7 @@ func TestAPanicIsAnError(t *testing.T) {
 					here = append(here, a)
 				}
 				var stderr bytes.Buffer
-				code := run(t.Context(), append(here, "--no-progress", "--log-level", level), strings.NewReader(""), panickingWriter{}, &stderr, env)
+				code := run(t.Context(), append(here, "--no-progress", "--log-level", level), strings.NewReader(""), panickingWriter{}, &stderr, p.variables())
 				if code != exitError {
 					t.Errorf("exit code %d, want %d", code, exitError)
 				}
@@ -83,3 +80,148 @@ func TestNoEndingTurnsADefectIntoDrift(t *testing.T) {
 		}
 	}
 }
+
+// panicsAt passes on what is written, and panics where that holds text.
+type panicsAt struct {
+	bytes.Buffer
+	text string
+}
+
+func (w *panicsAt) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(w.text)) {
+		panic("hunter2")
+	}
+	return w.Buffer.Write(p)
+}
+
+// variables returns a lookup of the program's environment.
+func (p *program) variables() lookup {
+	return func(name string) (string, bool) {
+		for _, v := range p.env {
+			if value, ok := strings.CutPrefix(v, name+"="); ok {
+				return value, true
+			}
+		}
+		return "", false
+	}
+}
+
+// TestAPanicAfterWrites: an apply that panics when it has written something ends with
+// exit code 1, and leaves its metrics and either its report or a journal, which the
+// next run or recover reports about.
+func TestAPanicAfterWrites(t *testing.T) {
+	start := func(t *testing.T, stdout, stderr io.Writer) (p *program, code int) {
+		p = newProgram(t, mstrtest.Options{})
+		args := []string{"apply", "-f", filepath.Join(p.dir, "policy.yaml"), "--yes", "--no-progress", "--log-level", "debug", "--concurrency", "1",
+			"--report", filepath.Join(p.dir, "report.json"), "--metrics-file", filepath.Join(p.dir, "m.prom")}
+		code = run(t.Context(), args, strings.NewReader(""), stdout, stderr, p.variables())
+		if code != exitError {
+			t.Errorf("exit code %d, want %d", code, exitError)
+		}
+		if len(p.server.Writes()) == 0 {
+			t.Error("nothing was written before the panic")
+		}
+		metrics, err := os.ReadFile(filepath.Join(p.dir, "m.prom"))
+		if err != nil || !strings.Contains(string(metrics), "privsync_run_exit_code{policy=\"everybody\"} 1") {
+			t.Errorf("metrics: %v\n%s", err, metrics)
+		}
+		if n := p.server.OpenSessions(); n != 0 {
+			t.Errorf("%d sessions are left open", n)
+		}
+		return p, code
+	}
+	t.Run("in a worker", func(t *testing.T) {
+		stderr := &panicsAt{text: "write answered"}
+		p, _ := start(t, io.Discard, stderr)
+		out := stderr.String()
+		if !strings.Contains(out, "please report it") || !strings.Contains(out, "privsync recover") {
+			t.Errorf("no hint at what to do:\n%s", out)
+		}
+		if _, err := os.Stat(filepath.Join(p.dir, "report.json")); err == nil {
+			t.Error("there is a report of what nobody knows")
+		}
+		code, _, errs := p.run("recover", "--report", "recovered.json")
+		if code != exitPartial && code != exitDone {
+			t.Errorf("recover: exit code %d\n%s", code, errs)
+		}
+		report := p.report("recovered.json")
+		if !report.Run.Recovered || report.Summary.Grants == 0 {
+			t.Errorf("the recovered report tells of %d grants", report.Summary.Grants)
+		}
+	})
+	t.Run("when the report is shown", func(t *testing.T) {
+		var stderr bytes.Buffer
+		p, _ := start(t, &panicsAt{text: "succeeded"}, &stderr)
+		if n := strings.Count(stderr.String(), "please report it"); n != 1 {
+			t.Errorf("not one line that asks for a report:\n%s", stderr.String())
+		}
+		if report := p.report("report.json"); report.Summary.Applied == 0 {
+			t.Error("the report tells of no change")
+		}
+	})
+}
+
+// TestAPanicBesideTheRun: what shows the progress, waits for signals or asks on the
+// terminal runs beside the run, and its panic is the end of the run all the same.
+func TestAPanicBesideTheRun(t *testing.T) {
+	newApp := func(stderr io.Writer) *app {
+		a := &app{
+			stderr: &sharedWriter{w: stderr}, stdin: panickingReader{}, env: func(string) (string, bool) { return "", false },
+			now: func() time.Time { panic("hunter2") }, defect: new(atomic.Pointer[error]),
+			logFormat: newChoice("text", "json"), logLevel: newChoice("info", "debug", "warn", "error"),
+		}
+		a.setLogger()
+		return a
+	}
+	isDefect := func(t *testing.T, err error) {
+		t.Helper()
+		if _, ok := panics.Details(err); !ok || exitCode(err) != exitError {
+			t.Errorf("the run ends with %v, exit code %d", err, exitCode(err))
+		}
+	}
+	noted := func(t *testing.T, a *app) {
+		t.Helper()
+		if defect := a.defect.Load(); defect == nil {
+			t.Error("the panic is not noted")
+		} else {
+			isDefect(t, *defect)
+		}
+		// A run that ends well otherwise ends with it.
+		a.logLevel.value = "info"
+		a.stdout = io.Discard
+		a.stderr = &sharedWriter{w: io.Discard}
+		isDefect(t, a.execute(t.Context(), []string{"version"}))
+	}
+	t.Run("progress", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := newApp(io.Discard)
+			p := a.startProgress()
+			p.mu.Lock()
+			p.phase = "read"
+			p.mu.Unlock()
+			time.Sleep(2 * progressLogInterval)
+			p.end()
+			noted(t, a)
+		})
+	})
+	t.Run("signals", func(t *testing.T) {
+		a := newApp(panickingWriter{})
+		i := catchInterrupts(t.Context(), a)
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-i.soft.Done()
+		i.release()
+		noted(t, a)
+	})
+	t.Run("question", func(t *testing.T) {
+		a := newApp(io.Discard)
+		a.interrupts = &interrupts{soft: t.Context(), hard: t.Context()}
+		_, err := a.confirm("Go on?")
+		isDefect(t, err)
+	})
+}
+
+type panickingReader struct{}
+
+func (panickingReader) Read([]byte) (int, error) { panic("hunter2") }

@@ -13,6 +13,7 @@ import (
 
 	"privsync/cmd/privsync/internal/render"
 	"privsync/examples"
+	"privsync/input"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -153,7 +154,7 @@ func (a *app) title(text string) {
 
 // summarizeReport prints where the report is, and its summary as it stands there.
 func (a *app) summarizeReport(path string) error {
-	data, err := os.ReadFile(path)
+	data, err := input.Read(path, maxEnvironment)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}

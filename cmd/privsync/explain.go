@@ -94,7 +94,7 @@ and why. What the policy names and the principal lacks is explained too.`,
 			case 0:
 				return []string{"user", "group"}, cobra.ShellCompDirectiveNoFileComp
 			case 2:
-				return completePrivileges(names), cobra.ShellCompDirectiveNoFileComp
+				return completePrivileges(a, names), cobra.ShellCompDirectiveNoFileComp
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
@@ -109,11 +109,11 @@ and why. What the policy names and the principal lacks is explained too.`,
 
 // completePrivileges offers the names in a saved catalogue; nothing where there
 // is none.
-func completePrivileges(file string) []string {
+func completePrivileges(a *app, file string) []string {
 	if file == "" {
 		return nil
 	}
-	known, err := readCatalogue(file)
+	known, err := await(a, func() ([]policy.CataloguePrivilege, error) { return readCatalogue(file) })
 	if err != nil {
 		return nil
 	}

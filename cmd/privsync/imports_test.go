@@ -23,7 +23,7 @@ func TestImportDirections(t *testing.T) {
 		"privsync/panics":                       {},
 		"privsync/schema":                       {},
 		"privsync/signature":                    {},
-		"privsync/policy":                       {"privsync/input", "privsync/schema"},
+		"privsync/policy":                       {"privsync/input", "privsync/panics", "privsync/schema"},
 		"privsync/mstrapi":                      {"privsync/input", "privsync/panics"},
 		"privsync/mstrapi/mstrtest":             {"privsync/mstrapi"},
 		"privsync/planner":                      {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/panics"},

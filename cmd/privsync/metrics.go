@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -104,17 +105,18 @@ func escapeLabel(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// failEarly is for a run that ends with err before there is a policy or a plan to
-// report about: it has no report, but the metrics say that it was there and how it
-// ended. They keep the label of the file that they replace, so that the alerts
-// name the same policy as ever; without one it is empty.
-func (r *reportFlags) failEarly(a *app, start time.Time, err error) error {
+// failEarly is for a run that ends with err and has no report, because there is no
+// policy or plan to report about yet, or because of a defect: the metrics say that it
+// was there and how it ended. Without a policy they keep the label of the file that
+// they replace, so that the alerts name the same policy as ever; without one it is
+// empty.
+func (r *reportFlags) failEarly(a *app, start time.Time, policyName string, err error) error {
 	if r.metrics == "" {
 		return err
 	}
 	report := &executor.Report{
 		Run:    executor.Run{StartedAt: start, FinishedAt: a.now()},
-		Policy: planner.PolicyRef{Name: lastPolicy(r.metrics)},
+		Policy: planner.PolicyRef{Name: cmp.Or(policyName, lastPolicy(r.metrics))},
 	}
 	return also(err, r.writeMetrics(report, err))
 }

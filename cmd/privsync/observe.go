@@ -40,12 +40,19 @@ func (a *app) past(r *mstrapi.Reader, pol *policy.Policy, to executor.Destinatio
 }
 
 // decide makes the plan of pol on state and judges it. Dates in the policy are
-// compared with make.Now; the plan is of the present. The tool is added to make.
+// compared with make.Now; the plan is of the present. The tool is added to make. An
+// interrupt ends it.
 func (a *app) decide(pol *policy.Policy, state *planner.State, make planner.MakeOptions, o planner.Overrides) (*planner.Plan, []planner.Guard, error) {
 	make.Tool = toolRef()
-	plan := planner.Make(pol, state, make)
-	if err := plan.Seal(); err != nil {
-		return nil, nil, fmt.Errorf("plan: %w", err)
+	plan, err := await(a, func() (*planner.Plan, error) {
+		plan := planner.Make(pol, state, make)
+		if err := plan.Seal(); err != nil {
+			return nil, fmt.Errorf("plan: %w", err)
+		}
+		return plan, nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	return plan, planner.Guards(plan, o), nil
 }

@@ -128,7 +128,7 @@ func (a *app) presentPlan(plan *planner.Plan, guards []planner.Guard, format, ou
 			return hinted(fmt.Errorf("save the plan: %w", err), "name a file that can be written with --out")
 		}
 	}
-	if err := a.render(a.stdout, plan, view{format: format, guards: guards, file: out}); err != nil {
+	if err := a.awaitDone(func() error { return a.render(a.stdout, plan, view{format: format, guards: guards, file: out}) }); err != nil {
 		return err
 	}
 	if out != "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"privsync/mstrapi"
+	"privsync/panics"
 )
 
 const (
@@ -72,7 +73,9 @@ func (a *app) startProgress(pace func() mstrapi.Pace) *progress {
 			case <-p.stop:
 				return
 			case <-ticker.C:
-				p.show()
+				if a.noteDefect(panics.Catch(func() error { p.show(); return nil })) {
+					return
+				}
 			}
 		}
 	}()

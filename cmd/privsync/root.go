@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,8 @@ type app struct {
 	finish  string // the last line on stderr: where the report is; empty for none
 
 	interrupts *interrupts
-	reading    context.Context // limits the reading of files; nil: an interrupt does
+	defect     *atomic.Pointer[error] // a panic beside the run, see noteDefect; copies share it
+	reading    context.Context        // limits the reading of files; nil: an interrupt does
 }
 
 // run is the whole program but for os.Exit: it parses args, runs the command
@@ -51,6 +53,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	a := &app{
 		stdin: stdin, stdout: &keptOn{w: stdout}, stderr: &sharedWriter{w: &keptOn{w: stderr}}, env: env, now: time.Now,
 		logFormat: newChoice("text", "json"), logLevel: newChoice("info", "debug", "warn", "error"),
+		defect: new(atomic.Pointer[error]),
 	}
 	a.runID = newRunID()
 	a.setLogger()
@@ -73,6 +76,9 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = errInterrupted
+	}
+	if defect := a.defect.Load(); defect != nil {
+		err = *defect
 	}
 	if err != nil {
 		a.tellDefect(err)

@@ -37,7 +37,7 @@ The guards that a saved plan exceeds are judged again from what it holds.`,
 			if plan, ok := doc.(*planner.Plan); ok {
 				v.guards = planner.Guards(plan, planner.Overrides{})
 			}
-			return a.render(a.stdout, doc, v)
+			return a.awaitDone(func() error { return a.render(a.stdout, doc, v) })
 		},
 		ValidArgsFunction: completeJSONFile,
 	}

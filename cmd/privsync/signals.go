@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"privsync/panics"
 )
 
 // interrupts turns SIGINT, SIGTERM and SIGHUP into two contexts. The first signal
@@ -37,14 +39,18 @@ func catchInterrupts(ctx context.Context, a *app) *interrupts {
 		case <-signals:
 		case <-hangups:
 		}
-		a.notice("interrupted: finishing what is in flight; interrupt again to stop now")
+		// What cannot be told stops the run all the same.
+		a.noteDefect(panics.Catch(func() error {
+			a.notice("interrupted: finishing what is in flight; interrupt again to stop now")
+			return nil
+		}))
 		cancelSoft()
 		select {
 		case <-done:
 			return
 		case <-signals:
 		}
-		a.notice("interrupted again: stopping now")
+		a.noteDefect(panics.Catch(func() error { a.notice("interrupted again: stopping now"); return nil }))
 		signal.Stop(signals)
 		cancelHard()
 	}()

@@ -17,8 +17,10 @@ import (
 
 	"privsync/cmd/privsync/internal/render"
 	"privsync/examples"
+	"privsync/input"
 	"privsync/mstrapi"
 	"privsync/mstrapi/mstrtest"
+	"privsync/panics"
 )
 
 func newSim(a *app) *cobra.Command {
@@ -42,7 +44,7 @@ passwords and tokens are not in it.`,
   privsync sim --listen 127.0.0.1:0 --environment environment.yaml --latency 20ms --log requests.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			env, err := loadEnvironment(environment)
+			env, err := await(a, func() (*mstrtest.Environment, error) { return loadEnvironment(environment) })
 			if err != nil {
 				return err
 			}
@@ -76,6 +78,9 @@ passwords and tokens are not in it.`,
 	return cmd
 }
 
+// maxEnvironment bounds an environment file, in bytes.
+const maxEnvironment = 64 << 20
+
 // loadEnvironment reads an environment file; the embedded example for "".
 func loadEnvironment(path string) (*mstrtest.Environment, error) {
 	var (
@@ -86,7 +91,7 @@ func loadEnvironment(path string) (*mstrtest.Environment, error) {
 		path = "environment.yaml"
 		data, err = examples.Files.ReadFile(path)
 	} else {
-		data, err = os.ReadFile(path)
+		data, err = input.Read(path, maxEnvironment)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("environment: %w", err)
@@ -126,7 +131,7 @@ func startSimulator(env *mstrtest.Environment, o mstrtest.Options, address, logF
 	}
 	s.url = "http://" + listener.Addr().String() + strings.TrimSuffix(s.PathPrefix(), "/")
 	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	go func() { s.done <- s.http.Serve(listener) }()
+	go func() { s.done <- panics.Catch(func() error { return s.http.Serve(listener) }) }()
 	return s, nil
 }
 

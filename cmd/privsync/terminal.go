@@ -12,6 +12,7 @@ import (
 
 	"privsync/cmd/privsync/internal/render"
 	"privsync/mstrapi"
+	"privsync/panics"
 )
 
 // defaultWidth is the width of text output that does not go to a terminal.
@@ -77,12 +78,16 @@ func (a *app) askPassword(prompt string) (mstrapi.Secret, error) {
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		t := term.NewTerminal(struct {
-			io.Reader
-			io.Writer
-		}{in, a.stderr}, "")
-		text, err := t.ReadPassword(render.Clean(prompt))
-		answers <- answer{text, err}
+		var got answer
+		got.err = panics.Catch(func() (err error) {
+			t := term.NewTerminal(struct {
+				io.Reader
+				io.Writer
+			}{in, a.stderr}, "")
+			got.text, err = t.ReadPassword(render.Clean(prompt))
+			return err
+		})
+		answers <- got
 	}()
 	select {
 	case got := <-answers:
@@ -108,8 +113,12 @@ func (a *app) confirm(question string) (bool, error) {
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		line, err := bufio.NewReader(io.LimitReader(a.stdin, 1<<10)).ReadString('\n')
-		answers <- answer{line, err}
+		var got answer
+		got.err = panics.Catch(func() (err error) {
+			got.line, err = bufio.NewReader(io.LimitReader(a.stdin, 1<<10)).ReadString('\n')
+			return err
+		})
+		answers <- got
 	}()
 	select {
 	case got := <-answers:

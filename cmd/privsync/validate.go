@@ -43,11 +43,17 @@ pull request. The exit code is 0 for a valid policy and 1 otherwise.`,
 				return err
 			}
 			if pol != nil && catalog != "" {
-				known, err := await(a, func() ([]policy.CataloguePrivilege, error) { return readCatalogue(catalog) })
+				unknown, err := await(a, func() (policy.Problems, error) {
+					known, err := readCatalogue(catalog)
+					if err != nil {
+						return nil, err
+					}
+					return pol.CheckCatalogue(known), nil
+				})
 				if err != nil {
 					return err
 				}
-				problems = append(problems, pol.CheckCatalogue(known)...)
+				problems = append(problems, unknown...)
 			}
 			if err := a.writeValidation(format.value, pol, problems, flags.at(a)); err != nil {
 				return err

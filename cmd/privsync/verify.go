@@ -121,7 +121,10 @@ func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) err
 	if err != nil {
 		return err
 	}
-	chain, err := executor.VerifyChain(dir, func(id string) bool { return dead[id] })
+	verify := func(explained func(string) bool) (*executor.Chain, error) {
+		return await(a, func() (*executor.Chain, error) { return executor.VerifyChain(dir, explained) })
+	}
+	chain, err := verify(func(id string) bool { return dead[id] })
 	if err != nil {
 		return hinted(err, "name the folder that --report-dir names")
 	}
@@ -136,7 +139,7 @@ func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) err
 	end := judge()
 	if end == nil && f.prune.given() {
 		if removed, err = executor.PruneChain(ctx, dir, f.prune.from(a.now()), signer); err == nil {
-			chain, err = executor.VerifyChain(dir, nil)
+			chain, err = verify(nil)
 		}
 		if errors.Is(err, executor.ErrUnsigned) {
 			return hinted(err, unsignedHint)
