@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func Unspent(state, reports string, plan *planner.Plan) error {
 	switch _, err := os.Lstat(path); {
 	case err == nil:
 		var s spent
-		if text, err := os.ReadFile(path); err == nil && unmarshalStrict(text, &s) == nil {
+		if s.read(path) == nil {
 			return fmt.Errorf("%w: run %s of %s", ErrSpent, s.Run, s.StartedAt.UTC().Format(time.RFC3339))
 		}
 		return ErrSpent
@@ -104,6 +105,23 @@ func Spend(state string, plan *planner.Plan, run Run, now time.Time) error {
 	return nil
 }
 
+// maxSpent bounds the file of one plan, in bytes.
+const maxSpent = 64 << 10
+
+// read reads what is noted in the file at path.
+func (s *spent) read(path string) error {
+	f, err := OpenPlain(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxSpent))
+	if err != nil {
+		return err
+	}
+	return unmarshalStrict(text, s)
+}
+
 // forget removes what is noted of plans that nobody can apply any more.
 func forget(dir string, now time.Time) {
 	names, err := jsonFiles(dir, func(string) bool { return true })
@@ -113,8 +131,7 @@ func forget(dir string, now time.Time) {
 	for _, name := range names {
 		var s spent
 		path := filepath.Join(dir, name)
-		text, err := os.ReadFile(path)
-		if err == nil && unmarshalStrict(text, &s) == nil && s.ExpiresAt.Add(planner.MaxPlanTTL).Before(now) {
+		if s.read(path) == nil && s.ExpiresAt.Add(planner.MaxPlanTTL).Before(now) {
 			_ = os.Remove(path)
 		}
 	}

@@ -291,6 +291,9 @@ func signatureFiles(path string) ([]string, error) {
 	if path == "-" {
 		return nil, refused(errors.New("a plan from the standard input has no signatures beside it"), "give the plan as a file")
 	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, refused(errors.New("a plan from a pipe has no signatures beside it"), "give the plan as a file")
+	}
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("signatures of the plan: %w", err)
