@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"privsync/panics"
 )
 
 // Signer signs reports and the heads of their chains. A nil Signer signs nothing.
@@ -60,7 +62,10 @@ func reading(doc io.WriterTo, f func(io.Reader) error) error {
 	r, w := io.Pipe()
 	defer r.Close()
 	go func() {
-		_, err := doc.WriteTo(w)
+		err := panics.Catch(func() error {
+			_, err := doc.WriteTo(w)
+			return err
+		})
 		_ = w.CloseWithError(err)
 	}()
 	return f(r)

@@ -195,7 +195,7 @@ func TestAPanicBesideTheRun(t *testing.T) {
 	t.Run("progress", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := newApp(io.Discard)
-			p := a.startProgress()
+			p := a.startProgress(nil)
 			p.mu.Lock()
 			p.phase = "read"
 			p.mu.Unlock()
