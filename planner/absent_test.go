@@ -18,7 +18,7 @@ func TestRenamed(t *testing.T) {
 	own.Settings.Missing = policy.MissingReport
 	all := policy.Entry{
 		Selector: &policy.Selector{Kind: policy.User, NameMatches: "*"}, Settings: policy.Settings{Mode: policy.Authoritative},
-		Forbid: []policy.Ref{{ID: 3}},
+		Forbid: []policy.Listed{{Ref: policy.Ref{ID: 3}}},
 	}
 	for _, missing := range []bool{true, false} {
 		pol := policyOf(own, all)

@@ -145,6 +145,7 @@ type compiled struct {
 	ruled    Set // every privilege that a rule names
 	findings []Finding
 	relation relation
+	terms    bool // something that the policy lists or forbids has an end or a reason
 
 	wants     map[string]*want
 	lastKey   []byte
@@ -212,6 +213,7 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 			default:
 				sets.listed.Add(id)
 			}
+			c.terms = c.terms || l.Terms != (policy.Terms{})
 		}
 		if list := e.Listed.Shared(); len(list) > 0 {
 			key := sharedList{&list[0], len(list)}
@@ -235,10 +237,14 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 		if more := c.relation.need(sets.listed); !more.IsEmpty() {
 			sets.listed = sets.listed.Union(more)
 		}
-		for _, ref := range e.Forbid {
-			if id := find(ref); id != 0 {
+		for j := range e.Forbid {
+			l := &e.Forbid[j]
+			c.terms = c.terms || l.Terms != (policy.Terms{})
+			switch id := find(l.Ref); {
+			case l.Expired(now):
+			case id != 0:
 				sets.forbidden.Add(id)
-			} else {
+			default:
 				sets.unclear = true
 			}
 		}
@@ -522,9 +528,9 @@ func (c *compiled) listedAt(entry int32, p mstrapi.PrivilegeID) policy.Position 
 
 func (c *compiled) forbiddenAt(entry int32, p mstrapi.PrivilegeID) policy.Position {
 	e := &c.pol.Principals[entry]
-	for _, ref := range e.Forbid {
-		if c.names(ref, p) {
-			return ref.Pos
+	for i := range e.Forbid {
+		if l := &e.Forbid[i]; c.names(l.Ref, p) && !l.Expired(c.now) {
+			return l.Pos
 		}
 	}
 	return e.Pos

@@ -77,7 +77,7 @@ func TestTable(t *testing.T) {
 							e.Listed = policy.ListOf(append(e.Listed.Items(), until(p, testNow().AddDate(0, 0, -1)))...)
 						}
 						if test.wants.forbidden {
-							e.Forbid = append(e.Forbid, policy.Ref{ID: int(p)})
+							e.Forbid = append(e.Forbid, policy.Listed{Ref: policy.Ref{ID: int(p)}})
 						}
 						plan := planFor(t, m, policyOf(e))
 						want := test.additive
@@ -171,8 +171,16 @@ func number(pol *policy.Policy) {
 			e.Forbid[j].Pos = next()
 		}
 	}
+	if pol.Safety != nil {
+		for _, s := range pol.Safety.ProtectedBy {
+			s.Pos = next()
+		}
+	}
 	for i := range pol.Rules {
 		pol.Rules[i].Pos = next()
+		for j := range pol.Rules[i].Except {
+			pol.Rules[i].Except[j].Pos = next()
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ func samplePlan(t *testing.T) *Plan {
 	m.user("demo", ids(3), top)
 	m.actor = m.user("session", ids(managerID)).row.ID
 	e := entry(policy.User, "demo", policy.Authoritative, listed(1), listed(4), until(5, testNow()))
-	e.Forbid = []policy.Ref{{ID: 2}}
+	e.Forbid = []policy.Listed{{Ref: policy.Ref{ID: 2}}}
 	pol := policyOf(entry(policy.Group, "Top <&> \u2028", policy.Authoritative, listed(2)), e)
 	pol.Safety = &policy.Safety{MaxRevokes: &policy.Limit{Number: 10, Percent: true}, Protected: []policy.PrincipalRef{{Kind: policy.User, Name: "session"}}}
 	pol.Commands = []policy.Command{{Name: "assign-watch-kpi-insight"}}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"privsync/clean"
 	"privsync/mstrapi"
@@ -16,7 +15,7 @@ import (
 // order: those without a principal first, then by principal in report order,
 // code, privilege and position.
 func (d *draft) allFindings() []Finding {
-	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.cycleFindings(), d.pastFindings(), d.everyoneFindings(), oddFindings(d.st.odd))
+	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.exceptionFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.cycleFindings(), d.pastFindings(), d.everyoneFindings(), oddFindings(d.st.odd))
 	if d.complete {
 		all = append(all, d.findings...)
 	} else {
@@ -170,103 +169,6 @@ func (d *draft) unlistedFindings() []Finding {
 
 // day is how dates are shown: the last day that counts, in UTC.
 const day = "2006-01-02"
-
-// expiryFindings tells of entries whose last day is over or near, once for each
-// place in the policy.
-func (d *draft) expiryFindings() []Finding {
-	within := d.pol.ExpiringWithinDays
-	type place struct {
-		pos policy.Position
-		ref string
-	}
-	found := make(map[place]int)
-	var out []Finding
-	undated := make(map[sharedList]bool)
-	for i := range d.pol.Principals {
-		e := &d.pol.Principals[i]
-		if shared := e.Listed.Shared(); len(shared) > 0 && len(shared) == e.Listed.Len() {
-			// Very many entries have the same list, and most lists have no dates.
-			key := sharedList{&shared[0], len(shared)}
-			without, known := undated[key]
-			if !known {
-				without = !slices.ContainsFunc(shared, func(l policy.Listed) bool { return !l.Until.IsZero() })
-				undated[key] = without
-			}
-			if without {
-				continue
-			}
-		}
-		for l := range e.Listed.All() {
-			if l.Until.IsZero() {
-				continue
-			}
-			at := place{l.Pos, l.Ref.String()}
-			if l.Pos == (policy.Position{}) {
-				at.pos.Line = -1 - i // hand-made policies: each entry is a place
-			}
-			if n, told := found[at]; told {
-				// Several principals share it through a set.
-				if n >= 0 {
-					out[n].Principal = nil
-				}
-				continue
-			}
-			found[at] = -1
-			f, ok := d.expiry(&l, within)
-			if !ok {
-				continue
-			}
-			if who := d.explicitPrincipal(int32(i)); who != nil && l.Set == "" {
-				f.Principal = who
-			}
-			found[at] = len(out)
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-func (d *draft) expiry(l *policy.Listed, within int) (Finding, bool) {
-	var ref PrivilegeRef
-	for _, p := range d.cat.byName[l.Name] {
-		ref = PrivilegeRef{ID: p.ID, Name: p.Name}
-	}
-	if l.ID != 0 {
-		ref = d.cat.ref(mstrapi.PrivilegeID(l.ID))
-	}
-	label := l.Ref.String()
-	if ref.ID != 0 {
-		label = d.cat.label(ref.ID)
-	}
-	f := Finding{Position: position(l.Pos)}
-	if ref.ID > 0 && ref.ID <= mstrapi.MaxPrivilegeID {
-		f.Privilege = &ref
-	}
-	why := ""
-	if l.Reason != "" {
-		why = fmt.Sprintf(" (%s)", l.Reason)
-	}
-	last := l.Until.UTC().Format(day)
-	// Whole days: 0 on the last day itself.
-	left := int(l.Until.Sub(d.now.UTC().Truncate(24*time.Hour)) / (24 * time.Hour))
-	switch {
-	case l.Until.IsZero():
-		return f, false
-	case l.Expired(d.now):
-		f.Code, f.Severity = CodeExpiredEntry, SeverityInfo
-		f.Message = fmt.Sprintf("the entry for privilege %s%s ended with %s", label, why, last)
-		return f, true
-	case within > 0 && left <= within:
-		f.Code, f.Severity = CodeExpiringSoon, SeverityWarning
-		when := "today"
-		if left > 0 {
-			when = "in " + plural(left, "day", "days")
-		}
-		f.Message = fmt.Sprintf("the entry for privilege %s%s ends with %s, %s", label, why, last, when)
-		return f, true
-	}
-	return f, false
-}
 
 // explicitPrincipal returns the principal that the entry names, if it is known.
 func (d *draft) explicitPrincipal(entry int32) *Principal {

@@ -221,7 +221,7 @@ func TestPrivilegeNames(t *testing.T) {
 				case "listed":
 					pol.Principals[0].Listed = policy.ListOf(append(pol.Principals[0].Listed.Items(), policy.Listed{Ref: test.ref})...)
 				case "forbid":
-					pol.Principals[0].Forbid = []policy.Ref{test.ref}
+					pol.Principals[0].Forbid = []policy.Listed{{Ref: test.ref}}
 				case "rule":
 					pol.Rules = []policy.Rule{{Name: "r", Deny: []policy.Ref{test.ref}}}
 				}
@@ -309,7 +309,7 @@ func TestSelectors(t *testing.T) {
 		m := newModel()
 		u := m.user("a", ids(1))
 		e := entry(policy.User, "a", policy.Authoritative)
-		e.Forbid = []policy.Ref{{ID: 1}}
+		e.Forbid = []policy.Listed{{Ref: policy.Ref{ID: 1}}}
 		plan := planFor(t, m, policyOf(choose(policy.Selector{Kind: policy.User}), e))
 		f := only(t, plan, CodeConflictingEntries)
 		contains(t, f.Message, "policy.yaml:2:3", "policy.yaml:4:3", `1 "P1"`)
@@ -496,7 +496,7 @@ func TestRuleMessages(t *testing.T) {
 	m.byID[idOf(mstrapi.User, 5)].parents = append(m.byID[idOf(mstrapi.User, 5)].parents, admins.row.ID)
 	pol := policyOf(entry(policy.User, "u", policy.Additive, listed(3)), entry(policy.User, "exempt", policy.Additive))
 	pol.Rules = []policy.Rule{
-		{Name: "no ones", Deny: []policy.Ref{{ID: 1}}, Except: []policy.PrincipalRef{{Kind: policy.Group, Name: "Admins"}}},
+		{Name: "no ones", Deny: []policy.Ref{{ID: 1}}, Except: []policy.Exception{{PrincipalRef: policy.PrincipalRef{Kind: policy.Group, Name: "Admins"}}}},
 		{Name: "four eyes", Conflict: []policy.Ref{{ID: 2}, {ID: 3}}, Severity: policy.RuleWarning},
 		{Name: "cover", Require: []policy.Ref{{ID: 5}}, AtLeast: 2},
 	}

@@ -20,7 +20,7 @@ func TestGone(t *testing.T) {
 		pol.Principals = slices.DeleteFunc(pol.Principals, func(e policy.Entry) bool { return rng.IntN(3) == 0 })
 		pol.Principals = append(pol.Principals, policy.Entry{
 			Selector: &policy.Selector{Kind: policy.User, NameMatches: "*"}, Settings: policy.Settings{Mode: policy.Additive},
-			Forbid: []policy.Ref{{ID: int(env.Catalogue[0].ID)}},
+			Forbid: []policy.Listed{{Ref: policy.Ref{ID: int(env.Catalogue[0].ID)}}},
 		})
 		number(pol)
 		var ghosts []mstrapi.ObjectID

@@ -153,8 +153,12 @@ func parseLimit(s string) (policy.Limit, error) {
 func (p *Plan) protectedGuard() (Guard, bool) {
 	g := Guard{Name: GuardProtected, Limit: "0", Offenders: []Principal{}}
 	n := 0
+	protected := make(map[mstrapi.ObjectID]bool, len(p.Safety.Protected))
+	for _, q := range p.Safety.Protected {
+		protected[q.ID] = true
+	}
 	for _, c := range p.Changes {
-		if slices.ContainsFunc(p.Safety.Protected, func(q Principal) bool { return q.ID == c.Principal.ID }) {
+		if protected[c.Principal.ID] {
 			n++
 			if len(g.Offenders) < maxOffenders {
 				g.Offenders = append(g.Offenders, c.Principal)

@@ -126,7 +126,7 @@ func TestOwnPrivilege(t *testing.T) {
 		{"its own grant", func(w world) { w.actor.direct.Add(managerID) }, []policy.Entry{entry(policy.User, "session", policy.Authoritative)}, true},
 		{"forbidden", func(w world) { w.actor.direct.Add(managerID) }, []policy.Entry{func() policy.Entry {
 			e := entry(policy.User, "session", policy.Additive)
-			e.Forbid = []policy.Ref{{ID: int(managerID)}}
+			e.Forbid = []policy.Listed{{Ref: policy.Ref{ID: int(managerID)}}}
 			return e
 		}()}, true},
 		{"a group's grant", func(w world) { w.outer.direct.Add(managerID) }, []policy.Entry{drop}, true},
@@ -164,7 +164,7 @@ func TestOwnPrivilege(t *testing.T) {
 	w := build()
 	w.actor.direct.Add(managerID)
 	e := entry(policy.User, "session", policy.Additive)
-	e.Forbid = []policy.Ref{{ID: int(managerID)}}
+	e.Forbid = []policy.Listed{{Ref: policy.Ref{ID: int(managerID)}}}
 	plan := planFor(t, w.m, policyOf(e, entry(policy.Group, "Outer", policy.Additive, listed(managerID))))
 	for _, c := range plan.Changes {
 		if c.Principal.ID == w.actor.row.ID && len(c.Revoke[0].ReliesOn) != 1 {
@@ -183,7 +183,7 @@ func TestWorkingPrivilegeByAnyName(t *testing.T) {
 	forbids := func(kind policy.Kind, name string, ids ...int) policy.Entry {
 		e := entry(kind, name, policy.Additive)
 		for _, id := range ids {
-			e.Forbid = append(e.Forbid, policy.Ref{ID: id})
+			e.Forbid = append(e.Forbid, policy.Listed{Ref: policy.Ref{ID: id}})
 		}
 		return e
 	}

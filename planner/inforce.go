@@ -60,12 +60,26 @@ type PolicyAbove struct {
 	GrantsOf []string `json:"grantsOf,omitempty"` // numbers or names
 }
 
-// ProtectedRef names a protected principal as a policy does: User or Group is
-// empty.
+// ProtectedRef names a protected principal, or a selector of some, as a policy does: all
+// but one of User, Group, Users and Groups are empty.
 type ProtectedRef struct {
 	User  string `json:"user,omitempty"`
 	Group string `json:"group,omitempty"`
 	ID    string `json:"id,omitempty"`
+	// Users and Groups are selectors; then the others are empty.
+	Users  *ProtectedSelector `json:"users,omitempty"`
+	Groups *ProtectedSelector `json:"groups,omitempty"`
+}
+
+// ProtectedSelector is a selector of protected principals as a policy writes it, but
+// for its exceptions, which are counted.
+type ProtectedSelector struct {
+	MemberOf     string `json:"memberOf,omitempty"`
+	Nested       bool   `json:"nested,omitempty"`
+	LoginMatches string `json:"loginMatches,omitempty"`
+	NameMatches  string `json:"nameMatches,omitempty"`
+	Enabled      *bool  `json:"enabled,omitempty"`
+	Exceptions   int    `json:"exceptions,omitempty"`
 }
 
 // RefOf names pol in a document of a run that judged its dates at now.
@@ -102,6 +116,14 @@ func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
 				named = ProtectedRef{Group: p.Name, ID: p.ID}
 			}
 			written.Protected = append(written.Protected, named)
+		}
+		for _, by := range s.ProtectedBy {
+			selector := &ProtectedSelector{by.MemberOf, by.Nested, by.LoginMatches, by.NameMatches, by.Enabled, len(by.Except)}
+			if mstrapi.Kind(by.Kind) == mstrapi.Group {
+				written.Protected = append(written.Protected, ProtectedRef{Groups: selector})
+			} else {
+				written.Protected = append(written.Protected, ProtectedRef{Users: selector})
+			}
 		}
 		for _, own := range s.OwnPrivileges {
 			written.OwnPrivileges = append(written.OwnPrivileges, own.String())

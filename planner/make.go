@@ -313,10 +313,10 @@ func (d *draft) change(o *Observed, w *want, dec *decision, reliesOn func(mstrap
 		Wanted:     wanted(o, w, dec),
 	}
 	for q := range dec.grant.All() {
-		c.Grant = append(c.Grant, PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: ReasonListed})
+		c.Grant = append(c.Grant, d.withTerms(PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: ReasonListed}, w))
 	}
 	for q := range revoke.All() {
-		c.Revoke = append(c.Revoke, PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: dec.reasonOf(q, w), ReliesOn: reliesOn(q)})
+		c.Revoke = append(c.Revoke, d.withTerms(PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: dec.reasonOf(q, w), ReliesOn: reliesOn(q)}, w))
 	}
 	if m := d.st.members[o.Principal.ID]; m != nil {
 		c.Impact.Members = m.count

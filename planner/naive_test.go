@@ -50,6 +50,27 @@ func newNaive(m *model, pol *policy.Policy) *naive {
 		for l := range e.Listed.All() {
 			n.expiry(l)
 		}
+		for _, l := range e.Forbid {
+			n.expiry(l)
+		}
+	}
+	for _, r := range pol.Rules {
+		for _, x := range r.Except {
+			switch l := (policy.Listed{Terms: x.Terms}); {
+			case x.Until.IsZero():
+			case isOver(l):
+				n.findings[fmt.Sprintf("%s - - line %d", CodeExpiredEntry, x.Pos.Line)] = true
+			case pol.ExpiringWithinDays > 0 && daysAfter(l) <= pol.ExpiringWithinDays:
+				n.findings[fmt.Sprintf("%s - - line %d", CodeExpiringSoon, x.Pos.Line)] = true
+			}
+		}
+	}
+	if pol.Safety != nil {
+		for _, sel := range pol.Safety.ProtectedBy {
+			if !slices.ContainsFunc(m.principals, func(s *subject) bool { return n.covers(policy.Entry{Selector: sel}, s) }) {
+				n.findings[fmt.Sprintf("%s - - line %d", CodeSelectorEmpty, sel.Pos.Line)] = true
+			}
+		}
 	}
 	if pol.Unlisted != policy.UnlistedIgnore {
 		for _, s := range m.principals {
@@ -116,7 +137,19 @@ func (n *naive) covers(e policy.Entry, s *subject) bool {
 	if sel.NameMatches != "" && !globbed(sel.NameMatches, s.row.Name) {
 		return false
 	}
-	return sel.Enabled == nil || *sel.Enabled == (s.row.Enabled == mstrapi.Yes)
+	if sel.Enabled != nil && *sel.Enabled != (s.row.Enabled == mstrapi.Yes) {
+		return false
+	}
+	for _, x := range sel.Except {
+		out := n.covers(policy.Entry{Principal: x.Principal, Selector: x.Selector}, s)
+		for a := range n.m.ancestors(s.row.ID) {
+			out = out || x.Principal != nil && n.covers(policy.Entry{Principal: x.Principal}, n.m.byID[a])
+		}
+		if out {
+			return false
+		}
+	}
+	return true
 }
 
 // globbed matches a text with a pattern by way of a regular expression.
@@ -163,6 +196,11 @@ func (n *naive) isProtected(s *subject) bool {
 			return true
 		}
 	}
+	for _, sel := range n.pol.Safety.ProtectedBy {
+		if n.covers(policy.Entry{Selector: sel}, s) {
+			return true
+		}
+	}
 	return false
 }
 
@@ -198,8 +236,10 @@ func (n *naive) decide(s *subject) {
 				l.Add(mstrapi.PrivilegeID(item.ID))
 			}
 		}
-		for _, ref := range e.Forbid {
-			f.Add(mstrapi.PrivilegeID(ref.ID))
+		for _, item := range e.Forbid {
+			if !isOver(item) {
+				f.Add(mstrapi.PrivilegeID(item.ID))
+			}
 		}
 		if e.Principal != nil || settings == (policy.Settings{}) {
 			settings = e.Settings
@@ -290,10 +330,13 @@ func (n *naive) judge() {
 			}
 			before, after := n.m.effective(id), n.after.effective(id)
 			exempt := false
-			for _, ref := range r.Except {
-				exempt = exempt || n.covers(policy.Entry{Principal: &ref}, s)
+			for _, x := range r.Except {
+				if isOver(policy.Listed{Terms: x.Terms}) {
+					continue
+				}
+				exempt = exempt || n.covers(policy.Entry{Principal: &x.PrincipalRef}, s)
 				for a := range n.m.ancestors(id) {
-					exempt = exempt || n.covers(policy.Entry{Principal: &ref}, n.m.byID[a])
+					exempt = exempt || n.covers(policy.Entry{Principal: &x.PrincipalRef}, n.m.byID[a])
 				}
 			}
 			for _, ref := range r.Deny {

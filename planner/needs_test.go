@@ -120,7 +120,7 @@ func TestPrerequisites(t *testing.T) {
 	forbid := func(ids ...int) policy.Entry {
 		e := entry(policy.User, "u", policy.Additive)
 		for _, id := range ids {
-			e.Forbid = append(e.Forbid, policy.Ref{ID: id})
+			e.Forbid = append(e.Forbid, policy.Listed{Ref: policy.Ref{ID: id}})
 		}
 		return e
 	}

@@ -105,6 +105,8 @@ type observer struct {
 	everyone   map[mstrapi.ObjectID]mstrapi.PrincipalRow
 	memberRows map[memberKey][]mstrapi.PrincipalRow
 	session    func() (mstrapi.SessionUser, error) // asks once who the session's user is
+	// unprotected says that it is not known who is protected: nobody counts as unlisted.
+	unprotected bool
 }
 
 func (ob *observer) observe(ctx context.Context) error {

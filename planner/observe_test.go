@@ -351,7 +351,7 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 		}) {
 			t.Errorf("findings = %v, want one that names the user and the group", plan.Findings)
 		}
-		wants[1].Forbid = []policy.Ref{{ID: 3}}
+		wants[1].Forbid = []policy.Listed{{Ref: policy.Ref{ID: 3}}}
 		plan = planFor(t, f.m, policyOf(wants...))
 		if got := reasonIn(plan, f.bystander.row.ID, 3); got != ReasonForbidden {
 			t.Errorf("privilege 3 of the user: %q, want it revoked: it is forbidden", got)
@@ -446,7 +446,7 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 			chosen.Settings.Mode = policy.Authoritative
 			switch what {
 			case "forbids":
-				chosen.Forbid = []policy.Ref{{ID: 1}}
+				chosen.Forbid = []policy.Listed{{Ref: policy.Ref{ID: 1}}}
 			case "lists":
 				chosen.Listed = policy.ListOf(listed(3), listed(1))
 			case "is additive":

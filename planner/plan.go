@@ -173,6 +173,10 @@ type PlannedPrivilege struct {
 	PrivilegeRef
 	Reason   Reason             `json:"reason"`
 	ReliesOn []mstrapi.ObjectID `json:"reliesOn,omitempty"`
+	// Until and Because are what the policy says of it, for who reads the plan: the
+	// last day in UTC (2006-01-02) that it is listed or forbidden, and why. Empty: nothing.
+	Until   string `json:"until,omitempty"`
+	Because string `json:"because,omitempty"`
 }
 
 // Change is what one principal needs. Grant and Revoke are sorted by number and

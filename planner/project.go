@@ -226,7 +226,7 @@ func (p *projection) knowsUnlisted() bool {
 }
 
 func (p *projection) isProtected(o *Observed) bool {
-	return slices.ContainsFunc(p.st.protected, func(q Principal) bool { return q.ID == o.Principal.ID && q.ID != "" })
+	return p.st.isProtected[o.Principal.ID]
 }
 
 // findTaint finds the privileges that no group may lose in this plan: those

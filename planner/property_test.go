@@ -104,20 +104,23 @@ func drawPolicy(t *rapid.T, m *model) *policy.Policy {
 		return s
 	}
 	common := settings() // of selectors, which must not disagree
+	terms := func() (out policy.Terms) {
+		switch rapid.IntRange(0, 5).Draw(t, "until") {
+		case 0:
+			out.Until = testNow().AddDate(0, 0, -rapid.IntRange(1, 3).Draw(t, "days")).Truncate(24 * 3600e9)
+		case 1:
+			out.Until = testNow().AddDate(0, 0, rapid.IntRange(0, 20).Draw(t, "days")).Truncate(24 * 3600e9)
+		}
+		return out
+	}
 	fill := func(e *policy.Entry) {
 		for _, ref := range drawRefs(t, "listed", 3, pol.Scope) {
-			l := policy.Listed{Ref: ref}
-			switch rapid.IntRange(0, 5).Draw(t, "until") {
-			case 0:
-				l.Until = testNow().AddDate(0, 0, -rapid.IntRange(1, 3).Draw(t, "days")).Truncate(24 * 3600e9)
-			case 1:
-				l.Until = testNow().AddDate(0, 0, rapid.IntRange(0, 20).Draw(t, "days")).Truncate(24 * 3600e9)
-			}
+			l := policy.Listed{Ref: ref, Terms: terms()}
 			e.Listed = policy.ListOf(append(e.Listed.Items(), l)...)
 		}
 		for _, ref := range drawRefs(t, "forbid", 2, pol.Scope) {
 			if !slices.ContainsFunc(e.Listed.Items(), func(l policy.Listed) bool { return l.ID == ref.ID }) {
-				e.Forbid = append(e.Forbid, ref)
+				e.Forbid = append(e.Forbid, policy.Listed{Ref: ref, Terms: terms()})
 			}
 		}
 	}
@@ -136,7 +139,14 @@ func drawPolicy(t *rapid.T, m *model) *policy.Policy {
 			pol.Principals = append(pol.Principals, e)
 		}
 	}
-	for range rapid.SampledFrom([]int{0, 1, 2, 3}).Draw(t, "selectors") {
+	ref := func(label string) policy.PrincipalRef {
+		s := rapid.SampledFrom(m.principals).Draw(t, label)
+		if s.row.Kind == mstrapi.User {
+			return policy.PrincipalRef{Kind: policy.User, Name: s.row.Login}
+		}
+		return policy.PrincipalRef{Kind: policy.Group, Name: s.row.Name}
+	}
+	selector := func() *policy.Selector {
 		sel := &policy.Selector{Kind: rapid.SampledFrom([]policy.Kind{policy.User, policy.Group}).Draw(t, "kind")}
 		if len(groupNames) > 0 && rapid.Bool().Draw(t, "memberOf") {
 			sel.MemberOf = rapid.SampledFrom(groupNames).Draw(t, "group")
@@ -153,19 +163,32 @@ func drawPolicy(t *rapid.T, m *model) *policy.Policy {
 			}
 		}
 		sel.NameMatches = rapid.SampledFrom([]string{"", "", "The svc*", "B*", "?-group", "*e*"}).Draw(t, "nameMatches")
+		return sel
+	}
+	excepting := func(sel *policy.Selector) *policy.Selector {
+		for range rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "exceptions") {
+			if rapid.Bool().Draw(t, "by selector") {
+				other := selector()
+				if other.Kind == sel.Kind {
+					sel.Except = append(sel.Except, policy.Excepted{Selector: other})
+				}
+			} else if named := ref("excepted"); sel.Kind == policy.User || named.Kind == policy.Group {
+				sel.Except = append(sel.Except, policy.Excepted{Principal: &named})
+			}
+		}
+		return sel
+	}
+	for range rapid.SampledFrom([]int{0, 1, 2, 3}).Draw(t, "selectors") {
+		sel := excepting(selector())
 		e := policy.Entry{Selector: sel, Settings: common}
 		fill(&e)
 		pol.Principals = append(pol.Principals, e)
 	}
-	ref := func(label string) policy.PrincipalRef {
-		s := rapid.SampledFrom(m.principals).Draw(t, label)
-		if s.row.Kind == mstrapi.User {
-			return policy.PrincipalRef{Kind: policy.User, Name: s.row.Login}
-		}
-		return policy.PrincipalRef{Kind: policy.Group, Name: s.row.Name}
-	}
 	if rapid.Bool().Draw(t, "safety") {
 		pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{ref("protected")}}
+		if rapid.Bool().Draw(t, "protected by selector") {
+			pol.Safety.ProtectedBy = append(pol.Safety.ProtectedBy, excepting(selector()))
+		}
 	}
 	for i := range rapid.SampledFrom([]int{0, 1, 2, 4}).Draw(t, "rules") {
 		r := policy.Rule{Name: fmt.Sprint("rule", i), Severity: rapid.SampledFrom([]policy.RuleSeverity{policy.RuleError, policy.RuleWarning}).Draw(t, "severity")}
@@ -178,7 +201,7 @@ func drawPolicy(t *rapid.T, m *model) *policy.Policy {
 		case rapid.Bool().Draw(t, "deny"):
 			r.Deny = refs
 			for range rapid.IntRange(0, 2).Draw(t, "excepts") {
-				r.Except = append(r.Except, ref("except"))
+				r.Except = append(r.Except, policy.Exception{PrincipalRef: ref("except"), Terms: terms()})
 			}
 		default:
 			r.Require, r.AtLeast = refs, rapid.IntRange(1, 4).Draw(t, "atLeast")
@@ -594,7 +617,7 @@ func drawManagerPolicy(t *rapid.T, m *model) *policy.Policy {
 		case 0:
 			e.Listed = policy.ListOf(listed(managerID))
 		case 1:
-			e.Forbid = []policy.Ref{{ID: int(managerID)}}
+			e.Forbid = []policy.Listed{{Ref: policy.Ref{ID: int(managerID)}}}
 		}
 		pol.Principals = append(pol.Principals, e)
 	}

@@ -130,10 +130,17 @@ func (ob *observer) resolve(ctx context.Context) error {
 		for _, ref := range ob.pol.Safety.Protected {
 			want(ref)
 		}
+		for _, s := range ob.pol.Safety.ProtectedBy {
+			for _, ref := range names(s) {
+				want(ref)
+			}
+		}
 	}
 	for _, r := range ob.pol.Rules {
-		for _, ref := range r.Except {
-			want(ref)
+		for _, x := range r.Except {
+			if !x.Expired(ob.st.Now) {
+				want(x.PrincipalRef)
+			}
 		}
 	}
 	ob.progress.start("resolve", len(ob.lookups[mstrapi.Group].list)+len(ob.lookups[mstrapi.User].list))
@@ -160,9 +167,11 @@ func (ob *observer) needsList(kind mstrapi.Kind) bool {
 	if ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke || ob.judgesEverybody() {
 		return true
 	}
-	return slices.ContainsFunc(ob.pol.Principals, func(e policy.Entry) bool {
-		return e.Selector != nil && e.Selector.MemberOf == "" && mstrapi.Kind(e.Selector.Kind) == kind
-	})
+	fromAll := func(s *policy.Selector) bool {
+		return s != nil && s.MemberOf == "" && mstrapi.Kind(s.Kind) == kind
+	}
+	return slices.ContainsFunc(ob.pol.Principals, func(e policy.Entry) bool { return fromAll(e.Selector) }) ||
+		ob.pol.Safety != nil && slices.ContainsFunc(ob.pol.Safety.ProtectedBy, fromAll)
 }
 
 // resolveKind resolves the names and ids of one kind with as few requests as
@@ -394,10 +403,18 @@ func (ob *observer) place(ctx context.Context) error {
 			}
 			st.protect(principalOf(row))
 		}
+		for _, s := range ob.pol.Safety.ProtectedBy {
+			if err := ob.protectChosen(ctx, s); err != nil {
+				return err
+			}
+		}
 	}
 	for i, r := range ob.pol.Rules {
-		for j, ref := range r.Except {
-			row, problem := ob.named(ref)
+		for j, x := range r.Except {
+			if x.Expired(ob.st.Now) {
+				continue
+			}
+			row, problem := ob.named(x.PrincipalRef)
 			if problem != nil {
 				ob.tolerate(problem, ob.pol.Defaults.Missing)
 				st.findings = append(st.findings, *problem)
@@ -443,9 +460,14 @@ func mayBe(ref policy.PrincipalRef, o *Observed) bool {
 }
 
 func (s *State) protect(p Principal) {
-	if !slices.Contains(s.protected, p) {
-		s.protected = append(s.protected, p)
+	if s.isProtected[p.ID] {
+		return
 	}
+	if s.isProtected == nil {
+		s.isProtected = make(map[mstrapi.ObjectID]bool)
+	}
+	s.isProtected[p.ID] = true
+	s.protected = append(s.protected, p)
 }
 
 // named is one, with a finding where a pinned name does not fit.
@@ -573,7 +595,7 @@ func (ob *observer) placeUnlisted() error {
 		}
 	}
 	st.unscanned = asked && len(ob.listErr) > 0
-	certain := asked && !st.unscanned && len(st.failed) == 0 && len(st.unresolved) == 0
+	certain := asked && !st.unscanned && !ob.unprotected && len(st.failed) == 0 && len(st.unresolved) == 0
 	if !certain && !ob.judgesEverybody() {
 		return nil
 	}

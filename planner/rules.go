@@ -74,14 +74,14 @@ func (d *draft) judgeRules(o *Observed, direct, inherited Set) {
 
 // exempt reports whether an exception of the rule is o or contains it.
 func (d *draft) exempt(rule int, o *Observed) bool {
-	n := len(d.pol.Rules[rule].Except)
-	for i := range n {
-		if e, ok := d.st.except[[2]int{rule, i}]; ok && e.ID == o.Principal.ID {
+	except := d.pol.Rules[rule].Except
+	for i := range except {
+		if e, ok := d.st.except[[2]int{rule, i}]; ok && !except[i].Expired(d.now) && e.ID == o.Principal.ID {
 			return true
 		}
 	}
-	for i := range n {
-		if e, ok := d.st.except[[2]int{rule, i}]; ok && e.Kind == mstrapi.Group && d.above(e.ID, o) {
+	for i := range except {
+		if e, ok := d.st.except[[2]int{rule, i}]; ok && !except[i].Expired(d.now) && e.Kind == mstrapi.Group && d.above(e.ID, o) {
 			return true
 		}
 	}

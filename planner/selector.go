@@ -20,19 +20,41 @@ func (ob *observer) placeSelected(ctx context.Context, entry int32, s *policy.Se
 		}
 		st.findings = append(st.findings, f)
 	}
+	rows, problem, absent, err := ob.chosen(ctx, s, ob.pol.Principals[entry].Settings.Missing)
+	switch {
+	case err != nil:
+		return err
+	case absent:
+		st.findings = append(st.findings, *problem)
+		st.vacant = append(st.vacant, entry)
+	case problem != nil:
+		fail(*problem)
+	case len(rows) == 0:
+		st.findings = append(st.findings, emptySelector(s))
+	}
+	for _, row := range rows {
+		ob.cover(entry, row)
+	}
+	return nil
+}
+
+func emptySelector(s *policy.Selector) Finding {
+	return Finding{
+		Code: CodeSelectorEmpty, Severity: SeverityWarning, Position: position(s.Pos),
+		Message: fmt.Sprintf("the selector chooses no %s", s.Kind),
+	}
+}
+
+// chosen returns whom a selector chooses. The finding says why that is not known;
+// absent: because the server does not have the group that it chooses from, which missing
+// lets pass. An error ends the observation.
+func (ob *observer) chosen(ctx context.Context, s *policy.Selector, missing policy.Missing) (rows []mstrapi.PrincipalRow, problem *Finding, absent bool, err error) {
 	kind := mstrapi.Kind(s.Kind)
-	var rows []mstrapi.PrincipalRow
-	var err error
 	if s.MemberOf != "" {
 		group, problem := ob.one(memberOf(s))
 		if problem != nil {
-			if ob.tolerate(problem, ob.pol.Principals[entry].Settings.Missing) {
-				st.findings = append(st.findings, *problem)
-				st.vacant = append(st.vacant, entry)
-				return nil
-			}
-			fail(*problem)
-			return nil
+			absent = ob.tolerate(problem, missing)
+			return nil, problem, absent, nil
 		}
 		rows, err = ob.membersOf(ctx, group.ID, kind, s.Nested)
 	} else {
@@ -42,31 +64,46 @@ func (ob *observer) placeSelected(ctx context.Context, entry int32, s *policy.Se
 		rows, err = ob.choose(ctx, s, rows)
 	}
 	if err == nil && len(s.Except) > 0 {
-		var problem *Finding
 		if rows, problem, err = ob.without(ctx, s, rows); problem != nil {
-			fail(*problem)
+			return nil, problem, false, nil
+		}
+	}
+	switch {
+	case err == nil:
+		return rows, nil, false, nil
+	case ob.isFatal(ctx, err):
+		return nil, nil, false, err
+	}
+	return nil, &Finding{
+		Code: CodeReadFailed, Severity: SeverityError, Position: position(s.Pos),
+		Message: fmt.Sprintf("whom the selector chooses could not be read completely: %v", err),
+	}, false, nil
+}
+
+// protectChosen protects whom a selector chooses; where that is not known, everybody
+// whom it may choose.
+func (ob *observer) protectChosen(ctx context.Context, s *policy.Selector) error {
+	st := ob.st
+	rows, problem, absent, err := ob.chosen(ctx, s, ob.pol.Defaults.Missing)
+	switch {
+	case err != nil:
+		return err
+	case problem != nil:
+		st.findings = append(st.findings, *problem)
+		if absent {
 			return nil
 		}
-	}
-	if err != nil {
-		if ob.isFatal(ctx, err) {
-			return err
+		for _, o := range st.covered {
+			if mayChoose(s, o) {
+				st.protect(o.Principal)
+			}
 		}
-		fail(Finding{
-			Code: CodeReadFailed, Severity: SeverityError, Position: position(s.Pos),
-			Message: fmt.Sprintf("whom the selector chooses could not be read completely: %v", err),
-		})
-		return nil
-	}
-	if len(rows) == 0 {
-		st.findings = append(st.findings, Finding{
-			Code: CodeSelectorEmpty, Severity: SeverityWarning, Position: position(s.Pos),
-			Message: fmt.Sprintf("the selector chooses no %s", kind),
-		})
-		return nil
+		ob.unprotected = true
+	case len(rows) == 0:
+		st.findings = append(st.findings, emptySelector(s))
 	}
 	for _, row := range rows {
-		ob.cover(entry, row)
+		st.protect(principalOf(row))
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func TestSelectorConditions(t *testing.T) {
 				m.user("Bob", nil).row.Enabled = mstrapi.No
 				m.user("svc_one", nil, staff).row.Enabled = mstrapi.No
 				m.user("SVC_two", nil, night)
-				st := observe(t, m, policyOf(policy.Entry{Selector: &test.selector, Forbid: []policy.Ref{{ID: 1}}}))
+				st := observe(t, m, policyOf(policy.Entry{Selector: &test.selector, Forbid: []policy.Listed{{Ref: policy.Ref{ID: 1}}}}))
 				var got []string
 				for o := range st.Principals() {
 					row := m.byID[o.Principal.ID].row // bare rows do not tell the login
@@ -86,7 +86,7 @@ func TestRequestsForSelectors(t *testing.T) {
 		return m
 	}
 	entryFor := func(s policy.Selector) policy.Entry {
-		return policy.Entry{Selector: &s, Forbid: []policy.Ref{{ID: 1}}}
+		return policy.Entry{Selector: &s, Forbid: []policy.Listed{{Ref: policy.Ref{ID: 1}}}}
 	}
 	users := policy.User
 	tests := []struct {

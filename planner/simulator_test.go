@@ -56,7 +56,7 @@ func randomPolicy(rng *rand.Rand, env *mstrtest.Environment) *policy.Policy {
 		}
 		for _, p := range pick(3) {
 			if !slices.Contains(listedIDs, p) {
-				e.Forbid = append(e.Forbid, policy.Ref{ID: int(p)})
+				e.Forbid = append(e.Forbid, policy.Listed{Ref: policy.Ref{ID: int(p)}})
 			}
 		}
 		e.Settings.Mode = []policy.Mode{policy.Additive, policy.Authoritative}[rng.IntN(2)]

@@ -48,6 +48,7 @@ type State struct {
 	unresolved   map[int]bool  // entries of the policy that name nobody, or more than one
 	lostNames    int           // explicit entries among failed: principals that count as unknown
 	protected    []Principal
+	isProtected  map[mstrapi.ObjectID]bool      // the same by id
 	work         work                           // what the session's user works with
 	except       map[[2]int]Principal           // of rules, by the numbers of the rule and of the exception
 	gone         map[mstrapi.ObjectID]Principal // whom the server named and does not have

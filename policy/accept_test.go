@@ -44,20 +44,20 @@ func TestDesignPolicy(t *testing.T) {
 				Settings:  settings, Pos: at(26, 5),
 				Listed: ListOf([]Listed{
 					{Ref: Ref{Name: "Create configuration objects", Pos: at(29, 9)}},
-					{Ref: Ref{ID: 54, Pos: at(30, 21)}, Until: until, Reason: "CHG-1234"},
+					{Ref: Ref{ID: 54, Pos: at(30, 21)}, Terms: Terms{Until: until, Reason: "CHG-1234"}},
 				}...),
-				Forbid: []Ref{{Name: "Bypass all object security access checks", Pos: at(31, 14)}},
+				Forbid: []Listed{{Ref: Ref{Name: "Bypass all object security access checks", Pos: at(31, 14)}}},
 			},
 			{
 				Selector: &Selector{Kind: User, MemberOf: "Contractors", MemberOfPos: at(32, 23), Nested: true, Pos: at(32, 12)},
 				Settings: settings, Pos: at(32, 5),
-				Forbid: []Ref{{Name: "Web administration", Pos: at(33, 14)}},
+				Forbid: []Listed{{Ref: Ref{Name: "Web administration", Pos: at(33, 14)}}},
 			},
 		},
 		Unlisted: UnlistedIgnore, ExpiringWithinDays: 14,
 		Rules: []Rule{
 			{Name: "bypass-only-for-admins", Severity: RuleError, Deny: []Ref{{Name: "Bypass all object security access checks", Pos: at(37, 12)}},
-				Except: []PrincipalRef{{Group, "System Administrators", "", at(38, 22)}}, Pos: at(36, 11)},
+				Except: []Exception{{PrincipalRef: PrincipalRef{Group, "System Administrators", "", at(38, 22)}}}, Pos: at(36, 11)},
 			{Name: "four-eyes", Severity: RuleError, Pos: at(39, 11),
 				Conflict: []Ref{{Name: "Create and edit users and groups", Pos: at(40, 16)}, {Name: "Assign security roles", Pos: at(40, 50)}}},
 		},
@@ -260,7 +260,9 @@ unlisted: report
 `))
 	sets := newSetTable([]*document{d}, out)
 	sets.most = 20
-	use := func(name string) int { return len(sets.flatten([]word{{name, Position{"p.yaml", 99, 1}}}).listed) }
+	use := func(name string) int {
+		return len(sets.flatten([]inclusion{{word: word{name, Position{"p.yaml", 99, 1}}}}, Terms{}, Position{}).listed)
+	}
 	if got := [3]int{use("b"), use("b"), use("c")}; got != [3]int{6, 6, 9} {
 		t.Errorf("flattened to %v, want [6 6 9]: the second b is shared and costs nothing", got)
 	}
@@ -318,7 +320,7 @@ func TestExpired(t *testing.T) {
 		{until, time.Date(2026, 3, 2, 0, 30, 0, 0, time.FixedZone("", 3600)), false}, // still 1 March in UTC
 		{time.Time{}, lastMoment, false},
 	} {
-		if got := (Listed{Until: tt.until}).Expired(tt.now); got != tt.want {
+		if got := (Terms{Until: tt.until}).Expired(tt.now); got != tt.want {
 			t.Errorf("Listed{Until: %v}.Expired(%v) = %v, want %v", tt.until, tt.now, got, tt.want)
 		}
 	}

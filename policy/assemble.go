@@ -63,7 +63,7 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 		p.ExpiringWithinDays = *defaults.expiringWithinDays
 	}
 	if safety.pos.Line != 0 {
-		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.ownPrivileges, safety.approval}
+		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.protectedBy, safety.ownPrivileges, safety.approval}
 	}
 	if unlisted.given() {
 		p.Unlisted = Unlisted(unlisted.text)
@@ -233,6 +233,7 @@ func (s safetySection) with(o safetySection) safetySection {
 	s.maxChangedPrincipals = cmp.Or(o.maxChangedPrincipals, s.maxChangedPrincipals)
 	// Protection is only ever added: what the base protects stays so.
 	s.protected = addPrincipals(s.protected, o.protected)
+	s.protectedBy = slices.Concat(s.protectedBy, o.protectedBy)
 	if o.ownPrivileges != nil {
 		// Numbers and names differ from server to server.
 		s.ownPrivileges = o.ownPrivileges
@@ -319,7 +320,7 @@ func (a *assembler) principals(defaults Settings, variants []variant) []Entry {
 				}
 			}
 			if len(e.sets) > 0 {
-				flat := sets.flatten(e.sets)
+				flat := sets.flatten(e.sets, e.Terms, e.Pos)
 				a.checkForbidden(e, flat)
 				e.Listed.shared = flat.listed
 			} else {
@@ -341,12 +342,12 @@ func (a *assembler) checkForbidden(e *entry, flat *flatList) {
 	}
 	own := flatList{listed: e.Listed.Items()}
 	for _, f := range e.Forbid {
-		pos, listed := own.find(f)
+		pos, listed := own.find(f.Ref)
 		if !listed && flat != nil {
-			pos, listed = flat.find(f)
+			pos, listed = flat.find(f.Ref)
 		}
 		if listed {
-			a.out.add(f.Pos, "", fmt.Sprintf("privilege %s is forbidden here and listed at %s", quoteRef(f), pos))
+			a.out.add(f.Pos, "", fmt.Sprintf("privilege %s is forbidden here and listed at %s", quoteRef(f.Ref), pos))
 		}
 	}
 }

@@ -172,14 +172,14 @@ func (c *catalogueCheck) entry(e *Entry) {
 		c.ref(l.Ref)
 	}
 	for _, f := range e.Forbid {
-		id := c.ref(f)
+		id := c.ref(f.Ref)
 		if id == 0 {
 			continue
 		}
 		for l := range e.Listed.All() {
 			if c.judge(l.Ref).id == id {
 				c.out.add(f.Pos, "", fmt.Sprintf("privilege %s is forbidden here and listed as %s at %s: both are %d %q",
-					quoteRef(f), quoteRef(l.Ref), l.Pos, id, cut(c.byID[id].Name)))
+					quoteRef(f.Ref), quoteRef(l.Ref), l.Pos, id, cut(c.byID[id].Name)))
 				break
 			}
 		}

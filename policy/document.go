@@ -61,6 +61,7 @@ type safetySection struct {
 	maxRevokes           *Limit
 	maxChangedPrincipals *Limit
 	protected            []PrincipalRef
+	protectedBy          []*Selector
 	ownPrivileges        []Ref
 	approval             *Approval
 }
@@ -133,6 +134,7 @@ var (
 	aboveKeys       = []string{"revokes", "grantsOf"}
 	overlayKeys     = []string{"metadata", "environment", "defaults", "safety"}
 	refKeys         = []string{"user", "group", "id"}
+	termRefKeys     = []string{"user", "group", "id", "until", "reason", "description"}
 	ruleKeys        = []string{"name", "description", "severity", "deny", "except", "conflict", "require", "atLeast"}
 )
 
@@ -345,7 +347,7 @@ func (p *parser) safety(k, v *yaml.Node) safetySection {
 		case "maxChangedPrincipals":
 			s.maxChangedPrincipals, _ = p.limit(v, key, false)
 		case "protected":
-			s.protected = p.principalRefs(v, key)
+			s.protected, s.protectedBy = p.protected(v, key)
 		case "ownPrivileges":
 			s.ownPrivileges = p.refs(v, key)
 		case "approval":
@@ -381,29 +383,66 @@ func (p *parser) approval(k, v *yaml.Node) *Approval {
 	return a
 }
 
-// principalRefs reads a list of users and groups, each once.
-func (p *parser) principalRefs(n *yaml.Node, what string) []PrincipalRef {
+// protected reads a list of users, groups and selectors, each user and group once.
+func (p *parser) protected(n *yaml.Node, what string) ([]PrincipalRef, []*Selector) {
 	var refs []PrincipalRef
+	var selectors []*Selector
 	seen := principalIndex{}
 	p.list(n, what, false, func(v *yaml.Node) {
-		ref, ok := p.principalRef(v, what)
-		if !ok {
-			return
+		if v.Kind == yaml.MappingNode && len(v.Content) == 2 {
+			switch k, s := v.Content[0], v.Content[1]; k.Value {
+			case "users":
+				selectors = append(selectors, p.selector(s, User, userSelectorKeys))
+				return
+			case "groups":
+				selectors = append(selectors, p.selector(s, Group, groupSelectorKeys))
+				return
+			}
 		}
-		if first, twice := seen.add(&ref); twice {
-			p.out.add(ref.Pos, "", describe(ref)+" is given twice in "+what+": first at "+first.String())
-			return
+		if ref, ok := p.principalRef(v, what, nil); ok && p.once(seen, &ref, what) {
+			refs = append(refs, ref)
 		}
-		refs = append(refs, ref)
 	})
-	return refs
+	return refs, selectors
 }
 
-func (p *parser) principalRef(n *yaml.Node, what string) (PrincipalRef, bool) {
+// exceptions reads a list of users and groups with terms, each once.
+func (p *parser) exceptions(n *yaml.Node, what string) []Exception {
+	var all []Exception
+	seen := principalIndex{}
+	p.list(n, what, false, func(v *yaml.Node) {
+		var x Exception
+		var ok bool
+		if x.PrincipalRef, ok = p.principalRef(v, what, &x.Terms); ok && p.once(seen, &x.PrincipalRef, what) {
+			all = append(all, x)
+		}
+	})
+	return all
+}
+
+// once reports whether seen does not hold ref yet, and takes it up.
+func (p *parser) once(seen principalIndex, ref *PrincipalRef, what string) bool {
+	first, twice := seen.add(ref)
+	if twice {
+		p.out.add(ref.Pos, "", describe(*ref)+" is given twice in "+what+": first at "+first.String())
+	}
+	return !twice
+}
+
+// principalRef reads a user or a group; its terms go to terms, nil: it has none.
+func (p *parser) principalRef(n *yaml.Node, what string, terms *Terms) (PrincipalRef, bool) {
 	ref := PrincipalRef{Pos: p.pos(n)}
 	item := "an item of " + what
 	good, subjects := true, 0
-	clean := p.mapping(n, item, refKeys, func(key string, k, v *yaml.Node) {
+	known := refKeys
+	if terms != nil {
+		known = termRefKeys
+	}
+	clean := p.mapping(n, item, known, func(key string, k, v *yaml.Node) {
+		if terms != nil && slices.Contains(termRefKeys[len(refKeys):], key) {
+			good = p.term(terms, key, v) && good
+			return
+		}
 		if key == "id" {
 			var ok bool
 			ref.ID, ok = p.objectID(v, key)
@@ -471,7 +510,7 @@ func (p *parser) rule(d *document, n *yaml.Node) {
 			}
 		case "except":
 			except = k
-			r.Except = p.principalRefs(v, key)
+			r.Except = p.exceptions(v, key)
 		case "atLeast":
 			atLeast = k
 			r.AtLeast, _ = p.integer(v, key, 1, maxLimit)
@@ -520,10 +559,6 @@ func (p *parser) refs(n *yaml.Node, what string) []Ref {
 	}
 	var seen refIndex
 	p.list(n, what, false, func(v *yaml.Node) {
-		if v.Kind == yaml.MappingNode && what == "forbid" {
-			p.problem(v, "a name that holds a colon needs quotes", "a privilege in forbid is a name or a number: until and reason belong to privileges")
-			return
-		}
 		ref, ok := p.ref(v, "the privilege")
 		if !ok {
 			return

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"gopkg.in/yaml.v3"
@@ -14,7 +13,7 @@ import (
 // entry is an item of principals whose sets are not looked up yet.
 type entry struct {
 	Entry
-	sets  []word
+	sets  []inclusion
 	clash Position // its own redundant or satisfiedBy, whichever could contradict
 }
 
@@ -23,15 +22,22 @@ type privilegeSet struct {
 	name    string
 	pos     Position
 	own     []Listed
-	include []word
+	include []inclusion
+}
+
+// inclusion is the name of a set in an entry or in another set.
+type inclusion struct {
+	word
+	Terms
 }
 
 var (
-	entryKeys         = []string{"user", "group", "users", "groups", "id", "sets", "privileges", "forbid", "mode", "satisfiedBy", "redundant", "inherited", "missing"}
+	entryKeys         = []string{"user", "group", "users", "groups", "id", "sets", "privileges", "forbid", "mode", "satisfiedBy", "redundant", "inherited", "missing", "until", "reason", "description"}
 	userSelectorKeys  = []string{"memberOf", "nested", "loginMatches", "nameMatches", "enabled", exceptKey}
 	groupSelectorKeys = []string{"memberOf", "nested", "nameMatches", exceptKey}
 	setKeys           = []string{"description", "privileges", "include"}
-	listedKeys        = []string{"privilege", "until", "reason"}
+	listedKeys        = []string{"privilege", "until", "reason", "description"}
+	includedKeys      = []string{"set", "until", "reason", "description"}
 )
 
 // entry reads one item of principals and adds it to d.
@@ -41,6 +47,7 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 	e.Pos = p.pos(n)
 	var subject, pin, privileges *yaml.Node // the keys
 	var ref PrincipalRef
+	var own []Listed
 	wants := false
 	clean := p.mapping(n, whatEntry, entryKeys, func(key string, k, v *yaml.Node) {
 		switch key {
@@ -69,13 +76,15 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 			e.sets = p.setNames(v, key)
 		case "privileges":
 			wants = true
-			e.Listed = p.packer.pack(p.listed(v, whatDirectList, true))
+			own = p.listed(v, whatDirectList, true)
 			if v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
 				privileges = v
 			}
 		case "forbid":
 			wants = true
-			e.Forbid = p.refs(v, key)
+			e.Forbid = p.listed(v, key, false)
+		case "until", "reason", "description":
+			p.term(&e.Terms, key, v)
 		default:
 			text, ok := p.setting(key, v)
 			if !ok {
@@ -98,6 +107,12 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 			}
 		}
 	})
+	for _, list := range [][]Listed{own, e.Forbid} {
+		for i := range list {
+			list[i].Terms = list[i].within(e.Terms, e.Pos)
+		}
+	}
+	e.Listed = p.packer.pack(own)
 	if clean && subject == nil {
 		p.problem(n, "write user, group, users or groups", "the entry names nobody")
 	}
@@ -162,29 +177,69 @@ func (p *parser) selector(n *yaml.Node, kind Kind, known []string) *Selector {
 	return s
 }
 
+// term reads one of the keys of [Terms], and reports whether it could.
+func (p *parser) term(t *Terms, key string, v *yaml.Node) (ok bool) {
+	switch key {
+	case "until":
+		t.Until, ok = p.date(v, key)
+	case "reason":
+		t.Reason, ok = p.text(v, key)
+	case "description":
+		t.Description, ok = p.text(v, key)
+	}
+	return ok
+}
+
+// inclusion reads the name of a set, alone or with terms.
+func (p *parser) inclusion(n *yaml.Node) (inclusion, bool) {
+	const what = "the name of a set"
+	if n.Kind != yaml.MappingNode {
+		name, ok := p.name(n, what)
+		return inclusion{word: word{name, p.pos(n)}}, ok
+	}
+	in := inclusion{word: word{pos: p.pos(n)}}
+	good, named := true, false
+	clean := p.mapping(n, "the inclusion of a set", includedKeys, func(key string, _, v *yaml.Node) {
+		ok := false
+		if key == "set" {
+			named = true
+			in.text, ok = p.name(v, what)
+			in.pos = p.pos(v)
+		} else {
+			ok = p.term(&in.Terms, key, v)
+		}
+		good = good && ok
+	})
+	if clean && !named {
+		p.problem(n, "write {set: NAME}", "the item names no set")
+	}
+	return in, clean && good && named
+}
+
 // setNames reads a list of names of sets, each once.
-func (p *parser) setNames(n *yaml.Node, what string) []word {
-	var names []word
+func (p *parser) setNames(n *yaml.Node, what string) []inclusion {
+	var names []inclusion
 	var seen map[string]bool
 	p.list(n, what, false, func(v *yaml.Node) {
-		name, ok := p.name(v, "the name of a set")
+		in, ok := p.inclusion(v)
 		if !ok {
 			return
 		}
+		name := in.text
 		if len(names) == 16 {
 			seen = map[string]bool{}
 			for _, w := range names {
 				seen[w.text] = true
 			}
 		}
-		if seen[name] || seen == nil && slices.ContainsFunc(names, func(w word) bool { return w.text == name }) {
+		if seen[name] || seen == nil && slices.ContainsFunc(names, func(w inclusion) bool { return w.text == name }) {
 			p.problem(v, "", "set %q is given twice in %s", cut(name), what)
 			return
 		}
 		if seen != nil {
 			seen[name] = true
 		}
-		names = append(names, word{name, p.pos(v)})
+		names = append(names, in)
 	})
 	return names
 }
@@ -224,12 +279,8 @@ func (p *parser) listing(n *yaml.Node) (Listed, bool) {
 		case "privilege":
 			named = true
 			l.Ref, ok = p.ref(v, key)
-		case "until":
-			var day time.Time
-			day, ok = p.date(v, key)
-			l.Until = day
-		case "reason":
-			l.Reason, ok = p.text(v, key)
+		default:
+			ok = p.term(&l.Terms, key, v)
 		}
 		good = good && ok
 	})

@@ -24,16 +24,12 @@ func (p *parser) excepted(n *yaml.Node, kind Kind) []Excepted {
 				return
 			}
 		}
-		ref, ok := p.principalRef(item, exceptKey)
+		ref, ok := p.principalRef(item, exceptKey, nil)
 		switch {
 		case !ok:
 		case ref.Kind == User && kind == Group:
 			p.out.add(ref.Pos, "", "a selector of groups has no users to except")
-		default:
-			if first, twice := seen.add(&ref); twice {
-				p.out.add(ref.Pos, "", describe(ref)+" is given twice in "+exceptKey+": first at "+first.String())
-				return
-			}
+		case p.once(seen, &ref, exceptKey):
 			all = append(all, Excepted{Principal: &ref})
 		}
 	})

@@ -119,7 +119,7 @@ func checkPolicy(t *testing.T, p *Policy) {
 			ref(l.Ref)
 		}
 		for _, r := range e.Forbid {
-			ref(r)
+			ref(r.Ref)
 		}
 	}
 	for _, r := range p.Rules {

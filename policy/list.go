@@ -110,7 +110,7 @@ func (p *packer) pack(items []Listed) List {
 	l := List{own: make([]packedListed, len(items)), book: p.book}
 	for i, item := range items {
 		packed := packedListed{line: uint32(item.Pos.Line), column: uint32(item.Pos.Column), what: uint32(item.ID)}
-		if alone := item.Until.IsZero() && item.Reason == ""; !alone || item.ID == 0 {
+		if alone := item.Terms == (Terms{}); !alone || item.ID == 0 {
 			at, known := p.names[item.Name]
 			if !known || !alone {
 				at = uint32(len(p.book.items))

@@ -182,29 +182,35 @@ func (a *assembler) lookAlikes(p *Policy, warned *collector) {
 			warned.add(r.Pos, "write both in one way if one is meant", fmt.Sprintf("%s looks like %s at %s: %s", describe(r), describe(other), other.Pos, Difference(r.Name, other.Name)))
 		}
 	}
+	chosen := func(s *Selector) {
+		check(PrincipalRef{Kind: Group, Name: s.MemberOf, Pos: s.MemberOfPos})
+		for _, x := range s.Except {
+			if x.Principal != nil {
+				check(*x.Principal)
+			} else {
+				check(PrincipalRef{Kind: Group, Name: x.Selector.MemberOf, Pos: x.Selector.MemberOfPos})
+			}
+		}
+	}
 	for i := range p.Principals {
 		e := &p.Principals[i]
 		if e.Principal != nil {
 			check(*e.Principal)
 		} else {
-			check(PrincipalRef{Kind: Group, Name: e.Selector.MemberOf, Pos: e.Selector.MemberOfPos})
-			for _, x := range e.Selector.Except {
-				if x.Principal != nil {
-					check(*x.Principal)
-				} else {
-					check(PrincipalRef{Kind: Group, Name: x.Selector.MemberOf, Pos: x.Selector.MemberOfPos})
-				}
-			}
+			chosen(e.Selector)
 		}
 	}
 	if p.Safety != nil {
 		for _, r := range p.Safety.Protected {
 			check(r)
 		}
+		for _, s := range p.Safety.ProtectedBy {
+			chosen(s)
+		}
 	}
 	for i := range p.Rules {
 		for _, r := range p.Rules[i].Except {
-			check(r)
+			check(r.PrincipalRef)
 		}
 	}
 }

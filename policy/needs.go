@@ -104,10 +104,10 @@ func checkNeeds[K comparable](out *collector, e *Entry, prerequisites []Prerequi
 	}
 	needs := needsOf(listed, prerequisites, key)
 	for _, f := range e.Forbid {
-		k, ok := key(f)
+		k, ok := key(f.Ref)
 		if n, needed := needs[k]; ok && needed && !itself[k] {
 			out.add(f.Pos, "", fmt.Sprintf("privilege %s is forbidden here, and %s, which is listed at %s, needs it (prerequisites at %s)",
-				quoteRef(f), quoteRef(n.by), n.by.Pos, n.pos))
+				quoteRef(f.Ref), quoteRef(n.by), n.by.Pos, n.pos))
 		}
 	}
 }

@@ -122,7 +122,13 @@ func TestProblems(t *testing.T) {
 		{"privilege twice", group + "  privileges: [54, A, '54', {privilege: A}]\n", []string{
 			`6:23: privilege 54 is given twice in privileges: first at p.yaml:6:16`, `6:41: privilege "A" is given twice in privileges: first at p.yaml:6:20`}},
 		{"forbidden twice", group + "  forbid: [54, 54]\n", []string{`6:16: privilege 54 is given twice in forbid: first at p.yaml:6:12`}},
-		{"until in forbid", group + "  forbid: [{privilege: 54}]\n", []string{`6:12: a privilege in forbid is a name or a number: until and reason belong to privileges; a name that holds a colon needs quotes`}},
+		{"forbid without privilege", group + "  forbid: [{until: 2026-02-03}]\n", []string{`6:12: the item has no privilege; a name that holds a colon needs quotes`}},
+		{"inclusion without set", group + "  sets: [{until: 2026-02-03}]\n", []string{`6:10: the item names no set; write {set: NAME}`}},
+		{"impossible day of a set", "privilegeSets: {a: {privileges: [1]}}\n" + group + "  sets: [{set: a, until: 2026-02-30}]\n", []string{`7:26: until is 2026-02-30, a day that does not exist`}},
+		{"short day of an entry", group + "  forbid: [1]\n  until: 2026-2-3\n", []string{`7:10: until must be a day written YYYY-MM-DD`}},
+		{"empty description", group + "  forbid: [1]\n  description: ''\n", []string{`7:16: description is empty`}},
+		{"short day of an exception", "unlisted: report\nrules: [{name: r, deny: [1], except: [{user: a, until: 2026-2-3}]}]\n", []string{`5:56: until must be a day written YYYY-MM-DD`}},
+		{"until of a protected user", "safety: {protected: [{user: a, until: 2026-02-03}]}\n" + group + "  forbid: [1]\n", []string{`4:32: unknown key "until" in an item of protected; known are user, group, id`}},
 		{"impossible day", group + "  privileges: [{privilege: 54, until: 2026-02-30}]\n", []string{`6:39: until is 2026-02-30, a day that does not exist`}},
 		{"day with time", group + "  privileges: [{privilege: 54, until: 2026-02-03T00:00:00Z}]\n", []string{`6:39: until must be a day written YYYY-MM-DD`}},
 		{"short day", group + "  privileges: [{privilege: 54, until: 2026-2-3}]\n", []string{`6:39: until must be a day written YYYY-MM-DD`}},
@@ -131,7 +137,7 @@ func TestProblems(t *testing.T) {
 		{"no day", group + "  privileges: [{privilege: 54, until: ~}]\n", []string{`6:39: until is empty: ~ means nothing in YAML; quote it if "~" is really meant`}},
 		{"listing without privilege", group + "  privileges: [{until: 2026-02-03}]\n", []string{`6:16: the item has no privilege; a name that holds a colon needs quotes`}},
 		{"unquoted colon", group + "  privileges:\n  - Web: administration\n", []string{
-			`7:5: the item has no privilege; a name that holds a colon needs quotes`, `7:5: unknown key "Web" in a listed privilege; known are privilege, until, reason`}},
+			`7:5: the item has no privilege; a name that holds a colon needs quotes`, `7:5: unknown key "Web" in a listed privilege; known are privilege, until, reason, description`}},
 		{"empty reason", group + "  privileges: [{privilege: 54, reason: ''}]\n", []string{`6:40: reason is empty`}},
 		{"listed and forbidden", group + "  privileges: [54, A]\n  forbid: [A, '54']\n", []string{
 			`7:12: privilege "A" is forbidden here and listed at p.yaml:6:20`, `7:15: privilege 54 is forbidden here and listed at p.yaml:6:16`}},
@@ -179,7 +185,7 @@ func TestProblems(t *testing.T) {
 			`4:40: user "A" is given twice in protected: first at p.yaml:4:29`,
 			`4:44: an item of protected names nobody; write {user: LOGIN} or {group: NAME}`,
 			`4:94: an item of protected is either a user or a group`,
-			`4:106: unknown key "users" in an item of protected; did you mean "user"?`,
+			`4:113: users must be a mapping, not a single value`,
 			`4:117: an item of protected must be a mapping, not a single value`}},
 		{"notice", "defaults: {expiringWithinDays: 3651}\n" + group + "  forbid: [1]\n", []string{`4:32: expiringWithinDays must be a whole number from 0 to 3650`}},
 		{"notice quoted", "defaults: {expiringWithinDays: '7'}\n" + group + "  forbid: [1]\n", []string{`4:32: expiringWithinDays must be a number without quotes`}},

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -99,20 +100,45 @@ func (r Ref) String() string {
 	return r.Name
 }
 
-// Listed is a privilege that an entry lists, from its own list or from a set.
-// Until is the zero Time for an entry that does not expire; otherwise it is
-// midnight UTC of the last day that counts. Set names the set it came from,
-// empty for the entry's own list.
+// Listed is a privilege that an entry lists, from its own list or from a set, or
+// that it forbids. Set names the set it came from, empty for the entry's own list.
+//
+// Its terms are its own and those of what it stands in: the inclusion of its set, and
+// the entry. The earliest last day counts; the reason is its own or, without one, that
+// of the nearest that has one.
 type Listed struct {
 	Ref
-	Until  time.Time
-	Reason string
-	Set    string
+	Terms
+	Set string
+}
+
+// Terms say how long something in a policy counts, and why it is there.
+type Terms struct {
+	// Until is midnight UTC of the last day that counts; the zero Time: it does not end.
+	Until       time.Time
+	Reason      string
+	Description string
+	// Ends is where Until stands, if that is not the item itself but an entry or the
+	// inclusion of a set that the item stands in.
+	Ends Position
 }
 
 // Expired reports whether the last day that counts is over at now.
-func (l Listed) Expired(now time.Time) bool {
-	return !l.Until.IsZero() && !now.Before(l.Until.AddDate(0, 0, 1))
+func (t Terms) Expired(now time.Time) bool {
+	return !t.Until.IsZero() && !now.Before(t.Until.AddDate(0, 0, 1))
+}
+
+// within returns the terms of what has t and stands at pos, in something with the
+// terms outer.
+func (t Terms) within(outer Terms, pos Position) Terms {
+	if !outer.Until.IsZero() && (t.Until.IsZero() || outer.Until.Before(t.Until)) {
+		t.Until, t.Ends = outer.Until, outer.Ends
+		if t.Ends == (Position{}) {
+			t.Ends = pos
+		}
+	}
+	t.Reason = cmp.Or(t.Reason, outer.Reason)
+	return t
 }
 
 // PrincipalRef names one principal: by id if ID is set (then Name is checked),
@@ -136,7 +162,8 @@ type Entry struct {
 	Settings  Settings
 	Stated    Settings
 	Listed    List
-	Forbid    []Ref
+	Forbid    []Listed
+	Terms     Terms // its own, which those of Listed and Forbid contain already
 	Pos       Position
 }
 
@@ -189,7 +216,8 @@ type Safety struct {
 	MaxRevokes           *Limit
 	MaxChangedPrincipals *Limit // never a percent
 	Protected            []PrincipalRef
-	OwnPrivileges        []Ref // that the session's user works with; nil: known by their names
+	ProtectedBy          []*Selector // whoever these choose is protected as well
+	OwnPrivileges        []Ref       // that the session's user works with; nil: known by their names
 	Approval             *Approval
 }
 
@@ -228,15 +256,22 @@ const (
 	RuleWarning RuleSeverity = "warning"
 )
 
+// Exception is a principal that a rule does not judge until its last day is over. A
+// group means it and its members at any depth.
+type Exception struct {
+	PrincipalRef
+	Terms
+}
+
 // Rule judges the projected effective state. Exactly one of Deny, Conflict and
 // Require is non-empty.
 type Rule struct {
 	Name     string
 	Severity RuleSeverity
-	Deny     []Ref          // nobody holds any of these
-	Except   []PrincipalRef // a group here means it and its members at any depth
-	Conflict []Ref          // nobody holds two of these
-	Require  []Ref          // at least AtLeast enabled users hold each of these
+	Deny     []Ref // nobody holds any of these
+	Except   []Exception
+	Conflict []Ref // nobody holds two of these
+	Require  []Ref // at least AtLeast enabled users hold each of these
 	AtLeast  int
 	Pos      Position
 }

@@ -82,7 +82,7 @@ func (t *setTable) checkIncludes() {
 		path = append(path, s.name)
 		kept := s.include[:0:0]
 		for _, w := range s.include {
-			inner := t.lookup(w)
+			inner := t.lookup(w.word)
 			if inner == nil {
 				continue
 			}
@@ -122,36 +122,49 @@ func arrows(path []string, last string) string {
 
 // flatten returns the privileges of sets and of all that they include, each set
 // once: own privileges first, then includes, in the order written.
-func (t *setTable) flatten(sets []word) *flatList {
+// The terms of the entry at pos, and of each inclusion, are those of what they include.
+func (t *setTable) flatten(sets []inclusion, terms Terms, pos Position) *flatList {
 	t.key = t.key[:0]
-	for _, w := range sets {
-		t.key = append(append(t.key, w.text...), 0)
+	for i := range sets {
+		t.key = append(append(t.key, sets[i].text...), 0)
+	}
+	if terms != (Terms{}) || slices.ContainsFunc(sets, func(in inclusion) bool { return in.Terms != Terms{} }) {
+		// Lists with terms name the places of these, which no two entries share.
+		t.key = append(t.key, pos.String()...)
 	}
 	if f, ok := t.flat[string(t.key)]; ok {
 		// Unknown sets are reported wherever they are named.
 		for _, w := range sets {
-			t.lookup(w)
+			t.lookup(w.word)
 		}
 		return f
 	}
 	f := &flatList{}
 	t.flat[string(t.key)] = f
-	taken := map[*privilegeSet]bool{}
-	var take func(w word)
-	take = func(w word) {
-		s := t.lookup(w)
+	type inTerms struct {
+		s *privilegeSet
+		Terms
+	}
+	taken := map[inTerms]bool{}
+	var take func(w inclusion, outer Terms, at Position)
+	take = func(w inclusion, outer Terms, at Position) {
+		s := t.lookup(w.word)
+		inner := w.within(outer, at)
 		// A set costs something even if it only includes others.
-		if s == nil || taken[s] || !t.spend(len(s.own)+1, w.pos) {
+		if s == nil || taken[inTerms{s, inner}] || !t.spend(len(s.own)+1, w.pos) {
 			return
 		}
-		taken[s] = true
-		f.listed = append(f.listed, s.own...)
-		for _, inner := range s.include {
-			take(inner)
+		taken[inTerms{s, inner}] = true
+		for _, l := range s.own {
+			l.Terms = l.within(inner, w.pos)
+			f.listed = append(f.listed, l)
+		}
+		for _, more := range s.include {
+			take(more, inner, w.pos)
 		}
 	}
 	for _, w := range sets {
-		take(w)
+		take(w, terms, pos)
 	}
 	f.listed = slices.Clip(f.listed)
 	return f

@@ -141,7 +141,8 @@ type coveringEntry struct {
 	Selector bool            `json:"selector"`
 	Chooses  string          `json:"chooses,omitempty"` // what a selector asks for
 	Mode     policy.Mode     `json:"mode"`
-	Decides  bool            `json:"decides"` // its settings hold for the principal
+	Decides  bool            `json:"decides"`         // its settings hold for the principal
+	Terms    string          `json:"terms,omitempty"` // how long it counts, why, and what it is for
 	// Stated and Default are the settings that the entry itself gives, and those
 	// that it leaves to the policy's defaults, as in "mode additive".
 	Stated  []string `json:"stated"`

@@ -34,7 +34,9 @@ func (x *explainer) consult(ctx context.Context, doc *explanation, only mstrapi.
 	v.deciding = max(0, slices.IndexFunc(v.entries, func(e policy.Entry) bool { return e.Principal != nil }))
 	doc.Policy, doc.Overlay, doc.Date = x.policy.Name, x.policy.EnvironmentSelected, plan.Policy.InForce.Date
 	for i, e := range v.entries {
-		doc.CoveredBy = append(doc.CoveredBy, covering(e, i == v.deciding))
+		c := covering(e, i == v.deciding)
+		c.Terms = strings.TrimLeft(x.terms(e.Terms), ",: ")
+		doc.CoveredBy = append(doc.CoveredBy, c)
 	}
 	doc.Says = v.ofPrincipal()
 	if only == 0 {
@@ -196,7 +198,7 @@ func (v *verdict) addLacking(doc *explanation) {
 			ref(l.Ref)
 		}
 		for _, f := range e.Forbid {
-			ref(f)
+			ref(f.Ref)
 		}
 	}
 	slices.SortFunc(doc.Privileges, func(a, b explainedPrivilege) int { return cmp.Compare(a.ID, b.ID) })
@@ -267,7 +269,7 @@ func (v *verdict) whyNot(p *explainedPrivilege) string {
 		for l := range e.Listed.All() {
 			listed = listed || means(l.Ref, p.PrivilegeRef) && !l.Expired(v.at)
 		}
-		forbidden = forbidden || slices.ContainsFunc(e.Forbid, func(f policy.Ref) bool { return means(f, p.PrivilegeRef) })
+		forbidden = forbidden || slices.ContainsFunc(e.Forbid, func(f policy.Listed) bool { return means(f.Ref, p.PrivilegeRef) && !f.Expired(v.at) })
 	}
 	inherited := v.inherits(p)
 	settings := v.entries[v.deciding].Settings
@@ -311,24 +313,36 @@ func (x *explainer) entrySays(e policy.Entry, p planner.PrivilegeRef) []string {
 		if l.Set != "" {
 			text += fmt.Sprintf(" through set %q", l.Set)
 		}
-		if !l.Until.IsZero() {
-			word := "until"
-			if l.Expired(x.at) {
-				word = "expired, its last day was"
-			}
-			text += fmt.Sprintf(", %s %s", word, l.Until.Format(time.DateOnly))
-		}
-		if l.Reason != "" {
-			text += fmt.Sprintf(" (%s)", l.Reason)
-		}
-		says = append(says, text)
+		says = append(says, text+x.terms(l.Terms))
 	}
 	for _, f := range e.Forbid {
-		if means(f, p) {
-			says = append(says, "forbidden at "+f.Pos.String())
+		if means(f.Ref, p) {
+			says = append(says, "forbidden at "+f.Pos.String()+x.terms(f.Terms))
 		}
 	}
 	return says
+}
+
+// terms says how long something counts and why.
+func (x *explainer) terms(t policy.Terms) string {
+	text := ""
+	if !t.Until.IsZero() {
+		word := "until"
+		if t.Expired(x.at) {
+			word = "expired, its last day was"
+		}
+		text += fmt.Sprintf(", %s %s", word, t.Until.Format(time.DateOnly))
+		if t.Ends != (policy.Position{}) {
+			text += " (by " + t.Ends.String() + ")"
+		}
+	}
+	if t.Reason != "" {
+		text += fmt.Sprintf(" (%s)", t.Reason)
+	}
+	if t.Description != "" {
+		text += ": " + t.Description
+	}
+	return text
 }
 
 // ruleSays says that a rule speaks of the privilege, and whether the principal
@@ -358,6 +372,9 @@ func (x *explainer) ruleSays(rule *policy.Rule, p planner.PrivilegeRef) []string
 // exempt names the exception of a rule that the principal is or belongs to.
 func (x *explainer) exempt(rule *policy.Rule) string {
 	for _, ref := range rule.Except {
+		if ref.Expired(x.at) {
+			continue
+		}
 		id := mstrapi.ObjectID(strings.ToUpper(ref.ID))
 		is := func(kind mstrapi.Kind, candidate mstrapi.ObjectID, name string) bool {
 			switch {
@@ -375,12 +392,12 @@ func (x *explainer) exempt(rule *policy.Rule) string {
 			name = x.row.Login
 		}
 		if is(x.row.Kind, x.row.ID, name) {
-			return fmt.Sprintf("%s %q itself", ref.Kind, ref.Name)
+			return fmt.Sprintf("%s %q itself", ref.Kind, ref.Name) + x.terms(ref.Terms)
 		}
 		for _, parents := range x.parents {
 			for _, g := range parents {
 				if is(mstrapi.Group, g.ID, g.Name) {
-					return fmt.Sprintf("members of group %q", ref.Name)
+					return fmt.Sprintf("members of group %q", ref.Name) + x.terms(ref.Terms)
 				}
 			}
 		}

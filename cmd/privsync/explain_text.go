@@ -49,6 +49,9 @@ func (doc *explanation) writePolicy(b *strings.Builder) {
 		if e.Selector {
 			fmt.Fprintf(b, ", which chooses %s", render.Clean(e.Chooses))
 		}
+		if e.Terms != "" {
+			fmt.Fprintf(b, ", %s", render.Clean(e.Terms))
+		}
 		b.WriteByte('\n')
 		if !e.Decides {
 			continue

@@ -93,7 +93,7 @@ func (a *app) writeValidation(format string, pol *policy.Policy, problems policy
 	}
 	text += fmt.Sprintf(", from %s\n", plural(len(pol.Files), "file", "files"))
 	if n := countExpired(pol, now); n > 0 {
-		text += fmt.Sprintf("note: %s expired on %s\n", plural(n, "listed privilege has", "listed privileges have"), now.UTC().Format(time.DateOnly))
+		text += fmt.Sprintf("note: %s expired on %s\n", plural(n, "privilege or exception has", "privileges and exceptions have"), now.UTC().Format(time.DateOnly))
 	}
 	if _, err := io.WriteString(a.stdout, text); err != nil {
 		return err
@@ -101,12 +101,25 @@ func (a *app) writeValidation(format string, pol *policy.Policy, problems policy
 	return render.WarningsText(a.stdout, warnings, a.textOptions(a.stdout))
 }
 
-// countExpired counts the listed privileges whose last day is over at now.
+// countExpired counts the privileges in entries and the exceptions from rules whose
+// last day is over at now.
 func countExpired(pol *policy.Policy, now time.Time) int {
 	n := 0
 	for _, e := range pol.Principals {
 		for l := range e.Listed.All() {
 			if l.Expired(now) {
+				n++
+			}
+		}
+		for _, l := range e.Forbid {
+			if l.Expired(now) {
+				n++
+			}
+		}
+	}
+	for _, r := range pol.Rules {
+		for _, x := range r.Except {
+			if x.Expired(now) {
 				n++
 			}
 		}

@@ -199,6 +199,12 @@ func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words ch
 	var b strings.Builder
 	write := func(sign string, g planner.PlannedPrivilege, granted bool) {
 		fmt.Fprintf(&b, "  - %s %s (%s", sign, spanPrivilege(g.PrivilegeRef), reasonWord(g.Reason))
+		if g.Until != "" {
+			b.WriteString("; until " + span(g.Until, clipName))
+		}
+		if g.Because != "" {
+			b.WriteString("; " + span(g.Because, clipName))
+		}
 		if r := known.relies(g.ReliesOn); r != "" {
 			b.WriteString("; " + span(r, 2*clipName))
 		}

@@ -287,6 +287,12 @@ func why(g planner.PlannedPrivilege, known names, note string) string {
 	if g.Reason != "" {
 		parts = append(parts, Clean(string(g.Reason)))
 	}
+	if g.Until != "" {
+		parts = append(parts, "until "+Clean(g.Until))
+	}
+	if g.Because != "" {
+		parts = append(parts, Clean(g.Because))
+	}
 	if r := known.relies(g.ReliesOn); r != "" {
 		parts = append(parts, r)
 	}

@@ -212,6 +212,9 @@ func (r *reference) kind(path string, p *object) (string, error) {
 		prefix := ""
 		if p.object("properties") == nil {
 			prefix = "privilege or "
+			if p.object("else").text("$ref") == "#/$defs/name" {
+				prefix = "name or "
+			}
 		}
 		if known, ok := r.documented[p]; ok {
 			return prefix + "mapping, see " + known, nil

@@ -1,0 +1,207 @@
+package planner
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"privsync/clean"
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+// withTerms returns p with what the policy says of its end and its reason.
+func (c *compiled) withTerms(p PlannedPrivilege, w *want) PlannedPrivilege {
+	if !c.terms || w == nil {
+		return p
+	}
+	var until time.Time
+	endless, found := false, false
+	take := func(l *policy.Listed, expired bool) {
+		if !c.names(l.Ref, p.ID) || l.Expired(c.now) != expired {
+			return
+		}
+		found = true
+		endless = endless || l.Until.IsZero()
+		if l.Until.After(until) {
+			until = l.Until
+		}
+		p.Because = cmp.Or(p.Because, l.Reason)
+	}
+	for _, i := range w.entries {
+		e := &c.pol.Principals[i]
+		switch p.Reason {
+		case ReasonListed, ReasonExpired:
+			for l := range e.Listed.All() {
+				take(&l, p.Reason == ReasonExpired)
+			}
+		case ReasonForbidden:
+			for j := range e.Forbid {
+				take(&e.Forbid[j], false)
+			}
+		}
+	}
+	if found && !endless {
+		p.Until = until.UTC().Format(day)
+	}
+	return p
+}
+
+// ending is one thing that ends: its terms, where they stand, and how a message begins
+// that tells of its end.
+type ending struct {
+	terms policy.Terms
+	pos   policy.Position
+	what  string
+}
+
+// ending tells of an end that is over or near.
+func (d *draft) ending(e ending) (Finding, bool) {
+	f := Finding{Position: position(e.pos)}
+	if e.terms.Until.IsZero() {
+		return f, false
+	}
+	if e.terms.Reason != "" {
+		e.what += fmt.Sprintf(" (%s)", clean.Text(e.terms.Reason))
+	}
+	last := e.terms.Until.UTC().Format(day)
+	// Whole days: 0 on the last day itself.
+	left := int(e.terms.Until.Sub(d.now.UTC().Truncate(24*time.Hour)) / (24 * time.Hour))
+	switch within := d.pol.ExpiringWithinDays; {
+	case e.terms.Expired(d.now):
+		f.Code, f.Severity = CodeExpiredEntry, SeverityInfo
+		f.Message = fmt.Sprintf("%s ended with %s", e.what, last)
+		return f, true
+	case within > 0 && left <= within:
+		f.Code, f.Severity = CodeExpiringSoon, SeverityWarning
+		when := "today"
+		if left > 0 {
+			when = "in " + plural(left, "day", "days")
+		}
+		f.Message = fmt.Sprintf("%s ends with %s, %s", e.what, last, when)
+		return f, true
+	}
+	return f, false
+}
+
+// exceptionFindings tells of exceptions from rules whose last day is over or near.
+func (d *draft) exceptionFindings() []Finding {
+	var out []Finding
+	for _, r := range d.pol.Rules {
+		for _, x := range r.Except {
+			e := ending{x.Terms, x.Pos, fmt.Sprintf("the exception of %s from rule %s", describeRef(x.PrincipalRef), clean.Quote(r.Name))}
+			f, ok := d.ending(e)
+			if !ok {
+				continue
+			}
+			if f.Code == CodeExpiredEntry {
+				f.Message += ": it exempts nobody any more"
+			}
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// outerEnding is the end of an entry, or of the inclusion of a set, that l has its
+// last day from.
+func outerEnding(e *policy.Entry, l *policy.Listed) ending {
+	if l.Ends == e.Pos {
+		return ending{policy.Terms{Until: l.Until, Reason: e.Terms.Reason}, l.Ends, "the entry"}
+	}
+	return ending{policy.Terms{Until: l.Until, Reason: l.Reason}, l.Ends, "the inclusion of a set"}
+}
+
+// expiryFindings tells of what ends or has ended in the entries, once for each place
+// in the policy.
+func (d *draft) expiryFindings() []Finding {
+	type place struct {
+		pos policy.Position
+		ref string
+	}
+	found := make(map[place]int)
+	var out []Finding
+	undated := make(map[sharedList]bool)
+	for i := range d.pol.Principals {
+		e := &d.pol.Principals[i]
+		note := func(l *policy.Listed, forbids bool) {
+			if l.Until.IsZero() {
+				return
+			}
+			at := place{l.Pos, l.Ref.String()}
+			if l.Ends != (policy.Position{}) {
+				at = place{l.Ends, l.Until.String()}
+			}
+			if at.pos == (policy.Position{}) {
+				at.pos.Line = -1 - i // hand-made policies: each entry is a place
+			}
+			if n, told := found[at]; told {
+				// Several principals share it through a set.
+				if n >= 0 && out[n].Principal != nil && l.Ends == (policy.Position{}) {
+					out[n].Principal = nil
+				}
+				return
+			}
+			found[at] = -1
+			var f Finding
+			var ok bool
+			if l.Ends != (policy.Position{}) {
+				f, ok = d.ending(outerEnding(e, l))
+			} else {
+				f, ok = d.expiry(l, forbids)
+			}
+			if !ok {
+				return
+			}
+			if who := d.explicitPrincipal(int32(i)); who != nil && (l.Set == "" || l.Ends == e.Pos) {
+				f.Principal = who
+			}
+			found[at] = len(out)
+			out = append(out, f)
+		}
+		for j := range e.Forbid {
+			note(&e.Forbid[j], true)
+		}
+		if shared := e.Listed.Shared(); len(shared) > 0 && len(shared) == e.Listed.Len() {
+			// Very many entries have the same list, and most lists have no dates.
+			key := sharedList{&shared[0], len(shared)}
+			without, known := undated[key]
+			if !known {
+				without = !slices.ContainsFunc(shared, func(l policy.Listed) bool { return !l.Until.IsZero() })
+				undated[key] = without
+			}
+			if without {
+				continue
+			}
+		}
+		for l := range e.Listed.All() {
+			note(&l, false)
+		}
+	}
+	return out
+}
+
+// expiry tells of the end of one privilege of an entry.
+func (d *draft) expiry(l *policy.Listed, forbids bool) (Finding, bool) {
+	var ref PrivilegeRef
+	for _, p := range d.cat.byName[l.Name] {
+		ref = PrivilegeRef{ID: p.ID, Name: p.Name}
+	}
+	if l.ID != 0 {
+		ref = d.cat.ref(mstrapi.PrivilegeID(l.ID))
+	}
+	label := l.Ref.String()
+	if ref.ID != 0 {
+		label = d.cat.label(ref.ID)
+	}
+	what := "the entry for privilege "
+	if forbids {
+		what = "the ban of privilege "
+	}
+	f, ok := d.ending(ending{l.Terms, l.Pos, what + label})
+	if ref.ID > 0 && ref.ID <= mstrapi.MaxPrivilegeID {
+		f.Privilege = &ref
+	}
+	return f, ok
+}
