@@ -19,6 +19,7 @@ const (
 	RefusedExpired     Refusal = "expired"  // the password must be changed
 	RefusedSessions    Refusal = "sessions" // too many are open
 	RefusedAway        Refusal = "away"     // the Intelligence Server is not there
+	RefusedGateway     Refusal = "gateway"  // something in front of the server did it
 )
 
 // refusalTexts recognises reasons by the server's message, the most special first.
@@ -57,6 +58,8 @@ func LoginRefusal(err error) Refusal {
 		return RefusedAway
 	case e.Status == 401 || code == 3:
 		return RefusedCredentials
+	case e.Status == 403 && e.Code == "":
+		return RefusedGateway
 	case e.Status == 403:
 		return RefusedDisabled
 	case e.Status == 400:

@@ -625,5 +625,5 @@ func reportEnding(report *executor.Report, code int) error {
 	if len(parts) > 0 {
 		why += ": " + strings.Join(parts, ", ")
 	}
-	return &ending{code: code, err: errors.New(why), hint: "the report says what and why for each; apply again to try what is left"}
+	return &ending{code: code, err: errors.New(why), hint: reportHint(report)}
 }

@@ -61,6 +61,8 @@ func hintFor(err error) string {
 		refused   *mstrapi.TLSError
 		proxy     *mstrapi.ProxyError
 	)
+	// Where it went wrong after the server had answered, its address is right.
+	underWay := errors.As(err, &e) && !door(e)
 	switch {
 	case mstrapi.LoginRefusal(err) != "" && !errors.Is(err, mstrapi.ErrUnreachable):
 		return refusalHint(mstrapi.LoginRefusal(err))
@@ -97,12 +99,16 @@ func hintFor(err error) string {
 		return "the server speaks plain http on this port, not https: check the scheme and the port in --url"
 	case errors.As(err, &record):
 		return "the server does not speak TLS on this port: check the scheme and the port in --url"
+	case errors.As(err, &dns) && underWay:
+		return "the server's name can no longer be resolved: see that this machine's name service works, then run this again"
+	case errors.Is(err, syscall.ECONNREFUSED) && underWay:
+		return "nothing listens there any more: see that the server runs (privsync doctor), then run this again"
 	case errors.As(err, &dns):
 		return "check the host name in --url, and that this machine can resolve it"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there: check the host and the port in --url, and that the server runs"
 	}
-	if errors.As(err, &e) {
+	if e != nil {
 		if h := answerHint(e); h != "" {
 			return h
 		}
@@ -110,12 +116,12 @@ func hintFor(err error) string {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		if errors.As(err, &e) && !door(e) {
+		if underWay {
 			return "the server did not answer in time: see how busy it is, or raise --timeout"
 		}
 		return "the server did not answer in time: check --url, firewalls and proxies, or raise --timeout"
 	case errors.Is(err, mstrapi.ErrIncomplete):
-		if errors.As(err, &e) && !door(e) {
+		if underWay {
 			return "the server's answer was cut off, or something on the way replaced it: try again, and if that does not help look into the server's and the proxy's log"
 		}
 		return "the server's answer was cut off or is not the REST API's: check that --url ends in the Library's path (like https://HOST/MicroStrategyLibrary), and try again"
@@ -171,6 +177,8 @@ func refusalHint(why mstrapi.Refusal) string {
 		return "too many sessions are open: wait for some to end, or raise the limit of sessions of the user or the server"
 	case mstrapi.RefusedAway:
 		return "the Library answers, and the Intelligence Server behind it does not: see that it runs and that the Library is connected to it, then try again"
+	case mstrapi.RefusedGateway:
+		return "a gateway or a firewall in front of the server refuses this login: have whoever runs it let POST /api/auth/login through, from this machine"
 	case mstrapi.RefusedOther:
 		return "the server takes such a login for a mistake: check --login-mode (standard, ldap, apiToken) and the user name"
 	}

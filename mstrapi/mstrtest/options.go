@@ -113,6 +113,12 @@ type Quirks struct {
 	// of the Needs directly loses the Privilege, both to any depth. The vendor says
 	// so of the administration tool and is silent about PATCH.
 	SideEffects []SideEffect
+	// QuotedCookies quotes the values of the session's cookies and puts a backslash
+	// into them: they must come back byte for byte. The stickiness has no path then.
+	QuotedCookies bool
+	// SessionLag is how long after its login a session is answered with 401 ERR009, as
+	// by a node of a cluster that hears of it late; to log out it is known.
+	SessionLag time.Duration
 	// Nameless are privileges whose entries in the catalogue, and wherever they are
 	// held, have no name. OddCatalogue adds an entry without a number and one without
 	// a level to the catalogue, and its second entry once more at the end.

@@ -24,8 +24,10 @@ type session struct {
 	token  string
 	cookie string // value of sessionCookie
 	sticky string // value of stickyCookie
-	user   mstrapi.ObjectID
-	used   atomic.Int64 // Unix nanoseconds of the last request
+
+	from time.Time // it is known from then on
+	user mstrapi.ObjectID
+	used atomic.Int64 // Unix nanoseconds of the last request
 }
 
 // sessions are the logins that are open.
@@ -88,6 +90,9 @@ func (s *Server) authenticate(r *http.Request) (*session, *principal) {
 	}
 	if s.idle(open) {
 		s.sessions.end(token)
+		return nil, nil
+	}
+	if s.now().Before(open.from) && !strings.HasSuffix(r.URL.Path, "/auth/logout") {
 		return nil, nil
 	}
 	if cookieOf(r, sessionCookie) != open.cookie || cookieOf(r, stickyCookie) != open.sticky {
@@ -164,6 +169,15 @@ func (s *Server) login(c *call) {
 		token: strings.ToLower(rand.Text()), cookie: rand.Text(), sticky: rand.Text(), user: user.id,
 	}
 	open.used.Store(s.now().UnixNano())
+	open.from = s.now().Add(s.options.Quirks.SessionLag)
+	path := s.prefix
+	if path == "" {
+		path = "/"
+	}
+	path, stickyPath := "; Path="+path, "; Path=/"
+	if s.options.Quirks.QuotedCookies {
+		open.cookie, open.sticky, stickyPath = `"`+open.cookie+`\x"`, `"`+open.sticky+`\"`, ""
+	}
 	s.sessions.mu.Lock()
 	s.sweep()
 	full := s.options.MaxSessions > 0 && len(s.sessions.open) >= s.options.MaxSessions
@@ -181,12 +195,8 @@ func (s *Server) login(c *call) {
 	if c.req.TLS != nil {
 		secure = "; Secure"
 	}
-	path := s.prefix
-	if path == "" {
-		path = "/"
-	}
-	c.resp.set("Set-Cookie", sessionCookie+"="+open.cookie+"; Path="+path+"; HttpOnly"+secure)
-	c.resp.set("Set-Cookie", stickyCookie+"="+open.sticky+"; Path=/"+secure)
+	c.resp.set("Set-Cookie", sessionCookie+"="+open.cookie+path+"; HttpOnly"+secure)
+	c.resp.set("Set-Cookie", stickyCookie+"="+open.sticky+stickyPath+secure)
 }
 
 func (s *Server) logout(c *call) {
