@@ -25,7 +25,7 @@ import (
 // Before a report is written chain.json announces it by file and digest, and
 // afterwards names it as the newest: a run that dies in between leaves a chain that
 // explains itself, and one that dies before leaves a chain without the report. A chain
-// that is signed announces nothing.
+// that is signed announces nothing: there the report's own signature explains it.
 //
 // A report after the newest is one that chain.json neither names nor announces:
 // somebody slipped it in, or put back a chain.json that was older. The journal of a
@@ -205,25 +205,26 @@ func (r *Report) appendBy(ctx context.Context, dir string, s Signer, write func(
 		return "", err
 	}
 	file := filepath.Base(path)
+	var unsigned error
 	if s == nil {
-		// The signature of a head is over the one before or the one after, so a signed
-		// chain announces nothing.
 		if err := writeHead(dir, head.announce(file, r.Digest), nil); err != nil {
 			return "", err
 		}
+	} else if unsigned = signBeside(s, path, r); unsigned == nil {
+		// The signature of a head is over the one before or the one after, so a signed
+		// chain announces nothing: that of the report, which is there first, explains it.
+		unsigned = signedHead(dir, s, head)
 	}
 	if err := write(path, r); err != nil {
+		if s != nil {
+			_ = os.Remove(path + SignatureSuffix) // of nothing; it harms nobody
+		}
 		return "", err
 	}
-	if err := signBeside(s, path, r); err != nil {
-		return path, errors.Join(err, writeHead(dir, head.next(file, r.Digest), nil))
+	if unsigned != nil {
+		s = nil
 	}
-	if s != nil {
-		if err := signedHead(dir, s, head); err != nil {
-			return path, errors.Join(err, writeHead(dir, head.next(file, r.Digest), nil))
-		}
-	}
-	return path, writeHead(dir, head.next(file, r.Digest), s)
+	return path, errors.Join(unsigned, writeHead(dir, head.next(file, r.Digest), s))
 }
 
 // announce returns the head of the chain while a report is written.

@@ -40,7 +40,7 @@ func DeadRunIDs(dir, reports string) (map[string]bool, error) {
 // that explained says are those of runs that died before they could do it. It
 // returns why nothing may be added to the chain nevertheless: the error matches
 // [ErrBeyondHead] or [ErrChainDamaged]. A folder that is not there is fine. A signed
-// chain stays signed by s.
+// chain stays signed by s, and a report that s has signed needs no explanation.
 func MendChain(ctx context.Context, dir string, explained func(runID string) bool, s Signer) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -82,7 +82,7 @@ func advance(ctx context.Context, dir string, may func(runID string) bool, s Sig
 		switch {
 		case l.Problem != "":
 			stop = fmt.Errorf("%w: %s: %s", ErrBeyondHead, l.File, l.Problem)
-		case !may(l.RunID):
+		case !may(l.RunID) && !signedReport(dir, l.File, s):
 			stop = fmt.Errorf("%w: %s", ErrBeyondHead, l.File)
 		}
 		if stop != nil {

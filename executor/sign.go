@@ -74,15 +74,11 @@ func reading(doc io.WriterTo, f func(io.Reader) error) error {
 // headSignature reads the signature of the head of dir's chain; it is empty where
 // there is none.
 func headSignature(dir string) ([]byte, error) {
-	f, err := OpenPlain(filepath.Join(dir, ChainFile+SignatureSuffix))
+	text, err := readPlain(filepath.Join(dir, ChainFile+SignatureSuffix))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxSignature))
+	return text, err
 }
 
 // signedHead returns nil if s has signed one of the heads, which are of dir's chain,
@@ -144,5 +140,33 @@ func SignHead(ctx context.Context, dir, digest string, s Signer) error {
 	if head.Digest != digest {
 		return fmt.Errorf("%w: a report was added meanwhile", ErrUnsigned)
 	}
-	return signBeside(s, filepath.Join(dir, ChainFile), jsonDocument{head})
+	return writeHead(dir, head, s)
+}
+
+// signedReport reports whether s has signed the report called name in dir.
+func signedReport(dir, name string, s Signer) bool {
+	if s == nil {
+		return false
+	}
+	path := filepath.Join(dir, name)
+	text, err := readPlain(path + SignatureSuffix)
+	if err != nil {
+		return false
+	}
+	f, err := OpenPlain(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return s.Check(f, text) == nil
+}
+
+// readPlain reads the signature in the plain file at path.
+func readPlain(path string) ([]byte, error) {
+	f, err := OpenPlain(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxSignature))
 }

@@ -130,9 +130,15 @@ func TestSignedChainMended(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		died := func(id string) bool { return id == "b" }
-		if err := MendChain(t.Context(), dir, died, &keyed{word: "other"}); !errors.Is(err, ErrUnsigned) {
-			t.Errorf("MendChain with another key = %v, want ErrUnsigned", err)
+		died := func(string) bool { return false } // no journal tells: the signature does
+		if err := MendChain(t.Context(), dir, died, nil); !errors.Is(err, ErrBeyondHead) {
+			t.Errorf("MendChain without a key = %v, want ErrBeyondHead", err)
+		}
+		if err := MendChain(t.Context(), dir, died, &keyed{word: "other"}); !errors.Is(err, ErrBeyondHead) {
+			t.Errorf("MendChain with another key = %v, want ErrBeyondHead", err)
+		}
+		if err := MendChain(t.Context(), dir, func(id string) bool { return id == "b" }, &keyed{word: "other"}); !errors.Is(err, ErrUnsigned) {
+			t.Errorf("MendChain with a journal and another key = %v, want ErrUnsigned", err)
 		}
 		if err := MendChain(t.Context(), dir, died, k); err != nil || !signedBy(t, k, head) {
 			t.Errorf("MendChain (signature of the new head: %v) = %v", keep, err)
