@@ -30,7 +30,7 @@ func memberOf(s *policy.Selector) policy.PrincipalRef {
 	if pos == (policy.Position{}) {
 		pos = s.Pos
 	}
-	return policy.PrincipalRef{Kind: policy.Group, Name: s.MemberOf, Pos: pos}
+	return policy.PrincipalRef{Kind: policy.Group, Name: s.MemberOf, ID: s.MemberOfID, Pos: pos}
 }
 
 // without returns the rows that no exception of s takes out. The finding says why an
@@ -58,7 +58,7 @@ func (ob *observer) without(ctx context.Context, s *policy.Selector, rows []mstr
 		} else {
 			from := rows
 			if x.Selector.MemberOf != "" {
-				group, problem := ob.one(memberOf(x.Selector))
+				group, problem := ob.named(memberOf(x.Selector))
 				if problem != nil {
 					return nil, problem, nil
 				}

@@ -51,7 +51,7 @@ func emptySelector(s *policy.Selector) Finding {
 func (ob *observer) chosen(ctx context.Context, s *policy.Selector, missing policy.Missing) (rows []mstrapi.PrincipalRow, problem *Finding, absent bool, err error) {
 	kind := mstrapi.Kind(s.Kind)
 	if s.MemberOf != "" {
-		group, problem := ob.one(memberOf(s))
+		group, problem := ob.named(memberOf(s))
 		if problem != nil {
 			absent = ob.tolerate(problem, missing)
 			return nil, problem, absent, nil

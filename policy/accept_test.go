@@ -169,14 +169,14 @@ func TestSelectors(t *testing.T) {
 principals:
 - users: {memberOf: G, nested: True, loginMatches: 'svc_*', nameMatches: "? Robot", enabled: false}
   forbid: [1]
-- groups: {memberOf: G, nameMatches: 2026-*}
+- groups: {memberOf: {group: G, id: c82C6B1011D2894CC0009D9F29718E4F}, nameMatches: 2026-*}
   forbid: [1]
 `)
 	no := false
 	at := func(line, column int) Position { return Position{"p.yaml", line, column} }
 	want := []*Selector{
-		{User, "G", at(6, 21), true, "svc_*", "? Robot", &no, at(6, 10), nil},
-		{Group, "G", at(8, 22), false, "", "2026-*", nil, at(8, 11), nil},
+		{User, "G", "", at(6, 21), true, "svc_*", "? Robot", &no, at(6, 10), nil},
+		{Group, "G", "C82C6B1011D2894CC0009D9F29718E4F", at(8, 22), false, "", "2026-*", nil, at(8, 11), nil},
 	}
 	got := []*Selector{p.Principals[0].Selector, p.Principals[1].Selector}
 	if diff := cmp.Diff(want, got); diff != "" {

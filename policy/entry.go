@@ -35,6 +35,7 @@ var (
 	entryKeys         = []string{"user", "group", "users", "groups", "id", "sets", "privileges", "forbid", "mode", "satisfiedBy", "redundant", "inherited", "missing", "until", "reason", "description"}
 	userSelectorKeys  = []string{"memberOf", "nested", "loginMatches", "nameMatches", "enabled", exceptKey}
 	groupSelectorKeys = []string{"memberOf", "nested", "nameMatches", exceptKey}
+	memberOfKeys      = []string{"group", "id"}
 	setKeys           = []string{"description", "privileges", "include"}
 	listedKeys        = []string{"privilege", "until", "reason", "description"}
 	includedKeys      = []string{"set", "until", "reason", "description"}
@@ -156,7 +157,7 @@ func (p *parser) selector(n *yaml.Node, kind Kind, known []string) *Selector {
 		conditions++
 		switch key {
 		case "memberOf":
-			s.MemberOf, _ = p.name(v, key)
+			s.MemberOf, s.MemberOfID = p.memberOf(v, key)
 			s.MemberOfPos = p.pos(v)
 		case "loginMatches":
 			s.LoginMatches, _ = p.name(v, key)
@@ -214,6 +215,26 @@ func (p *parser) inclusion(n *yaml.Node) (inclusion, bool) {
 		p.problem(n, "write {set: NAME}", "the item names no set")
 	}
 	return in, clean && good && named
+}
+
+// memberOf reads the group of a selector: its name, or its name with the id that
+// tells it from others of that name.
+func (p *parser) memberOf(n *yaml.Node, what string) (name, id string) {
+	if n.Kind != yaml.MappingNode {
+		name, _ = p.name(n, what)
+		return name, ""
+	}
+	clean := p.section(n, what, memberOfKeys, func(key string, _, v *yaml.Node) {
+		if key == "id" {
+			id, _ = p.objectID(v, key)
+			return
+		}
+		name, _ = p.name(v, key)
+	})
+	if clean && len(n.Content) < 4 {
+		p.problem(n, "write {group: NAME, id: ID}", "%s takes a name, or a group with its id", what)
+	}
+	return name, id
 }
 
 // setNames reads a list of names of sets, each once.

@@ -163,6 +163,8 @@ func TestProblems(t *testing.T) {
 		{"set is a list", "privilegeSets: {a: [1]}\n" + group + "  sets: [a]\n", []string{`4:20: set "a" must be a mapping, not a list`}},
 
 		{"selector without condition", "principals:\n- users: {}\n  forbid: [1]\n", []string{`5:10: users is empty; leave it out if nothing is meant`}},
+		{"memberOf by id alone", "principals:\n- users: {memberOf: {id: C82C6B1011D2894CC0009D9F29718E4F}}\n  forbid: [1]\n", []string{`5:21: memberOf takes a name, or a group with its id; write {group: NAME, id: ID}`}},
+		{"memberOf with an odd id", "principals:\n- users: {memberOf: {group: G, id: 7}}\n  forbid: [1]\n", []string{`5:36: id must be 32 hexadecimal digits`}},
 		{"selector with nested only", "principals:\n- users: {nested: true}\n  forbid: [1]\n", []string{`5:11: nested belongs to memberOf, which is missing`}},
 		{"nested beside another condition", "principals:\n- users: {enabled: true, nested: false}\n  forbid: [1]\n", []string{`5:26: nested belongs to memberOf, which is missing`}},
 		{"groups by login", "principals:\n- groups: {loginMatches: x*}\n  forbid: [1]\n", []string{`5:12: unknown key "loginMatches" in groups; known are memberOf, nested, nameMatches, except`}},

@@ -171,6 +171,7 @@ type Entry struct {
 type Selector struct {
 	Kind         Kind
 	MemberOf     string // group name; empty: no condition
+	MemberOfID   string // of that group; empty: the name decides
 	MemberOfPos  Position
 	Nested       bool   // also members of member groups
 	LoginMatches string // glob with * and ?, without regard to case; users only

@@ -87,7 +87,11 @@ func chooses(s *policy.Selector) string {
 		if s.Nested {
 			in += " at any depth"
 		}
-		parts = append(parts, fmt.Sprintf(in, s.MemberOf))
+		group := fmt.Sprintf(in, s.MemberOf)
+		if s.MemberOfID != "" {
+			group += " (" + s.MemberOfID + ")"
+		}
+		parts = append(parts, group)
 	}
 	if s.LoginMatches != "" {
 		parts = append(parts, fmt.Sprintf("with a login like %q", s.LoginMatches))

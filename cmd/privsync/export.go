@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -263,8 +264,11 @@ func meant(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, name strin
 	return policy.Suggest(name, near)
 }
 
+// objectID is what ids of objects look like.
+var objectID = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
+
 // findPrincipal returns the one user with the login, or the one group with the
-// name.
+// name; where nobody has the name and it is an id, who has that.
 func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, name string) (mstrapi.PrincipalRow, error) {
 	q := mstrapi.Query{NameBegins: name}
 	if kind == mstrapi.User {
@@ -281,6 +285,15 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 		}
 		return nil
 	})
+	if id := mstrapi.ObjectID(strings.ToUpper(name)); err == nil && len(found) == 0 && objectID.MatchString(name) {
+		var row mstrapi.PrincipalRow
+		if row, err = r.Principal(ctx, kind, id); err == nil {
+			row.Kind = kind
+			found = append(found, row)
+		} else if mstrapi.IsNotFound(err) {
+			err = nil
+		}
+	}
 	switch {
 	case err != nil:
 		return mstrapi.PrincipalRow{}, fmt.Errorf("find %s %q: %w", kind, name, err)
@@ -298,7 +311,7 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 		for i, row := range found {
 			ids[i] = string(row.ID)
 		}
-		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has %d %ss called %q", len(found), kind, name), "their ids: "+strings.Join(ids, ", "))
+		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has %d %ss called %q", len(found), kind, name), "name one by its id: "+strings.Join(ids, ", "))
 	}
 	return found[0], nil
 }

@@ -35,6 +35,21 @@ func serve(t *testing.T, env *mstrtest.Environment, o mstrtest.Options) (*mstrte
 	}
 }
 
+// doubleNames gives some groups and some users the names of others, as servers
+// with tenants have them.
+func doubleNames(rng *rand.Rand, env *mstrtest.Environment) {
+	for i := range env.Groups {
+		if j := rng.IntN(len(env.Groups)); env.Groups[i].ID != mstrapi.EveryoneGroup && rng.IntN(2) == 0 {
+			env.Groups[i].Name = env.Groups[j].Name
+		}
+	}
+	for i := range env.Users {
+		if rng.IntN(2) == 0 {
+			env.Users[i].Name = env.Users[rng.IntN(len(env.Users))].Name
+		}
+	}
+}
+
 func TestPlanningAnExportChangesNothing(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {
@@ -45,6 +60,9 @@ func TestPlanningAnExportChangesNothing(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		env := mstrtest.Random(rng, mstrtest.Size{Users: 1 + int(seed)%40, Groups: int(seed) % 9, Depth: 5})
 		style := mstrtest.SourceStyle(seed % 2)
+		if seed%2 == 1 {
+			doubleNames(rng, env)
+		}
 		_, variables := serve(t, env, mstrtest.Options{SourceStyle: style})
 		file := filepath.Join(t.TempDir(), "exported.yaml")
 		scope := []string{"server", "project", "all"}[seed%3]

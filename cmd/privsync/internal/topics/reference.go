@@ -211,10 +211,11 @@ func (r *reference) kind(path string, p *object) (string, error) {
 	if p.object("properties") != nil || p.object("then").object("properties") != nil {
 		prefix := ""
 		if p.object("properties") == nil {
-			prefix = "privilege or "
-			if p.object("else").text("$ref") == "#/$defs/name" {
-				prefix = "name or "
+			scalar, err := r.resolve(p.object("else"))
+			if err != nil {
+				return "", err
 			}
+			prefix = scalar.text("title") + " or "
 		}
 		if known, ok := r.documented[p]; ok {
 			return prefix + "mapping, see " + known, nil
