@@ -109,7 +109,7 @@ func (p *parser) parse(data []byte) *document {
 		return unread()
 	}
 	if len(data) >= 2*p.chunkSize {
-		out := p.out
+		out, aliased := p.out, p.account.aliased
 		p.out = &collector{}
 		d, ok := p.parseChunks(plainBreaks(data))
 		if ok {
@@ -117,9 +117,11 @@ func (p *parser) parse(data []byte) *document {
 			p.out = out
 			return d
 		}
-		values := p.values
+		// The aliases that were expanded are expanded again; what was read counts.
+		a := p.account
+		a.aliased = aliased
 		*p = *newParser(p.file, out)
-		p.values = values
+		p.account = a
 	}
 	if !p.affordable(data) {
 		return unread()
@@ -178,7 +180,7 @@ func (p *parser) parseChunks(data []byte) (*document, bool) {
 			}
 		}
 		p.lineBase = 0
-		if *p.values < 0 {
+		if p.account.values < 0 {
 			return unread(), true
 		}
 		// Anchors belong to one chunk, and so do the nodes they keep alive.

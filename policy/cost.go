@@ -19,6 +19,15 @@ const (
 	maxOverlays = 10_000
 )
 
+// account is what the files of a policy, read one after the other, may still hold
+// together, and did.
+type account struct {
+	values  int // that may still come, see [maxValues]
+	aliased int // values that aliases stand for so far, see [maxAliased]
+}
+
+func newAccount() *account { return &account{values: maxValues} }
+
 // valuesIn is at least how many values YAML text can hold: each but the first
 // comes after a character that begins or divides something, and a colon is between
 // two.
@@ -47,8 +56,8 @@ func (p *parser) affordable(data []byte) bool {
 
 // spendValues takes n values from what the policy may hold.
 func (p *parser) spendValues(n int) bool {
-	ended := *p.values < 0
-	if *p.values -= n; *p.values >= 0 {
+	ended := p.account.values < 0
+	if p.account.values -= n; p.account.values >= 0 {
 		return true
 	}
 	if ended {

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -20,4 +22,47 @@ func TestProblemsThatAreTheSame(t *testing.T) {
 	if !ok || len(problems) < 190 || len(problems) > maxProblems+1 {
 		t.Fatalf("Parse = %d problems, %T", len(problems), err)
 	}
+}
+
+// TestLimitsHoldForAllFiles: what one file may not hold several may not hold together.
+func TestLimitsHoldForAllFiles(t *testing.T) {
+	t.Run("aliases", func(t *testing.T) {
+		dir := t.TempDir()
+		for i := range 4 {
+			var b strings.Builder
+			b.WriteString("apiVersion: privsync/v1\nkind: Policy\n")
+			if i == 0 {
+				b.WriteString("metadata: {name: many}\n")
+			}
+			fmt.Fprintf(&b, "principals:\n  - {group: g%d, privileges: &x [%s]}\n", i, manyNames(1000))
+			for j := range 300 {
+				fmt.Fprintf(&b, "  - {group: h%d-%d, privileges: *x}\n", i, j)
+			}
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.yaml", i)), []byte(b.String()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Load([]string{filepath.Join(dir, "0.yaml")}, Options{}); err != nil {
+			t.Fatalf("one file is refused: %.300v", err)
+		}
+		const want = "3.yaml:"
+		if _, err := Load([]string{dir}, Options{}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "the aliases of the policy stand for more than") {
+			t.Errorf("all files together: %.300v", err)
+		}
+	})
+	t.Run("values", func(t *testing.T) {
+		left := newAccount()
+		left.values = 2500
+		for i, refused := range []bool{false, false, true, true} {
+			out := &collector{}
+			data := header + "principals:\n- group: g\n  forbid: [" + manyNames(1000) + "]\n"
+			parseFile(fmt.Sprintf("%d.yaml", i), []byte(data), left, out)
+			if is := out.count() > 0; is != refused && i < 3 {
+				t.Errorf("file %d: %v", i, out.error())
+			}
+		}
+		if left.values >= 0 {
+			t.Errorf("%d values are left", left.values)
+		}
+	})
 }

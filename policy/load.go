@@ -35,7 +35,8 @@ func Load(paths []string, o Options) (*Policy, error) {
 	if out.count() > 0 {
 		docs = append(docs, unread())
 	}
-	in := &source{folders: folders(paths), stdin: o.Stdin, left: MaxSize, values: maxValues}
+	in := &source{folders: folders(paths), stdin: o.Stdin, left: MaxSize}
+	account := newAccount()
 	for _, path := range files {
 		data, err := in.read(path)
 		if err != nil {
@@ -43,7 +44,7 @@ func Load(paths []string, o Options) (*Policy, error) {
 			docs = append(docs, unread())
 			continue
 		}
-		docs = append(docs, parseFile(displayName(path), data, &in.values, out))
+		docs = append(docs, parseFile(displayName(path), data, account, out))
 	}
 	p := assemble(docs, o.EnvName, out, warned)
 	if err := out.error(); err != nil {
@@ -56,8 +57,7 @@ func Load(paths []string, o Options) (*Policy, error) {
 // error is a [Problems].
 func Parse(name string, data []byte) (*Policy, error) {
 	out := &collector{}
-	values := maxValues
-	p := assemble([]*document{parseFile(name, data, &values, out)}, "", out, &collector{})
+	p := assemble([]*document{parseFile(name, data, newAccount(), out)}, "", out, &collector{})
 	if err := out.error(); err != nil {
 		return nil, err
 	}
@@ -72,11 +72,11 @@ func displayName(path string) string {
 	return path
 }
 
-// parseFile reads one file; values is how much all of them may hold, see [maxValues].
-func parseFile(name string, data []byte, values *int, out *collector) *document {
+// parseFile reads one file; account is that of all of them.
+func parseFile(name string, data []byte, account *account, out *collector) *document {
 	sum := sha256.Sum256(data)
 	p := newParser(name, out)
-	p.values = values
+	p.account = account
 	d := p.parse(data)
 	d.warned = p.warned
 	d.file = File{name, "sha256:" + hex.EncodeToString(sum[:])}

@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	// maxAliased bounds how many nodes all aliases of a file together stand
-	// for.
+	// maxAliased bounds how many nodes all aliases of a policy together stand for.
 	maxAliased = 1_000_000
 
 	secretAdvice = "a policy never holds a secret: use PRIVSYNC_PASSWORD or --password-file"
@@ -30,18 +29,16 @@ type parser struct {
 	shapes  map[string]bool   // shapes of entries that the schema accepts
 	scratch []byte
 
-	values       *int // that the policy may still hold; see [maxValues]
+	account      *account // of all files together
 	maxAliased   int
-	aliased      int // nodes that aliases stand for so far
 	aliasesEnded bool
 	sizes        map[*yaml.Node]int
 }
 
 func newParser(file string, out *collector) *parser {
-	values := maxValues
 	return &parser{
-		values: &values,
-		file:   file, chunkSize: chunkSize, maxAliased: maxAliased, out: out, packer: newPacker(file),
+		account: newAccount(),
+		file:    file, chunkSize: chunkSize, maxAliased: maxAliased, out: out, packer: newPacker(file),
 		names: map[string]string{}, shapes: map[string]bool{}, sizes: map[*yaml.Node]int{},
 	}
 }
@@ -62,7 +59,7 @@ func (p *parser) intern(s string) string {
 	return s
 }
 
-// resolve follows an alias, within the file's budget. A scalar takes the
+// resolve follows an alias, within the policy's budget. A scalar takes the
 // position of its alias, which is where a reader looks for the mistake.
 func (p *parser) resolve(n *yaml.Node) (*yaml.Node, bool) {
 	if n.Kind != yaml.AliasNode {
@@ -73,10 +70,10 @@ func (p *parser) resolve(n *yaml.Node) (*yaml.Node, bool) {
 		p.problem(n, "", "alias *%s stands for something that holds the alias itself", cut(n.Value))
 		return nil, false
 	}
-	if p.aliased += size; p.aliased > p.maxAliased {
+	if p.account.aliased += size; p.account.aliased > p.maxAliased {
 		if !p.aliasesEnded {
 			p.aliasesEnded = true
-			p.problem(n, "use privilegeSets instead", "the aliases of this file stand for more than %d values", p.maxAliased)
+			p.problem(n, "use privilegeSets instead", "the aliases of the policy stand for more than %d values", p.maxAliased)
 		}
 		return nil, false
 	}

@@ -327,7 +327,7 @@ func TestAliasesAreBounded(t *testing.T) {
 		data += "- group: g" + strings.Repeat("x", i+1) + "\n  forbid: *list\n"
 	}
 	p.parse([]byte(data))
-	want := []string{"p.yaml:16:11: the aliases of this file stand for more than 100 values; use privilegeSets instead"}
+	want := []string{"p.yaml:16:11: the aliases of the policy stand for more than 100 values; use privilegeSets instead"}
 	if diff := cmp.Diff(want, problemLines(out.error())); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}

@@ -17,7 +17,6 @@ type source struct {
 	folders []string
 	stdin   io.Reader
 	left    int64 // bytes that may still be read
-	values  int   // see [maxValues]
 }
 
 // folders returns those of paths that are folders.
