@@ -33,7 +33,10 @@ func TestPipes(t *testing.T) {
 	for _, args := range [][]string{
 		{"validate", "-f", "pipe.yaml"}, {"plan", "-f", "pipe.yaml"}, {"audit", "-f", "pipe.yaml"}, {"apply", "-f", "pipe.yaml", "--yes"}, {"show", "pipe.yaml"},
 		{"apply", "pipe.yaml", "--yes"}, {"rollback", "pipe.yaml", "--out", "undo.json"}, {"validate", "-f", "policy.yaml", "--catalog", "pipe.yaml"},
-		{"plan", "-f", "policy.yaml", "--ca-file", "pipe.yaml"},
+		{"plan", "-f", "policy.yaml", "--ca-file", "pipe.yaml"}, {"plan", "-f", "policy.yaml", "--password-file", "pipe.yaml"},
+		{"sim", "--environment", "pipe.yaml"}, {"doctor", "--ca-file", "pipe.yaml"}, {"export", "--ca-file", "pipe.yaml"}, {"privileges", "--ca-file", "pipe.yaml"},
+		{"explain", "user", "demo", "--ca-file", "pipe.yaml"}, {"explain", "user", "demo", "-f", "pipe.yaml"}, {"command", "assign-watch-kpi-insight", "--ca-file", "pipe.yaml"},
+		{"recover", "--ca-file", "pipe.yaml"}, {"doctor", "-f", "pipe.yaml"}, {"audit", "-f", "policy.yaml", "--ca-file", "pipe.yaml"},
 	} {
 		for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 			t.Run(args[0]+" "+signal.String(), func(t *testing.T) {
