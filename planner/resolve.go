@@ -65,6 +65,7 @@ type lookup struct {
 	key  refKey
 	text string // as the policy writes it
 	rows []mstrapi.PrincipalRow
+	near []mstrapi.PrincipalRow // where nobody is called so: some whose names begin alike
 	err  error
 }
 
@@ -248,7 +249,7 @@ func (ob *observer) matchList(ctx context.Context, names *lookups, list []mstrap
 
 // lookUpEach asks for each of the list by itself.
 func (ob *observer) lookUpEach(ctx context.Context, list []*lookup) error {
-	return ob.each(ctx, len(list), func(ctx context.Context, i int) error {
+	err := ob.each(ctx, len(list), func(ctx context.Context, i int) error {
 		defer ob.progress.add(1)
 		l := list[i]
 		rows, err := ob.lookUp(ctx, l.key, l.text)
@@ -258,6 +259,10 @@ func (ob *observer) lookUpEach(ctx context.Context, list []*lookup) error {
 		l.rows, l.err = rows, err
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return ob.readNear(ctx, list)
 }
 
 func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstrapi.PrincipalRow, error) {
@@ -330,6 +335,9 @@ func (ob *observer) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding
 		f.Message = fmt.Sprintf("the server has no %s", describeRef(ref))
 		if near := ob.suggest(key, ref.Name); near != "" {
 			f.Message += fmt.Sprintf("; did you mean %s?", clean.Quote(near))
+			if how := policy.Difference(ref.Name, near); how != "" {
+				f.Message += " " + how
+			}
 		}
 		return mstrapi.PrincipalRow{}, f
 	}
@@ -355,12 +363,16 @@ func describeRef(ref policy.PrincipalRef) string {
 }
 
 // suggest returns a name that the server has and that is nearly the one that it
-// has not; it looks only where all names were read anyway.
+// has not: among all names where these were read anyway, otherwise among those that
+// begin alike.
 func (ob *observer) suggest(key refKey, name string) string {
 	if key.id != "" {
 		return ""
 	}
 	rows := ob.lists[key.kind]
+	if rows == nil {
+		rows = ob.lookups[key.kind].find(key).near
+	}
 	names := make([]string, 0, len(rows))
 	for _, row := range rows {
 		if key.kind == mstrapi.User {
@@ -369,7 +381,42 @@ func (ob *observer) suggest(key refKey, name string) string {
 			names = append(names, row.Name)
 		}
 	}
-	return policy.Suggest(name, names)
+	return cmp.Or(policy.LookAlike(name, names), policy.Suggest(name, names))
+}
+
+// maxNear bounds how many names that nobody has are compared with those that begin
+// alike, and maxNearRows with how many of these.
+const (
+	maxNear     = 10
+	maxNearRows = 1000
+)
+
+// readNear reads, for the names in list that nobody has, the names that begin alike.
+// What cannot be read suggests nothing.
+func (ob *observer) readNear(ctx context.Context, list []*lookup) error {
+	var unknown []*lookup
+	for _, l := range list {
+		if l.err == nil && len(l.rows) == 0 && l.key.id == "" && l.text != "" && len(unknown) < maxNear {
+			unknown = append(unknown, l)
+		}
+	}
+	return ob.each(ctx, len(unknown), func(ctx context.Context, i int) error {
+		l := unknown[i]
+		first := string([]rune(strings.TrimSpace(l.text) + " ")[:1])
+		q := mstrapi.Query{NameBegins: first}
+		if l.key.kind == mstrapi.User {
+			q = mstrapi.Query{LoginBegins: first}
+		}
+		page, err := ob.r.ListPage(ctx, l.key.kind, q, 0, maxNearRows)
+		if err != nil {
+			if ob.isFatal(ctx, err) {
+				return err
+			}
+			return nil
+		}
+		l.near = page.Rows
+		return nil
+	})
 }
 
 // place records who is covered by which entry.

@@ -125,6 +125,17 @@ func baseOf(r rune) rune {
 	return r
 }
 
+// LookAlike returns the first of candidates that a person could take for name, or "".
+func LookAlike(name string, candidates []string) string {
+	bare := skeleton(name)
+	for _, c := range candidates {
+		if c != name && skeleton(c) == bare {
+			return c
+		}
+	}
+	return ""
+}
+
 // Difference says where two names differ that a person could take for one: in case,
 // in blanks, in characters that cannot be seen. It returns "" for names that are equal
 // or that anybody can tell apart.
