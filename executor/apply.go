@@ -555,6 +555,9 @@ func (r *run) report(why *Error) *Report {
 	if len(r.plan.Rules) > 0 {
 		report.Rules = r.plan.Rules
 	}
+	if r.plan.Licences != nil {
+		report.Licences = r.plan.Licences // until it is known what was verified
+	}
 	if c := r.plan.Coverage; c != (planner.Coverage{}) {
 		report.Coverage = &c
 	}
@@ -641,6 +644,7 @@ func (r *run) finish(report *Report) *Report {
 	report.Run.FinishedAt = r.o.Now()
 	stats := r.o.Stats()
 	report.Summary.Requests, report.Summary.Retries = stats.Requests, stats.Retries+r.repeated.Load()
+	report.Licences = verifiedLicences(report.Licences, r.plan, report.Principals)
 	report.summarize()
 	report.namePrivileges(r.o.Catalogue)
 	report.judge(left)

@@ -104,6 +104,9 @@ func (r *Report) members() []member {
 		all = append(all, value("coverage", r.Coverage))
 	}
 	all = append(all, list("rules", r.Rules, func(p planner.RuleResult) planner.RuleResult { return p }))
+	if r.Licences != nil {
+		all = append(all, value("licences", r.Licences))
+	}
 	all = append(all, value("summary", r.Summary),
 		member{"principals", len(r.Principals), func(b []byte, i int) ([]byte, error) { return appendResult(b, &r.Principals[i]) }},
 		list("privileges", r.Privileges, func(p planner.PrivilegeRef) planner.PrivilegeRef { return p }),

@@ -24,6 +24,7 @@ type Report struct {
 	Coverage    *planner.Coverage    `json:"coverage,omitempty"`
 	Rules       []planner.RuleResult `json:"rules,omitzero"` // the rules that were judged
 	Summary     Summary              `json:"summary"`
+	Licences    *planner.Licences    `json:"licences,omitempty"` // nil: they were not counted
 	Principals  []Result             `json:"principals"`
 	// Privileges names the numbers that before and after hold, sorted by number;
 	// empty where no catalogue was at hand.

@@ -80,6 +80,9 @@ func (p *Plan) members() []Member {
 	if p.Maker != "" {
 		all = append(all, valueMember("maker", p.Maker))
 	}
+	if p.Licences != nil {
+		all = append(all, valueMember("licences", p.Licences))
+	}
 	if len(p.Prerequisites) > 0 {
 		all = append(all, itemsMember("prerequisites", p.Prerequisites))
 	}
@@ -131,6 +134,9 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 		out.value(r)
 	})
 	out.member("summary", p.Summary)
+	if p.Licences != nil {
+		out.member("licences", p.Licences)
+	}
 	list(out, "changes", p.Changes, func(c *Change) {
 		out.text("    {\n      \"principal\": ")
 		out.value(c.Principal)

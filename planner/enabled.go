@@ -14,9 +14,13 @@ import (
 // Everyone where these are fewer.
 func (ob *observer) learnEnabled(ctx context.Context) error {
 	var open []*Observed
-	for _, o := range ob.st.covered {
+	all := ob.st.covered
+	if ob.st.licences.counts() {
+		all = slices.Concat(all, ob.st.unlisted, ob.st.strangers)
+	}
+	for _, o := range all {
 		explicit := slices.ContainsFunc(o.entries, func(e int32) bool { return ob.pol.Principals[e].Principal != nil })
-		if o.Principal.Kind == mstrapi.User && o.Enabled == mstrapi.Unknown && !o.gone && o.Err == nil && explicit {
+		if o.Principal.Kind == mstrapi.User && o.Enabled == mstrapi.Unknown && !o.gone && o.Err == nil && (explicit || ob.st.licences.counts()) {
 			open = append(open, o)
 		}
 	}

@@ -20,7 +20,7 @@ func (ob *observer) fetch(ctx context.Context, n *needs) error {
 		}
 	}
 	for _, step := range []func(context.Context, *needs) error{
-		ob.fetchHeld, ob.fetchParents, ob.fetchPlaces, ob.fetchMemberOf, ob.fetchCounts, ob.fetchMembers,
+		ob.fetchHeld, ob.fetchParents, ob.fetchPlaces, ob.fetchMemberOf, ob.fetchCounts, ob.fetchMemberRows, ob.fetchMembers,
 		ob.fetchPrincipals, ob.fetchEnabled, ob.fetchUsers,
 	} {
 		if err := step(ctx, n); err != nil {

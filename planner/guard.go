@@ -15,7 +15,7 @@ import (
 // Guard is a limit that a plan exceeds. Guards are judged from the plan alone
 // (see [Guards]), so that a saved plan can be judged again.
 type Guard struct {
-	Name      string      `json:"guard"`  // maxRevokes, maxChangedPrincipals, protected, ownPrivilege
+	Name      string      `json:"guard"`  // maxRevokes, maxChangedPrincipals, licences, protected, ownPrivilege
 	Actual    string      `json:"actual"` // the number that was exceeded with
 	Limit     string      `json:"limit"`
 	Message   string      `json:"message"`   // names the number, the limit and how to allow it
@@ -37,6 +37,7 @@ const (
 type Overrides struct {
 	MaxRevokes           *policy.Limit // --max-revokes
 	MaxChangedPrincipals *policy.Limit // --max-changed
+	Licences             []string      // --allow-licences: products whose guard is open
 }
 
 // maxOffenders bounds the offenders of a guard.
@@ -56,6 +57,7 @@ func Guards(p *Plan, o Overrides) []Guard {
 		g.Offenders = p.worst(func(c *Change) int { return len(c.Grant) + len(c.Revoke) })
 		out = append(out, g)
 	}
+	out = append(out, p.licenceGuards(o.Licences)...)
 	if g, ok := p.protectedGuard(); ok {
 		out = append(out, g)
 	}

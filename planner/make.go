@@ -53,7 +53,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 		Scope:       Scope{Level: st.Level},
 		Safety:      d.safety(),
 		Changes:     d.changes,
-		Findings:    d.allFindings(),
+		Findings:    append(d.allFindings(), st.missingMap()...),
 		Commands:    make([]string, 0, len(pol.Commands)),
 
 		Prerequisites: c.prerequisites(),
@@ -64,6 +64,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 	plan.Findings = append(plan.Findings, d.commandFindings(plan)...)
 	slices.SortStableFunc(plan.Findings, compareFindings)
 	d.watch(plan)
+	plan.Licences = d.licences
 	plan.normalise()
 	plan.Coverage = d.coverage()
 	plan.Rules = d.ruleResults(plan.Coverage)
@@ -83,6 +84,7 @@ type draft struct {
 	lost     []PrivilegeRef                                    // by the session's user
 	risks    []Principal                                       // whose revokes may be that, where nobody knows
 	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
+	licences *Licences
 	required map[requirement]*holders
 	breaches []breach
 	broken   map[int]*offenders // by rule
@@ -111,6 +113,7 @@ func evaluate(c *compiled, st *State) *draft {
 	d.checkActor()
 	d.checkRequired()
 	d.ruleFindings()
+	d.licences = d.forecast()
 	if !d.needs.isEmpty() {
 		return d
 	}
@@ -132,6 +135,8 @@ func (d *draft) countMembers() {
 			d.needs.addBroken(g, m.err)
 		case len(d.pol.Rules) > 0 && d.st.judging == JudgeProjected && !d.st.expanded[g.Principal.ID]:
 			d.needs.expand = append(d.needs.expand, g)
+		case d.wantsRows(g):
+			d.needs.rows = append(d.needs.rows, g)
 		case m == nil:
 			d.needs.count = append(d.needs.count, g)
 		}
@@ -475,6 +480,7 @@ func (d *draft) safety() Safety {
 		if limits.Approval != nil {
 			s.Approval = approvalOf(limits.Approval, d.cat)
 		}
+		s.Licences = licenceLimits(limits.Licences)
 		s.Protected = append(s.Protected, d.st.protected...)
 		slices.SortFunc(s.Protected, func(a, b Principal) int { return a.Compare(&b) })
 	}

@@ -18,6 +18,8 @@ type Observation struct {
 	Inherited Set
 	Held      []mstrapi.Held
 	At        time.Time // when the reading began
+
+	beyond []mstrapi.Held // outside the scope, as far as it consumes licences
 }
 
 // elsewhere returns what seen holds from security roles and from sources that

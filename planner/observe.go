@@ -28,7 +28,8 @@ type ObserveOptions struct {
 	// Progress, if not nil, is told of what was done, one call at a time: the
 	// phases are "resolve" and "observe". total grows while more is found to do.
 	Progress func(phase string, done, total int)
-	Logger   *slog.Logger // nil: none
+	Logger   *slog.Logger  // nil: none
+	Licences *LicenceInput // what licences are counted with; nil: they are not
 }
 
 // ErrNotAllowed is matched by the error of [Observe] that says that the
@@ -61,6 +62,7 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 			members:    make(map[mstrapi.ObjectID]*memberList),
 			judging:    o.Judging,
 			past:       o.Past.sorted(),
+			licences:   o.Licences.prepare(),
 			known:      make(map[mstrapi.Kind]int),
 			reached:    make(map[mstrapi.ObjectID]bool),
 			expanded:   make(map[mstrapi.ObjectID]bool),
@@ -306,7 +308,10 @@ type bufferedReader interface {
 func (ob *observer) look(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (seen Observation, release func(), err error) {
 	r, ok := ob.r.(bufferedReader)
 	if !ok {
-		seen, err = ReadPrincipal(ctx, ob.r, kind, id, ob.st.Level)
+		at := time.Now()
+		held, err := ob.r.Held(ctx, kind, id, ob.level())
+		seen, err = observation(kind, id, ob.st.Level, at, held, err, nil)
+		seen.beyond = ob.splitBeyond(held)
 		return seen, func() {}, err
 	}
 	buf, ok := ob.buffers.Get().(*lookBuffer)
@@ -315,8 +320,10 @@ func (ob *observer) look(ctx context.Context, kind mstrapi.Kind, id mstrapi.Obje
 		buf.release = func() { ob.buffers.Put(buf) }
 	}
 	at := time.Now()
-	held, err := r.HeldIn(ctx, kind, id, ob.st.Level, &buf.held)
+	held, err := r.HeldIn(ctx, kind, id, ob.level(), &buf.held)
+	beyond := ob.splitBeyond(held)
 	seen, err = observation(kind, id, ob.st.Level, at, held, err, buf.words[:])
+	seen.beyond = beyond
 	return seen, buf.release, err
 }
 

@@ -36,6 +36,7 @@ type Plan struct {
 	Coverage Coverage     `json:"coverage,omitzero"`
 	Rules    []RuleResult `json:"rules,omitzero"` // in the order of the policy; none where nothing could be judged
 	Summary  Summary      `json:"summary"`
+	Licences *Licences    `json:"licences,omitempty"` // nil: nobody asked what the plan costs
 	Changes  []Change     `json:"changes"`
 	Findings []Finding    `json:"findings"`
 	Commands []string     `json:"commands"`
@@ -94,6 +95,7 @@ type Safety struct {
 	MaxRevokes           string         `json:"maxRevokes,omitempty"`           // "25" or "10%"
 	MaxChangedPrincipals string         `json:"maxChangedPrincipals,omitempty"` // "200"
 	Protected            []Principal    `json:"protected"`
+	Licences             []LicenceLimit `json:"licences,omitempty"`
 	ActorLoses           []PrivilegeRef `json:"actorLoses"`
 	ActorRisks           []Principal    `json:"actorRisks,omitempty"`
 	Approval             *Approval      `json:"approval,omitempty"` // nil: the policy wants none

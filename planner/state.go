@@ -35,11 +35,13 @@ type State struct {
 	parents      map[mstrapi.ObjectID]parentList // of groups
 	members      map[mstrapi.ObjectID]*memberList
 	judging      Judging
-	known        map[mstrapi.Kind]int      // how many the server has, where it tells
-	reached      map[mstrapi.ObjectID]bool // whom rules judge although no entry covers them: users below a changed group, or everybody
-	strangers    []*Observed               // those among reached that are neither covered nor unlisted, in report order
-	expanded     map[mstrapi.ObjectID]bool // groups whose users are among reached
-	usersRead    bool                      // users holds every user; read for require rules only
+	licences     *LicenceInput                               // nil: they are not counted
+	memberRows   map[mstrapi.ObjectID][]mstrapi.PrincipalRow // of groups, for licences; nil: could not be read
+	known        map[mstrapi.Kind]int                        // how many the server has, where it tells
+	reached      map[mstrapi.ObjectID]bool                   // whom rules judge although no entry covers them: users below a changed group, or everybody
+	strangers    []*Observed                                 // those among reached that are neither covered nor unlisted, in report order
+	expanded     map[mstrapi.ObjectID]bool                   // groups whose users are among reached
+	usersRead    bool                                        // users holds every user; read for require rules only
 	usersErr     error
 	traced       int // users whose memberships were read
 	findings     []Finding
@@ -89,6 +91,7 @@ type Observed struct {
 	gone    bool     // it does not exist any more
 	asked   bool     // whether it is enabled was asked for itself
 	scanned bool     // no entry covers it; it was looked at because of unlisted
+	beyond  beyond   // what it holds outside the scope
 	held    *profile // where the inherited privileges come from; nil until read
 	entries []int32  // indexes of the policy's entries that cover it, ascending
 	parents parentList
@@ -348,6 +351,27 @@ func newInterner(refs *groupTable) *interner {
 func (in *interner) put(o *Observed, seen Observation) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	o.held = in.profile(seen)
+	o.Inherited, o.Direct, o.At = o.held.inherited, in.set(seen.Direct), seen.At
+	if len(seen.beyond) == 0 {
+		return
+	}
+	far := Observation{Held: mergeHeld(slices.Clone(seen.beyond))}
+	for i := range far.Held {
+		h := &far.Held[i]
+		if h.Direct {
+			far.Direct.Add(h.ID)
+		}
+		if h.Inherited() {
+			far.Inherited.Add(h.ID)
+		}
+	}
+	o.beyond = beyond{in.set(far.Direct), in.profile(far)}
+}
+
+// profile returns where the inherited privileges of an observation come from. in.mu
+// must be held.
+func (in *interner) profile(seen Observation) *profile {
 	buf := in.buf[:0]
 	for i := range seen.Held {
 		h := &seen.Held[i]
@@ -388,7 +412,7 @@ func (in *interner) put(o *Observed, seen Observation) {
 		}
 		in.profiles[string(buf)] = prof
 	}
-	o.held, o.Inherited, o.Direct, o.At = prof, prof.inherited, in.set(seen.Direct), seen.At
+	return prof
 }
 
 // appendOthers appends what tells the sources of h that are no groups from

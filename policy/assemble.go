@@ -32,6 +32,7 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 	environment := single(a, "environment", func(d *document) (environmentSection, Position) { return d.environment, d.environment.pos })
 	defaults := single(a, "defaults", func(d *document) (defaultsSection, Position) { return d.defaults, d.defaults.pos })
 	safety := single(a, "safety", func(d *document) (safetySection, Position) { return d.safety, d.safety.pos })
+	licences := single(a, "licences", func(d *document) (licencesSection, Position) { return d.licences, d.licences.pos })
 	unlisted := single(a, "unlisted", func(d *document) (word, Position) { return d.unlisted, d.unlisted.pos })
 	a.mergeOverlays()
 
@@ -63,7 +64,10 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 		p.ExpiringWithinDays = *defaults.expiringWithinDays
 	}
 	if safety.pos.Line != 0 {
-		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.protectedBy, safety.ownPrivileges, safety.approval}
+		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.protectedBy, safety.ownPrivileges, safety.licences, safety.approval}
+	}
+	if licences.path.given() {
+		p.Licences = &LicenceFile{Path: licences.path.text, Pos: licences.path.pos}
 	}
 	if unlisted.given() {
 		p.Unlisted = Unlisted(unlisted.text)
@@ -239,6 +243,10 @@ func (s safetySection) with(o safetySection) safetySection {
 		s.ownPrivileges = o.ownPrivileges
 	}
 	s.approval = cmp.Or(o.approval, s.approval)
+	if o.licences != nil {
+		// What one server is entitled to says nothing about another.
+		s.licences = o.licences
+	}
 	return s
 }
 

@@ -22,6 +22,7 @@ type document struct {
 	environment environmentSection
 	defaults    defaultsSection
 	safety      safetySection
+	licences    licencesSection
 	unlisted    word
 	sets        []*privilegeSet
 	principals  []entry
@@ -63,6 +64,7 @@ type safetySection struct {
 	protected            []PrincipalRef
 	protectedBy          []*Selector
 	ownPrivileges        []Ref
+	licences             []LicenceLimit
 	approval             *Approval
 }
 
@@ -125,11 +127,11 @@ const (
 
 // The known keys, in the order in which messages name them. Never changed.
 var (
-	documentKeys    = []string{"apiVersion", "kind", "metadata", "scope", "environment", "defaults", "safety", "privilegeSets", "principals", "unlisted", "rules", "prerequisites", "commands", "overlays"}
+	documentKeys    = []string{"apiVersion", "kind", "metadata", "scope", "environment", "defaults", "safety", "licences", "privilegeSets", "principals", "unlisted", "rules", "prerequisites", "commands", "overlays"}
 	metadataKeys    = []string{"name", "owner", "description"}
 	environmentKeys = []string{"url", "loginMode"}
 	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "missing", "expiringWithinDays"}
-	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges", "approval"}
+	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges", "licences", "approval"}
 	approvalKeys    = []string{"required", "above"}
 	aboveKeys       = []string{"revokes", "grantsOf"}
 	overlayKeys     = []string{"metadata", "environment", "defaults", "safety"}
@@ -165,6 +167,8 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 			d.defaults = p.defaults(k, v)
 		case "safety":
 			d.safety = p.safety(k, v)
+		case "licences":
+			d.licences = p.licences(k, v)
 		case "privilegeSets":
 			var all bool
 			if d.sets, all = p.privilegeSets(v); !all {
@@ -352,6 +356,8 @@ func (p *parser) safety(k, v *yaml.Node) safetySection {
 			s.ownPrivileges = p.refs(v, key)
 		case "approval":
 			s.approval = p.approval(k, v)
+		case "licences":
+			s.licences = p.licenceLimits(v)
 		}
 	})
 	return s

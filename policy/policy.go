@@ -217,8 +217,9 @@ type Safety struct {
 	MaxRevokes           *Limit
 	MaxChangedPrincipals *Limit // never a percent
 	Protected            []PrincipalRef
-	ProtectedBy          []*Selector // whoever these choose is protected as well
-	OwnPrivileges        []Ref       // that the session's user works with; nil: known by their names
+	ProtectedBy          []*Selector    // whoever these choose is protected as well
+	OwnPrivileges        []Ref          // that the session's user works with; nil: known by their names
+	Licences             []LicenceLimit // how many users may consume which product
 	Approval             *Approval
 }
 
@@ -307,7 +308,8 @@ type Policy struct {
 	Scope               Level
 	Environment         Environment
 	Defaults            Settings
-	Safety              *Safety // nil: no safety section
+	Safety              *Safety      // nil: no safety section
+	Licences            *LicenceFile // nil: no licences section
 	Principals          []Entry
 	Unlisted            Unlisted
 	ExpiringWithinDays  int // default 14: how long before its end an entry gives expiring-soon

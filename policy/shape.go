@@ -52,7 +52,7 @@ func classOf(key string) class {
 		return classWord
 	case "nested", "enabled":
 		return classBoolean
-	case "expiringWithinDays", "atLeast", "maxChangedPrincipals", "required", "revokes":
+	case "expiringWithinDays", "atLeast", "maxChangedPrincipals", "max", "required", "revokes":
 		return classInteger
 	case "maxRevokes":
 		return classLimit

@@ -83,7 +83,7 @@ func (m matcher) match(at string, s object, typ reflect.Type) {
 
 func (m matcher) is(at string, s object, want string) {
 	m.t.Helper()
-	if s["type"] != want {
+	if s["type"] != want && fmt.Sprint(s["type"]) != "["+want+" null]" {
 		m.t.Errorf("%s is %v in the schema, want %s", at, s["type"], want)
 	}
 }
@@ -128,7 +128,7 @@ func (m matcher) object(at string, s object, typ reflect.Type) {
 			for property["$ref"] != nil {
 				property = m.defs[strings.TrimPrefix(property["$ref"].(string), "#/$defs/")].(object)
 			}
-			if fmt.Sprint(property["type"]) != "[object null]" {
+			if !strings.HasSuffix(fmt.Sprint(property["type"]), " null]") {
 				m.t.Errorf("%s.%s may be null in Go, but is %v in the schema", at, key, property["type"])
 			}
 		}

@@ -29,13 +29,14 @@ const maxNowOffset = 24 * time.Hour
 
 // applyFlags are the flags of apply.
 type applyFlags struct {
-	policy  policyFlags
-	conn    connectionFlags
-	guards  guardFlags
-	state   stateFlags
-	reports reportFlags
-	signers signerFlags
-	maker   makerFlag
+	policy   policyFlags
+	conn     connectionFlags
+	guards   guardFlags
+	licences licenceFlags
+	state    stateFlags
+	reports  reportFlags
+	signers  signerFlags
+	maker    makerFlag
 
 	yes             bool
 	allowIncomplete bool
@@ -122,6 +123,7 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	f.policy.register(cmd)
 	f.conn.register(cmd)
 	f.guards.register(cmd)
+	f.licences.register(cmd)
 	f.state.register(cmd)
 	f.reports.register(cmd)
 	f.signers.register(cmd)
@@ -380,8 +382,15 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 		return r.judgeSaved(ctx)
 	}
 	now := r.f.policy.at(r.app)
+	in, err := r.f.licences.readMap(r.app, r.policy)
+	if err == nil {
+		in, err = r.f.licences.count(ctx, r.app, r.writer.Reader, in)
+	}
+	if err != nil {
+		return err
+	}
 	state, err := r.observe(ctx, r.writer.Reader, r.policy, planner.ObserveOptions{
-		Concurrency: r.f.conn.concurrency.value, Now: now, Past: r.past(r.writer.Reader, r.policy, r.dest, &r.f.state, now),
+		Concurrency: r.f.conn.concurrency.value, Now: now, Past: r.past(r.writer.Reader, r.policy, r.dest, &r.f.state, now), Licences: in,
 	})
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ func newAudit(a *app) *cobra.Command {
 		conn     connectionFlags
 		state    stateFlags
 		reports  reportFlags
+		licences licenceFlags
 		deadline = span{value: defaultDeadline, zeroOK: true}
 		format   = newChoice("text", "json", "markdown", "html")
 	)
@@ -64,7 +65,7 @@ be read or found.`,
 			var report *executor.Report
 			if err == nil {
 				err = panics.Catch(func() (err error) {
-					report, err = a.audit(ctx, p, &conn, pol.at(a), start, covered)
+					report, err = a.audit(ctx, p, &conn, &licences, pol.at(a), start, covered)
 					return err
 				})
 				if report == nil {
@@ -91,6 +92,7 @@ be read or found.`,
 	conn.register(cmd)
 	state.register(cmd)
 	reports.register(cmd)
+	licences.register(cmd)
 	addFormat(cmd, &format)
 	cmd.Flags().BoolVar(&covered, "covered-only", false, "let rules judge only the principals that an entry covers: fewer requests")
 	addDeadline(cmd, &deadline)
@@ -102,9 +104,13 @@ func auditOptions(a *app, ctx context.Context, start time.Time) executor.Options
 }
 
 // audit observes and judges. It returns a report however it ends.
-func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, at, start time.Time, coveredOnly bool) (*executor.Report, error) {
+func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, licences *licenceFlags, at, start time.Time, coveredOnly bool) (*executor.Report, error) {
 	o := auditOptions(a, ctx, start)
 	plan := plainPlan(p, conn.url, at)
+	in, err := licences.readMap(a, p)
+	if err != nil {
+		return a.failedReport(ctx, plan, o, err)
+	}
 	cfg, err := conn.config(a, p.Environment)
 	if err != nil {
 		return a.failedReport(ctx, plan, o, err)
@@ -120,7 +126,10 @@ func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags
 	if coveredOnly {
 		judging = planner.JudgeCovered
 	}
-	state, err := a.observe(ctx, r, p, planner.ObserveOptions{Concurrency: cfg.Concurrency, Now: at, Judging: judging})
+	if in, err = licences.count(ctx, a, r, in); err != nil {
+		return a.failedReport(ctx, plan, o, err)
+	}
+	state, err := a.observe(ctx, r, p, planner.ObserveOptions{Concurrency: cfg.Concurrency, Now: at, Judging: judging, Licences: in})
 	if err != nil {
 		return a.failedReport(ctx, plan, o, err)
 	}

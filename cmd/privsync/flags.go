@@ -103,6 +103,7 @@ func (p *policyFlags) at(a *app) time.Time {
 type guardFlags struct {
 	maxRevokes limit
 	maxChanged limit
+	licences   []string
 }
 
 func (g *guardFlags) register(cmd *cobra.Command) {
@@ -110,13 +111,14 @@ func (g *guardFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.Var(&g.maxRevokes, "max-revokes", "allow this many revokes in this run, a number or a percent of the observed direct grants; beats safety.maxRevokes")
 	fs.Var(&g.maxChanged, "max-changed", "allow this many changed principals in this run; beats safety.maxChangedPrincipals")
-	for _, name := range []string{"max-revokes", "max-changed"} {
+	fs.StringArrayVar(&g.licences, "allow-licences", nil, "let this run exceed safety.licences for `PRODUCT`, or not know its number; may be repeated")
+	for _, name := range []string{"max-revokes", "max-changed", "allow-licences"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 }
 
 func (g *guardFlags) overrides() planner.Overrides {
-	return planner.Overrides{MaxRevokes: g.maxRevokes.limit, MaxChangedPrincipals: g.maxChanged.limit}
+	return planner.Overrides{MaxRevokes: g.maxRevokes.limit, MaxChangedPrincipals: g.maxChanged.limit, Licences: g.licences}
 }
 
 // addFormat registers --format with its completion.

@@ -1,13 +1,20 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"privsync/executor"
+	"privsync/input"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -137,4 +144,75 @@ func (a *app) sayLearnt(l *planner.Learnt) {
 		}
 		a.log.Warn("the user does not hold these privileges, or a product could not be read: what they cost is not known", "privileges", strings.Join(slices.Clip(list), ", "))
 	}
+}
+
+// licenceFlags are the flags of commands that count licences.
+type licenceFlags struct {
+	file string
+	scan bool
+}
+
+func (f *licenceFlags) register(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.file, "licences", "", "forecast licences with the map in `FILE`; beats licences: {map: …} of the policy")
+	fs.BoolVar(&f.scan, "licence-scan", false, "let the server count licences first: the only request of a dry run that is no reading")
+	_ = cmd.MarkFlagFilename("licences", "json")
+}
+
+// licenceScanTime bounds how long a licence count of the server is waited for.
+const licenceScanTime = 5 * time.Minute
+
+// readMap returns what licences are counted with; nil where nobody asks. A map that
+// is not there is no error: the plan says so.
+func (f *licenceFlags) readMap(a *app, pol *policy.Policy) (*planner.LicenceInput, error) {
+	in := &planner.LicenceInput{}
+	path := f.file
+	if path == "" {
+		if pol == nil || pol.Licences == nil {
+			return nil, nil
+		}
+		at := pol.Licences.Pos
+		in.Position = &at
+		path = pol.Licences.Path
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(filepath.Dir(at.File), path)
+		}
+	}
+	data, err := await(a, func() ([]byte, error) {
+		file, err := input.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		return io.ReadAll(io.LimitReader(file, planner.MaxLicenceMapBytes+1))
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		in.Missing, in.Err = path, err
+		return in, nil
+	}
+	if err != nil {
+		return nil, hinted(fmt.Errorf("licence map: %w", err), "name a file that can be read, or learn a map with privsync licences learn")
+	}
+	in.Map, err = planner.ParseLicenceMap(path, data)
+	return in, err
+}
+
+// count adds the server's last licence count to in, after a new one where the flag
+// asks for it.
+func (f *licenceFlags) count(ctx context.Context, a *app, r *mstrapi.Reader, in *planner.LicenceInput) (*planner.LicenceInput, error) {
+	if in == nil {
+		if f.scan {
+			return nil, hinted(errors.New("--licence-scan without a licence map"), "name a map with --licences FILE, or licences: {map: FILE} in the policy")
+		}
+		return nil, nil
+	}
+	if f.scan {
+		in.Compliance, in.ComplianceErr = mstrapi.ScanCompliance(ctx, r, licenceScanTime)
+		if in.ComplianceErr == nil || ctx.Err() != nil {
+			return in, ctx.Err()
+		}
+		a.log.Warn("the server did not count its licences: its last count is taken", "error", in.ComplianceErr)
+	}
+	in.Compliance, in.ComplianceErr = r.Compliance(ctx)
+	return in, ctx.Err()
 }

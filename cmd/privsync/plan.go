@@ -21,6 +21,7 @@ func newPlan(a *app) *cobra.Command {
 		conn     connectionFlags
 		guards   guardFlags
 		maker    makerFlag
+		licences licenceFlags
 		out      string
 		ttl      = span{value: defaultPlanTTL, most: planner.MaxPlanTTL}
 		detailed bool
@@ -59,6 +60,10 @@ exceeded or a rule broken.`,
 			if err != nil {
 				return err
 			}
+			in, err := licences.readMap(a, p)
+			if err != nil {
+				return err
+			}
 			cfg, err := conn.config(a, p.Environment)
 			if err != nil {
 				return err
@@ -68,9 +73,12 @@ exceeded or a rule broken.`,
 				return overdue(ctx, err)
 			}
 			defer a.logout(ctx, r)
+			if in, err = licences.count(ctx, a, r, in); err != nil {
+				return overdue(ctx, err)
+			}
 			seen, err := a.observe(ctx, r, p, planner.ObserveOptions{
 				Concurrency: cfg.Concurrency, Now: pol.at(a),
-				Past: a.past(r, p, executor.Destination{Dir: reports}, &state, pol.at(a)),
+				Past: a.past(r, p, executor.Destination{Dir: reports}, &state, pol.at(a)), Licences: in,
 			})
 			if err != nil {
 				return overdue(ctx, err)
@@ -89,6 +97,7 @@ exceeded or a rule broken.`,
 	conn.register(cmd)
 	guards.register(cmd)
 	maker.register(cmd, makerUsage)
+	licences.register(cmd)
 	addFormat(cmd, &format)
 	fs := cmd.Flags()
 	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`, readable by its owner only")

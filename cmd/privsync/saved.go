@@ -71,7 +71,14 @@ func (r *applyRun) unjudged(ctx context.Context) error {
 func (r *applyRun) judgedBy(ctx context.Context, pol *policy.Policy) (*planner.Plan, error) {
 	now := r.f.policy.at(r.app)
 	r.tellPolicy(pol, planner.RefOf(pol, now))
-	state, err := r.observe(ctx, r.writer.Reader, pol, planner.ObserveOptions{Concurrency: r.f.conn.concurrency.value, Now: now})
+	in, err := r.f.licences.readMap(r.app, pol)
+	if err == nil {
+		in, err = r.f.licences.count(ctx, r.app, r.writer.Reader, in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	state, err := r.observe(ctx, r.writer.Reader, pol, planner.ObserveOptions{Concurrency: r.f.conn.concurrency.value, Now: now, Licences: in})
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,9 @@ func (j *job) running() bool {
 
 // latest answers a question for the result.
 func (j *job) latest() json.RawMessage {
-	if j.next != nil && j.polls == 0 {
+	if j.polls > 0 {
+		j.polls--
+	} else if j.next != nil {
 		if j.lag--; j.lag < 0 {
 			j.result, j.next = j.next, nil
 		}

@@ -28,6 +28,7 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 		summary += fmt.Sprintf("\nThe change with the widest reach is on a group of %s.\n", count(n, "user"))
 	}
 	summary += coverageMarkdown(&p.Coverage, p.Rules)
+	summary += licencesMarkdown(p.Licences)
 	m := markdown{head: head.String(), noun: "plan", hint: cmp.Or(o.ShowHint, "privsync show plan.json")}
 	m.add(guardSection(o.Guards))
 	m.add(findingSection(p.Findings, planner.SeverityError))

@@ -67,6 +67,7 @@ func reportTotals(r *executor.Report) string {
 	}
 	fmt.Fprintf(&b, "\n%s. Findings: %s. %s, %s.\n", changeTotals(r), severities(severityCounts(r.Findings)), count(r.Summary.Requests, "request"), count(r.Summary.Retries, "retry"))
 	b.WriteString(coverageMarkdown(r.Coverage, r.Rules))
+	b.WriteString(licencesMarkdown(r.Licences))
 	return b.String()
 }
 

@@ -261,6 +261,7 @@ func (t *textWriter) plan(p *planner.Plan) {
 	delete(shown, "")
 	t.otherFindings(p.Findings, shown)
 	t.commandNames(p.Commands)
+	t.licences(p.Licences)
 	t.blank()
 	t.coverage(&p.Coverage, p.Rules)
 	t.line(planVerdict(p), "%s", PlanSummary(p))

@@ -134,6 +134,7 @@ func (t *textWriter) report(r *executor.Report) {
 	delete(shown, "")
 	t.otherFindings(r.Findings, shown)
 	t.commands(r.Commands)
+	t.licences(r.Licences)
 	t.blank()
 	if !t.o.AfterPlan {
 		t.coverage(r.Coverage, r.Rules)

@@ -1,0 +1,214 @@
+package executor_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"privsync/executor"
+	"privsync/mstrapi"
+	"privsync/mstrapi/mstrtest"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+// licenceMapOf is what licences learn comes to on the server of env.
+func licenceMapOf(env *mstrtest.Environment) *planner.LicenceMap {
+	m := &planner.LicenceMap{Format: planner.LicenceMapFormat, Digest: "sha256:0"}
+	var consuming planner.Set
+	names := mstrapi.LicenceProducts()
+	for _, l := range env.Licences {
+		p := planner.MappedProduct{ID: l.Product, Name: names[l.Product].Name}
+		for _, id := range l.Privileges {
+			p.Privileges = append(p.Privileges, planner.PrivilegeRef{ID: id})
+			consuming.Add(id)
+		}
+		m.Products = append(m.Products, p)
+	}
+	for _, p := range env.Catalogue {
+		if !consuming.Has(p.ID) {
+			m.NoProduct = append(m.NoProduct, planner.PrivilegeRef{ID: p.ID, Name: p.Name})
+		}
+	}
+	return m
+}
+
+// addRoles gives some users and groups a security role.
+func addRoles(rng *rand.Rand, env *mstrtest.Environment) {
+	project := mstrtest.Project{ID: mstrtest.DerivedID("project", "P"), Name: "P"}
+	role := mstrtest.SecurityRole{ID: mstrtest.DerivedID("securityRole", "R"), Name: "R"}
+	for _, p := range env.Catalogue {
+		if p.ProjectLevel && rng.IntN(2) == 0 {
+			role.Privileges = append(role.Privileges, p.ID)
+		}
+	}
+	env.Projects, env.Roles = append(env.Projects, project), append(env.Roles, role)
+	grant := []mstrtest.RoleGrant{{Role: role.ID, Project: project.ID}}
+	for i := range env.Users {
+		if rng.IntN(4) == 0 {
+			env.Users[i].Roles = grant
+		}
+	}
+	for i := range env.Groups {
+		if rng.IntN(6) == 0 {
+			env.Groups[i].Roles = grant
+		}
+	}
+}
+
+// consumers are the users whom the server's own audit counts, by product.
+func consumers(t *rapid.T, r *mstrapi.Reader) map[int][]mstrapi.ObjectID {
+	if err := mstrapi.StartLicenceAudit(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var audit mstrapi.LicenceAudit
+	for range 10 {
+		// The simulator's audit is done after a few questions.
+		if _, err := r.ComplianceRunning(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if audit, err = r.LicenceAudit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := make(map[int][]mstrapi.ObjectID)
+	for _, u := range audit.Users {
+		for _, p := range u.Products {
+			if u.Enabled {
+				out[p] = append(out[p], u.ID)
+			}
+		}
+	}
+	for _, list := range out {
+		slices.Sort(list)
+	}
+	return out
+}
+
+func idsIn(list []planner.Consumer) []mstrapi.ObjectID {
+	var out []mstrapi.ObjectID
+	for _, c := range list {
+		out = append(out, c.Principal.ID)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func without(a, b []mstrapi.ObjectID) []mstrapi.ObjectID {
+	return slices.DeleteFunc(slices.Clone(a), func(id mstrapi.ObjectID) bool { return slices.Contains(b, id) })
+}
+
+// TestForecastIsTrue compares the forecast of plans with the server's own audits
+// before and after the apply: where everybody is covered, product by product and
+// user by user; elsewhere numbers are lower bounds and those who were read exact.
+func TestForecastIsTrue(t *testing.T) {
+	gains, frees, partial, roles := 0, 0, 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		w, err := newWorld(rng, worldOptions{size: mstrtest.Size{
+			Users: rapid.IntRange(1, 14).Draw(t, "users"), Groups: rapid.SampledFrom([]int{1, 3, 6, 8}).Draw(t, "groups"),
+			Privileges: rapid.IntRange(4, 20).Draw(t, "privileges"), Depth: rapid.IntRange(1, 8).Draw(t, "depth"),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mstrtest.RandomLicences(rng, w.env)
+		if rapid.Bool().Draw(t, "roles") {
+			addRoles(rng, w.env)
+			roles++
+		}
+		pol := *w.pol
+		pol.Safety = nil
+		everybody := rapid.Bool().Draw(t, "everybody")
+		if everybody {
+			pol.Principals = append(slices.Clone(pol.Principals), policy.Entry{
+				Selector: &policy.Selector{Kind: policy.User, LoginMatches: "*"}, Settings: pol.Defaults,
+			})
+		}
+		sim := w.serve(mstrtest.Options{
+			PageCap:     rapid.SampledFrom([]int{0, 1, 5}).Draw(t, "page cap"),
+			SourceStyle: rapid.SampledFrom([]mstrtest.SourceStyle{mstrtest.Holder, mstrtest.Parent}).Draw(t, "style"),
+		})
+		defer sim.Close()
+		wr, err := mstrapi.OpenWriter(t.Context(), config(sim))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer wr.Close(context.WithoutCancel(t.Context()))
+		before := consumers(t, wr.Reader)
+		compliance, err := wr.Compliance(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		state, err := planner.Observe(t.Context(), wr.Reader, &pol, planner.ObserveOptions{
+			URL: worldURL, Now: planDate(), Licences: &planner.LicenceInput{Map: licenceMapOf(w.env), Compliance: compliance},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := planner.Make(&pol, state, planner.MakeOptions{Tool: planner.Tool{Name: "privsync", Version: "test"}})
+		if err := plan.Seal(); err != nil {
+			t.Fatal(err)
+		}
+		checkSchema(t, "plan", planBytes(t, plan))
+		if len(planner.Guards(plan, planner.Overrides{})) > 0 || len(plan.Blocking()) > 0 {
+			t.Skip("refused")
+		}
+		report := executor.Apply(t.Context(), wr, plan, executor.Options{RunID: "run", Stats: wr.Stats, VerifyTimeout: -1})
+		if report.Summary.Applied != len(plan.Changes) {
+			t.Fatalf("applied %d of %d", report.Summary.Applied, len(plan.Changes))
+		}
+		after := consumers(t, wr.Reader)
+		for i, p := range plan.Licences.Products {
+			gained, freed := without(after[p.ID], before[p.ID]), without(before[p.ID], after[p.ID])
+			if max := plan.Licences.Products[i].Entitled; max == nil && !p.Unlimited {
+				t.Errorf("product %d: entitled is not known", p.ID)
+			}
+			if everybody {
+				if !plan.Licences.Complete || p.AtLeast {
+					t.Errorf("everybody is covered, and the forecast is incomplete: %+v %+v", plan.Licences.Counted, plan.Findings)
+				}
+				if p.Now != len(before[p.ID]) || p.After != len(after[p.ID]) || p.AtMost != nil {
+					t.Errorf("product %d: forecast %d, then %d (at most %v); the server counts %d, then %d\n%s", p.ID, p.Now, p.After, p.AtMost, len(before[p.ID]), len(after[p.ID]), w.text)
+				}
+				if !slices.Equal(idsIn(p.Gains), gained) || !slices.Equal(idsIn(p.Frees), freed) {
+					t.Errorf("product %d: gains %v, frees %v; truly %v and %v", p.ID, idsIn(p.Gains), idsIn(p.Frees), gained, freed)
+				}
+			} else {
+				partial++
+				if p.Now > len(before[p.ID]) || p.After > len(after[p.ID]) {
+					t.Errorf("product %d: forecast %d, then %d; the server counts only %d, then %d", p.ID, p.Now, p.After, len(before[p.ID]), len(after[p.ID]))
+				}
+				if extra := append(without(idsIn(p.Gains), gained), without(idsIn(p.Frees), freed)...); len(extra) > 0 {
+					t.Errorf("product %d: gains or frees that did not come: %v", p.ID, extra)
+				}
+				most := len(p.Gains)
+				if p.AtMost != nil {
+					most += *p.AtMost - p.Difference
+				}
+				if len(gained) > most {
+					t.Errorf("product %d: %d gained it, the forecast says at most %d\n%s", p.ID, len(gained), most, w.text)
+				}
+				for _, id := range append(without(gained, idsIn(p.Gains)), without(freed, idsIn(p.Frees))...) {
+					if o := state.Lookup(id); o != nil && o.Covered {
+						t.Errorf("product %d: %s is covered and what becomes of it was not foretold", p.ID, id)
+					}
+				}
+			}
+			gains, frees = gains+len(gained), frees+len(freed)
+			for _, c := range append(slices.Clone(p.Gains), p.Frees...) {
+				if len(c.Through) == 0 {
+					t.Errorf("product %d: %s gains or frees it through nothing", p.ID, c.Principal.ID)
+				}
+			}
+		}
+	})
+	t.Logf("%d gains, %d frees, %d products of partial policies, %d cases with roles", gains, frees, partial, roles)
+	if gains == 0 || frees == 0 || partial == 0 || roles == 0 {
+		t.Error("the cases do not reach what they are for")
+	}
+}

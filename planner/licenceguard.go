@@ -1,0 +1,160 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"privsync/policy"
+)
+
+// GuardLicences is the name of the guard of licences; see [LicenceLimit].
+const GuardLicences = "licences"
+
+// LicenceLimit bounds how many users may consume a product. Product is empty for
+// every product that has no limit of its own. Max is nil for as many as the server
+// is entitled to.
+type LicenceLimit struct {
+	Product string `json:"product,omitempty"`
+	Max     *int   `json:"max,omitempty"`
+}
+
+// AllOtherProducts is what --allow-licences takes where no product can be named:
+// no licence map tells which there are.
+const AllOtherProducts = "default"
+
+// licenceLimits returns the policy's limits, as the plan carries them.
+func licenceLimits(limits []policy.LicenceLimit) []LicenceLimit {
+	var out []LicenceLimit
+	for _, l := range limits {
+		limit := LicenceLimit{Product: l.Product}
+		if !l.Entitled {
+			limit.Max = &l.Max
+		}
+		out = append(out, limit)
+	}
+	return out
+}
+
+// licenceGuards returns a guard for each product that exceeds its limit, or of which
+// a number is needed and not known.
+func (p *Plan) licenceGuards(allow []string) []Guard {
+	var out []Guard
+	named := make(map[string]bool)
+	for _, l := range p.Safety.Licences {
+		named[l.Product] = true
+	}
+	judge := func(product string, limit *int) {
+		g, closed := p.licenceGuard(product, limit)
+		if !closed {
+			return
+		}
+		if slices.Contains(allow, product) {
+			g.Allowed = true
+			g.Message += "; allowed by --allow-licences " + product
+		} else {
+			g.Message += "; if this is meant, allow it with --allow-licences " + product
+		}
+		out = append(out, g)
+	}
+	for _, l := range p.Safety.Licences {
+		switch {
+		case l.Product != "":
+			judge(l.Product, l.Max)
+		case p.Licences == nil:
+			judge(AllOtherProducts, nil)
+		default:
+			for _, q := range p.Licences.Products {
+				if !named[q.Name] {
+					judge(q.Name, nil)
+				}
+			}
+			for _, q := range p.Licences.NotRead {
+				if !named[q.Name] {
+					judge(q.Name, nil)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// grantsAnything reports whether the plan grants a privilege: otherwise nobody comes
+// to consume anything.
+func (p *Plan) grantsAnything() bool {
+	return slices.ContainsFunc(p.Changes, func(c Change) bool { return len(c.Grant) > 0 })
+}
+
+// licenceGuard judges one product; max is nil for as many as the server is entitled
+// to. It reports whether the guard is closed.
+func (p *Plan) licenceGuard(product string, max *int) (Guard, bool) {
+	g := Guard{Name: GuardLicences, Actual: "not known", Limit: "entitled", Offenders: []Principal{}}
+	if max != nil {
+		g.Limit = strconv.Itoa(*max)
+	}
+	unknown := func(why string) (Guard, bool) {
+		g.Message = fmt.Sprintf("licences: how many users would consume %s is not known: %s", product, why)
+		return g, true
+	}
+	if !p.grantsAnything() {
+		return g, false // who is over already can always come down
+	}
+	if p.Licences == nil {
+		return unknown("there is no licence map: learn one with privsync licences learn")
+	}
+	if slices.ContainsFunc(p.Licences.NotRead, func(q LicenceProduct) bool { return q.Name == product }) {
+		return unknown("the licence map could not ask about it")
+	}
+	if n := len(p.Licences.UnknownGrants); n > 0 {
+		ref := p.Licences.UnknownGrants[0]
+		return unknown(fmt.Sprintf("the plan grants %s of which the licence map does not know what they consume, first of all %d", plural(n, "privilege", "privileges"), ref.ID))
+	}
+	i := slices.IndexFunc(p.Licences.Products, func(q ProductForecast) bool { return q.Name == product })
+	if i < 0 {
+		return g, false // the server does not have it
+	}
+	q := &p.Licences.Products[i]
+	for _, c := range q.Gains[:min(len(q.Gains), maxOffenders)] {
+		g.Offenders = append(g.Offenders, c.Principal)
+	}
+	most := q.Difference
+	if q.AtMost != nil {
+		most = *q.AtMost
+	}
+	if most <= 0 {
+		return g, false
+	}
+	limit := q.Entitled
+	switch {
+	case max != nil:
+		limit = max
+	case q.Unlimited:
+		return g, false
+	case limit == nil && p.Licences.ComplianceTime == nil:
+		return unknown("the server has no result of a licence count: see --licence-scan")
+	case limit == nil:
+		return unknown("the server's last licence count does not list it, and users come to consume it")
+	}
+	after, whose := q.Now+most, ""
+	if q.AtLeast && after <= *limit {
+		// The users who were counted are not all: the server's own count is.
+		if q.LastUsage == nil {
+			return unknown("not all users were counted, and the server's last licence count does not tell how many consume it")
+		}
+		after, whose = *q.LastUsage+most, fmt.Sprintf(" (the server's last count of %d and %d more)", *q.LastUsage, most)
+	}
+	if after <= *limit {
+		return g, false
+	}
+	g.Actual, g.Limit = strconv.Itoa(after), strconv.Itoa(*limit)
+	what := "the policy's limit"
+	if max == nil {
+		what = "the licences there are"
+	}
+	atMost := ""
+	if q.AtMost != nil {
+		atMost = "up to "
+	}
+	g.Message = fmt.Sprintf("licences: %s%d users would consume %s%s, more than %s, %d", atMost, after, product, whose, what, *limit)
+	return g, true
+}
