@@ -82,6 +82,7 @@ func (m *metricsDocument) WriteTo(w io.Writer) (int64, error) {
 	one("grants", "Privileges that the last run granted and verified.", float64(r.Summary.Grants))
 	one("last_run_timestamp_seconds", "When the last run ended.", unixSeconds(r.Run.FinishedAt))
 	one(lastSuccessMetric, "When the last run ended that did all its work.", m.lastSuccess)
+	writeLicences(&b, policy, r.Licences)
 	s := r.Summary
 	gauge("principals", "Principals of the last run by outcome.", "outcome",
 		sample{string(executor.InSync), float64(s.InSync)}, sample{string(executor.Drifted), float64(s.Drifted)},
@@ -195,3 +196,22 @@ func cutLabel(s string) (label, rest string, found bool) {
 }
 
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+// writeLicences writes how many users consume each product, by number of the product.
+// What is not known and what has no limit is left out.
+func writeLicences(b *bytes.Buffer, policy string, l *planner.Licences) {
+	if l == nil || len(l.Products) == 0 {
+		return
+	}
+	fmt.Fprint(b, "# HELP privsync_licences Users who consume a product, now and after the run, and licences.\n# TYPE privsync_licences gauge\n")
+	for _, p := range l.Products {
+		line := func(state string, n int) {
+			fmt.Fprintf(b, "privsync_licences{%s,product=\"%s\",state=\"%s\"} %d\n", policy, escapeLabel(p.Name), state, n)
+		}
+		line("after", p.After)
+		if p.Entitled != nil {
+			line("entitled", *p.Entitled)
+		}
+		line("now", p.Now)
+	}
+}
