@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"privsync/mstrapi"
+	"privsync/policy"
 )
 
 // ObjectReader reads one user or group.
@@ -59,6 +60,17 @@ func (ob *observer) noteGone(who Principal) {
 		ob.st.gone = make(map[mstrapi.ObjectID]Principal)
 	}
 	ob.st.gone[who.ID] = who
+}
+
+// goneGroup notes that the group which ref names stands in lists and does not
+// exist: for the policy that is as if it stood in none.
+func (ob *observer) goneGroup(ref policy.PrincipalRef, row mstrapi.PrincipalRow) *Finding {
+	who := principalOf(row)
+	ob.noteGone(who)
+	return &Finding{
+		Code: CodeUnknownPrincipal, Severity: SeverityError, Principal: &who, Position: position(ref.Pos),
+		Message: fmt.Sprintf("the server has no %s: a list names it, and by its id %s it is not there", describeRef(ref), row.ID),
+	}
 }
 
 // lose makes o one that is gone: it holds nothing and belongs nowhere.

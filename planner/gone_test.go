@@ -163,3 +163,20 @@ func TestBrokenNode(t *testing.T) {
 		}
 	}
 }
+
+// TestGoneGroupOfSelector: the group that a selector chooses from stands in the
+// list and does not exist. That is as if the policy named nobody.
+func TestGoneGroupOfSelector(t *testing.T) {
+	env := mstrtest.Random(rand.New(rand.NewPCG(3, 14)), mstrtest.Size{Users: 6, Groups: 3, Privileges: 6})
+	ghost := &env.Groups[1]
+	s := mstrtest.NewServer(env, mstrtest.Options{Quirks: mstrtest.Quirks{Ghosts: []mstrapi.ObjectID{ghost.ID}}})
+	t.Cleanup(s.Close)
+	for _, missing := range []policy.Missing{policy.MissingBlock, policy.MissingReport} {
+		e := policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: ghost.Name}, Listed: policy.ListOf(listed(env.Catalogue[0].ID))}
+		e.Settings.Missing = missing
+		plan := planFor(t, open(t, s), policyOf(e))
+		if !plan.Complete || plan.Blocking() == nil != (missing == policy.MissingReport) || !plan.Drift() && missing == policy.MissingReport {
+			t.Errorf("missing: %s: complete %v, findings %+v", missing, plan.Complete, plan.Findings)
+		}
+	}
+}

@@ -56,7 +56,15 @@ func (ob *observer) chosen(ctx context.Context, s *policy.Selector, missing poli
 			absent = ob.tolerate(problem, missing)
 			return nil, problem, absent, nil
 		}
-		rows, err = ob.membersOf(ctx, group.ID, kind, s.Nested)
+		if rows, err = ob.membersOf(ctx, group.ID, kind, s.Nested); err != nil {
+			gone, fatal := ob.isGone(ctx, mstrapi.Group, group.ID, err)
+			if gone {
+				problem = ob.goneGroup(memberOf(s), group)
+				absent = ob.tolerate(problem, missing)
+				return nil, problem, absent, nil
+			}
+			err = cmp.Or(fatal, err)
+		}
 	} else {
 		rows, err = ob.lists[kind], ob.listErr[kind]
 	}

@@ -273,12 +273,18 @@ func (x *explainer) climb(ctx context.Context) error {
 		s := queue[0]
 		queue = queue[1:]
 		parents, err := x.r.Memberships(ctx, s.kind, s.id)
+		if err != nil && s.id != x.row.ID && x.gone(ctx, s.id, err) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("read the groups above %s %s: %w", s.kind, s.id, err)
 		}
 		x.parents[s.id] = parents
 		if s.id != x.row.ID {
 			held, err := x.r.Held(ctx, mstrapi.Group, s.id, mstrapi.LevelAll)
+			if err != nil && x.gone(ctx, s.id, err) {
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("read the privileges of group %s: %w", s.id, err)
 			}
@@ -302,6 +308,23 @@ func (x *explainer) climb(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// gone reports whether err says that a group above, which the server named, does
+// not exist: nothing comes from it.
+func (x *explainer) gone(ctx context.Context, id mstrapi.ObjectID, err error) bool {
+	if !mstrapi.IsNotFound(err) {
+		return false
+	}
+	who, asked := sessionUser(ctx, x.r)
+	if asked != nil {
+		return false
+	}
+	gone, _ := planner.IsGone(ctx, x.r, who.ID, mstrapi.Group, id, err)
+	if gone {
+		x.log.Info("a group above does not exist: the server names it and does not have it", "id", id)
+	}
+	return gone
 }
 
 // privilege explains one privilege.
