@@ -26,7 +26,7 @@ func TestCatch(t *testing.T) {
 
 func TestAPanicOfAWorkerIsKept(t *testing.T) {
 	var g errgroup.Group
-	Go(&g, func() error { var m map[string]int; m["x"] = 1; return nil })
+	Go(&g, func() error { panic("x") })
 	err := Catch(func() error { Again(g.Wait()); return nil })
 	if text, _ := Details(err); !strings.Contains(text, "TestAPanicOfAWorkerIsKept") {
 		t.Errorf("the place of the panic is lost: %s", text)

