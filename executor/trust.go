@@ -26,7 +26,24 @@ func (e *UntrustedError) Error() string { return fmt.Sprintf("%s %s", e.Path, e.
 // /tmp has it). Every link on the way is judged where it lies and where it leads.
 // Another error says that path cannot be looked at: it matches [fs.ErrNotExist] if
 // it is not there. Windows has no such owners: there it is nil.
-func CheckTrusted(path string) error {
+func CheckTrusted(path string) error { return checkTrusted(path, lenience{}) }
+
+// CheckPolicy is [CheckTrusted] for a file or a folder of a policy. A folder whose files
+// are judged one by one may be one that others may add files to (the sticky bit), and
+// what nobody can write because its file system is mounted read-only is fine: so
+// Kubernetes mounts Secrets and ConfigMaps.
+func CheckPolicy(path string) error {
+	info, err := os.Stat(path)
+	return checkTrusted(path, lenience{added: err == nil && info.IsDir(), mounted: true})
+}
+
+// lenience is what [CheckPolicy] lets pass.
+type lenience struct {
+	added   bool // others may add files to the folder
+	mounted bool // others could write, were it not mounted read-only
+}
+
+func checkTrusted(path string, l lenience) error {
 	at, err := filepath.Abs(path)
 	if err != nil {
 		return err
@@ -41,7 +58,8 @@ func CheckTrusted(path string) error {
 		}
 		rest = skipEmpty(rest)
 		link := info.Mode()&fs.ModeSymlink != 0
-		if why := untrusted(info, len(rest) > 0 || link); why != "" {
+		why := untrusted(info, l.added || len(rest) > 0 || link)
+		if why != "" && !(l.mounted && strings.HasPrefix(why, writable) && mountedReadOnly(at)) {
 			return &UntrustedError{Path: at, Why: why}
 		}
 		switch {
@@ -68,6 +86,9 @@ func CheckTrusted(path string) error {
 		at, rest = filepath.Join(at, rest[0]), rest[1:]
 	}
 }
+
+// writable begins what is said of something that others can write.
+const writable = "can be written by "
 
 // maxLinks is how many links a path may lead through, as on Linux.
 const maxLinks = 40

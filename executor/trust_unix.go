@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"privsync/clean"
 )
 
 // noFollow are the flags that open a file without following a link in the place of
@@ -33,9 +35,9 @@ func untrusted(info fs.FileInfo, above bool) string {
 	case info.Mode()&fs.ModeSymlink != 0, above && info.Mode()&fs.ModeSticky != 0:
 		return "" // a link has no mode that counts
 	case info.Mode().Perm()&0o002 != 0:
-		return "can be written by everybody"
+		return writable + "everybody"
 	case othersHave(info, 0o2):
-		return "can be written by the group " + groupName(stat.Gid)
+		return writable + "the group " + groupName(stat.Gid)
 	}
 	return ""
 }
@@ -54,7 +56,7 @@ func othersHave(info fs.FileInfo, permission fs.FileMode) bool {
 func userName(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
-		return fmt.Sprintf("user %s (%q)", id, u.Username)
+		return fmt.Sprintf("user %s (%s)", id, clean.Quote(u.Username))
 	}
 	return "user " + id
 }
@@ -62,7 +64,7 @@ func userName(uid uint32) string {
 func groupName(gid uint32) string {
 	id := strconv.FormatUint(uint64(gid), 10)
 	if g, err := user.LookupGroupId(id); err == nil {
-		return fmt.Sprintf("%s (%q)", id, g.Name)
+		return fmt.Sprintf("%s (%s)", id, clean.Quote(g.Name))
 	}
 	return id
 }

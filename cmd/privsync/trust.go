@@ -37,10 +37,10 @@ func (a *app) warnUntrusted(e *executor.UntrustedError) {
 	a.log.Warn("others than you and root decide what this run does", "path", e.Path, "why", e.Why)
 }
 
-// warnPath warns if others can write the file or folder at path.
-func (a *app) warnPath(path string) {
+// warnPath warns if others can write the file or folder at path, as check tells.
+func (a *app) warnPath(path string, check func(string) error) {
 	var untrusted *executor.UntrustedError
-	if errors.As(executor.CheckTrusted(path), &untrusted) {
+	if errors.As(check(path), &untrusted) {
 		a.warnUntrusted(untrusted)
 	}
 }
@@ -50,12 +50,12 @@ func (a *app) warnPath(path string) {
 func (a *app) warnPolicy(named []string, files []policy.File) {
 	for _, path := range named {
 		if path != "-" {
-			a.warnPath(path)
+			a.warnPath(path, executor.CheckPolicy)
 		}
 	}
 	for _, f := range files {
 		if f.Path != "-" {
-			a.warnPath(f.Path)
+			a.warnPath(f.Path, executor.CheckPolicy)
 		}
 	}
 }
@@ -90,7 +90,7 @@ func (a *app) warnReportFolder(dir string) {
 		if _, err := os.Lstat(at); errors.Is(err, fs.ErrNotExist) && at != filepath.Dir(at) {
 			continue
 		}
-		a.warnPath(at)
+		a.warnPath(at, executor.CheckTrusted)
 		return
 	}
 }

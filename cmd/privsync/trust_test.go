@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -246,5 +247,42 @@ func TestJournalExplainsReportAfterTheNewest(t *testing.T) {
 	audit(exitDrift)
 	if code, stdout, stderr := p.run("verify-reports", "reports", "--min-reports", "3"); code != exitDone {
 		t.Errorf("verify-reports: exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// Kubernetes mounts a ConfigMap or a Secret as a folder that everybody may add to, or
+// read-only, with a link ..data to the files: nothing of that is worth a warning every
+// night. What others can write really is.
+func TestMountedPolicyWarnsOfNothing(t *testing.T) {
+	p := newProgram(t, mstrtest.Options{})
+	mount := filepath.Join(p.dir, "mounted")
+	data := filepath.Join(mount, "..2026_01_01")
+	text, err := os.ReadFile(filepath.Join(p.dir, "policy.yaml"))
+	err = errors.Join(err, os.MkdirAll(data, 0o755), os.WriteFile(filepath.Join(data, "policy.yaml"), text, 0o644),
+		os.Symlink("..2026_01_01", filepath.Join(mount, "..data")), os.Symlink("..data/policy.yaml", filepath.Join(mount, "policy.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		mode os.FileMode
+		warn bool
+	}{{0o777 | os.ModeSticky, false}, {0o755, false}, {0o777, true}} {
+		if err := os.Chmod(mount, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := p.run("apply", "-f", "mounted", "--yes", "--report", "r.json")
+		if code != exitDone || strings.Contains(stderr, "others than you") != c.warn {
+			t.Errorf("folder with mode %v: exit code %d, warned of it, want %v:\n%s", c.mode, code, c.warn, stderr)
+		}
+	}
+	if err := exec.Command("unshare", "--mount", "true").Run(); err != nil {
+		t.Skipf("nothing can be mounted here: %v", err)
+	}
+	script := `mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"`
+	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-c", script, mount, "privsync", "apply", "-f", "mounted", "--yes", "--report", "r.json")
+	cmd.Dir, cmd.Env = p.dir, p.env
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Contains(string(out), "others than you") {
+		t.Errorf("mounted read-only: %v:\n%s", err, out)
 	}
 }
