@@ -29,12 +29,14 @@ type visit struct {
 	gone      bool
 	stopped   bool // not read, because the run was stopped
 	settled   bool // it holds directly what last says, as far as the run knows
+	relied    planner.Set
 }
 
 // touched is what the run has changed for others than those it wrote to.
 type touched struct {
-	gained map[mstrapi.ObjectID]planner.Set // by groups, which hand it down
-	lost   planner.Set                      // by some group
+	gained map[mstrapi.ObjectID]planner.Set   // by groups, which hand it down
+	lost   planner.Set                        // by some group
+	odd    struct{ gained, lost planner.Set } // of these what the plan does not ask for
 }
 
 // touched compares what the groups held before the run with what they hold now.
@@ -59,6 +61,8 @@ func (r *run) touched() touched {
 			out.gained[t.change.Principal.ID] = gained
 		}
 		out.lost = out.lost.Union(before.Minus(after))
+		out.odd.gained = out.odd.gained.Union(gained.Minus(planned(t.change.Grant)))
+		out.odd.lost = out.odd.lost.Union(before.Minus(after).Minus(planned(t.change.Revoke)))
 	}
 	return out
 }
@@ -79,12 +83,15 @@ func (m *touched) reaches(id mstrapi.ObjectID, inherited planner.Set) []mstrapi.
 // the last reading.
 func (r *run) lookAgain(commands []CommandResult) {
 	m := r.touched()
+	r.touches = m
 	ran := slices.ContainsFunc(commands, func(c CommandResult) bool { return c.Outcome != CommandNotAttempted })
+	r.ran = ran
 	watched := r.watched()
 	var list, unsure []*visit
 	consider := func(v *visit, seenIn wave) {
 		switch {
-		case len(v.awaits) > 0,
+		case r.died, // what it read last may be long ago
+			len(v.awaits) > 0,
 			ran && v.principal.Kind == mstrapi.User && r.commandTouches(v.last),
 			v.last != nil && !m.lost.Intersect(v.last.Inherited).IsEmpty():
 			list = append(list, v)
@@ -96,7 +103,7 @@ func (r *run) lookAgain(commands []CommandResult) {
 		if !t.gone && t.res.After != nil {
 			consider(&visit{
 				principal: t.change.Principal, wanted: t.change.Wanted, last: t.res.After,
-				settled: t.wrote && !(ran && t.change.Principal.Kind == mstrapi.User),
+				settled: t.wrote && !(ran && t.change.Principal.Kind == mstrapi.User), relied: t.relied,
 			}, t.seenIn)
 		}
 	}
@@ -241,10 +248,39 @@ func (r *run) visit(v *visit) {
 		v.sets = setsOf(o)
 		missing, surplus := v.wanted.Judge(v.sets.Direct, v.sets.Inherited)
 		steady := !v.settled || v.sets.Direct.Equal(v.last.Direct)
-		if steady && missing.Union(surplus).IsEmpty() || !r.worthAnother(r.lagUntil(), pause) {
+		if steady && missing.Union(surplus).IsEmpty() && !r.mayHide(v) || !r.worthAnother(r.lagUntil(), pause) {
 			return
 		}
 	}
+}
+
+// mayHide reports whether the reading of v, if it is older than what the run did,
+// hides that something is missing or against the policy: it still shows as
+// inherited what a group lost, or does not show what a group gained, without the
+// plan, which foresees what its own changes bring about; or it does not show what a
+// command may have granted.
+func (r *run) mayHide(v *visit) bool {
+	if v.wanted == nil {
+		return false
+	}
+	lost, came := r.touches.odd.lost.Intersect(v.sets.Inherited), r.touches.odd.gained
+	if v.last != nil {
+		lost = lost.Intersect(v.last.Inherited)
+	}
+	if !lost.Intersect(v.wanted.Listed.Union(v.relied)).Minus(v.sets.Direct).IsEmpty() {
+		return true
+	}
+	if !came.Intersect(v.wanted.Forbidden).Minus(v.wanted.Endured).Minus(v.sets.Inherited).IsEmpty() {
+		return true
+	}
+	if !r.ran || v.principal.Kind != mstrapi.User || !r.commandTouches(v.sets) {
+		return false
+	}
+	gifts := r.gifts().Minus(v.sets.Direct)
+	if v.wanted.Exclusive {
+		return !gifts.Minus(v.wanted.Listed).IsEmpty()
+	}
+	return !gifts.Intersect(v.wanted.Forbidden).IsEmpty()
 }
 
 // errNotReadAgain is why a principal is unknown that a run which was stopped may
@@ -263,9 +299,6 @@ func (v *visit) conclude(r *run, res *Result) bool {
 		return true
 	}
 	res.After = v.sets
-	if res.Before == nil {
-		res.Before = v.sets
-	}
 	if res.Outcome != InSync {
 		return true // what is wanted of it could not be decided
 	}
@@ -344,8 +377,8 @@ func (r *run) conclude() {
 			t.res.Came = after.Direct.Minus(t.expected).IDs()
 			t.res.Went = t.expected.Minus(after.Direct).IDs()
 		}
-		if t.res.Outcome != Applied && t.res.Outcome != InSync || r.died {
-			continue // of a run that died, not everything was there yet when it was read
+		if t.res.Outcome != Applied && t.res.Outcome != InSync {
+			continue
 		}
 		missing, surplus := t.change.Wanted.Judge(after.Direct, after.Inherited)
 		if t.change.Wanted == nil {
@@ -561,4 +594,90 @@ func (r *run) checkRelied() {
 		})
 	}
 	panics.Again(g.Wait()) // no worker returns another error
+}
+
+// checkAwaiting reads those who await a group's grant that a revoke on another
+// group relies on: where the server does not hand the grant down to them, the
+// revoke would take away what they have.
+func (r *run) checkAwaiting() {
+	relied := make(map[mstrapi.ObjectID]planner.Set)
+	losers := make(map[mstrapi.ObjectID]planner.Set)
+	for _, t := range r.tasks {
+		if t.ended || t.change.Principal.Kind != mstrapi.Group {
+			continue
+		}
+		losers[t.change.Principal.ID] = planned(t.change.Revoke)
+		for _, p := range t.change.Revoke {
+			for _, id := range p.ReliesOn {
+				relied[id] = relied[id].Union(planner.SetOf(p.ID))
+			}
+		}
+	}
+	if len(relied) == 0 {
+		return
+	}
+	r.unreached = make(map[mstrapi.ObjectID]planner.Set)
+	var g errgroup.Group
+	g.SetLimit(r.o.Concurrency)
+	for i := range r.plan.Watch {
+		w := &r.plan.Watch[i]
+		var needed planner.Set
+		for _, a := range w.Awaits {
+			if slices.ContainsFunc(a.Grants, func(id mstrapi.ObjectID) bool { return relied[id].Has(a.Privilege.ID) }) {
+				needed.Add(a.Privilege.ID)
+			}
+		}
+		if needed.IsEmpty() {
+			continue
+		}
+		for _, p := range w.Principals {
+			panics.Go(&g, func() error {
+				lacks := r.lacks(p, needed, losers)
+				if lacks.IsEmpty() {
+					return nil
+				}
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				for _, a := range w.Awaits {
+					if lacks.Has(a.Privilege.ID) {
+						for _, id := range a.Grants {
+							r.unreached[id] = r.unreached[id].Union(planner.SetOf(a.Privilege.ID))
+						}
+					}
+				}
+				return nil
+			})
+		}
+	}
+	panics.Again(g.Wait()) // no worker returns another error
+}
+
+// lacks reads the principal until it holds what is needed otherwise than through
+// the groups that are about to lose it, or no reading can lag behind any more, and
+// returns what it does not hold then. Who left lacks nothing; who cannot be read
+// lacks everything.
+func (r *run) lacks(p planner.Principal, needed planner.Set, losers map[mstrapi.ObjectID]planner.Set) planner.Set {
+	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+		if r.halted() {
+			return needed
+		}
+		o, err := planner.ReadPrincipal(r.ctx, r.look, p.Kind, p.ID, r.level)
+		if err != nil {
+			r.noteOutage(err)
+			if isGone(r.ctx, r.look, r.o.Actor, p, err) {
+				return planner.Set{}
+			}
+			r.o.Logger.Warn("a principal that awaits a group's grant could not be read, so revokes that rely on the grant are held back", "principal", string(p.ID), "error", err)
+			return needed
+		}
+		lacks := needed.Minus(o.Direct)
+		for _, h := range o.Held {
+			if slices.ContainsFunc(h.Groups, func(g mstrapi.ObjectRef) bool { return !losers[g.ID].Has(h.ID) }) {
+				lacks = lacks.Minus(planner.SetOf(h.ID))
+			}
+		}
+		if lacks.IsEmpty() || !r.worthAnother(r.lagUntil(), pause) {
+			return lacks
+		}
+	}
 }

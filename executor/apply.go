@@ -328,6 +328,11 @@ type run struct {
 	byID  map[mstrapi.ObjectID]*task
 	again map[mstrapi.ObjectID]*visit // who was read again when the waves were done
 
+	unreached map[mstrapi.ObjectID]planner.Set // what groups were granted and did not reach who awaits it
+
+	touches touched // what the waves changed for others, once they are done
+	ran     bool    // a metadata command may have run
+
 	progress *counter
 
 	repeated atomic.Int64 // writes that were sent again after a lost answer
@@ -449,6 +454,7 @@ type job struct {
 func (r *run) wave(w wave) {
 	if w == groupRevokes {
 		r.checkRelied()
+		r.checkAwaiting()
 	}
 	// What relies on what is decided for all before any of them starts, so that
 	// the result does not depend on who is faster.
@@ -516,7 +522,7 @@ func (r *run) unreliable(revoke []planner.PlannedPrivilege) planner.Set {
 // reliable reports whether every grant that revoking p relies on is verified.
 func (r *run) reliable(p planner.PlannedPrivilege) bool {
 	for _, id := range p.ReliesOn {
-		if t := r.byID[id]; t == nil || !t.verified.Has(p.ID) {
+		if t := r.byID[id]; t == nil || !t.verified.Has(p.ID) || r.unreached[id].Has(p.ID) {
 			return false
 		}
 	}
@@ -591,15 +597,7 @@ func (r *run) report(why *Error) *Report {
 			report.Principals = append(report.Principals, p)
 		}
 	} else if why == nil {
-		for _, v := range r.again {
-			if _, changed := r.byID[v.principal.ID]; changed {
-				continue
-			}
-			res := v.result(r.o.StartedAt)
-			if v.conclude(r, &res) {
-				report.Principals = append(report.Principals, res)
-			}
-		}
+		report.Principals = append(report.Principals, r.bystanders()...)
 	}
 	for _, t := range r.tasks {
 		if t.gone {
@@ -615,6 +613,22 @@ func (r *run) report(why *Error) *Report {
 	slices.SortStableFunc(r.findings, compareFindings)
 	report.Findings = joinFindings(joinFindings(r.plan.Findings, r.o.Findings), r.findings)
 	return report
+}
+
+// bystanders returns what became of those who were only read when the run was
+// done.
+func (r *run) bystanders() []Result {
+	var out []Result
+	for _, v := range r.again {
+		if _, changed := r.byID[v.principal.ID]; changed {
+			continue
+		}
+		res := v.result(r.o.StartedAt)
+		if v.conclude(r, &res) {
+			out = append(out, res)
+		}
+	}
+	return out
 }
 
 // finish judges and seals the report.

@@ -775,3 +775,30 @@ func TestPrincipalTimeout(t *testing.T) {
 		})
 	}
 }
+
+// A revoke on a group that relies on another group's grant waits until those who
+// await the grant have it: the server may not hand it down.
+func TestRevokeWaitsForWhoAwaitsTheGrant(t *testing.T) {
+	for _, tt := range []struct {
+		parents []mstrapi.ObjectID
+		want    string
+	}{
+		{[]mstrapi.ObjectID{oid("g1"), oid("g2")}, "succeeded; g1 applied +5; g2 applied -5; u9 in-sync"},
+		{[]mstrapi.ObjectID{oid("g2")}, "partial; g1 applied +5; g2 held-back held 5; u9 in-sync"},
+		{nil, "partial; g1 applied +5; g2 held-back held 5; u9 drifted"},
+	} {
+		f := newFake()
+		f.has("g2", 5)
+		u9 := planner.Principal{Kind: mstrapi.User, ID: oid("u9"), Name: "z"}
+		f.parents[u9.ID] = tt.parents
+		plan := f.plan("g1 +5", "g2 -5<g1")
+		plan.Watch = []planner.Watch{{
+			Wanted: planner.Wanted{Listed: planner.SetOf(5)}, Principals: []planner.Principal{u9},
+			Awaits: []planner.Awaited{{Privilege: planner.PrivilegeRef{ID: 5, Name: "five"}, Grants: []mstrapi.ObjectID{oid("g1")}}},
+		}}
+		r := Apply(t.Context(), f, plan, Options{VerifyTimeout: -1, InSync: slices.Values([]Result{{Principal: u9, Outcome: InSync}})})
+		if got := sketch(r); got != tt.want {
+			t.Errorf("a member of %v: Apply = %s, want %s", tt.parents, got, tt.want)
+		}
+	}
+}

@@ -40,8 +40,20 @@ func (r *run) commandTouches(last *Sets) bool {
 	if last == nil || i < 0 {
 		return true
 	}
-	id := r.o.Catalogue[i].ID
-	return last.Direct.Has(id) || last.Inherited.Has(id)
+	p := &r.o.Catalogue[i]
+	return p.Level() != r.level || last.Direct.Has(p.ID) || last.Inherited.Has(p.ID)
+}
+
+// gifts returns what a metadata command grants, as far as the catalogue has it by
+// its name.
+func (r *run) gifts() planner.Set {
+	var out planner.Set
+	for i := range r.o.Catalogue {
+		if name := r.o.Catalogue[i].Name; strings.EqualFold(name, planner.CommandWatchlist) || strings.EqualFold(name, planner.CommandInsight) {
+			out.Add(r.o.Catalogue[i].ID)
+		}
+	}
+	return out
 }
 
 // Bounds of the growing pause between two looks at a queue entry.

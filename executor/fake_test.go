@@ -77,6 +77,17 @@ func (f *fake) inherited(id mstrapi.ObjectID) planner.Set {
 }
 
 // sets returns what is true of a principal.
+// sources returns the groups above id that hold p directly. The caller has f.mu.
+func (f *fake) sources(id mstrapi.ObjectID, p mstrapi.PrivilegeID) (out []mstrapi.ObjectRef) {
+	for _, g := range f.parents[id] {
+		if f.direct[g].Has(p) {
+			out = append(out, mstrapi.ObjectRef{ID: g, Name: name(g)})
+		}
+		out = append(out, f.sources(g, p)...)
+	}
+	return out
+}
+
 func (f *fake) sets(id mstrapi.ObjectID) Sets {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -103,7 +114,7 @@ func (f *fake) Held(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID,
 	for p := range direct.Union(in).All() {
 		h := mstrapi.Held{ID: p, Level: level, Direct: direct.Has(p)}
 		if in.Has(p) {
-			h.Groups = []mstrapi.ObjectRef{{ID: "G", Name: "some group"}}
+			h.Groups = f.sources(id, p)
 		}
 		held = append(held, h)
 	}

@@ -21,6 +21,7 @@ import (
 //	begin     who, where, why, and where the report goes
 //	change    one change of the plan (as many as there are)
 //	finding   one finding of the plan (as many as there are)
+//	watch     principals that the plan touches without changing them
 //	ready     the plan is complete; from here on there may be writes
 //	intent    a PATCH is about to be sent
 //	outcome   what came of a principal so far
@@ -96,6 +97,7 @@ type record struct {
 	Begin   *beginRecord     `json:"begin,omitempty"`
 	Change  *planner.Change  `json:"change,omitempty"`
 	Finding *planner.Finding `json:"finding,omitempty"`
+	Watch   *planner.Watch   `json:"watch,omitempty"`
 	Ready   *readyRecord     `json:"ready,omitempty"`
 	Intent  *intentRecord    `json:"intent,omitempty"`
 	Outcome *outcomeRecord   `json:"outcome,omitempty"`
@@ -106,6 +108,7 @@ const (
 	typeBegin         = "begin"
 	typeChange        = "change"
 	typeFinding       = "finding"
+	typeWatch         = "watch"
 	typeReady         = "ready"
 	typeIntent        = "intent"
 	typeOutcome       = "outcome"
@@ -129,11 +132,15 @@ type beginRecord struct {
 	Guards      []planner.Guard     `json:"guards"`
 	Commands    []string            `json:"commands"`
 	Destination Destination         `json:"destination"`
+	// What the report says of the whole server and of the rules.
+	Coverage planner.Coverage     `json:"coverage"`
+	Rules    []planner.RuleResult `json:"rules"`
 }
 
 type readyRecord struct {
 	Changes  int `json:"changes"`
 	Findings int `json:"findings"`
+	Watch    int `json:"watch"` // records of that type
 }
 
 type intentRecord struct {
@@ -226,7 +233,7 @@ func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination
 	err := write(record{Type: typeBegin, Begin: &beginRecord{
 		Format: journalFormat, Run: run, Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor,
 		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Maker: o.Maker, Approvals: o.Approvals, Guards: o.Guards,
-		Commands: plan.Commands, Destination: dest,
+		Commands: plan.Commands, Destination: dest, Coverage: plan.Coverage, Rules: plan.Rules,
 	}})
 	for i := range plan.Changes {
 		if err != nil {
@@ -247,7 +254,12 @@ func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination
 	if err != nil {
 		return err
 	}
-	if err := write(record{Type: typeReady, Ready: &readyRecord{Changes: len(plan.Changes), Findings: findings}}); err != nil {
+	for i := range plan.Watch {
+		if err := write(record{Type: typeWatch, Watch: &plan.Watch[i]}); err != nil {
+			return err
+		}
+	}
+	if err := write(record{Type: typeReady, Ready: &readyRecord{Changes: len(plan.Changes), Findings: findings, Watch: len(plan.Watch)}}); err != nil {
 		return err
 	}
 	if err := bw.Flush(); err != nil {

@@ -144,6 +144,7 @@ type journalContent struct {
 	begin    *beginRecord
 	changes  []planner.Change
 	findings []planner.Finding
+	watch    []planner.Watch
 	ready    bool
 	entries  map[mstrapi.ObjectID]*journalEntry
 	commands map[string]record // the latest of each name
@@ -252,8 +253,10 @@ func (c *journalContent) add(r record) error {
 		c.entries[r.Change.Principal.ID] = new(journalEntry)
 	case r.Type == typeFinding && r.Finding != nil && !c.ready:
 		c.findings = append(c.findings, *r.Finding)
+	case r.Type == typeWatch && r.Watch != nil && !c.ready:
+		c.watch = append(c.watch, *r.Watch)
 	case r.Type == typeReady && r.Ready != nil && !c.ready:
-		if r.Ready.Changes != len(c.changes) || r.Ready.Findings != len(c.findings) {
+		if r.Ready.Changes != len(c.changes) || r.Ready.Findings != len(c.findings) || r.Ready.Watch != len(c.watch) {
 			return errors.New("the plan in it is not whole")
 		}
 		c.ready = true
@@ -376,10 +379,17 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	report.Run.Recovered = true
 	report.Run.FinishedAt = c.last
 	left := 0
+	if len(b.Rules) > 0 {
+		report.Rules = b.Rules
+	}
+	if b.Coverage != (planner.Coverage{}) {
+		report.Coverage = &b.Coverage
+	}
 	// A run that only reads, and gives verdicts as a live one does.
 	r := &run{
-		ctx: ctx, look: s, level: b.Scope.Level, died: true, plan: &planner.Plan{Changes: c.changes},
-		o: Options{VerifyTimeout: o.VerifyTimeout, Actor: b.Actor}.withDefaults(nil), again: make(map[mstrapi.ObjectID]*visit),
+		ctx: ctx, look: s, level: b.Scope.Level, died: true, plan: &planner.Plan{Changes: c.changes, Watch: c.watch},
+		o:    Options{VerifyTimeout: o.VerifyTimeout, Actor: b.Actor}.withDefaults(nil),
+		byID: make(map[mstrapi.ObjectID]*task), again: make(map[mstrapi.ObjectID]*visit),
 	}
 	r.wrote()
 	for i := range c.changes {
@@ -391,8 +401,23 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 			left++
 		}
 		r.tasks = append(r.tasks, t)
+		r.byID[t.change.Principal.ID] = t
+	}
+	for _, name := range b.Commands {
+		res := c.command(ctx, s, name)
+		if res.Outcome == CommandInterrupted || res.Outcome == CommandNotAttempted {
+			left++
+		}
+		report.Commands = append(report.Commands, res)
+	}
+	r.lookAgain(report.Commands)
+	for _, v := range r.again {
+		if v.err != nil && !v.gone && (!o.AcceptUnread || ctx.Err() != nil) {
+			return nil, fmt.Errorf("reading %s, which the run wrote or touched: %w", label(v.principal), v.err)
+		}
 	}
 	r.conclude()
+	report.Principals = append(report.Principals, r.bystanders()...)
 	for _, t := range r.tasks {
 		if !t.gone {
 			report.Principals = append(report.Principals, t.res)
@@ -401,13 +426,6 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	slices.SortStableFunc(r.findings, compareFindings)
 	report.Findings = joinFindings(report.Findings, r.findings)
 	slices.SortStableFunc(report.Principals, func(a, b Result) int { return a.Principal.Compare(&b.Principal) })
-	for _, name := range b.Commands {
-		res := c.command(ctx, s, name)
-		if res.Outcome == CommandInterrupted || res.Outcome == CommandNotAttempted {
-			left++
-		}
-		report.Commands = append(report.Commands, res)
-	}
 	report.summarize()
 	report.judge(left)
 	return report, report.Seal()

@@ -611,3 +611,48 @@ func TestJournalStaysBroken(t *testing.T) {
 
 // only returns a function for FindOpen that means the server at url.
 func only(url string) func(string) bool { return func(other string) bool { return other == url } }
+
+// TestRecoverJudges dies when everything is written, and somebody else changes
+// things before the recovery: what is there then decides.
+func TestRecoverJudges(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		other       func(*fake)
+		u1, u9, run string
+	}{
+		{"nothing", func(*fake) {}, "applied", "", "succeeded"},
+		{"what was granted was taken back", func(f *fake) { f.has("u1") }, "drifted", "", "partial"},
+		{"who was only touched lost it", func(f *fake) { f.has("u9") }, "applied", "drifted", "partial"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				f.has("g1", 3)
+				f.has("u9", 3)
+				plan := f.plan("g1 -3", "u1 +1")
+				u9 := planner.Principal{Kind: mstrapi.User, ID: oid("u9"), Name: "u9", Login: "u9"}
+				f.kind[u9.ID] = u9.Kind
+				plan.Watch = []planner.Watch{{Wanted: planner.Wanted{Listed: planner.SetOf(3)}, Principals: []planner.Principal{u9}}}
+				moments, whole, base := film(t, f, plan, Options{})
+				dead, err := FindOpen(crash(t, f, moments[len(moments)-1], whole, base), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tt.other(f)
+				r, err := dead[0].reconstruct(t.Context(), f, RecoverOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := of(t, r, "u1").Outcome; string(got) != tt.u1 {
+					t.Errorf("u1 is %s, want %s", got, tt.u1)
+				}
+				if got := of(t, r, "u9").Outcome; tt.u9 != "" && string(got) != tt.u9 {
+					t.Errorf("u9 is %s, want %s", got, tt.u9)
+				}
+				if string(r.Run.Outcome) != tt.run {
+					t.Errorf("the run is %s, want %s", r.Run.Outcome, tt.run)
+				}
+			})
+		})
+	}
+}

@@ -76,11 +76,15 @@ func Rollback(ctx context.Context, s PrincipalServer, report *Report, o Rollback
 		o.Actor = report.Actor
 	}
 
+	names := make(map[mstrapi.PrivilegeID]string, len(report.Privileges))
+	for _, p := range report.Privileges {
+		names[p.ID] = p.Name
+	}
 	var undos []*undo
 	for i := range report.Principals {
 		res := &report.Principals[i]
 		if len(res.Granted)+len(res.Revoked)+len(res.Came)+len(res.Went) > 0 || res.Attempts > 0 || res.Outcome == Unverified {
-			undos = append(undos, &undo{res: res})
+			undos = append(undos, &undo{res: res, names: names})
 		}
 	}
 	var g errgroup.Group
@@ -148,6 +152,7 @@ func Rollback(ctx context.Context, s PrincipalServer, report *Report, o Rollback
 // undo is the work of one principal.
 type undo struct {
 	res      *Result
+	names    map[mstrapi.PrivilegeID]string // as the report has them
 	change   planner.Change
 	findings []planner.Finding
 	err      error
@@ -224,14 +229,19 @@ func (u *undo) mayBeOurs(p planner.PrivilegeRef) bool {
 func (u *undo) nameOthers(direct planner.Set) {
 	for _, id := range u.res.Came {
 		if direct.Has(id) {
-			u.find(planner.CodeChangedSince, planner.SeverityWarning, &planner.PrivilegeRef{ID: id}, "came while that run wrote, without being asked for, and is still granted: it is left alone")
+			u.find(planner.CodeChangedSince, planner.SeverityWarning, u.ref(id), "came while that run wrote, without being asked for, and is still granted: it is left alone")
 		}
 	}
 	for _, id := range u.res.Went {
 		if !direct.Has(id) {
-			u.find(planner.CodeChangedSince, planner.SeverityWarning, &planner.PrivilegeRef{ID: id}, "went while that run wrote, without being asked for, and is still revoked: it is left alone")
+			u.find(planner.CodeChangedSince, planner.SeverityWarning, u.ref(id), "went while that run wrote, without being asked for, and is still revoked: it is left alone")
 		}
 	}
+}
+
+// ref names a privilege as the report does; by its number if it has no name there.
+func (u *undo) ref(id mstrapi.PrivilegeID) *planner.PrivilegeRef {
+	return &planner.PrivilegeRef{ID: id, Name: cmp.Or(u.names[id], id.String())}
 }
 
 func (u *undo) find(code planner.Code, severity planner.Severity, privilege *planner.PrivilegeRef, message string) {
@@ -239,7 +249,7 @@ func (u *undo) find(code planner.Code, severity planner.Severity, privilege *pla
 	what := fmt.Sprintf("%s %s", p.Kind, clean.Quote(p.Name))
 	if privilege != nil {
 		number := privilege.ID.String()
-		if privilege.Name != "" {
+		if privilege.Name != "" && privilege.Name != number {
 			number += " (" + privilege.Name + ")"
 		}
 		what = fmt.Sprintf("privilege %s of %s", number, what)

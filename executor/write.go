@@ -395,7 +395,7 @@ func (r *run) write(j *job) bool {
 			r.verify(j, before, nil)
 			return true
 		case !mstrapi.OutcomeUnknown(err) && lost == nil:
-			r.unsuccessful(j, err)
+			r.unsuccessful(j, before, err)
 			return true
 		case !mstrapi.OutcomeUnknown(err):
 			r.verify(j, before, errors.Join(err, lost))
@@ -484,7 +484,7 @@ func (r *run) verify(j *job, before planner.Set, lost error) {
 }
 
 // unsuccessful ends a write that the server refused, or that was not sent.
-func (r *run) unsuccessful(j *job, err error) {
+func (r *run) unsuccessful(j *job, before planner.Set, err error) {
 	t := j.t
 	sets, readErr := r.read(r.ctx, t, j.w)
 	if readErr != nil && r.left(t, readErr) {
@@ -492,6 +492,11 @@ func (r *run) unsuccessful(j *job, err error) {
 	}
 	if readErr != nil {
 		t.stopped = t.stopped || r.ctx.Err() != nil
+	}
+	if sets != nil && done(sets.Direct, planned(j.grant), planned(j.revoke)) {
+		// Refused, and it is so all the same.
+		r.settle(j, before, sets, nil)
+		return
 	}
 	t.res.After = sets
 	t.holdBackRest(j)

@@ -104,6 +104,14 @@ func (d *draft) watch(plan *Plan) {
 	if !d.complete || !groups && len(plan.Commands) == 0 {
 		return
 	}
+	var lost Set // by some group
+	for i := range plan.Changes {
+		if plan.Changes[i].Principal.Kind == mstrapi.Group {
+			for _, p := range plan.Changes[i].Revoke {
+				lost.Add(p.ID)
+			}
+		}
+	}
 	awaits := make(map[mstrapi.ObjectID][]Awaited)
 	for _, a := range d.awaits {
 		awaits[a.principal] = append(awaits[a.principal], a.Awaited)
@@ -129,7 +137,8 @@ func (d *draft) watch(plan *Plan) {
 		plan.unchanged[o.Principal.ID] = want
 		mine := awaits[o.Principal.ID]
 		byCommand := len(plan.Commands) > 0 && o.Principal.Kind == mstrapi.User && (want.Exclusive || !want.Forbidden.IsEmpty())
-		if len(mine) == 0 && want.Forbidden.IsEmpty() && !byCommand {
+		leans := want.Listed.Minus(o.Direct).Intersect(o.Inherited).Intersect(lost)
+		if len(mine) == 0 && want.Forbidden.IsEmpty() && !byCommand && leans.IsEmpty() {
 			continue
 		}
 		for _, a := range mine {

@@ -261,12 +261,10 @@ func grantNote(res *executor.Result, id mstrapi.PrivilegeID) string {
 		return ""
 	case slices.Contains(res.Granted, id):
 		return "done and verified"
-	case res.After == nil:
-		return "unknown whether done"
-	case res.After.Direct.Has(id):
+	case res.After != nil && res.After.Direct.Has(id):
 		return "is there"
 	}
-	return "not done"
+	return undone(res)
 }
 
 // revokeNote says what became of one revoke, from what was there at the end.
@@ -279,12 +277,21 @@ func revokeNote(res *executor.Result, id mstrapi.PrivilegeID) string {
 		return ""
 	case slices.Contains(res.Revoked, id):
 		return "done and verified"
-	case res.After == nil:
-		return "unknown whether done"
-	case !res.After.Direct.Has(id):
+	case res.After != nil && !res.After.Direct.Has(id):
 		return "is gone"
 	}
-	return "not done"
+	return undone(res)
+}
+
+// undone is the word for what was not seen done.
+func undone(res *executor.Result) string {
+	switch {
+	case res.Outcome == executor.Unverified:
+		return "unknown whether done"
+	case res.After == nil && res.Outcome != executor.Failed:
+		return "not read again"
+	}
+	return "not done" // refused, or never sent
 }
 
 func (t *textWriter) commands(cs []executor.CommandResult) {
