@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"privsync/clean"
 	"privsync/input"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -72,7 +73,7 @@ func readCatalogue(path string) ([]policy.CataloguePrivilege, error) {
 	known := make([]policy.CataloguePrivilege, 0, len(c.Privileges))
 	for _, p := range c.Privileges {
 		if p.ID < 1 || p.ID > mstrapi.MaxPrivilegeID {
-			return nil, hinted(fmt.Errorf("catalogue %s: entry %d %q is not a privilege", path, p.ID, p.Name), hint)
+			return nil, hinted(fmt.Errorf("catalogue %s: entry %d %s is not a privilege", path, p.ID, clean.Quote(p.Name)), hint)
 		}
 		known = append(known, policy.CataloguePrivilege{ID: int(p.ID), Name: p.Name, ProjectLevel: p.Level == mstrapi.LevelProject})
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -202,11 +203,11 @@ func (x *explainer) explain(ctx context.Context, kind mstrapi.Kind, name, privil
 		return nil, err
 	}
 	if x.row, err = x.r.Principal(ctx, kind, found.ID); err != nil {
-		return nil, fmt.Errorf("read %s %q: %w", kind, name, err)
+		return nil, fmt.Errorf("read %s %s: %w", kind, clean.Quote(name), err)
 	}
 	held, err := x.r.Held(ctx, kind, x.row.ID, mstrapi.LevelAll)
 	if err != nil {
-		return nil, fmt.Errorf("read the privileges of %s %q: %w", kind, name, err)
+		return nil, fmt.Errorf("read the privileges of %s %s: %w", kind, clean.Quote(name), err)
 	}
 	if err := x.climb(ctx); err != nil {
 		return nil, err
@@ -304,7 +305,7 @@ func (x *explainer) climb(ctx context.Context) error {
 			}
 		}
 		if len(seen) > maxClimbed {
-			return fmt.Errorf("more than %d groups above %s %q", maxClimbed, x.row.Kind, x.row.Name)
+			return fmt.Errorf("more than %d groups above %s %s", maxClimbed, x.row.Kind, clean.Quote(x.row.Name))
 		}
 	}
 	return nil

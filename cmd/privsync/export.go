@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"gopkg.in/yaml.v3"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/mstrapi"
@@ -208,7 +209,7 @@ func (e *exporter) read(ctx context.Context, rows []mstrapi.PrincipalRow) ([]exp
 				}
 			}
 			if err != nil {
-				return fmt.Errorf("read the privileges of %s %q: %w", row.Kind, row.Name, err)
+				return fmt.Errorf("read the privileges of %s %s: %w", row.Kind, clean.Quote(row.Name), err)
 			}
 			all[i].row = row
 			for _, h := range held {
@@ -296,7 +297,7 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 	}
 	switch {
 	case err != nil:
-		return mstrapi.PrincipalRow{}, fmt.Errorf("find %s %q: %w", kind, name, err)
+		return mstrapi.PrincipalRow{}, fmt.Errorf("find %s %s: %w", kind, clean.Quote(name), err)
 	case len(found) == 0:
 		hint := "check the spelling; a user is named by its login"
 		if s := meant(ctx, r, kind, name, near); s != "" {
@@ -305,13 +306,13 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 				hint += " " + how
 			}
 		}
-		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has no %s %q", kind, name), hint)
+		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has no %s %s", kind, clean.Quote(name)), hint)
 	case len(found) > 1:
 		ids := make([]string, len(found))
 		for i, row := range found {
 			ids[i] = string(row.ID)
 		}
-		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has %d %ss called %q", len(found), kind, name), "name one by its id: "+strings.Join(ids, ", "))
+		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has %d %ss called %s", len(found), kind, clean.Quote(name)), "name one by its id: "+strings.Join(ids, ", "))
 	}
 	return found[0], nil
 }
