@@ -311,8 +311,40 @@ func (v *visit) conclude(r *run, res *Result) bool {
 	if !missing.Union(surplus).IsEmpty() {
 		res.Outcome = Drifted
 		res.Error = &Error{Message: r.wrongly(missing, surplus)}
+		r.tellBroken(v.principal, v.wanted.Broken(v.sets.Direct, v.sets.Inherited))
 	}
 	return true
+}
+
+// tellBroken adds a finding for each rule that p breaks now although the plan did
+// not make it so, and counts it for the rule.
+func (r *run) tellBroken(p planner.Principal, broken []planner.Denied) {
+	for _, d := range broken {
+		f := planner.Finding{
+			Code: planner.CodeRuleViolation, Severity: planner.SeverityError, Principal: &p,
+			Message: fmt.Sprintf("rule %s: %s holds privilege %s since this run, which the plan did not foresee", clean.Quote(d.Rule), label(p), r.names(d.Privileges)),
+		}
+		if ids := d.Privileges.IDs(); len(ids) == 1 {
+			f.Privilege = &planner.PrivilegeRef{ID: ids[0], Name: cmp.Or(r.nameOf(ids[0]), ids[0].String())}
+		}
+		r.tell(f)
+		r.mu.Lock()
+		if r.broken == nil {
+			r.broken = make(map[string]int)
+		}
+		r.broken[d.Rule]++
+		r.mu.Unlock()
+	}
+}
+
+// rules returns what became of the rules: what the plan says of them, and what
+// was found broken since.
+func (r *run) rules(planned []planner.RuleResult) []planner.RuleResult {
+	out := slices.Clone(planned)
+	for i := range out {
+		out[i].Violations += r.broken[out[i].Name]
+	}
+	return out
 }
 
 // result is that of a principal that the report would not list otherwise.
@@ -388,6 +420,7 @@ func (r *run) conclude() {
 		missing = missing.Union(t.relied.Minus(after.Inherited).Minus(after.Direct))
 		if !missing.Union(surplus).IsEmpty() {
 			r.end(t, Drifted, &Error{Message: r.wrongly(missing, surplus)})
+			r.tellBroken(t.change.Principal, t.change.Wanted.Broken(after.Direct, after.Inherited))
 		}
 	}
 	r.tellUnexpected()

@@ -330,8 +330,9 @@ type run struct {
 
 	unreached map[mstrapi.ObjectID]planner.Set // what groups were granted and did not reach who awaits it
 
-	touches touched // what the waves changed for others, once they are done
-	ran     bool    // a metadata command may have run
+	touches touched        // what the waves changed for others, once they are done
+	ran     bool           // a metadata command may have run
+	broken  map[string]int // how many were found at the end to break a rule, by its name
 
 	progress *counter
 
@@ -558,9 +559,6 @@ func (r *run) report(why *Error) *Report {
 		Commands:    []CommandResult{},
 		Error:       why,
 	}
-	if len(r.plan.Rules) > 0 {
-		report.Rules = r.plan.Rules
-	}
 	if r.plan.Licences != nil {
 		report.Licences = r.plan.Licences // until it is known what was verified
 	}
@@ -608,6 +606,9 @@ func (r *run) report(why *Error) *Report {
 		}
 		t.res.DurationMs = t.spent.Milliseconds()
 		report.Principals = append(report.Principals, t.res)
+	}
+	if len(r.plan.Rules) > 0 {
+		report.Rules = r.rules(r.plan.Rules) // once everybody is judged
 	}
 	slices.SortStableFunc(report.Principals, func(a, b Result) int { return a.Principal.Compare(&b.Principal) })
 	slices.SortStableFunc(r.findings, compareFindings)

@@ -379,9 +379,6 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	report.Run.Recovered = true
 	report.Run.FinishedAt = c.last
 	left := 0
-	if len(b.Rules) > 0 {
-		report.Rules = b.Rules
-	}
 	if b.Coverage != (planner.Coverage{}) {
 		report.Coverage = &b.Coverage
 	}
@@ -418,6 +415,9 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	}
 	r.conclude()
 	report.Principals = append(report.Principals, r.bystanders()...)
+	if len(b.Rules) > 0 {
+		report.Rules = r.rules(b.Rules)
+	}
 	for _, t := range r.tasks {
 		if !t.gone {
 			report.Principals = append(report.Principals, t.res)

@@ -351,3 +351,33 @@ func TestGoneMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// TestRulesAfterTheRun: what the server does along breaks a rule, and the report
+// says so.
+func TestRulesAfterTheRun(t *testing.T) {
+	for _, tt := range []struct {
+		name, rule string
+		broken     int
+		exit       int
+	}{
+		{"deny", "deny: [26]", 1, 4},
+		{"conflict", "conflict: [25, 26]", 1, 4},
+		{"another privilege", "deny: [27]", 0, 0},
+		{"exempt", "deny: [26], except: [{user: w}]", 0, 0},
+	} {
+		inBubble(t, tt.name, func(t *testing.T) {
+			s := newStage(t, mstrtest.Options{}, nil)
+			s.sim.SetSideEffects([]mstrtest.SideEffect{{Privilege: 25, Needs: []mstrapi.PrivilegeID{26}}})
+			r := s.apply(t, "rules:\n  - {name: r, "+tt.rule+"}\nprincipals:\n  - {user: w, privileges: [25]}\n", executor.Options{})
+			if len(r.Rules) != 1 || r.Rules[0].Violations != tt.broken {
+				t.Errorf("rules are %+v, want %d violations", r.Rules, tt.broken)
+			}
+			if got := has(r, planner.CodeRuleViolation, "26"); got != (tt.broken > 0) {
+				t.Errorf("a finding about the rule: %v", got)
+			}
+			if got := executor.ExitCode(r); got != tt.exit {
+				t.Errorf("exit %d, want %d (%s)", got, tt.exit, outcome(t, r, idW))
+			}
+		})
+	}
+}

@@ -133,6 +133,7 @@ type want struct {
 // ruleSets are the privileges that a rule names.
 type ruleSets struct {
 	deny, conflict, require Set
+	vague                   bool // it names a privilege that the catalogue does not have
 }
 
 // compiled is a policy with its names resolved against a catalogue.
@@ -277,6 +278,7 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 	}
 	for i, r := range pol.Rules {
 		c.rules[i] = ruleSets{deny: collect(r.Deny), conflict: collect(r.Conflict), require: collect(r.Require)}
+		c.rules[i].vague = slices.ContainsFunc(slices.Concat(r.Deny, r.Conflict, r.Require), func(ref policy.Ref) bool { return find(ref) == 0 })
 	}
 	return c
 }

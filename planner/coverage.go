@@ -34,8 +34,9 @@ type RuleResult struct {
 	Severity Severity `json:"severity"`
 	// Violations counts people: a group that breaks the rule counts as its members.
 	Violations int `json:"violations"`
-	// Complete: everybody on the server was judged; false: only those whom
-	// [Coverage] counts as looked at.
+	// Complete: everybody on the server was judged, by all that the rule names; false:
+	// only those whom [Coverage] counts as looked at, or some privilege of the rule
+	// is not in the catalogue.
 	Complete bool `json:"complete"`
 }
 
@@ -101,9 +102,10 @@ func (d *draft) ruleResults(c Coverage) []RuleResult {
 		return out
 	}
 	everybody := d.st.judging != JudgeProjected && c.Known != nil && c.LookedAt >= *c.Known
+	unread := slices.ContainsFunc(d.st.covered, func(o *Observed) bool { return o.Err != nil })
 	for i := range d.pol.Rules {
 		r := &d.pol.Rules[i]
-		out = append(out, RuleResult{Name: r.Name, Severity: severityOf(r), Violations: d.broken[i].count(), Complete: everybody || len(r.Require) > 0 && !d.st.onlyEveryone})
+		out = append(out, RuleResult{Name: r.Name, Severity: severityOf(r), Violations: d.broken[i].count(), Complete: !d.rules[i].vague && (everybody || len(r.Require) > 0 && !d.st.onlyEveryone && !unread)})
 	}
 	return out
 }

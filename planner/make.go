@@ -315,7 +315,7 @@ func (d *draft) change(o *Observed, w *want, dec *decision, reliesOn func(mstrap
 		Revoke:     make([]PlannedPrivilege, 0, revoke.Len()),
 		Observed:   ObservedSets{Direct: o.Direct, Inherited: o.Inherited},
 		ObservedAt: o.At,
-		Wanted:     wanted(o, w, dec),
+		Wanted:     d.wanted(o, w, dec),
 	}
 	for q := range dec.grant.All() {
 		c.Grant = append(c.Grant, d.withTerms(PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: ReasonListed}, w))

@@ -26,6 +26,43 @@ type Wanted struct {
 	// Endured is what is forbidden and goes on being inherited, as the plan's
 	// findings say.
 	Endured Set `json:"endured"`
+	// Denied is what rules of severity error do not allow it to hold, however it
+	// comes by it, and the plan's findings do not tell of. A rule whose exceptions are groups is left out where it is not
+	// known whether the principal is in one of them.
+	Denied []Denied `json:"denied,omitempty"`
+}
+
+// Denied is privileges that a rule does not allow a principal to hold; with
+// Together, two of them at once.
+type Denied struct {
+	Rule       string `json:"rule"`
+	Privileges Set    `json:"privileges"`
+	Together   bool   `json:"together,omitempty"`
+}
+
+// broken returns which of held break the rule.
+func (d *Denied) broken(held Set) Set {
+	against := held.Intersect(d.Privileges)
+	if d.Together && against.Len() < 2 {
+		return Set{}
+	}
+	return against
+}
+
+// Broken returns the rules that a principal breaks who holds direct and
+// inherited, beyond what the plan accepts.
+func (w *Wanted) Broken(direct, inherited Set) []Denied {
+	if w == nil {
+		return nil
+	}
+	var out []Denied
+	for _, d := range w.Denied {
+		d.Privileges = d.broken(direct.Union(inherited)).Minus(w.Accepted)
+		if !d.Privileges.IsEmpty() {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // Judge returns what is listed and missing, and what is there against the
@@ -45,7 +82,11 @@ func (w *Wanted) Judge(direct, inherited Set) (missing, surplus Set) {
 		surplus = surplus.Union(direct.Minus(w.Listed))
 	}
 	surplus = surplus.Union(w.Lean.Intersect(direct).Intersect(inherited)).Minus(w.Accepted)
-	return missing, surplus.Union(inherited.Intersect(w.Forbidden).Minus(w.Endured))
+	surplus = surplus.Union(inherited.Intersect(w.Forbidden).Minus(w.Endured))
+	for _, d := range w.Broken(direct, inherited) {
+		surplus = surplus.Union(d.Privileges)
+	}
+	return missing, surplus
 }
 
 // Watch is covered principals that need no change of their own and that the plan
@@ -65,7 +106,7 @@ type Awaited struct {
 }
 
 // wanted puts together what is wanted of o, given what the plan does.
-func wanted(o *Observed, w *want, dec *decision) *Wanted {
+func (d *draft) wanted(o *Observed, w *want, dec *decision) *Wanted {
 	out := &Wanted{
 		Listed: w.listed, Forbidden: w.forbidden, Expired: w.expired, Accepted: w.undecided,
 		Exclusive: w.settings.Mode == policy.Authoritative, Direct: w.settings.SatisfiedBy == policy.Direct,
@@ -78,9 +119,46 @@ func wanted(o *Observed, w *want, dec *decision) *Wanted {
 		}
 	}
 	out.Endured = dec.inherited.Intersect(w.forbidden)
+	out.Denied = d.denied(o, dec)
 	missing, surplus := out.Judge(direct, dec.inherited)
 	out.Accepted = out.Accepted.Union(missing).Union(surplus)
 	return out
+}
+
+// denied returns what the rules of severity error deny o, other than what o holds
+// already and what the plan brings: the plan's findings tell of that.
+func (d *draft) denied(o *Observed, dec *decision) []Denied {
+	var out []Denied
+	told := dec.direct(o.Direct).Union(o.Inherited).Union(dec.inherited).Union(d.gaining)
+	for i := range d.rules {
+		rule, sets := &d.pol.Rules[i], &d.rules[i]
+		if severityOf(rule) != SeverityError || d.maybeExempt(i, o) {
+			continue
+		}
+		if deny := sets.deny.Minus(told); !deny.IsEmpty() {
+			out = append(out, Denied{Rule: rule.Name, Privileges: deny})
+		}
+		if sets.conflict.Len() > 1 && sets.conflict.Intersect(told).Len() < 2 {
+			out = append(out, Denied{Rule: rule.Name, Privileges: sets.conflict, Together: true})
+		}
+	}
+	return out
+}
+
+// maybeExempt reports whether o is exempt from the rule, or may be by what was read
+// so far: nothing is read for its sake.
+func (d *draft) maybeExempt(rule int, o *Observed) bool {
+	for i := range d.pol.Rules[rule].Except {
+		e, ok := d.st.except[[2]int{rule, i}]
+		switch {
+		case !ok:
+		case e.ID == o.Principal.ID, e.Kind == mstrapi.Group && e.ID == mstrapi.EveryoneGroup:
+			return true
+		case e.Kind == mstrapi.Group && !(o.Principal.Kind == mstrapi.User && o.parents.known && o.parents.err == nil && len(o.parents.ids) == 0):
+			return true
+		}
+	}
+	return false
 }
 
 // key is equal for two that want the same.
@@ -93,6 +171,9 @@ func (w *Wanted) key() string {
 		b.WriteByte(';')
 	}
 	fmt.Fprintf(&b, "%t%t", w.Exclusive, w.Direct)
+	for _, d := range w.Denied {
+		fmt.Fprintf(&b, " %q %t %v", d.Rule, d.Together, d.Privileges.IDs())
+	}
 	return b.String()
 }
 
@@ -128,7 +209,7 @@ func (d *draft) watch(plan *Plan) {
 			continue
 		}
 		w := d.wantFor(o)
-		want := wanted(o, w, &decision{inherited: d.inheritedAfter(o, w, d.judged(o))})
+		want := d.wanted(o, w, &decision{inherited: d.inheritedAfter(o, w, d.judged(o))})
 		key := want.key()
 		if known := shared[key]; known != nil {
 			want = known

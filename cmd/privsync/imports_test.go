@@ -24,7 +24,7 @@ func TestImportDirections(t *testing.T) {
 		"privsync/schema":                       {},
 		"privsync/signature":                    {},
 		"privsync/policy":                       {"privsync/input", "privsync/panics", "privsync/schema"},
-		"privsync/mstrapi":                      {"privsync/input", "privsync/panics"},
+		"privsync/mstrapi":                      {"privsync/clean", "privsync/input", "privsync/panics"},
 		"privsync/mstrapi/mstrtest":             {"privsync/mstrapi"},
 		"privsync/planner":                      {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/panics"},
 		"privsync/executor":                     {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/panics"},
