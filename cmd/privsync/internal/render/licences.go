@@ -97,7 +97,8 @@ func licencesMarkdown(l *planner.Licences) string {
 	var b strings.Builder
 	b.WriteString("\n### Licences\n\n| " + strings.Join(licenceHeads(), " | ") + " |\n|---|---:|---:|---:|---:|---:|\n")
 	for _, row := range rows {
-		row[0] = span(row[0], clipName)
+		// In a cell no code span may hold what divides cells or ends spans.
+		row[0] = span(strings.NewReplacer("|", "¦", "`", "'", `\`, "/").Replace(row[0]), clipName)
 		b.WriteString("| " + strings.Join(row, " | ") + " |\n")
 	}
 	fmt.Fprintf(&b, "\n%s.\n", span(countedText(l), clipMessage))
