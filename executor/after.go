@@ -245,7 +245,7 @@ func (r *run) visit(v *visit) {
 			v.err = err
 			return
 		}
-		v.sets = setsOf(o)
+		v.sets = r.sets(o)
 		missing, surplus := v.wanted.Judge(v.sets.Direct, v.sets.Inherited)
 		steady := !v.settled || v.sets.Direct.Equal(v.last.Direct)
 		if steady && missing.Union(surplus).IsEmpty() && !r.mayHide(v) || !r.worthAnother(r.lagUntil(), pause) {

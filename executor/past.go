@@ -148,6 +148,8 @@ func readPastHeader(path string) (pastHeader, error) {
 type pastResult struct {
 	Principal planner.Principal     `json:"principal"`
 	Outcome   Outcome               `json:"outcome"`
+	Grant     []pastPlanned         `json:"grant"`
+	Revoke    []pastPlanned         `json:"revoke"`
 	Granted   []mstrapi.PrivilegeID `json:"granted"`
 	Revoked   []mstrapi.PrivilegeID `json:"revoked"`
 	Came      []mstrapi.PrivilegeID `json:"came"`
@@ -160,8 +162,16 @@ type pastResult struct {
 	} `json:"after"`
 }
 
-// changes returns which direct grants came and went.
+type pastPlanned struct {
+	Reason planner.Reason `json:"reason"`
+}
+
+// changes returns which direct grants came and went; nothing for a principal on
+// which a rollback undid something: a person wanted that, no policy.
 func (r *pastResult) changes() (came, went planner.Set, err error) {
+	if slices.Contains(slices.Concat(r.Grant, r.Revoke), pastPlanned{planner.ReasonRollback}) {
+		return planner.Set{}, planner.Set{}, nil
+	}
 	sets := make([]planner.Set, 4)
 	for i, list := range [][]mstrapi.PrivilegeID{r.Granted, r.Came, r.Revoked, r.Went} {
 		if sets[i], err = numbers(list); err != nil {

@@ -294,7 +294,7 @@ func (r *run) read(ctx context.Context, t *task, w wave) (*Sets, error) {
 		r.noteOutage(err)
 		return nil, err
 	}
-	t.seen, t.seenAt, t.seenIn = setsOf(o), at, w
+	t.seen, t.seenAt, t.seenIn = r.sets(o), at, w
 	return t.seen, nil
 }
 
@@ -310,6 +310,40 @@ func (r *run) left(t *task, err error) bool {
 }
 
 func setsOf(o planner.Observation) *Sets { return &Sets{Direct: o.Direct, Inherited: o.Inherited} }
+
+// sets is setsOf for a reading that may name groups which give something only
+// through a security role of theirs, and so in one project only: whether they hand
+// it down everywhere is read from the groups. Where that cannot be read, they do.
+func (r *run) sets(o planner.Observation) *Sets {
+	out := setsOf(o)
+	for i := range o.Held {
+		if h := &o.Held[i]; h.Inherited() && h.Elsewhere() && !r.handedDown(h, map[mstrapi.ObjectID]bool{}) {
+			out.Inherited = out.Inherited.Minus(planner.SetOf(h.ID))
+		}
+	}
+	return out
+}
+
+// handedDown reports whether a group that h names holds the privilege directly or
+// inherits it from one that does.
+func (r *run) handedDown(h *mstrapi.Held, seen map[mstrapi.ObjectID]bool) bool {
+	for _, g := range h.Groups {
+		if seen[g.ID] {
+			continue
+		}
+		seen[g.ID] = true
+		held, err := r.look.Held(r.ctx, mstrapi.Group, g.ID, r.level)
+		if err != nil {
+			return true
+		}
+		for i := range held {
+			if e := &held[i]; e.ID == h.ID && (e.Direct || e.Inherited() && (!e.Elsewhere() || r.handedDown(e, seen))) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // done reports whether what was to be added and removed is so now.
 func done(now, add, remove planner.Set) bool {
