@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -503,52 +504,76 @@ func (r *run) tellUnexpected() {
 		})
 	}
 	for _, p := range slices.SortedFunc(maps.Keys(pairs), func(a, b pair) int {
-		return cmp.Or(cmp.Compare(a.privilege, b.privilege), cmp.Compare(a.needs, b.needs))
+		return cmp.Or(cmp.Compare(a.along, b.along), cmp.Compare(a.with, b.with))
 	}) {
-		ref := planner.PrivilegeRef{ID: p.privilege, Name: r.nameOf(p.privilege)}
-		what := "was granted along with"
-		if p.revoked {
-			what = "was revoked along with"
+		ref := planner.PrivilegeRef{ID: p.along, Name: cmp.Or(r.nameOf(p.along), p.along.String())}
+		var with planner.Set
+		var declare []string
+		for text := range strings.FieldsSeq(p.with) {
+			id, err := strconv.Atoi(text)
+			if err != nil {
+				continue // it is a number, see along
+			}
+			with.Add(mstrapi.PrivilegeID(id))
+			needing, needed := text, p.along.String()
+			if p.revoked {
+				needing, needed = needed, text
+			}
+			declare = append(declare, fmt.Sprintf("prerequisites: [{privilege: %s, needs: [%s]}]", needing, needed))
 		}
-		first, second := p.needs, p.privilege
+		what, among := "granted", ""
 		if p.revoked {
-			first, second = second, first
+			what = "revoked"
+		}
+		if len(declare) > 1 {
+			among = "one of "
 		}
 		r.tell(planner.Finding{
 			Code: planner.CodeSideEffect, Severity: planner.SeverityWarning, Privilege: &ref,
-			Message: fmt.Sprintf("privilege %s %s %s on %d of the principals that were written, without being asked for; if the server does so by itself, declare it: prerequisites: [{privilege: %d, needs: [%d]}]",
-				r.names(planner.SetOf(first)), what, r.names(planner.SetOf(second)), pairs[p], p.privilege, p.needs),
+			Message: fmt.Sprintf("privilege %s was %s along with %s%s on %d of the principals that were written, without being asked for; if the server does so by itself, declare it: %s",
+				r.names(planner.SetOf(p.along)), what, among, r.names(with), pairs[p], strings.Join(declare, " or ")),
 		})
 	}
 }
 
-// pair is a privilege that seems to need another.
+// pair is a privilege that came or went along with one of those that a run wrote.
 type pair struct {
-	privilege, needs mstrapi.PrivilegeID
-	revoked          bool // seen when needs was revoked
+	along   mstrapi.PrivilegeID
+	with    string // their numbers, separated by blanks: those that may be the cause
+	revoked bool   // it went when they were revoked
 }
 
-// along counts what came with a grant, or went with a revoke, where no other
-// grant or revoke of the same write can have brought it about.
+// maxCauses bounds how many privileges a finding names as the possible cause.
+const maxCauses = 5
+
+// along counts what came with a grant, or went with a revoke, other than what the
+// policy declares and what a metadata command grants.
 func (r *run) along(t *task, pairs map[pair]int) {
 	granted, revoked := planner.SetOf(t.res.Granted...), planner.SetOf(t.res.Revoked...)
+	known := r.needed(granted)
+	if r.ran && t.change.Principal.Kind == mstrapi.User {
+		known = known.Union(r.gifts())
+	}
+	count := func(along mstrapi.PrivilegeID, causes planner.Set, wentAlong bool) {
+		if n := causes.Len(); n > 0 && n <= maxCauses {
+			pairs[pair{along, strings.Trim(fmt.Sprint(causes.IDs()), "[]"), wentAlong}]++
+		}
+	}
 	for _, came := range t.res.Came {
-		if cause := r.causes(granted, func(after *Sets) bool { return after.Direct.Has(came) }, false); cause != 0 {
-			pairs[pair{privilege: cause, needs: came}]++
+		if !known.Has(came) {
+			count(came, r.causes(granted, func(after *Sets) bool { return after.Direct.Has(came) }, false), false)
 		}
 	}
 	for _, went := range t.res.Went {
-		if cause := r.causes(revoked, func(after *Sets) bool { return !after.Direct.Has(went) }, true); cause != 0 {
-			pairs[pair{privilege: went, needs: cause, revoked: true}]++
-		}
+		count(went, r.causes(revoked, func(after *Sets) bool { return !after.Direct.Has(went) }, true), true)
 	}
 }
 
-// causes returns the one privilege of written that everybody who was granted it
-// (or lost it) shows the effect of; 0 if there is none or more than one.
-func (r *run) causes(written planner.Set, shows func(*Sets) bool, revoked bool) mstrapi.PrivilegeID {
+// causes returns those of written that everybody who was granted them (or lost
+// them) shows the effect of.
+func (r *run) causes(written planner.Set, shows func(*Sets) bool, revoked bool) planner.Set {
 	for _, t := range r.tasks {
-		if t.res.After == nil || written.Len() < 1 || shows(t.res.After) {
+		if t.res.After == nil || shows(t.res.After) {
 			continue
 		}
 		did := t.res.Granted
@@ -557,10 +582,7 @@ func (r *run) causes(written planner.Set, shows func(*Sets) bool, revoked bool) 
 		}
 		written = written.Minus(planner.SetOf(did...))
 	}
-	if written.Len() != 1 {
-		return 0
-	}
-	return written.IDs()[0]
+	return written
 }
 
 // compareFindings sorts what a run found by principal, code and privilege.

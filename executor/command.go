@@ -41,7 +41,10 @@ func (r *run) commandTouches(last *Sets) bool {
 		return true
 	}
 	p := &r.o.Catalogue[i]
-	return p.Level() != r.level || last.Direct.Has(p.ID) || last.Inherited.Has(p.ID)
+	if p.ProjectLevel || r.level == mstrapi.LevelProject {
+		return true // a security role may give it, or a reading does not show it
+	}
+	return last.Direct.Has(p.ID) || last.Inherited.Has(p.ID)
 }
 
 // gifts returns what a metadata command grants, as far as the catalogue has it by

@@ -142,6 +142,13 @@ func TestVerifiedIsTheWholeSet(t *testing.T) {
 			}
 		}
 	})
+	inBubble(t, "a prerequisite of one of several", func(t *testing.T) {
+		s := newStage(t, mstrtest.Options{Quirks: effects}, nil)
+		r := s.apply(t, "principals: [{user: w, mode: authoritative, privileges: [25, 30]}]\n", executor.Options{})
+		if !has(r, planner.CodeSideEffect, `along with one of 25 "Privilege 25", 30 "Privilege 30"`) || !has(r, planner.CodeSideEffect, "prerequisites: [{privilege: 25, needs: [26]}] or prerequisites: [{privilege: 30, needs: [26]}]") {
+			t.Errorf("no finding names what it may come from: %+v", r.Findings)
+		}
+	})
 	inBubble(t, "two policies fight", func(t *testing.T) {
 		s := newStage(t, mstrtest.Options{}, nil)
 		s.once("PATCH", string(idW), func() { _ = s.sim.Grant(idW, 54) })
