@@ -56,6 +56,7 @@ func TestProgressTellsWhatLimits(t *testing.T) {
 			change(&pace)
 			mu.Unlock()
 			p.report("observe", done, 10000)
+			synctest.Wait()
 			before := stderr.Len()
 			time.Sleep(progressLogInterval)
 			synctest.Wait()
@@ -68,6 +69,7 @@ func TestProgressTellsWhatLimits(t *testing.T) {
 			t.Errorf("the first notice: %s", got)
 		}
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		for _, c := range []struct {
 			change func(*mstrapi.Pace)
 			done   int
