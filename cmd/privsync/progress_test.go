@@ -47,6 +47,7 @@ func TestProgressIsLoggedEveryTenSeconds(t *testing.T) {
 func TestProgressTellsWhatLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, stderr := testApp(nil)
+		told := func() string { a.stderr.mu.Lock(); defer a.stderr.mu.Unlock(); return stderr.String() }
 		pace := mstrapi.Pace{Rate: 50}
 		var mu sync.Mutex
 		p := a.startProgress(func() mstrapi.Pace { mu.Lock(); defer mu.Unlock(); return pace })
@@ -57,15 +58,15 @@ func TestProgressTellsWhatLimits(t *testing.T) {
 			mu.Unlock()
 			p.report("observe", done, 10000)
 			synctest.Wait()
-			before := stderr.Len()
+			before := len(told())
 			time.Sleep(progressLogInterval)
 			synctest.Wait()
-			return stderr.String()[before:]
+			return told()[before:]
 		}
 		p.report("observe", 0, 0)
 		p.report("observe", 0, 10000)
 		want := `msg="the rate of requests alone makes this take a while" phase=observe requests=10000 atLeast=3m20s limit="--rate: 50 requests/s"`
-		if got := stderr.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, want) {
+		if got := told(); strings.Count(got, "\n") != 1 || !strings.Contains(got, want) {
 			t.Errorf("the first notice: %s", got)
 		}
 		time.Sleep(5 * time.Second)
