@@ -726,8 +726,18 @@ func (r *run) lacks(p planner.Principal, needed planner.Set, losers map[mstrapi.
 			return needed
 		}
 		lacks := needed.Minus(o.Direct)
-		for _, h := range o.Held {
-			if slices.ContainsFunc(h.Groups, func(g mstrapi.ObjectRef) bool { return !losers[g.ID].Has(h.ID) }) {
+		for i := range o.Held {
+			h := &o.Held[i]
+			if !lacks.Has(h.ID) {
+				continue
+			}
+			losing := make(map[mstrapi.ObjectID]bool)
+			others := false
+			for _, g := range h.Groups {
+				losing[g.ID] = losers[g.ID].Has(h.ID)
+				others = others || !losing[g.ID]
+			}
+			if others && (!h.Elsewhere() || r.handedDown(h, losing)) {
 				lacks = lacks.Minus(planner.SetOf(h.ID))
 			}
 		}
