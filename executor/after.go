@@ -3,9 +3,7 @@ package executor
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -236,7 +234,7 @@ func (r *run) visit(v *visit) {
 			r.tell(id.Finding(*v.claimed))
 		}
 	}
-	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+	r.patiently(func() bool {
 		o, err := planner.ReadPrincipal(r.ctx, r.look, v.principal.Kind, v.principal.ID, r.level)
 		if err != nil {
 			r.noteOutage(err)
@@ -244,15 +242,13 @@ func (r *run) visit(v *visit) {
 				r.tell(goneFinding(v.principal, 0))
 			}
 			v.err = err
-			return
+			return true
 		}
 		v.sets = r.sets(o)
 		missing, surplus := v.wanted.Judge(v.sets.Direct, v.sets.Inherited)
 		steady := !v.settled || v.sets.Direct.Equal(v.last.Direct)
-		if steady && missing.Union(surplus).IsEmpty() && !r.mayHide(v) || !r.worthAnother(r.lagUntil(), pause) {
-			return
-		}
-	}
+		return steady && missing.Union(surplus).IsEmpty() && !r.mayHide(v)
+	})
 }
 
 // mayHide reports whether the reading of v, if it is older than what the run did,
@@ -476,115 +472,6 @@ func (r *run) nameOf(id mstrapi.PrivilegeID) string {
 	return ""
 }
 
-// tellUnexpected adds the findings about what came and went although nobody
-// asked for it.
-func (r *run) tellUnexpected() {
-	pairs := make(map[pair]int)
-	for _, t := range r.tasks {
-		if t.gone || len(t.res.Came)+len(t.res.Went) == 0 {
-			continue
-		}
-		r.along(t, pairs)
-		if t.res.Outcome == Drifted {
-			continue // its error says so
-		}
-		who := t.change.Principal
-		var parts []string
-		for _, part := range []struct {
-			list []mstrapi.PrivilegeID
-			verb string
-		}{{t.res.Came, "came"}, {t.res.Went, "went"}} {
-			if len(part.list) > 0 {
-				parts = append(parts, r.names(planner.SetOf(part.list...))+" "+part.verb)
-			}
-		}
-		r.tell(planner.Finding{
-			Code: planner.CodeUnexpectedChange, Severity: planner.SeverityWarning, Principal: &who,
-			Message: fmt.Sprintf("%s: %s while this run wrote, which it did not ask for: another administrator or the server itself did it", label(who), strings.Join(parts, ", and ")),
-		})
-	}
-	for _, p := range slices.SortedFunc(maps.Keys(pairs), func(a, b pair) int {
-		return cmp.Or(cmp.Compare(a.along, b.along), cmp.Compare(a.with, b.with))
-	}) {
-		ref := planner.PrivilegeRef{ID: p.along, Name: cmp.Or(r.nameOf(p.along), p.along.String())}
-		var with planner.Set
-		var declare []string
-		for text := range strings.FieldsSeq(p.with) {
-			id, err := strconv.Atoi(text)
-			if err != nil {
-				continue // it is a number, see along
-			}
-			with.Add(mstrapi.PrivilegeID(id))
-			needing, needed := text, p.along.String()
-			if p.revoked {
-				needing, needed = needed, text
-			}
-			declare = append(declare, fmt.Sprintf("prerequisites: [{privilege: %s, needs: [%s]}]", needing, needed))
-		}
-		what, among := "granted", ""
-		if p.revoked {
-			what = "revoked"
-		}
-		if len(declare) > 1 {
-			among = "one of "
-		}
-		r.tell(planner.Finding{
-			Code: planner.CodeSideEffect, Severity: planner.SeverityWarning, Privilege: &ref,
-			Message: fmt.Sprintf("privilege %s was %s along with %s%s on %d of the principals that were written, without being asked for; if the server does so by itself, declare it: %s",
-				r.names(planner.SetOf(p.along)), what, among, r.names(with), pairs[p], strings.Join(declare, " or ")),
-		})
-	}
-}
-
-// pair is a privilege that came or went along with one of those that a run wrote.
-type pair struct {
-	along   mstrapi.PrivilegeID
-	with    string // their numbers, separated by blanks: those that may be the cause
-	revoked bool   // it went when they were revoked
-}
-
-// maxCauses bounds how many privileges a finding names as the possible cause.
-const maxCauses = 5
-
-// along counts what came with a grant, or went with a revoke, other than what the
-// policy declares and what a metadata command grants.
-func (r *run) along(t *task, pairs map[pair]int) {
-	granted, revoked := planner.SetOf(t.res.Granted...), planner.SetOf(t.res.Revoked...)
-	known := r.needed(granted)
-	if r.ran && t.change.Principal.Kind == mstrapi.User {
-		known = known.Union(r.gifts())
-	}
-	count := func(along mstrapi.PrivilegeID, causes planner.Set, wentAlong bool) {
-		if n := causes.Len(); n > 0 && n <= maxCauses {
-			pairs[pair{along, strings.Trim(fmt.Sprint(causes.IDs()), "[]"), wentAlong}]++
-		}
-	}
-	for _, came := range t.res.Came {
-		if !known.Has(came) {
-			count(came, r.causes(granted, func(after *Sets) bool { return after.Direct.Has(came) }, false), false)
-		}
-	}
-	for _, went := range t.res.Went {
-		count(went, r.causes(revoked, func(after *Sets) bool { return !after.Direct.Has(went) }, true), true)
-	}
-}
-
-// causes returns those of written that everybody who was granted them (or lost
-// them) shows the effect of.
-func (r *run) causes(written planner.Set, shows func(*Sets) bool, revoked bool) planner.Set {
-	for _, t := range r.tasks {
-		if t.res.After == nil || shows(t.res.After) {
-			continue
-		}
-		did := t.res.Granted
-		if revoked {
-			did = t.res.Revoked
-		}
-		written = written.Minus(planner.SetOf(did...))
-	}
-	return written
-}
-
 // compareFindings sorts what a run found by principal, code and privilege.
 func compareFindings(a, b planner.Finding) int {
 	principal := func(f *planner.Finding) planner.Principal {
@@ -601,148 +488,4 @@ func compareFindings(a, b planner.Finding) int {
 	}
 	p, q := principal(&a), principal(&b)
 	return cmp.Or(p.Compare(&q), cmp.Compare(a.Code, b.Code), cmp.Compare(privilege(&a), privilege(&b)), cmp.Compare(a.Message, b.Message))
-}
-
-// checkRelied reads the grants again that revokes on groups rely on: somebody may
-// have taken back what was verified. Those of users are read again only if their
-// last reading is too old.
-func (r *run) checkRelied() {
-	relied := make(map[*task]planner.Set)
-	for _, t := range r.tasks {
-		if t.ended || t.change.Principal.Kind != mstrapi.Group {
-			continue
-		}
-		for _, p := range t.change.Revoke {
-			for _, id := range p.ReliesOn {
-				on := r.byID[id]
-				if on == nil || on.gone || !on.verified.Has(p.ID) {
-					continue
-				}
-				if on.change.Principal.Kind == mstrapi.User && r.o.MaxStaleness >= 0 && r.o.Now().Sub(on.seenAt) <= r.o.MaxStaleness {
-					continue
-				}
-				s := relied[on].Union(planner.Set{}) // a copy: Add changes in place
-				s.Add(p.ID)
-				relied[on] = s
-			}
-		}
-	}
-	var g errgroup.Group
-	g.SetLimit(r.o.Concurrency)
-	for t, needed := range relied {
-		panics.Go(&g, func() error {
-			if r.halted() {
-				return nil
-			}
-			seen := t.res.After
-			sets, err := r.readUntil(r.ctx, t, groupRevokes, func(s *Sets) bool { return needed.Minus(s.Direct).IsEmpty() })
-			switch {
-			case err != nil:
-				r.o.Logger.Warn("a grant that revokes rely on could not be read again, so they are held back", "principal", string(t.change.Principal.ID), "error", err)
-				t.verified = t.verified.Minus(needed)
-				t.seen = seen
-			default:
-				t.verified = t.verified.Minus(needed.Minus(sets.Direct))
-				t.res.After = sets
-			}
-			return nil
-		})
-	}
-	panics.Again(g.Wait()) // no worker returns another error
-}
-
-// checkAwaiting reads those who await a group's grant that a revoke on another
-// group relies on: where the server does not hand the grant down to them, the
-// revoke would take away what they have.
-func (r *run) checkAwaiting() {
-	relied := make(map[mstrapi.ObjectID]planner.Set)
-	losers := make(map[mstrapi.ObjectID]planner.Set)
-	for _, t := range r.tasks {
-		if t.ended || t.change.Principal.Kind != mstrapi.Group {
-			continue
-		}
-		losers[t.change.Principal.ID] = planned(t.change.Revoke)
-		for _, p := range t.change.Revoke {
-			for _, id := range p.ReliesOn {
-				relied[id] = relied[id].Union(planner.SetOf(p.ID))
-			}
-		}
-	}
-	if len(relied) == 0 {
-		return
-	}
-	r.unreached = make(map[mstrapi.ObjectID]planner.Set)
-	var g errgroup.Group
-	g.SetLimit(r.o.Concurrency)
-	for i := range r.plan.Watch {
-		w := &r.plan.Watch[i]
-		var needed planner.Set
-		for _, a := range w.Awaits {
-			if slices.ContainsFunc(a.Grants, func(id mstrapi.ObjectID) bool { return relied[id].Has(a.Privilege.ID) }) {
-				needed.Add(a.Privilege.ID)
-			}
-		}
-		if needed.IsEmpty() {
-			continue
-		}
-		for _, p := range w.Principals {
-			panics.Go(&g, func() error {
-				lacks := r.lacks(p, needed, losers)
-				if lacks.IsEmpty() {
-					return nil
-				}
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				for _, a := range w.Awaits {
-					if lacks.Has(a.Privilege.ID) {
-						for _, id := range a.Grants {
-							r.unreached[id] = r.unreached[id].Union(planner.SetOf(a.Privilege.ID))
-						}
-					}
-				}
-				return nil
-			})
-		}
-	}
-	panics.Again(g.Wait()) // no worker returns another error
-}
-
-// lacks reads the principal until it holds what is needed otherwise than through
-// the groups that are about to lose it, or no reading can lag behind any more, and
-// returns what it does not hold then. Who left lacks nothing; who cannot be read
-// lacks everything.
-func (r *run) lacks(p planner.Principal, needed planner.Set, losers map[mstrapi.ObjectID]planner.Set) planner.Set {
-	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		if r.halted() {
-			return needed
-		}
-		o, err := planner.ReadPrincipal(r.ctx, r.look, p.Kind, p.ID, r.level)
-		if err != nil {
-			r.noteOutage(err)
-			if isGone(r.ctx, r.look, r.o.Actor, p, err) {
-				return planner.Set{}
-			}
-			r.o.Logger.Warn("a principal that awaits a group's grant could not be read, so revokes that rely on the grant are held back", "principal", string(p.ID), "error", err)
-			return needed
-		}
-		lacks := needed.Minus(o.Direct)
-		for i := range o.Held {
-			h := &o.Held[i]
-			if !lacks.Has(h.ID) {
-				continue
-			}
-			losing := make(map[mstrapi.ObjectID]bool)
-			others := false
-			for _, g := range h.Groups {
-				losing[g.ID] = losers[g.ID].Has(h.ID)
-				others = others || !losing[g.ID]
-			}
-			if others && (!h.Elsewhere() || r.handedDown(h, losing)) {
-				lacks = lacks.Minus(planner.SetOf(h.ID))
-			}
-		}
-		if lacks.IsEmpty() || !r.worthAnother(r.lagUntil(), pause) {
-			return lacks
-		}
-	}
 }

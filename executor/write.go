@@ -248,12 +248,18 @@ func (r *run) needed(granted planner.Set) planner.Set {
 // readUntil reads the principal, and reads it again until ok is satisfied or no
 // reading can lag behind the run's latest write any more. It returns the last
 // reading.
-func (r *run) readUntil(ctx context.Context, t *task, w wave, ok func(*Sets) bool) (*Sets, error) {
-	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		sets, err := r.read(ctx, t, w)
-		if err != nil || ok(sets) || ctx.Err() != nil || !r.worthAnother(r.lagUntil(), pause) {
-			return sets, err
-		}
+func (r *run) readUntil(ctx context.Context, t *task, w wave, ok func(*Sets) bool) (sets *Sets, err error) {
+	r.patiently(func() bool {
+		sets, err = r.read(ctx, t, w)
+		return err != nil || ok(sets) || ctx.Err() != nil
+	})
+	return sets, err
+}
+
+// patiently calls look until it has seen enough, or no reading can lag behind the
+// run's latest write any more.
+func (r *run) patiently(look func() (enough bool)) {
+	for pause := firstLook; !look() && r.worthAnother(r.lagUntil(), pause); pause = min(2*pause, lastLook) {
 	}
 }
 

@@ -1,0 +1,159 @@
+package executor
+
+import (
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"privsync/mstrapi"
+	"privsync/panics"
+	"privsync/planner"
+)
+
+// checkRelied reads the grants again that revokes on groups rely on: somebody may
+// have taken back what was verified. Those of users are read again only if their
+// last reading is too old.
+func (r *run) checkRelied() {
+	relied := make(map[*task]planner.Set)
+	for _, t := range r.tasks {
+		if t.ended || t.change.Principal.Kind != mstrapi.Group {
+			continue
+		}
+		for _, p := range t.change.Revoke {
+			for _, id := range p.ReliesOn {
+				on := r.byID[id]
+				if on == nil || on.gone || !on.verified.Has(p.ID) {
+					continue
+				}
+				if on.change.Principal.Kind == mstrapi.User && r.o.MaxStaleness >= 0 && r.o.Now().Sub(on.seenAt) <= r.o.MaxStaleness {
+					continue
+				}
+				s := relied[on].Union(planner.Set{}) // a copy: Add changes in place
+				s.Add(p.ID)
+				relied[on] = s
+			}
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(r.o.Concurrency)
+	for t, needed := range relied {
+		panics.Go(&g, func() error {
+			if r.halted() {
+				return nil
+			}
+			seen := t.res.After
+			sets, err := r.readUntil(r.ctx, t, groupRevokes, func(s *Sets) bool { return needed.Minus(s.Direct).IsEmpty() })
+			switch {
+			case err != nil:
+				r.o.Logger.Warn("a grant that revokes rely on could not be read again, so they are held back", "principal", string(t.change.Principal.ID), "error", err)
+				t.verified = t.verified.Minus(needed)
+				t.seen = seen
+			default:
+				t.verified = t.verified.Minus(needed.Minus(sets.Direct))
+				t.res.After = sets
+			}
+			return nil
+		})
+	}
+	panics.Again(g.Wait()) // no worker returns another error
+}
+
+// checkAwaiting reads those who await a group's grant that a revoke on another
+// group relies on: where the server does not hand the grant down to them, the
+// revoke would take away what they have.
+func (r *run) checkAwaiting() {
+	relied := make(map[mstrapi.ObjectID]planner.Set)
+	losers := make(map[mstrapi.ObjectID]planner.Set)
+	for _, t := range r.tasks {
+		if t.ended || t.change.Principal.Kind != mstrapi.Group {
+			continue
+		}
+		losers[t.change.Principal.ID] = planned(t.change.Revoke)
+		for _, p := range t.change.Revoke {
+			for _, id := range p.ReliesOn {
+				relied[id] = relied[id].Union(planner.SetOf(p.ID))
+			}
+		}
+	}
+	if len(relied) == 0 {
+		return
+	}
+	r.unreached = make(map[mstrapi.ObjectID]planner.Set)
+	var g errgroup.Group
+	g.SetLimit(r.o.Concurrency)
+	for i := range r.plan.Watch {
+		w := &r.plan.Watch[i]
+		var needed planner.Set
+		for _, a := range w.Awaits {
+			if slices.ContainsFunc(a.Grants, func(id mstrapi.ObjectID) bool { return relied[id].Has(a.Privilege.ID) }) {
+				needed.Add(a.Privilege.ID)
+			}
+		}
+		if needed.IsEmpty() {
+			continue
+		}
+		for _, p := range w.Principals {
+			panics.Go(&g, func() error {
+				lacks := r.lacks(p, needed, losers)
+				if lacks.IsEmpty() {
+					return nil
+				}
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				for _, a := range w.Awaits {
+					if lacks.Has(a.Privilege.ID) {
+						for _, id := range a.Grants {
+							r.unreached[id] = r.unreached[id].Union(planner.SetOf(a.Privilege.ID))
+						}
+					}
+				}
+				return nil
+			})
+		}
+	}
+	panics.Again(g.Wait()) // no worker returns another error
+}
+
+// lacks reads the principal until it holds what is needed otherwise than through
+// the groups that are about to lose it, or no reading can lag behind any more, and
+// returns what it does not hold then. Who left lacks nothing; who cannot be read
+// lacks everything.
+func (r *run) lacks(p planner.Principal, needed planner.Set, losers map[mstrapi.ObjectID]planner.Set) planner.Set {
+	lacks := needed
+	r.patiently(func() bool {
+		lacks = needed
+		if r.halted() {
+			return true
+		}
+		o, err := planner.ReadPrincipal(r.ctx, r.look, p.Kind, p.ID, r.level)
+		if err != nil {
+			r.noteOutage(err)
+			if isGone(r.ctx, r.look, r.o.Actor, p, err) {
+				lacks = planner.Set{}
+			} else {
+				r.o.Logger.Warn("a principal that awaits a group's grant could not be read, so revokes that rely on the grant are held back", "principal", string(p.ID), "error", err)
+			}
+			return true
+		}
+		lacks = needed.Minus(o.Direct).Minus(r.handedByOthers(o.Held, losers))
+		return lacks.IsEmpty()
+	})
+	return lacks
+}
+
+// handedByOthers returns what groups hand down that are not about to lose it.
+func (r *run) handedByOthers(held []mstrapi.Held, losers map[mstrapi.ObjectID]planner.Set) (out planner.Set) {
+	for i := range held {
+		h := &held[i]
+		losing := make(map[mstrapi.ObjectID]bool)
+		others := false
+		for _, g := range h.Groups {
+			losing[g.ID] = losers[g.ID].Has(h.ID)
+			others = others || !losing[g.ID]
+		}
+		if others && (!h.Elsewhere() || r.handedDown(h, losing)) {
+			out.Add(h.ID)
+		}
+	}
+	return out
+}
