@@ -33,6 +33,10 @@ func (id ObjectID) Valid() bool {
 // service accounts.
 const EveryoneGroup ObjectID = "C82C6B1011D2894CC0009D9F29718E4F"
 
+// AdministratorUser is the built-in user that every installation begins with; it has
+// the same id on every server.
+const AdministratorUser ObjectID = "54F3D26011D2896560009A8E67019608"
+
 // PrivilegeID is the number of a privilege, 1 or more and at most
 // [MaxPrivilegeID]. The zero value names none. The server sends it as a string
 // in JSON answers and takes it as an integer in PATCH bodies.

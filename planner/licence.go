@@ -97,10 +97,6 @@ const (
 	throughOther  = "other"
 )
 
-// builtInAdministrator is the vendor's id of the first user. The vendor's sample of
-// an audit lists it, enabled, without licences.
-const builtInAdministrator mstrapi.ObjectID = "54F3D26011D2896560009A8E67019608"
-
 // LicenceInput is what [Observe] needs to count licences.
 type LicenceInput struct {
 	// Map is nil where the map that Missing names is not there; why says Err.
@@ -335,7 +331,8 @@ func (l *licensing) count(out *Licences, index map[int]*ProductForecast) (unsure
 		for id, s := range l.in.products {
 			p := index[id]
 			had, has := before.Intersect(s), after.Intersect(s)
-			if o.Principal.ID == builtInAdministrator {
+			// The vendor's sample of an audit lists it, enabled, without licences.
+			if o.Principal.ID == mstrapi.AdministratorUser {
 				if !had.IsEmpty() || !has.IsEmpty() {
 					p.Apart++
 				}
@@ -504,7 +501,7 @@ func (l *licensing) boundGains(index map[int]*ProductForecast) {
 					unread = true
 				}
 				for _, row := range rows {
-					if o := l.st.byID[row.ID]; row.Enabled != mstrapi.No && row.ID != builtInAdministrator && (o == nil || !counted(o)) {
+					if o := l.st.byID[row.ID]; row.Enabled != mstrapi.No && row.ID != mstrapi.AdministratorUser && (o == nil || !counted(o)) {
 						perhaps[row.ID] = true
 					}
 				}

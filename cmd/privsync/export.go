@@ -4,22 +4,17 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"gopkg.in/yaml.v3"
 
 	"privsync/clean"
-	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/panics"
@@ -47,8 +42,16 @@ name the server with --url or PRIVSYNC_URL as well, or list it in PRIVSYNC_SERVE
 (base URLs separated by blanks or commas), or one a line in ~/.config/privsync/servers
 or /etc/privsync/servers.
 
-Principals carry their id as a pin, and combinations that several principals
-share become sets. Principals without direct grants are left out unless named.`,
+It is a safe start: no plan of it may revoke more than 25 privileges or change the
+administrators (safety), and who holds a direct grant and is in no entry is reported
+(unlisted). What you take out of an entry's list is revoked by the next apply.
+Deleting a whole entry revokes nothing, and nor does a user or group that comes to
+hold something later: only unlisted: revoke would.
+
+Principals carry their id as a pin. A combination of three or more privileges that
+three or more principals share becomes a set, named by what is in it: another export
+differs from this one only where the server does. Principals without direct grants
+are left out unless named; a policy of named ones says nothing of the others.`,
 		Example: `  privsync export --out policy.yaml
   privsync export user demo gmartins group "Night Shift"
   privsync export --out policy.yaml && privsync plan -f policy.yaml --detailed-exitcode`,
@@ -76,18 +79,24 @@ share become sets. Principals without direct grants are left out unless named.`,
 			}
 			defer a.logout(ctx, r)
 			e := exporter{app: a, r: r, level: mstrapi.Level(level.value), concurrency: cfg.Concurrency}
-			doc, err := e.export(ctx, named, name)
+			doc, summary, err := e.export(ctx, named, name)
 			if err != nil {
 				return err
 			}
 			if out == "" {
-				_, err := doc.WriteTo(a.stdout)
-				return err
+				if _, err := doc.WriteTo(a.stdout); err != nil {
+					return err
+				}
+			} else {
+				if err := executor.WriteFile(out, doc); err != nil {
+					return hinted(fmt.Errorf("save the policy: %w", err), "name a file that can be written with --out")
+				}
+				a.say("policy: %s", out)
 			}
-			if err := executor.WriteFile(out, doc); err != nil {
-				return hinted(fmt.Errorf("save the policy: %w", err), "name a file that can be written with --out")
+			for _, line := range summary {
+				a.say("%s", line)
 			}
-			a.say("policy: %s", out)
+			a.say("next: privsync plan -f %s (it finds nothing to do); take out what should not be, and plan again", cmp.Or(out, "FILE"))
 			return nil
 		},
 	}
@@ -143,10 +152,11 @@ type exported struct {
 	direct []mstrapi.PrivilegeID
 }
 
-func (e *exporter) export(ctx context.Context, names []named, policyName string) (*bytes.Buffer, error) {
+// export returns the policy, and what there is to say about it, a line each.
+func (e *exporter) export(ctx context.Context, names []named, policyName string) (*bytes.Buffer, []string, error) {
 	catalogue, err := e.r.Catalogue(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the catalogue: %w", err)
+		return nil, nil, fmt.Errorf("read the catalogue: %w", err)
 	}
 	e.warnOdd(e.r)
 	var rows []mstrapi.PrincipalRow
@@ -157,7 +167,7 @@ func (e *exporter) export(ctx context.Context, names []named, policyName string)
 				return nil
 			})
 			if err != nil {
-				return nil, fmt.Errorf("list the %ss: %w", kind, err)
+				return nil, nil, fmt.Errorf("list the %ss: %w", kind, err)
 			}
 		}
 		if e.r.OnlyEveryone() {
@@ -167,7 +177,7 @@ func (e *exporter) export(ctx context.Context, names []named, policyName string)
 	for _, n := range names {
 		row, err := findPrincipal(ctx, e.r, n.kind, n.name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		rows = append(rows, row)
 	}
@@ -178,12 +188,18 @@ func (e *exporter) export(ctx context.Context, names []named, policyName string)
 	rows = slices.CompactFunc(rows, func(a, b mstrapi.PrincipalRow) bool { return a.ID == b.ID })
 	all, err := e.read(ctx, rows)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(names) == 0 {
-		all = slices.DeleteFunc(all, func(p exported) bool { return len(p.direct) == 0 })
+	draft := &policyDraft{name: policyName, level: e.level, url: e.r.URL(), catalogue: catalogue, protected: administrators(rows), whole: len(names) == 0}
+	draft.entries = all
+	if draft.whole {
+		draft.entries = slices.DeleteFunc(slices.Clone(all), func(p exported) bool { return len(p.direct) == 0 })
 	}
-	return writePolicy(policyName, e.level, e.r.URL(), e.now(), catalogue, all)
+	doc, sets, err := draft.write()
+	if err != nil {
+		return nil, nil, err
+	}
+	return doc, draft.summary(len(all), sets), nil
 }
 
 // read reads the direct grants of rows. An error ends it: a policy that lacks
@@ -315,177 +331,4 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has %d %ss called %s", len(found), kind, clean.Quote(name)), "name one by its id: "+strings.Join(ids, ", "))
 	}
 	return found[0], nil
-}
-
-// setLines is what a set takes besides its privileges: privilegeSets, its name, its
-// description, and the key of its list.
-const setLines = 4
-
-// shortens reports whether a set makes the policy shorter when so many principals
-// share a combination of so many privileges: the list then stands there once.
-func shortens(sharers, privileges int) bool { return (sharers-1)*privileges > setLines }
-
-// writePolicy writes the policy that says what all have.
-func writePolicy(name string, level mstrapi.Level, url string, now time.Time, catalogue []mstrapi.Privilege, all []exported) (*bytes.Buffer, error) {
-	refs := references(catalogue)
-	sharers := map[string][]int{}
-	var order []string
-	for i, p := range all {
-		if len(p.direct) == 0 || !catalogued(p.direct, refs) {
-			continue
-		}
-		key := fmt.Sprint(p.direct)
-		if sharers[key] == nil {
-			order = append(order, key)
-		}
-		sharers[key] = append(sharers[key], i)
-	}
-	sets := map[string]string{}
-	setNodes := mapping()
-	for _, key := range order {
-		users := sharers[key]
-		if !shortens(len(users), len(all[users[0]].direct)) {
-			continue
-		}
-		set := "shared-" + strconv.Itoa(len(sets)+1)
-		sets[key] = set
-		add(setNodes, set, mapping(
-			pair{"description", scalar("held by " + plural(len(users), "principal", "principals"))},
-			pair{"privileges", privilegeList(all[users[0]].direct, refs)},
-		))
-	}
-	principals := &yaml.Node{Kind: yaml.SequenceNode}
-	for _, p := range all {
-		entry := mapping()
-		name := p.row.Name
-		if p.row.Kind == mstrapi.User {
-			name = p.row.Login
-		}
-		add(entry, string(p.row.Kind), scalar(name))
-		if p.row.Kind == mstrapi.User && p.row.Name != name {
-			entry.Content[1].LineComment = "# " + render.Clean(p.row.Name)
-		}
-		add(entry, "id", scalar(string(p.row.ID)))
-		known := slices.DeleteFunc(slices.Clone(p.direct), func(id mstrapi.PrivilegeID) bool { return refs[id] == "" })
-		if len(known) == len(p.direct) {
-			add(entry, "mode", scalar("authoritative"))
-		} else {
-			// What the policy cannot name must not be revoked by it.
-			add(entry, "mode", scalar("additive"))
-			entry.Content[len(entry.Content)-1].LineComment = "# holds privileges that the catalogue does not name: " + difference(p.direct, known)
-		}
-		if set := sets[fmt.Sprint(p.direct)]; set != "" {
-			list := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle, Content: []*yaml.Node{scalar(set)}}
-			add(entry, "sets", list)
-		} else {
-			add(entry, "privileges", privilegeList(known, refs))
-		}
-		principals.Content = append(principals.Content, entry)
-	}
-	root := mapping(
-		pair{"apiVersion", scalar("privsync/v1")},
-		pair{"kind", scalar("Policy")},
-		pair{"metadata", mapping(pair{"name", scalar(name)})},
-		pair{"scope", mapping(pair{"level", scalar(string(level))})},
-		pair{"environment", mapping(pair{"url", scalar(url)})},
-	)
-	if len(sets) > 0 {
-		add(root, "privilegeSets", setNodes)
-	}
-	if len(principals.Content) == 0 {
-		return nil, hinted(errors.New("nobody holds a direct grant: there is nothing to describe"), "name users or groups to write entries for them all the same")
-	}
-	add(root, "principals", principals)
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Written by privsync export on %s from\n# %s: the direct grants of %s.\n", now.UTC().Format(time.DateOnly), render.Clean(url), plural(len(all), "principal", "principals"))
-	fmt.Fprintf(&b, "# A login goes to the server below only if --url or %s names it as well, or\n# %s, ~/.config/privsync/servers or %s lists it.\n", urlVariable, serversVariable, systemServers)
-	b.WriteString("# Planning it changes nothing. Every entry is authoritative: what you take out of its\n# list is revoked by the next apply.\n")
-	enc := yaml.NewEncoder(&jsonSafe{w: &b, yaml: true}) // its escapes mean the same in a double-quoted scalar
-	enc.SetIndent(2)
-	if err := enc.Encode(root); err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	return &b, enc.Close()
-}
-
-// references returns how a policy writes each privilege: by name, or by number
-// where several have the name or where it looks like a number; "" is never
-// among them.
-func references(catalogue []mstrapi.Privilege) map[mstrapi.PrivilegeID]string {
-	count := map[string]int{}
-	for _, p := range catalogue {
-		count[strings.ToLower(p.Name)]++
-	}
-	refs := make(map[mstrapi.PrivilegeID]string, len(catalogue))
-	for _, p := range catalogue {
-		ref := p.Name
-		if _, err := strconv.Atoi(p.Name); err == nil || count[strings.ToLower(p.Name)] > 1 || p.Name != strings.TrimSpace(p.Name) || render.Clean(p.Name) != p.Name || ref == "" {
-			ref = p.ID.String()
-		}
-		refs[p.ID] = ref
-	}
-	return refs
-}
-
-func catalogued(ids []mstrapi.PrivilegeID, refs map[mstrapi.PrivilegeID]string) bool {
-	return !slices.ContainsFunc(ids, func(id mstrapi.PrivilegeID) bool { return refs[id] == "" })
-}
-
-// difference lists the ids in all that are not in known.
-func difference(all, known []mstrapi.PrivilegeID) string {
-	var out []string
-	for _, id := range all {
-		if !slices.Contains(known, id) {
-			out = append(out, id.String())
-		}
-	}
-	return strings.Join(out, ", ")
-}
-
-func privilegeList(ids []mstrapi.PrivilegeID, refs map[mstrapi.PrivilegeID]string) *yaml.Node {
-	list := &yaml.Node{Kind: yaml.SequenceNode}
-	for _, id := range ids {
-		item := scalar(refs[id])
-		if refs[id] == id.String() {
-			item = &yaml.Node{Kind: yaml.ScalarNode, Value: refs[id]}
-		} else {
-			item.LineComment = "# " + id.String()
-		}
-		list.Content = append(list.Content, item)
-	}
-	if len(ids) == 0 {
-		list.Style = yaml.FlowStyle
-	}
-	return list
-}
-
-// pair is a key with its value.
-type pair struct {
-	key   string
-	value *yaml.Node
-}
-
-func mapping(pairs ...pair) *yaml.Node {
-	m := &yaml.Node{Kind: yaml.MappingNode}
-	for _, p := range pairs {
-		add(m, p.key, p.value)
-	}
-	return m
-}
-
-func add(m *yaml.Node, key string, value *yaml.Node) {
-	m.Content = append(m.Content, scalar(key), value)
-}
-
-// scalar returns s as a YAML string: the encoder quotes it where YAML would take
-// it for something else.
-func scalar(s string) *yaml.Node {
-	n := &yaml.Node{}
-	n.SetString(s)
-	if n.Style == yaml.LiteralStyle || strings.ContainsFunc(s, fools) {
-		// A name with line ends stays on one line, so that it cannot pass for YAML,
-		// and what could fool a reader stands as an escape.
-		n.Style = yaml.DoubleQuotedStyle
-	}
-	return n
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"privsync/mstrapi"
 	"privsync/mstrapi/mstrtest"
@@ -53,7 +52,7 @@ func doubleNames(rng *rand.Rand, env *mstrtest.Environment) {
 func TestPlanningAnExportChangesNothing(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {
-		seeds = 10
+		seeds = 24
 	}
 	folded := false
 	for seed := range seeds {
@@ -62,6 +61,11 @@ func TestPlanningAnExportChangesNothing(t *testing.T) {
 		style := mstrtest.SourceStyle(seed % 2)
 		if seed%2 == 1 {
 			doubleNames(rng, env)
+		}
+		for i := range env.Users { // some share what they hold
+			if i%4 == 1 && env.Users[i].Login != mstrtest.ServiceLogin {
+				env.Users[i].Privileges = env.Users[0].Privileges
+			}
 		}
 		_, variables := serve(t, env, mstrtest.Options{SourceStyle: style})
 		file := filepath.Join(t.TempDir(), "exported.yaml")
@@ -131,8 +135,8 @@ func TestExportFoldsWhatIsShared(t *testing.T) {
 	// The policy takes a scalar's own text, so no is a name; one that several
 	// privileges have gives way to the number.
 	for _, want := range []string{
-		"  shared-1:\n    description: held by 3 principals\n    privileges:\n      - Monitor Jobs # 51\n      - no # 53\n      - 54\n",
-		"  - user: a # A\n", "    sets: [shared-1]\n",
+		"  monitor-jobs-and-2-more-2003e358:\n    privileges:\n      - Monitor Jobs # 51\n      - no # 53\n      - 54\n",
+		"  - user: a # A\n", "    sets: [monitor-jobs-and-2-more-2003e358]\n", "\nunlisted: report\n", "\nsafety:\n  maxRevokes: 25\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the policy lacks\n%s\nit is\n%s", want, text)
@@ -140,37 +144,63 @@ func TestExportFoldsWhatIsShared(t *testing.T) {
 	}
 }
 
-// TestExportFoldsOnlyWhatShortens: whatever number of principals shares whatever
-// number of privileges, the policy is the shorter one of that with a set and
-// that without.
-func TestExportFoldsOnlyWhatShortens(t *testing.T) {
-	var catalogue []mstrapi.Privilege
+// draftOf writes a policy of users that hold privileges of a small catalogue.
+func draftOf(t *testing.T, direct ...[]mstrapi.PrivilegeID) string {
+	t.Helper()
+	d := &policyDraft{name: "p", level: mstrapi.LevelServer, url: "https://bi.example.com/x", whole: true}
 	for id := range 9 {
-		catalogue = append(catalogue, mstrapi.Privilege{ID: mstrapi.PrivilegeID(id + 1), Name: fmt.Sprintf("Privilege %c", 'A'+id)})
+		d.catalogue = append(d.catalogue, mstrapi.Privilege{ID: mstrapi.PrivilegeID(id + 1), Name: fmt.Sprintf("Privilege %c", 'A'+id)})
 	}
-	lines := func(sharers, privileges int) int {
-		var all []exported
-		for i := range sharers {
-			p := exported{row: mstrapi.PrincipalRow{Kind: mstrapi.User, ID: mstrtest.DerivedID("user", fmt.Sprint(i)), Login: fmt.Sprintf("u%d", i)}}
-			for _, c := range catalogue[:privileges] {
-				p.direct = append(p.direct, c.ID)
-			}
-			all = append(all, p)
-		}
-		doc, err := writePolicy("p", mstrapi.LevelServer, "https://bi.example.com/x", time.Unix(0, 0), catalogue, all)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Count(doc.String(), "\n")
+	for i, ids := range direct {
+		row := mstrapi.PrincipalRow{Kind: mstrapi.User, ID: mstrtest.DerivedID("user", fmt.Sprint(i)), Login: fmt.Sprintf("u%d", i)}
+		d.entries = append(d.entries, exported{row, ids})
 	}
-	const entry, set = 4, 4 // lines besides the privileges
-	head := lines(1, 1) - entry - 1
-	for sharers := 1; sharers <= 6; sharers++ {
-		for privileges := 1; privileges <= 9; privileges++ {
-			want := head + min(sharers*(entry+privileges), sharers*entry+set+privileges)
-			if got := lines(sharers, privileges); got != want {
-				t.Errorf("%d principals that share %d privileges take %d lines, want %d", sharers, privileges, got, want)
+	doc, _, err := d.write()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc.String()
+}
+
+// TestExportSets: a set is three privileges that three principals share, or more.
+func TestExportSets(t *testing.T) {
+	all := []mstrapi.PrivilegeID{1, 2, 3, 4, 5, 6, 7, 8, 9}
+	for sharers := 1; sharers <= 5; sharers++ {
+		for privileges := 1; privileges <= 5; privileges++ {
+			var direct [][]mstrapi.PrivilegeID
+			for range sharers {
+				direct = append(direct, all[:privileges])
+			}
+			text := draftOf(t, direct...)
+			if got, want := strings.Contains(text, "privilegeSets:"), sharers >= 3 && privileges >= 3; got != want {
+				t.Errorf("%d principals that share %d privileges: a set is written: %v\n%s", sharers, privileges, got, text)
 			}
 		}
+	}
+}
+
+// TestExportMovesLittle: what one grant changes in the policy is the entry of who
+// got it, whatever sets come or go before it.
+func TestExportMovesLittle(t *testing.T) {
+	var direct [][]mstrapi.PrivilegeID
+	for i := range 40 {
+		k := mstrapi.PrivilegeID(1 + i/4%5)
+		direct = append(direct, []mstrapi.PrivilegeID{k, k + 1, k + 2, k + 3})
+	}
+	before := strings.Split(draftOf(t, direct...), "\n")
+	direct[0] = append([]mstrapi.PrivilegeID{}, 1, 2, 3, 4, 9)
+	after := strings.Split(draftOf(t, direct...), "\n")
+	left := map[string]int{}
+	for _, line := range before {
+		left[line]++
+	}
+	moved := 0
+	for _, line := range after {
+		if left[line]--; left[line] < 0 {
+			moved++
+		}
+	}
+	if moved > 6 { // the key, and five privileges
+		t.Errorf("%d lines are new after one grant\n%s", moved, strings.Join(after, "\n"))
 	}
 }

@@ -16,7 +16,7 @@ import (
 const (
 	SystemAdministratorsGroup mstrapi.ObjectID = "5F3FAFE111D2D8CC6000CC8E67019608"
 	UserAdministratorsGroup   mstrapi.ObjectID = "17CD5CDB43085A8A52533B86A05DCB3A"
-	AdministratorUser         mstrapi.ObjectID = "54F3D26011D2896560009A8E67019608"
+	AdministratorUser                          = mstrapi.AdministratorUser
 )
 
 // UserManagerName is the catalogue name of the privilege that a caller needs
