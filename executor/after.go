@@ -221,11 +221,11 @@ func (r *run) visit(v *visit) {
 		return
 	}
 	if v.claimed != nil {
-		id := planner.IdentifyOne(r.ctx, r.look, *v.claimed)
+		id := planner.IdentifyOne(r.ctx, r.look, r.o.Actor.ID, *v.claimed)
 		switch {
 		case id.Err == nil:
 			v.principal = id.Principal
-		case !mstrapi.IsNotFound(id.Err): // whether it is gone is found out below
+		case !id.Gone: // which is told below
 			r.noteOutage(id.Err)
 			v.err = id.Err
 			return

@@ -20,6 +20,7 @@ type Identity struct {
 	Principal Principal // the server's names; the document's where Err is set
 	Mismatch  bool      // the document names it otherwise
 	Err       error     // it could not be read
+	Gone      bool      // the reason of Err: it does not exist, see [IsGone]
 }
 
 // Finding returns the finding of a mismatch with the document's names for it.
@@ -48,9 +49,9 @@ func named(p Principal) string {
 }
 
 // Identify reads the names of principals, up to concurrency at once, and compares
-// them with those that a document gives. A principal that is not there any more has an error that
-// [mstrapi.IsNotFound] recognises. The error says that ctx was done.
-func Identify(ctx context.Context, r Reader, principals []Principal, concurrency int) (map[mstrapi.ObjectID]*Identity, error) {
+// them with those that a document gives. self is the session's user, as [IsGone]
+// takes it. The error says that ctx was done.
+func Identify(ctx context.Context, r ObjectReader, self mstrapi.ObjectID, principals []Principal, concurrency int) (map[mstrapi.ObjectID]*Identity, error) {
 	out := make(map[mstrapi.ObjectID]*Identity, len(principals))
 	var mu sync.Mutex // guards out
 	var g errgroup.Group
@@ -67,7 +68,7 @@ func Identify(ctx context.Context, r Reader, principals []Principal, concurrency
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			id := IdentifyOne(ctx, r, p)
+			id := IdentifyOne(ctx, r, self, p)
 			mu.Lock()
 			out[p.ID] = id
 			mu.Unlock()
@@ -81,10 +82,19 @@ func Identify(ctx context.Context, r Reader, principals []Principal, concurrency
 }
 
 // IdentifyOne is [Identify] for one principal.
-func IdentifyOne(ctx context.Context, r interface {
-	Principal(context.Context, mstrapi.Kind, mstrapi.ObjectID) (mstrapi.PrincipalRow, error)
-}, p Principal) *Identity {
+func IdentifyOne(ctx context.Context, r ObjectReader, self mstrapi.ObjectID, p Principal) *Identity {
 	row, err := r.Principal(ctx, p.Kind, p.ID)
+	if mstrapi.IsNotFound(err) {
+		gone, unknown := IsGone(ctx, r, self, p.Kind, p.ID, err)
+		switch {
+		case gone:
+			return &Identity{Principal: p, Err: err, Gone: true}
+		case unknown != nil:
+			err = unknown
+		default: // it is there after all
+			row, err = r.Principal(ctx, p.Kind, p.ID)
+		}
+	}
 	if err != nil {
 		return &Identity{Principal: p, Err: err}
 	}

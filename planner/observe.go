@@ -287,15 +287,20 @@ func (ob *observer) readOne(ctx context.Context, o *Observed) error {
 	if o.Err != nil {
 		return nil
 	}
-	seen, release, err := ob.look(ctx, o.Principal.Kind, o.Principal.ID)
-	if err == nil {
-		ob.in.put(o, seen)
+	for again := false; ; again = true {
+		seen, release, err := ob.look(ctx, o.Principal.Kind, o.Principal.ID)
+		if err == nil {
+			ob.in.put(o, seen)
+		}
+		release()
+		if err == nil {
+			return nil
+		}
+		if fatal := ob.settle(ctx, o, err); fatal != nil || again || o.gone || !mstrapi.IsNotFound(err) {
+			return fatal
+		}
+		o.Err = nil // it is there after all: the answer was of a moment
 	}
-	release()
-	if err != nil {
-		return ob.settle(ctx, o, err)
-	}
-	return nil
 }
 
 // bufferedReader is a reader that answers in memory which is used again:

@@ -8,8 +8,6 @@ import (
 
 	"privsync/clean"
 	"privsync/executor"
-	"privsync/mstrapi"
-	"privsync/planner"
 )
 
 // checkEarlier finds the runs that applied the saved plan before, and says so. If a
@@ -30,12 +28,12 @@ func (r *applyRun) checkEarlier(ctx context.Context, state string) error {
 		if w == nil || w.Reverted.IsEmpty() {
 			continue
 		}
-		seen, err := planner.ReadPrincipal(ctx, r.writer.Reader, who.Kind, who.ID, r.plan.Scope.Level)
-		if mstrapi.IsNotFound(err) {
-			continue
-		}
+		seen, gone, err := lookAt(ctx, r.writer.Reader, who, r.plan.Scope.Level)
 		if err != nil {
 			return err
+		}
+		if gone {
+			continue
 		}
 		if back := w.TakenBack(seen.Direct).Intersect(w.Reverted); !back.IsEmpty() {
 			return refused(fmt.Errorf("run %s applied this plan at %s, and run %s at %s took back what it did to %s %s (privileges %v): nothing was written, for it would undo that",

@@ -314,14 +314,7 @@ func (x *explainer) climb(ctx context.Context) error {
 // gone reports whether err says that a group above, which the server named, does
 // not exist: nothing comes from it.
 func (x *explainer) gone(ctx context.Context, id mstrapi.ObjectID, err error) bool {
-	if !mstrapi.IsNotFound(err) {
-		return false
-	}
-	who, asked := sessionUser(ctx, x.r)
-	if asked != nil {
-		return false
-	}
-	gone, _ := planner.IsGone(ctx, x.r, who.ID, mstrapi.Group, id, err)
+	gone, _ := isGone(ctx, x.r, mstrapi.Group, id, err)
 	if gone {
 		x.log.Info("a group above does not exist: the server names it and does not have it", "id", id)
 	}

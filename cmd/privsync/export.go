@@ -18,7 +18,6 @@ import (
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/panics"
-	"privsync/planner"
 	"privsync/policy"
 )
 
@@ -214,15 +213,11 @@ func (e *exporter) read(ctx context.Context, rows []mstrapi.PrincipalRow) ([]exp
 	for i, row := range rows {
 		panics.Go(g, func() error {
 			held, err := e.r.Held(ctx, row.Kind, row.ID, e.level)
-			if mstrapi.IsNotFound(err) {
-				who, asked := sessionUser(ctx, e.r)
-				if asked != nil {
-					return asked
-				}
-				if gone, _ := planner.IsGone(ctx, e.r, who.ID, row.Kind, row.ID, err); gone {
+			if gone, fatal := isGone(ctx, e.r, row.Kind, row.ID, err); gone || fatal != nil {
+				if gone {
 					e.log.Info("left out: a list names it and the server does not have it", "kind", row.Kind, "id", row.ID, "name", row.Name)
-					return nil
 				}
+				return fatal
 			}
 			if err != nil {
 				return fmt.Errorf("read the privileges of %s %s: %w", row.Kind, clean.Quote(row.Name), err)

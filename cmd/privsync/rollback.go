@@ -70,7 +70,7 @@ compared with the server, and it is said whether the report belongs to a whole c
 			if err != nil {
 				return err
 			}
-			ids, findings, err := checkReportNames(ctx, r, report, cfg.Concurrency)
+			ids, findings, err := checkReportNames(ctx, r, actor.ID, report, cfg.Concurrency)
 			if err != nil {
 				return err
 			}

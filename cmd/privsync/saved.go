@@ -24,7 +24,7 @@ func (r *applyRun) checkNames(ctx context.Context) error {
 	if err := planner.CheckPrivileges(list, r.plan.Privileges()); err != nil {
 		return refused(err, newPlanHint)
 	}
-	ids, err := planner.Identify(ctx, r.writer.Reader, r.plan.Principals(), r.f.conn.concurrency.value)
+	ids, err := planner.Identify(ctx, r.writer.Reader, r.actor.ID, r.plan.Principals(), r.f.conn.concurrency.value)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (r *applyRun) checkNames(ctx context.Context) error {
 		switch id := ids[was.ID]; {
 		case id.Mismatch:
 			r.misnamed[was.ID] = &executor.Error{Code: executor.CodeMisnamed, Message: id.Finding(was).Message}
-		case id.Err != nil && !mstrapi.IsNotFound(id.Err):
+		case id.Err != nil && !id.Gone:
 			e := errorOf(id.Err)
 			e.Message = "its name could not be compared with the server's, so nothing was done: " + e.Message
 			r.misnamed[was.ID] = e
@@ -145,12 +145,12 @@ func (r *applyRun) stillPlanned(ctx context.Context, fresh *planner.Plan) error 
 		if grant.IsEmpty() && revoke.IsEmpty() {
 			continue
 		}
-		seen, err := planner.ReadPrincipal(ctx, r.writer.Reader, c.Principal.Kind, c.Principal.ID, r.plan.Scope.Level)
-		if mstrapi.IsNotFound(err) {
-			continue
-		}
+		seen, gone, err := lookAt(ctx, r.writer.Reader, c.Principal, r.plan.Scope.Level)
 		if err != nil {
 			return err
+		}
+		if gone {
+			continue
 		}
 		grant, revoke = grant.Minus(seen.Direct), revoke.Intersect(seen.Direct)
 		for p := range grant.All() {

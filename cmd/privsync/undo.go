@@ -16,7 +16,7 @@ import (
 // checkReportNames compares the names in a report that is to be undone with the
 // server, and puts the server's into it. A privilege whose number and name do not
 // belong together refuses the report.
-func checkReportNames(ctx context.Context, r *mstrapi.Reader, report *executor.Report, concurrency int) (map[mstrapi.ObjectID]*planner.Identity, []planner.Finding, error) {
+func checkReportNames(ctx context.Context, r *mstrapi.Reader, self mstrapi.ObjectID, report *executor.Report, concurrency int) (map[mstrapi.ObjectID]*planner.Identity, []planner.Finding, error) {
 	list, err := r.Catalogue(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("catalogue of privileges: %w", err)
@@ -35,7 +35,7 @@ func checkReportNames(ctx context.Context, r *mstrapi.Reader, report *executor.R
 	if err := planner.CheckPrivileges(list, refs); err != nil {
 		return nil, nil, refused(fmt.Errorf("the report is not undone: %w", err), "compare the report with a copy that was kept elsewhere")
 	}
-	ids, err := planner.Identify(ctx, r, principals, concurrency)
+	ids, err := planner.Identify(ctx, r, self, principals, concurrency)
 	if err != nil {
 		return nil, nil, err
 	}

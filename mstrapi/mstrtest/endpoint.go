@@ -56,6 +56,15 @@ func endpoints() []Endpoint {
 // isList reports whether the endpoint answers with pages.
 func (e Endpoint) isList() bool { return e == ListUsers || e == ListGroups || e == GroupMembers }
 
+// isPrincipal reports whether the endpoint is about one user or group.
+func (e Endpoint) isPrincipal() bool {
+	switch e {
+	case GetUser, PatchUser, UserPrivileges, GetGroup, PatchGroup, GroupPrivileges, GroupMemberships, GroupMembers:
+		return true
+	}
+	return false
+}
+
 // isPatch reports whether the endpoint changes a principal.
 func (e Endpoint) isPatch() bool { return e == PatchUser || e == PatchGroup }
 

@@ -51,6 +51,9 @@ const (
 	OldRead FaultKind = "old read"
 	// Forbidden is 403 ERR017 with the server's number for a missing privilege.
 	Forbidden FaultKind = "403"
+	// NotFound is 404 ERR004, as if the user or group that the path names were not
+	// there. It fits requests about one only.
+	NotFound FaultKind = "404"
 	// ShortPage drops the last row of a page, LostRow one in the middle, and
 	// DuplicateRow replaces the last row by the first: the total count stays.
 	// They fit requests for lists only, and do nothing to a page too small.
@@ -63,7 +66,7 @@ const (
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		TooManyRequests, Unavailable, ServerError, BadGateway, GatewayTimeout, RequestTimeout, IServerTimeout,
-		ResetBefore, ResetAfter, Hang, CutBody, CutJSON, HTMLPage, EmptyBody, ExpireSession, LyingWrite, LateWrite, OldRead, Forbidden,
+		ResetBefore, ResetAfter, Hang, CutBody, CutJSON, HTMLPage, EmptyBody, ExpireSession, LyingWrite, LateWrite, OldRead, Forbidden, NotFound,
 		ShortPage, LostRow, DuplicateRow,
 	}
 }
@@ -177,6 +180,10 @@ func (f *armed) fits(e Endpoint, method, path string) bool {
 		if !e.isList() {
 			return false
 		}
+	case NotFound:
+		if !e.isPrincipal() {
+			return false
+		}
 	}
 	if f.Path == "" && (e == Login || e == Logout) {
 		return false
@@ -222,7 +229,7 @@ func (f *Fault) delay() time.Duration {
 // status returns the status of a fault that is one, or 0.
 func (f *Fault) status() int {
 	switch f.Kind {
-	case TooManyRequests, Unavailable, ServerError, BadGateway, GatewayTimeout, RequestTimeout, Forbidden:
+	case TooManyRequests, Unavailable, ServerError, BadGateway, GatewayTimeout, RequestTimeout, Forbidden, NotFound:
 		n, err := strconv.Atoi(string(f.Kind))
 		if err == nil {
 			return n
@@ -254,6 +261,8 @@ func (s *Server) spoil(f *Fault, c *call) delivery {
 			r.setPage(status)
 		case Forbidden:
 			s.refuse(c)
+		case NotFound:
+			s.missing(c)
 		case IServerTimeout:
 			s.fail(r, c.n, status, "ERR002", codeTimeout, "The request timed out in the Intelligence Server.")
 		default:

@@ -279,11 +279,16 @@ func (s *Server) find(c *call, kind mstrapi.Kind) *principal {
 		p = s.st.byID[mstrapi.ObjectID(strings.ToUpper(c.id))]
 	}
 	if p == nil || p.kind != kind || slices.Contains(s.options.Quirks.Ghosts, p.id) {
-		s.fail(c.resp, c.n, http.StatusNotFound, "ERR004", codeNotFound,
-			"(Object with ID '"+c.id+"' and type '34' is not found in Metadata. It may have been deleted.)")
+		s.missing(c)
 		return nil
 	}
 	return p
+}
+
+// missing answers that the principal in the path does not exist.
+func (s *Server) missing(c *call) {
+	s.fail(c.resp, c.n, http.StatusNotFound, "ERR004", codeNotFound,
+		"(Object with ID '"+c.id+"' and type '34' is not found in Metadata. It may have been deleted.)")
 }
 
 func (s *Server) listCatalogue(c *call) {
