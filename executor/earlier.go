@@ -2,10 +2,10 @@ package executor
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,7 +55,6 @@ func (e *Earlier) of(t *task) *EarlierWrites {
 // pastRun is what a report or a journal tells of one run.
 type pastRun struct {
 	run    Run
-	url    string
 	plan   string // digest; empty: not known
 	writes map[mstrapi.ObjectID]pastWrites
 }
@@ -66,16 +65,13 @@ type pastWrites struct {
 }
 
 // FindEarlier looks in the state folder dir, and where dest says that reports go, for
-// runs that applied plan, and for what later runs on its server made of that. It
-// returns what it found also with an error, which says what could not be read.
-func FindEarlier(dir string, dest Destination, plan *planner.Plan) (*Earlier, error) {
+// runs that applied plan, and for what later runs on its server, a URL of which same
+// reports, made of that. It returns what it found also with an error, which says what
+// could not be read.
+func FindEarlier(dir string, dest Destination, plan *planner.Plan, same func(url string) bool) (*Earlier, error) {
 	since := plan.CreatedAt.Add(-maxClockDifference)
-	var errs []error
 	byID := make(map[string]*pastRun)
 	add := func(p *pastRun) {
-		if p.url != plan.Environment.URL {
-			return
-		}
 		known := byID[p.run.ID]
 		if known == nil {
 			byID[p.run.ID] = p
@@ -86,42 +82,20 @@ func FindEarlier(dir string, dest Destination, plan *planner.Plan) (*Earlier, er
 			known.writes[id] = pastWrites{was.sent || w.sent, was.granted.Union(w.granted), was.revoked.Union(w.revoked)}
 		}
 	}
-	errs = append(errs, journalsSince(dir, since, plan.Environment.URL, add))
-
-	var files []string
-	folders := []string{ReportsDir(dir)}
-	if dest.Dir != "" && filepath.Clean(dest.Dir) != folders[0] {
-		folders = append(folders, dest.Dir)
-	}
-	for _, folder := range folders {
-		names, err := reportFiles(folder)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("report folder: %w", err))
-		}
-		for _, name := range names {
-			if name >= runFileName(Run{StartedAt: since}) {
-				files = append(files, filepath.Join(folder, name))
-			}
-		}
-	}
-	if dest.File != "" {
-		files = append(files, dest.File)
-	}
+	errs := []error{journalsSince(dir, since, same, add)}
+	files, err := pastFiles([]Destination{{Dir: ReportsDir(dir)}, dest}, since, math.MaxInt)
+	errs = append(errs, err)
+	headers, unreadable := readPastHeaders(files, same, func(*pastHeader) bool { return true })
 	// Few plans are applied twice: without a run of this one nothing is read whole.
-	applied := slices.ContainsFunc(inOrder(byID), func(p *pastRun) bool { return p.plan == plan.Digest })
-	for i := 0; i < len(files) && !applied; i++ {
-		applied = appliedPlan(files[i]) == plan.Digest
-	}
-	if !applied {
+	if !slices.ContainsFunc(inOrder(byID), func(p *pastRun) bool { return p.plan == plan.Digest }) &&
+		!slices.ContainsFunc(headers, func(h pastHeader) bool { return h.plan.Digest == plan.Digest }) {
 		return &Earlier{}, errors.Join(errs...)
 	}
-	for _, file := range files {
-		report, err := readReportFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	errs = append(errs, unreadable)
+	for _, h := range headers {
+		report, err := readReportFile(h.path)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("report %s: %w", file, err))
+			errs = append(errs, fmt.Errorf("report %s: %w", h.path, err))
 			continue
 		}
 		add(report.past())
@@ -174,9 +148,9 @@ func earlierOf(plan *planner.Plan, runs []*pastRun) *Earlier {
 	return e
 }
 
-// journalsSince gives add the runs whose closed journals in the state folder dir begin
-// at since or later. A journal that is damaged tells nothing.
-func journalsSince(dir string, since time.Time, url string, add func(*pastRun)) error {
+// journalsSince gives add the runs on a server whose URL same reports, whose closed
+// journals in the state folder dir begin at since or later. A journal that is damaged tells nothing.
+func journalsSince(dir string, since time.Time, same func(url string) bool, add func(*pastRun)) error {
 	entries, err := os.ReadDir(journalDir(dir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("closed journals: %w", err)
@@ -185,7 +159,7 @@ func journalsSince(dir string, since time.Time, url string, add func(*pastRun)) 
 		if !strings.HasSuffix(entry.Name(), journalSuffix+closedSuffix) || entry.Name() < runFileName(Run{StartedAt: since}) {
 			continue
 		}
-		c, err := readJournal(filepath.Join(journalDir(dir), entry.Name()), func(at string) bool { return at == url })
+		c, err := readJournal(filepath.Join(journalDir(dir), entry.Name()), same)
 		if err != nil {
 			continue
 		}
@@ -197,7 +171,7 @@ func journalsSince(dir string, since time.Time, url string, add func(*pastRun)) 
 // past returns what the journal tells of its run. What was announced and has no
 // outcome may have been sent.
 func (c *journalContent) past() *pastRun {
-	p := &pastRun{run: c.begin.Run, url: c.begin.Environment.URL, plan: c.begin.PlanDigest, writes: make(map[mstrapi.ObjectID]pastWrites)}
+	p := &pastRun{run: c.begin.Run, plan: c.begin.PlanDigest, writes: make(map[mstrapi.ObjectID]pastWrites)}
 	for id, e := range c.entries {
 		w := pastWrites{sent: len(e.open) > 0}
 		if e.outcome != nil {
@@ -210,7 +184,7 @@ func (c *journalContent) past() *pastRun {
 
 // past returns what the report tells of its run.
 func (r *Report) past() *pastRun {
-	p := &pastRun{run: r.Run, url: r.Environment.URL, writes: make(map[mstrapi.ObjectID]pastWrites)}
+	p := &pastRun{run: r.Run, writes: make(map[mstrapi.ObjectID]pastWrites)}
 	if r.Plan != nil {
 		p.plan = r.Plan.Digest
 	}
@@ -227,25 +201,4 @@ func (r *Report) past() *pastRun {
 func (w *pastWrites) take(res *Result) {
 	w.sent = w.sent || res.Attempts > 0 || len(res.Granted)+len(res.Revoked) > 0
 	w.granted, w.revoked = planner.SetOf(res.Granted...), planner.SetOf(res.Revoked...)
-}
-
-// appliedPlan returns the digest of the plan that the run of the report in the file
-// applied; empty if it tells none.
-func appliedPlan(file string) string {
-	f, err := OpenPlain(file)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	var ref PlanRef
-	_, err = scanDocument(f, func(member string, text []byte) error {
-		if member == "plan" {
-			return json.Unmarshal(text, &ref)
-		}
-		return nil
-	})
-	if err != nil {
-		return ""
-	}
-	return ref.Digest
 }

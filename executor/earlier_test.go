@@ -40,7 +40,7 @@ func TestAPlanCutAnywhereIsContinued(t *testing.T) {
 			if _, _, err := Recover(t.Context(), f, dead[0], RecoverOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			earlier, err := FindEarlier(dir, Destination{}, plan)
+			earlier, err := FindEarlier(dir, Destination{}, plan, only(plan.Environment.URL))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +102,7 @@ func TestAPlanIsNotCarriedOutAgain(t *testing.T) {
 		}
 		look := func(plan *planner.Plan, state string, dest Destination) *Earlier {
 			t.Helper()
-			e, err := FindEarlier(state, dest, plan)
+			e, err := FindEarlier(state, dest, plan, only(plan.Environment.URL))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -24,22 +25,22 @@ const (
 )
 
 // FindPast returns what the newest reports in the places say that earlier runs of
-// the policy did on the server at url: of the last that looked at the server for
-// the same digest, and of the last that granted something for the same name and
-// environment. A place that is not there, and a report that cannot be read, says
+// the policy did on the server that a URL means of which same says so: of the last
+// that looked at the server for the same digest, and of the last that granted
+// something for the same name and environment. A place that is not there, and a report that cannot be read, says
 // nothing. Reports are evidence for a person here, so their digests and chains are
 // not checked.
 //
 // The error says which report was to be read and could not be; what the others say
 // is returned all the same.
-func FindPast(places []Destination, url string, ref planner.PolicyRef) (planner.Past, error) {
+func FindPast(places []Destination, same func(url string) bool, ref planner.PolicyRef) (planner.Past, error) {
 	var past planner.Past
 	var last, granting pastHeader
-	for _, path := range pastFiles(places) {
-		h, err := readPastHeader(path)
-		if err != nil || h.run.Command != "apply" || h.server != url || h.policy.Name != ref.Name || h.policy.Environment != ref.Environment {
-			continue
-		}
+	files, _ := pastFiles(places, time.Time{}, maxPastHeaders)
+	headers, _ := readPastHeaders(files, same, func(h *pastHeader) bool {
+		return h.run.Command == "apply" && h.policy.Name == ref.Name && h.policy.Environment == ref.Environment
+	})
+	for _, h := range headers {
 		if h.looked() && h.policy.Digest == ref.Digest && h.run.StartedAt.After(last.run.StartedAt) {
 			last = h
 		}
@@ -84,9 +85,12 @@ func FindPast(places []Destination, url string, ref planner.PolicyRef) (planner.
 	return past, errors.Join(problems...)
 }
 
-// pastFiles returns the reports in the places, of a folder the newest, each once.
-func pastFiles(places []Destination) []string {
+// pastFiles returns the reports in the places, of a folder those of runs that began
+// at since or later, and of these the newest, each once. The error says which folder
+// could not be read.
+func pastFiles(places []Destination, since time.Time, most int) ([]string, error) {
 	var paths []string
+	var errs []error
 	for _, p := range places {
 		if p.File != "" {
 			paths = append(paths, filepath.Clean(p.File))
@@ -96,23 +100,48 @@ func pastFiles(places []Destination) []string {
 		}
 		names, err := reportFiles(p.Dir)
 		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, fmt.Errorf("report folder: %w", err))
+			}
 			continue
 		}
-		for _, name := range names[max(0, len(names)-maxPastHeaders):] {
-			paths = append(paths, filepath.Join(p.Dir, name))
+		for _, name := range names[max(0, len(names)-most):] {
+			if since.IsZero() || name >= runFileName(Run{StartedAt: since}) {
+				paths = append(paths, filepath.Join(p.Dir, name))
+			}
 		}
 	}
 	slices.Sort(paths)
-	return slices.Compact(paths)
+	return slices.Compact(paths), errors.Join(errs...)
 }
 
 // pastHeader is what stands in a report before its principals.
 type pastHeader struct {
 	path    string
-	server  string
+	server  string // its URL
 	run     Run
 	policy  planner.PolicyRef
+	plan    PlanRef // the zero value where a run planned for itself
 	summary Summary
+}
+
+// readPastHeaders returns the headers of the reports in the files that are of a server
+// whose URL same reports, as far as want wants them. The error says which files are
+// no reports; one that is not there says nothing.
+func readPastHeaders(files []string, same func(url string) bool, want func(*pastHeader) bool) ([]pastHeader, error) {
+	var list []pastHeader
+	var errs []error
+	for _, path := range files {
+		h, err := readPastHeader(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			errs = append(errs, fmt.Errorf("report %s: %w", path, err))
+		case want(&h) && same(h.server): // in this order: same may have to ask for the addresses of a name
+			list = append(list, h)
+		}
+	}
+	return list, errors.Join(errs...)
 }
 
 // looked reports whether the run came as far as to see what the server has.
@@ -134,7 +163,7 @@ func readPastHeader(path string) (pastHeader, error) {
 	var format string
 	var environment planner.Environment
 	err = walkReport(io.LimitReader(f, maxPastHeader), map[string]any{
-		"format": &format, "run": &h.run, "environment": &environment, "policy": &h.policy, "summary": &h.summary,
+		"format": &format, "run": &h.run, "environment": &environment, "policy": &h.policy, "plan": &h.plan, "summary": &h.summary,
 	}, nil)
 	if err == nil && format != ReportFormat {
 		err = errors.New("not a report")

@@ -390,7 +390,7 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 		return err
 	}
 	state, err := r.observe(ctx, r.writer.Reader, r.policy, planner.ObserveOptions{
-		Concurrency: r.f.conn.concurrency.value, Now: now, Past: r.past(r.writer.Reader, r.policy, r.dest, &r.f.state, now), Licences: in,
+		Concurrency: r.f.conn.concurrency.value, Now: now, Past: r.past(ctx, r.server, r.policy, r.dest, &r.f.state, now), Licences: in,
 	})
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 // later run took back what they did, as the apply of a rollback does, the plan is
 // refused: carried out again it would undo that.
 func (r *applyRun) checkEarlier(ctx context.Context, state string) error {
-	earlier, err := executor.FindEarlier(state, r.dest, r.plan)
+	earlier, err := executor.FindEarlier(state, r.dest, r.plan, sameServer(ctx, r.server))
 	if err != nil {
 		r.log.Warn("whether this plan was applied before is not known for sure", "error", err)
 	}

@@ -26,6 +26,20 @@ func serverOf(ctx context.Context, cfg mstrapi.Config, r *mstrapi.Reader) execut
 	return executor.Target{URL: r.URL(), Addresses: mstrapi.Addresses(ctx, cfg)}
 }
 
+// sameServer returns a function that says of a URL, as journals and reports have
+// them, whether it means server. It looks each up once, and is for one goroutine.
+func sameServer(ctx context.Context, server executor.Target) func(url string) bool {
+	known := map[string]bool{server.URL: true}
+	return func(url string) bool {
+		is, ok := known[url]
+		if !ok {
+			is = server.Is(executor.Target{URL: url, Addresses: mstrapi.Addresses(ctx, mstrapi.Config{URL: url, AllowHTTP: true})})
+			known[url] = is
+		}
+		return is
+	}
+}
+
 // releaseLock gives the lock back; the end of the process would as well.
 func (a *app) releaseLock(l *executor.Lock) {
 	if err := l.Release(); err != nil {

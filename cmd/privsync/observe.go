@@ -24,15 +24,15 @@ func (a *app) observe(ctx context.Context, r *mstrapi.Reader, pol *policy.Policy
 	return state, nil
 }
 
-// past returns what the reports of earlier runs of pol on r's server say: those
+// past returns what the reports of earlier runs of pol on server say: those
 // where this run's report goes, and those in the state folder. It is evidence for a
 // person, so what cannot be read is told and no more.
-func (a *app) past(r *mstrapi.Reader, pol *policy.Policy, to executor.Destination, state *stateFlags, now time.Time) planner.Past {
+func (a *app) past(ctx context.Context, server executor.Target, pol *policy.Policy, to executor.Destination, state *stateFlags, now time.Time) planner.Past {
 	places := []executor.Destination{to}
 	if dir, err := state.find(a); err == nil {
 		places = append(places, reportsIn(dir))
 	}
-	past, err := executor.FindPast(places, r.URL(), planner.RefOf(pol, now))
+	past, err := executor.FindPast(places, sameServer(ctx, server), planner.RefOf(pol, now))
 	if err != nil {
 		a.log.Warn("the report of the policy's last run could not be read, so this run is not compared with it", "error", err)
 	}

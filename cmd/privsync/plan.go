@@ -78,7 +78,7 @@ exceeded or a rule broken.`,
 			}
 			seen, err := a.observe(ctx, r, p, planner.ObserveOptions{
 				Concurrency: cfg.Concurrency, Now: pol.at(a),
-				Past: a.past(r, p, executor.Destination{Dir: reports}, &state, pol.at(a)), Licences: in,
+				Past: a.past(ctx, serverOf(ctx, cfg, r), p, executor.Destination{Dir: reports}, &state, pol.at(a)), Licences: in,
 			})
 			if err != nil {
 				return overdue(ctx, err)

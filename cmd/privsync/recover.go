@@ -103,9 +103,7 @@ another place for the report where the one that the dead run was given is gone.`
 // recoverDead writes the reports of the runs on r's server that died: to to, or
 // where these runs would have, if to is zero. The caller holds the server's lock.
 func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executor.Target, state string, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
-	dead, err := executor.FindOpen(state, func(url string) bool {
-		return url == server.URL || server.Is(executor.Target{URL: url, Addresses: mstrapi.Addresses(ctx, mstrapi.Config{URL: url, AllowHTTP: true})})
-	})
+	dead, err := executor.FindOpen(state, sameServer(ctx, server))
 	if err != nil {
 		return nil, journalError(err)
 	}

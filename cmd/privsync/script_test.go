@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 //
 //	server [-tls] [-prefix PATH] [-version V] [-parent] [-queue-error N] [-without-licences] [-no-licence-scan]
 //	       [-mixed-licence-keys] [-licence-lag N] [-licence-scan-age D] [FILE]
-//	                    start a simulated server and point the variables at it
+//	                    start a simulated server and point the variables at it; $URL_BY_NAME spells its URL otherwise
 //	exits CODE ARGS…    run privsync and compare the exit code
 //	fault KIND [METHOD [PATH [TIMES]]]   make the server misbehave
 //	direct user|group NAME [NUMBERS]     compare what is granted there
@@ -137,6 +137,7 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), pemOf(listener), 0o600))
 	}
 	ts.Setenv("PRIVSYNC_URL", listener.URL+w.server.PathPrefix())
+	ts.Setenv("URL_BY_NAME", strings.Replace(listener.URL, "127.0.0.1", "localhost", 1)+w.server.PathPrefix())
 	ts.Setenv("PRIVSYNC_USERNAME", mstrtest.ServiceLogin)
 	ts.Setenv("PRIVSYNC_PASSWORD", mstrtest.ServicePassword)
 	ts.Setenv("PRIVSYNC_RATE", "0")
