@@ -7,21 +7,40 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 FUZZTIME    ?= 30s
 CHAOS       ?= 500
+PREFIX      ?= /usr/local
+DESTDIR     ?=
 
-.PHONY: help build demo test check race cover chaos crash fuzz bench golden generate man release clean
+.PHONY: help build demo test check race cover chaos crash fuzz bench golden generate man release install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 build: ## build bin/privsync
+	@echo 'build bin/privsync; the first time takes a minute'
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/privsync ./cmd/privsync
 
 demo: build ## the whole story on the embedded simulated server
+	@echo 'run the main job on the simulated server inside the program: it takes seconds and touches nothing else'
 	./bin/privsync demo
+
+install: build man ## program, manual pages, completions, examples and schemas below PREFIX (/usr/local)
+	@to='$(DESTDIR)$(PREFIX)'; echo "install below $$to"; \
+	mkdir -p "$$to/bin" "$$to/share/man/man1" "$$to/share/man/man7" "$$to/share/doc/privsync" \
+	  "$$to/share/bash-completion/completions" "$$to/share/zsh/site-functions" "$$to/share/fish/vendor_completions.d"; \
+	install -m 0755 bin/privsync "$$to/bin/privsync"; \
+	install -m 0644 dist/man/*.1 "$$to/share/man/man1/"; \
+	install -m 0644 dist/man/*.7 "$$to/share/man/man7/"; \
+	./bin/privsync completion bash >"$$to/share/bash-completion/completions/privsync"; \
+	./bin/privsync completion zsh >"$$to/share/zsh/site-functions/_privsync"; \
+	./bin/privsync completion fish >"$$to/share/fish/vendor_completions.d/privsync.fish"; \
+	install -m 0644 LICENSE *.md "$$to/share/doc/privsync/"; \
+	for f in $$(git ls-files examples schema | grep -v '\.go$$' | grep -v /testdata/); do \
+	  mkdir -p "$$to/share/doc/privsync/$$(dirname $$f)"; install -m 0644 "$$f" "$$to/share/doc/privsync/$$f"; done
 
 test: check race cover ## everything that CI runs; chaos and crash suites in their short form
 
 check: ## format, vet, lint, module files
+	@echo '[1/3] format, module files, vet and lint: a minute or two'
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt would change:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod verify
 	$(GO) mod tidy -diff
@@ -29,10 +48,12 @@ check: ## format, vet, lint, module files
 	$(GO) tool staticcheck ./...
 
 race: ## all tests under the race detector, with examples and import rules
+	@echo '[2/3] every test under the race detector: about eight minutes on two cores, a line for each package as it ends; the last and longest is cmd/privsync'
 	$(GO) test -race -parallel 6 -timeout 14m ./...
 	$(GO) test -tags man ./cmd/privsync -run '^TestManPages$$'
 
 cover: ## statement coverage of the four core packages, at least 85 %
+	@echo '[3/3] statement coverage of the core: a minute'
 	$(GO) test -coverpkg=./policy,./planner,./executor,./mstrapi -coverprofile=coverage.out ./policy/... ./planner/... ./executor/... ./mstrapi/... > /dev/null
 	@$(GO) tool cover -func=coverage.out | awk '/^total:/ {sub("%","",$$3); print "statement coverage of policy, planner, executor, mstrapi: " $$3 " %"; exit ($$3 < 85)}'
 
@@ -55,6 +76,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	  $(GO) test $$d -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
 
 man: ## manual pages in dist/man
+	@rm -rf dist/man
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(GO) run -trimpath -ldflags '$(LDFLAGS)' -tags man ./cmd/privsync man dist/man
 
 release: ## reproducible archives, bills of materials and SHA256SUMS in dist/ (SIGN_KEY=FILE signs the sums)

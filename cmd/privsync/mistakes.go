@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"privsync/cmd/privsync/internal/topics"
 	"privsync/policy"
 )
 
@@ -62,6 +63,17 @@ func strictHelp(root *cobra.Command) {
 	for _, c := range root.Commands() {
 		if c.Name() != "help" {
 			continue
+		}
+		c.Short = "Show the help of a command or of a topic: " + strings.Join(topics.Names(), ", ")
+		complete := c.ValidArgsFunction
+		c.ValidArgsFunction = func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			found, directive := complete(cmd, args, begun) // the commands: topics do nothing, and are left out
+			for _, name := range topics.Names() {
+				if len(args) == 0 && strings.HasPrefix(name, begun) {
+					found = append(found, cobra.CompletionWithDesc(name, topics.Summary(name)))
+				}
+			}
+			return found, directive
 		}
 		c.Run = nil
 		c.RunE = func(_ *cobra.Command, args []string) error {

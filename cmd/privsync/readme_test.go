@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"privsync/cmd/privsync/internal/topics"
 	"privsync/mstrapi/mstrtest"
 	"privsync/policy"
 )
@@ -63,6 +67,74 @@ func TestReadmeQuickStart(t *testing.T) {
 	}
 	if n := len(server.Writes()); n != 0 {
 		t.Errorf("%d writes: an export that is applied changes nothing", n)
+	}
+}
+
+// TestReadmeIsNotOlderThanTheCode: every command, topic and finding stands in the
+// README, and every flag and command in it is one.
+func TestReadmeIsNotOlderThanTheCode(t *testing.T) {
+	data, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// sha256sum's own flags are not ours.
+	readme := regexp.MustCompile("(?m)^sha256sum .*$").ReplaceAllString(string(data), "")
+	root := newTestRoot(t)
+	flags := map[string]bool{}
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		c.InitDefaultHelpFlag()
+		for _, set := range []*pflag.FlagSet{c.LocalFlags(), c.PersistentFlags()} {
+			set.VisitAll(func(f *pflag.Flag) { flags[f.Name] = true })
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(root)
+	_, table, _ := strings.Cut(readme, "| command | does |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	words := map[string]bool{}
+	for _, m := range regexp.MustCompile("`([a-z-]+)").FindAllStringSubmatch(table, -1) {
+		words[m[1]] = true
+	}
+	for _, c := range root.Commands() {
+		if c.Runnable() && !c.Hidden && !words[c.Name()] {
+			t.Errorf("the command table of the README lacks %s", c.Name())
+		}
+		if c.IsAdditionalHelpTopicCommand() && !strings.Contains(readme, "`"+c.Name()+"`") {
+			t.Errorf("the README does not name the topic %s", c.Name())
+		}
+		delete(words, c.Name())
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)").FindAllStringSubmatch(table, -1) {
+		if words[m[1]] {
+			t.Errorf("the command table of the README has %s, which is no command", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile("[ `(]--([a-z][a-z-]+)").FindAllStringSubmatch(readme, -1) {
+		if !flags[m[1]] {
+			t.Errorf("the README names the flag --%s, which no command has", m[1])
+		}
+	}
+	code, err := os.ReadFile("../../planner/plan.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := regexp.MustCompile(`\sCode = "([a-z-]+)"`).FindAllStringSubmatch(string(code), -1)
+	if len(codes) < 25 {
+		t.Fatalf("only %d codes of findings were found", len(codes))
+	}
+	formats, err := topics.Text("formats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range codes {
+		for where, text := range map[string]string{"the README": readme, "help formats": formats} {
+			if !strings.Contains(text, "`"+m[1]+"`") {
+				t.Errorf("%s does not name the finding %s", where, m[1])
+			}
+		}
 	}
 }
 

@@ -14,5 +14,7 @@ ARG ARCHIVE_URL
 ARG ARCHIVE_SHA256
 RUN curl --fail --silent --show-error --location --retry 3 --output /tmp/privsync.tar.gz "$ARCHIVE_URL" \
  && echo "$ARCHIVE_SHA256  /tmp/privsync.tar.gz" | sha256sum -c - \
- && tar -xzf /tmp/privsync.tar.gz --strip-components=1 -C /usr/local/bin \
+ && mkdir /opt/privsync \
+ && tar -xzf /tmp/privsync.tar.gz --strip-components=1 -C /opt/privsync \
+ && ln -s /opt/privsync/privsync /usr/local/bin/privsync \
  && rm /tmp/privsync.tar.gz

@@ -27,6 +27,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -133,8 +134,8 @@ func build(p platform, version, to string, tags ...string) error {
 		"go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+version, "-tags", strings.Join(tags, ","), "-o", to, "./cmd/privsync")
 }
 
-// documents makes what all archives hold: licence and texts, manual pages, and
-// shell completions.
+// documents makes what all archives hold: licence and texts, examples and schemas,
+// manual pages, and shell completions.
 func documents(version string, at time.Time, work string) ([]file, error) {
 	here := platform{runtime.GOOS, runtime.GOARCH}
 	program := filepath.Join(work, "here", "privsync")
@@ -145,12 +146,19 @@ func documents(version string, at time.Time, work string) ([]file, error) {
 		return nil, err
 	}
 	var files []file
-	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md"} {
+	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "SECURITY.md"} {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, file{name, 0o644, data})
+	}
+	for _, folder := range []string{"examples", "schema"} {
+		more, err := folderFiles(folder)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
 	}
 	man := filepath.Join(work, "man")
 	if err := run([]string{fmt.Sprintf("SOURCE_DATE_EPOCH=%d", at.Unix())}, program, "man", man); err != nil {
@@ -175,6 +183,23 @@ func documents(version string, at time.Time, work string) ([]file, error) {
 		files = append(files, file{"completions/" + name, 0o644, script})
 	}
 	return files, nil
+}
+
+// folderFiles returns the files below folder, but for the Go code beside them.
+func folderFiles(folder string) ([]file, error) {
+	var files []file
+	err := filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(name) == ".go" || strings.Contains(filepath.ToSlash(name), "/testdata/") {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files = append(files, file{filepath.ToSlash(name), 0o644, data})
+		return nil
+	})
+	return files, err
 }
 
 // run runs a command with variables added to the environment; its errors go to

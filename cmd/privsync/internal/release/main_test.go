@@ -131,3 +131,25 @@ func list(t *testing.T, system string, data []byte) []string {
 		add(h.Name, h.FileInfo().Mode().String(), archive, h.ModTime)
 	}
 }
+
+// TestFolderFiles: an archive holds the examples and the schemas, and no code.
+func TestFolderFiles(t *testing.T) {
+	t.Chdir("../../../..")
+	for folder, want := range map[string][]string{
+		"examples": {"examples/policy.yaml", "examples/ci/github-actions.yml", "examples/cron/crontab", "examples/policies/minimal.yaml"},
+		"schema":   {"schema/policy.schema.json", "schema/report.schema.json"},
+	} {
+		got, err := folderFiles(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range want {
+			if !slices.ContainsFunc(got, func(f file) bool { return f.name == name && len(f.data) > 0 }) {
+				t.Errorf("%s is not in the archive", name)
+			}
+		}
+		if i := slices.IndexFunc(got, func(f file) bool { return strings.HasSuffix(f.name, ".go") }); i >= 0 {
+			t.Errorf("%s is in the archive", got[i].name)
+		}
+	}
+}
