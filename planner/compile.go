@@ -144,6 +144,7 @@ type compiled struct {
 	entries  []entrySets
 	rules    []ruleSets
 	ruled    Set // every privilege that a rule names
+	asked    Set // whose holders somebody asks for
 	findings []Finding
 	relation relation
 	terms    bool // something that the policy lists or forbids has an end or a reason

@@ -24,6 +24,30 @@ func (ob *observer) learnEnabled(ctx context.Context) error {
 			open = append(open, o)
 		}
 	}
+	return ob.askEnabled(ctx, open)
+}
+
+// learnHoldersEnabled finds out whether the users are enabled who hold what somebody
+// asks for, where nothing has told it yet.
+func (ob *observer) learnHoldersEnabled(ctx context.Context) error {
+	if ob.asked.IsEmpty() {
+		return nil
+	}
+	var open []*Observed
+	for _, list := range [][]*Observed{ob.st.covered, ob.st.unlisted, ob.st.strangers} {
+		for _, o := range list {
+			held := o.Direct.Union(o.Inherited).Union(o.elsewhere())
+			if o.Principal.Kind == mstrapi.User && o.Enabled == mstrapi.Unknown && !o.asked && o.Err == nil && !held.Intersect(ob.asked).IsEmpty() {
+				open = append(open, o)
+			}
+		}
+	}
+	defer ob.dropGone()
+	return ob.askEnabled(ctx, open)
+}
+
+// askEnabled finds out whether the users are enabled.
+func (ob *observer) askEnabled(ctx context.Context, open []*Observed) error {
 	if len(open) == 0 {
 		return nil
 	}

@@ -31,5 +31,11 @@ func (d *draft) everyoneFindings() []Finding {
 		f.Severity = SeverityError
 		f.Message += "; unlisted: revoke revokes nothing while not all users are known"
 	}
-	return []Finding{f}
+	if !d.st.everybody {
+		return []Finding{f}
+	}
+	return []Finding{f, {
+		Code: CodeReadFailed, Severity: SeverityError,
+		Message: "not everybody could be read: the server gives no list of its users, and whoever is not in the group Everyone was not looked at",
+	}}
 }

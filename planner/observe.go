@@ -25,6 +25,12 @@ type ObserveOptions struct {
 	Now         time.Time // what expiring entries are judged at; zero: the present
 	Judging     Judging   // whom the rules judge; zero: as a plan needs it
 	Past        Past      // what earlier runs did; zero: not known
+	Everybody   bool      // read all users and groups of the server, also those that no entry covers
+	// Asked are privileges whose holders somebody asks for: what they have them from is
+	// settled, and whether they are enabled.
+	Asked Set
+	// Catalogue is the server's, where it was read already; empty: it is read.
+	Catalogue []mstrapi.Privilege
 	// Progress, if not nil, is told of what was done, one call at a time: the
 	// phases are "resolve" and "observe". total grows while more is found to do.
 	Progress func(phase string, done, total int)
@@ -49,6 +55,7 @@ var ErrNotAllowed = errors.New("missing privilege")
 func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions) (*State, error) {
 	ob := &observer{
 		r: r, pol: pol, url: o.URL, concurrency: o.Concurrency, log: o.Logger,
+		asked: o.Asked, catalogue: o.Catalogue,
 		progress:   &progress{tell: o.Progress},
 		lists:      make(map[mstrapi.Kind][]mstrapi.PrincipalRow),
 		listErr:    make(map[mstrapi.Kind]error),
@@ -61,6 +68,7 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 			parents:    make(map[mstrapi.ObjectID]parentList),
 			members:    make(map[mstrapi.ObjectID]*memberList),
 			judging:    o.Judging,
+			everybody:  o.Everybody,
 			past:       o.Past.sorted(),
 			licences:   o.Licences.prepare(),
 			known:      make(map[mstrapi.Kind]int),
@@ -95,6 +103,8 @@ type observer struct {
 	concurrency int
 	log         *slog.Logger
 	progress    *progress
+	asked       Set
+	catalogue   []mstrapi.Privilege // empty: to be read
 
 	st      *State
 	in      *interner
@@ -143,12 +153,16 @@ func (ob *observer) observe(ctx context.Context) error {
 	}
 	ob.dropGone()
 	c := compile(ob.pol, newCatalogue(st.Catalogue, st.Level), st.Now)
+	c.asked = ob.asked
 	for {
 		if err := ob.settleRoles(ctx, c); err != nil {
 			return err
 		}
 		d := evaluate(c, st)
 		if d.needs.isEmpty() {
+			if err := ob.learnHoldersEnabled(ctx); err != nil {
+				return err
+			}
 			ob.noteEveryone()
 			return cmp.Or(ob.readPast(ctx), ctx.Err())
 		}
@@ -231,7 +245,10 @@ func (ob *observer) readServer(ctx context.Context) error {
 		return nil
 	})
 	panics.Go(g, func() error {
-		list, err := ob.r.Catalogue(gctx)
+		list, err := slices.Clone(ob.catalogue), error(nil)
+		if len(list) == 0 {
+			list, err = ob.r.Catalogue(gctx)
+		}
 		if err != nil {
 			return fmt.Errorf("catalogue of privileges: %w", err)
 		}

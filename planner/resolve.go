@@ -165,7 +165,7 @@ func (ob *observer) judgesEverybody() bool {
 
 // needsList reports whether every principal of the kind is needed anyway.
 func (ob *observer) needsList(kind mstrapi.Kind) bool {
-	if ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke || ob.judgesEverybody() {
+	if ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke || ob.judgesEverybody() || ob.st.everybody {
 		return true
 	}
 	fromAll := func(s *policy.Selector) bool {
@@ -620,20 +620,24 @@ func principalOf(row mstrapi.PrincipalRow) Principal {
 }
 
 // placeUnlisted collects everybody whom no entry covers, where the policy asks
-// for them or rules judge everybody. If it is not certain who is covered, it is
+// for them, rules judge everybody or everybody is to be read. If it is not certain who is covered, it is
 // not certain who is not: then nobody counts as unlisted.
 func (ob *observer) placeUnlisted() error {
 	st := ob.st
 	ob.noteEveryone()
 	asked := ob.pol.Unlisted == policy.UnlistedReport || ob.pol.Unlisted == policy.UnlistedRevoke
-	if !asked && !ob.judgesEverybody() {
+	if !asked && !ob.judgesEverybody() && !ob.st.everybody {
 		return nil
 	}
 	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
 		if err := ob.listErr[kind]; err != nil {
 			what := "what is unlisted"
-			if !asked {
+			switch {
+			case asked:
+			case ob.judgesEverybody():
 				what = "whether anybody else breaks a rule"
+			default:
+				what = "who else there is"
 			}
 			st.findings = append(st.findings, Finding{
 				Code: CodeReadFailed, Severity: SeverityError,
@@ -643,7 +647,7 @@ func (ob *observer) placeUnlisted() error {
 	}
 	st.unscanned = asked && len(ob.listErr) > 0
 	certain := asked && !st.unscanned && !ob.unprotected && len(st.failed) == 0 && len(st.unresolved) == 0
-	if !certain && !ob.judgesEverybody() {
+	if !certain && !ob.judgesEverybody() && !ob.st.everybody {
 		return nil
 	}
 	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {

@@ -115,7 +115,7 @@ func (c *compiled) projectLevel() Set {
 		out = out.Union(c.entries[i].listed).Union(c.entries[i].forbidden)
 		report = report || withDefaults(c.pol.Principals[i].Settings).Inherited == policy.InheritedReport
 	}
-	out = out.Union(c.ruled)
+	out = out.Union(c.ruled).Union(c.asked)
 	if report {
 		for id := range c.cat.levels {
 			out.Add(id)

@@ -57,6 +57,7 @@ type State struct {
 	absent       bool                           // somebody that the policy names is not there, and that is only reported
 	absentees    []int32                        // entries of the policy that name somebody by a name that nobody has
 	vacant       []int32                        // entries of the policy that choose members of a group that is not there
+	everybody    bool                           // everybody on the server was to be read
 	onlyEveryone bool                           // a list of users was that of the members of Everyone
 	past         Past                           // what earlier runs did
 	pastHeld     []PastGrant                    // of past.Granted: what nobody else is read for and still holds

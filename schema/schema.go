@@ -32,6 +32,9 @@ var policyText []byte
 //go:embed report.schema.json
 var reportText []byte
 
+//go:embed who.schema.json
+var whoText []byte
+
 // document is one schema: its text, and the function that compiles it at the
 // first call and remembers the result.
 type document struct {
@@ -46,6 +49,7 @@ var documents = []document{
 	newDocument("plan", planText),
 	newDocument("policy", policyText),
 	newDocument("report", reportText),
+	newDocument("who", whoText),
 }
 
 func newDocument(name string, text []byte) document {

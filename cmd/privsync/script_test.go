@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 // commands the scripts have:
 //
 //	server [-tls] [-prefix PATH] [-version V] [-parent] [-queue-error N] [-without-licences] [-no-licence-scan]
-//	       [-mixed-licence-keys] [-licence-lag N] [-licence-scan-age D] [FILE]
+//	       [-empty-user-list] [-mixed-licence-keys] [-licence-lag N] [-licence-scan-age D] [FILE]
 //	                    start a simulated server and point the variables at it; $URL_BY_NAME spells its URL otherwise
 //	exits CODE ARGS…    run privsync and compare the exit code
 //	fault KIND [METHOD [PATH [TIMES]]]   make the server misbehave
@@ -95,6 +95,7 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	fs.DurationVar(&o.LicenceScanAge, "licence-scan-age", 0, "")
 	fs.BoolVar(&o.NoLicenceScan, "no-licence-scan", false, "")
 	fs.BoolVar(&o.Quirks.MixedLicenceKeys, "mixed-licence-keys", false, "")
+	fs.BoolVar(&o.Quirks.EmptyUserList, "empty-user-list", false, "")
 	unlicensed := fs.Bool("without-licences", false, "")
 	parent := fs.Bool("parent", false, "")
 	fs.Func("needs", "", func(pair string) error {

@@ -19,6 +19,7 @@ const (
 	SessionPrivilege   Endpoint = "GET /api/sessions/privileges/{id}"
 	Status             Endpoint = "GET /api/status"
 	Catalogue          Endpoint = "GET /api/iserver/privileges"
+	ListProjects       Endpoint = "GET /api/projects"
 	ListUsers          Endpoint = "GET /api/users"
 	GetUser            Endpoint = "GET /api/users/{id}"
 	PatchUser          Endpoint = "PATCH /api/users/{id}"
@@ -45,7 +46,7 @@ const (
 // endpoints lists them in the order of their counters.
 func endpoints() []Endpoint {
 	return []Endpoint{
-		Login, Logout, GetSession, RenewSession, UserInfo, SessionPrivilege, Status, Catalogue,
+		Login, Logout, GetSession, RenewSession, UserInfo, SessionPrivilege, Status, Catalogue, ListProjects,
 		ListUsers, GetUser, PatchUser, UserPrivileges, ListGroups, GetGroup, PatchGroup, GroupPrivileges,
 		GroupMemberships, GroupMembers, SubmitCommand, GetQueue,
 		LicencePrivileges, StartCompliance, ComplianceStatus, ComplianceResult, StartLicenceAudit, LicenceAuditStatus,
@@ -94,6 +95,8 @@ func route(method, path string) (e Endpoint, id string, wrongMethod bool) {
 		return pick("GET", Status)
 	case "/api/iserver/privileges":
 		return pick("GET", Catalogue)
+	case "/api/projects":
+		return pick("GET", ListProjects)
 	case "/api/iserver/metadata/commands":
 		return pick("POST", SubmitCommand)
 	case "/api/users":

@@ -373,6 +373,8 @@ func (s *Server) process(c *call, under, wrongMethod bool, f *Fault) {
 		s.sessionPrivilege(c)
 	case Catalogue:
 		s.listCatalogue(c)
+	case ListProjects:
+		s.listProjects(c)
 	case ListUsers, ListGroups:
 		s.list(c)
 	case GetUser:

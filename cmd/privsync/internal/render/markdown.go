@@ -46,7 +46,7 @@ type MarkdownOptions struct {
 // Strings from outside stand in code spans, so that no mention, link, image or
 // HTML can arise from a display name.
 //
-// The result is never longer than MaxBytes. Where not everything fits, whole
+// A *planner.Holders is written whole. Otherwise the result is never longer than MaxBytes. Where not everything fits, whole
 // principals and findings are left out, the totals stay exact, and the end says
 // what is missing and how to see it. The error is the writer's, or says that
 // doc is of another type or nil.
@@ -67,6 +67,12 @@ func Markdown(w io.Writer, doc any, o MarkdownOptions) error {
 			return errNilDocument
 		}
 		m = markdownReport(doc, o)
+	case *planner.Holders:
+		if doc == nil {
+			return errNilDocument
+		}
+		_, err := io.WriteString(w, markdownHolders(doc))
+		return err
 	default:
 		return unknownDocument(doc)
 	}

@@ -1,0 +1,314 @@
+package render
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// maxTold bounds how many groups are named as one way in text and Markdown.
+const maxTold = 20
+
+// namesakes are the names that several objects of one document share: there they are
+// told apart by their ids.
+type namesakes map[string]bool
+
+// namesakesIn finds the groups, and the users, that would read alike.
+func namesakesIn(doc *planner.Holders) namesakes {
+	ids := make(map[string]mstrapi.ObjectID)
+	alike := make(namesakes)
+	note := func(p planner.Principal) {
+		text := who(p)
+		if id, known := ids[text]; known && id != p.ID {
+			alike[text] = true
+		}
+		ids[text] = p.ID
+	}
+	for i := range doc.Holders {
+		note(doc.Holders[i].Principal)
+		for _, h := range doc.Holders[i].Holds {
+			for _, g := range slices.Concat(h.Groups, h.From) {
+				note(groupOf(g))
+			}
+		}
+	}
+	for _, u := range doc.Unread {
+		note(u.Principal)
+	}
+	return alike
+}
+
+func groupOf(g mstrapi.ObjectRef) planner.Principal {
+	return planner.Principal{Kind: mstrapi.Group, ID: g.ID, Name: g.Name}
+}
+
+// who is [who], with the id where that is needed to know who is meant: of namesakes,
+// and of users whose login the server does not tell.
+func (n namesakes) who(p planner.Principal) string {
+	text := who(p)
+	if (n[text] || p.Kind == mstrapi.User && p.Login == "" && p.Name != "") && p.ID != "" {
+		text += " (" + Clean(string(p.ID)) + ")"
+	}
+	return text
+}
+
+// holdersOf splits the holders of a privilege into users and groups, with how each
+// holds it.
+func holdersOf(doc *planner.Holders, id mstrapi.PrivilegeID) iter.Seq2[*planner.Holder, *planner.Holding] {
+	return func(yield func(*planner.Holder, *planner.Holding) bool) {
+		for _, kind := range []mstrapi.Kind{mstrapi.User, mstrapi.Group} {
+			for i := range doc.Holders {
+				h := &doc.Holders[i]
+				if (h.Principal.Kind == mstrapi.Group) != (kind == mstrapi.Group) {
+					continue
+				}
+				for j := range h.Holds {
+					if h.Holds[j].ID == id && !yield(h, &h.Holds[j]) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// waysOf says by which ways a privilege is held; mark shows a name.
+func waysOf(h *planner.Holding, mark func(planner.Principal) string) []string {
+	var out []string
+	if h.Direct {
+		out = append(out, "directly")
+	}
+	var from []string
+	for _, g := range h.From {
+		if !slices.ContainsFunc(h.Groups, func(via mstrapi.ObjectRef) bool { return via.ID == g.ID }) {
+			from = append(from, mark(groupOf(g)))
+		}
+	}
+	var through []string
+	for _, g := range h.Groups {
+		through = append(through, mark(groupOf(g)))
+	}
+	if len(through) > 0 {
+		text := "through " + someOf(through)
+		if len(from) > 0 {
+			text += " from " + someOf(from)
+		}
+		out = append(out, text)
+	}
+	for _, r := range h.Roles {
+		out = append(out, "by "+mark(planner.Principal{Name: fmt.Sprintf("security role %s in project %s, in no other", named(r.Role), named(r.Project))}))
+	}
+	if h.Other {
+		out = append(out, "from a source that is neither a group nor a security role")
+	}
+	return out
+}
+
+func someOf(list []string) string {
+	more := ""
+	if n := len(list) - maxTold; n > 0 {
+		list, more = list[:maxTold], fmt.Sprintf(" and %s more", count(n, "group"))
+	}
+	return strings.Join(list, ", ") + more
+}
+
+// disabledMark says whether a user is enabled, where that is not as usual.
+func disabledMark(h *planner.Holder) string {
+	switch {
+	case h.Principal.Kind == mstrapi.Group:
+		return ""
+	case h.Enabled == nil:
+		return " [enabled: unknown]"
+	case !*h.Enabled:
+		return " [disabled]"
+	}
+	return ""
+}
+
+// holdersCount says how many hold a privilege.
+func holdersCount(p *planner.AskedPrivilege) string {
+	s := count(p.Users, "user")
+	if p.Disabled > 0 {
+		s += fmt.Sprintf(" (%d disabled)", p.Disabled)
+	}
+	return s + ", " + count(p.Groups, "group")
+}
+
+// askedWords says what was asked for.
+func askedWords(doc *planner.Holders) string {
+	if len(doc.Privileges) == 1 {
+		return privilege(doc.Privileges[0].PrivilegeRef)
+	}
+	return count(len(doc.Privileges), "privilege")
+}
+
+// readWords says how many were read of those that there are.
+func readWords(doc *planner.Holders) string {
+	of := func(c planner.ReadCount, noun string) string {
+		if c.Known == nil {
+			return count(c.Read, noun) + " of an unknown number"
+		}
+		return fmt.Sprintf("%d of %s", c.Read, count(*c.Known, noun))
+	}
+	s := of(doc.Coverage.Users, "user") + ", " + of(doc.Coverage.Groups, "group")
+	if !doc.Complete {
+		s += ": NOT EVERYBODY"
+	}
+	return s
+}
+
+func projectWords(p *planner.ProjectRef) string {
+	if p == nil {
+		return ""
+	}
+	return named(mstrapi.ObjectRef{ID: p.ID, Name: p.Name}) + " (" + Clean(string(p.ID)) + ")"
+}
+
+// holders writes who holds what.
+func (t *textWriter) holders(doc *planner.Holders) {
+	alike := namesakesIn(doc)
+	t.line(bold, "Who holds %s", askedWords(doc))
+	t.field("server", server(doc.Environment))
+	t.field("actor", actor(doc.Actor))
+	t.field("project", projectWords(doc.Project))
+	t.field("at", stamp(doc.ReadAt))
+	t.field("read", readWords(doc))
+	t.errorFindings(doc.Findings)
+	if len(doc.Unread) > 0 {
+		t.blank()
+		t.line(alarm, "%s could not be read: whether they hold anything is not known", count(len(doc.Unread), "principal"))
+		for _, u := range doc.Unread {
+			t.para(alarm, 4, "  ? "+alike.who(u.Principal)+": "+Clean(u.Message))
+		}
+	}
+	for i := range doc.Privileges {
+		p := &doc.Privileges[i]
+		t.blank()
+		t.line(bold, "%s (%s): %s", privilege(p.PrivilegeRef), Clean(string(p.Level)), holdersCount(p))
+		for h, holding := range holdersOf(doc, p.ID) {
+			s := plain
+			if h.Enabled != nil && !*h.Enabled {
+				s = dim
+			}
+			t.line(s, "  %s%s: %s", alike.who(h.Principal), disabledMark(h), strings.Join(waysOf(holding, func(p planner.Principal) string {
+				if p.Kind == "" {
+					return p.Name
+				}
+				return alike.who(p)
+			}), "; "))
+		}
+	}
+	t.otherFindings(doc.Findings, nil)
+}
+
+// markdownHolders is the view of who holds what. Everybody is listed, however many.
+func markdownHolders(doc *planner.Holders) string {
+	alike := namesakesIn(doc)
+	mark := func(p planner.Principal) string {
+		if p.Kind == "" {
+			return span(p.Name, 2*clipName)
+		}
+		return span(alike.who(p), 2*clipName)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "## Who holds %s on %s\n\n", span(askedWords(doc), clipName), span(doc.Environment.URL, clipName))
+	if !doc.Complete {
+		b.WriteString("⛔ **Not everybody could be read.**\n\n")
+	}
+	fmt.Fprintf(&b, "Read by %s at %s: %s.\n", span(actor(doc.Actor), clipName), stamp(doc.ReadAt), readWords(doc))
+	if doc.Project != nil {
+		fmt.Fprintf(&b, "\nIn project %s.\n", span(projectWords(doc.Project), clipName))
+	}
+	if len(doc.Unread) > 0 {
+		fmt.Fprintf(&b, "\n### ⛔ %s could not be read\n\n", count(len(doc.Unread), "principal"))
+		for _, u := range doc.Unread {
+			fmt.Fprintf(&b, "- %s: %s\n", mark(u.Principal), span(u.Message, clipMessage))
+		}
+	}
+	for _, f := range doc.Findings {
+		text, _ := findingItem(f)
+		b.WriteString("\n" + text)
+	}
+	for i := range doc.Privileges {
+		p := &doc.Privileges[i]
+		fmt.Fprintf(&b, "\n### %s: %s\n\n", spanPrivilege(p.PrivilegeRef), holdersCount(p))
+		for h, holding := range holdersOf(doc, p.ID) {
+			disabled := ""
+			if mark := disabledMark(h); mark != "" {
+				disabled = " **" + strings.Trim(mark, " []") + "**"
+			}
+			fmt.Fprintf(&b, "- %s%s: %s\n", mark(h.Principal), disabled, strings.Join(waysOf(holding, mark), "; "))
+		}
+	}
+	fmt.Fprintf(&b, "\n---\n\nServer %s. %s\n", span(server(doc.Environment), clipMessage), toolWords(doc.Tool))
+	return b.String()
+}
+
+// holderRows are who holds what, for [CSV]: a row for each principal and privilege, and
+// for each principal that could not be read.
+func holderRows(doc *planner.Holders) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		if !yield([]string{"privilege", "privilege_name", "level", "holds", "kind", "id", "login", "name", "enabled", "direct", "groups", "from_groups", "roles", "other_source", "error"}) {
+			return
+		}
+		for i := range doc.Privileges {
+			p := &doc.Privileges[i]
+			for h, holding := range holdersOf(doc, p.ID) {
+				who := h.Principal
+				if !yield([]string{
+					p.ID.String(), p.Name, string(p.Level), "yes", string(who.Kind), string(who.ID), who.Login, who.Name, enabledCell(h), yesNo(holding.Direct),
+					refsCell(holding.Groups), refsCell(holding.From), rolesCell(holding.Roles), yesNo(holding.Other), "",
+				}) {
+					return
+				}
+			}
+		}
+		for _, u := range doc.Unread {
+			who := u.Principal
+			if !yield([]string{"", "", "", "unknown", string(who.Kind), string(who.ID), who.Login, who.Name, "", "", "", "", "", "", u.Message}) {
+				return
+			}
+		}
+	}
+}
+
+func enabledCell(h *planner.Holder) string {
+	switch {
+	case h.Principal.Kind == mstrapi.Group:
+		return ""
+	case h.Enabled == nil:
+		return "unknown"
+	}
+	return yesNo(*h.Enabled)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// refsCell names objects in one cell, by name or, where the server does not tell it, by id.
+func refsCell(refs []mstrapi.ObjectRef) string {
+	names := make([]string, len(refs))
+	for i, g := range refs {
+		names[i] = g.Name
+		if g.Name == "" {
+			names[i] = string(g.ID)
+		}
+	}
+	return strings.Join(names, "; ")
+}
+
+func rolesCell(roles []mstrapi.RoleRef) string {
+	names := make([]string, len(roles))
+	for i, r := range roles {
+		names[i] = refsCell([]mstrapi.ObjectRef{r.Role}) + " in " + refsCell([]mstrapi.ObjectRef{r.Project})
+	}
+	return strings.Join(names, "; ")
+}

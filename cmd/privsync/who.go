@@ -1,0 +1,185 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"privsync/clean"
+	"privsync/cmd/privsync/internal/render"
+	"privsync/mstrapi"
+	"privsync/planner"
+	"privsync/policy"
+)
+
+func newWho(a *app) *cobra.Command {
+	var (
+		conn     connectionFlags
+		project  string
+		names    string
+		deadline = span{value: defaultDeadline, zeroOK: true}
+		format   = newChoice("text", "json", "csv", "markdown")
+	)
+	cmd := &cobra.Command{
+		Use:   "who PRIVILEGE…",
+		Short: "List everybody who effectively holds a privilege, and by which ways",
+		Long: `List every user and every group that effectively holds a privilege, given by name or
+by number: directly, through which groups, or by a security role in a project. Users
+that are disabled are marked. Of several privileges each is listed for itself.
+
+Everybody on the server is read, one request each: nothing less tells who holds a
+privilege directly. A group that stands as the way may be the one that holds the
+privilege or the user's own group above which it is held; what "from" names after it
+holds it itself.
+
+--project leaves out what security roles give in other projects. Server-level
+privileges, and what is granted directly or through a group, hold in every project.
+
+Exit codes: 0; 1 if not everybody could be read, whom the output then names: nobody
+else is missing from the list. A server that gives no list of its users, but only the
+members of the group Everyone, counts as one that was not read completely.`,
+		Example: `  privsync who "Use User Manager"
+  privsync who 53 54 --format csv > holders.csv
+  privsync who "Web administration" --format json | jq -r '.holders[].principal.login'
+  privsync who "Use Report Objects" --project "MicroStrategy Tutorial"`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, done := a.within(cmd.Context(), deadline)
+			defer done()
+			cfg, err := conn.config(a, policy.Environment{})
+			if err != nil {
+				return err
+			}
+			r, err := a.openReader(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			defer a.logout(ctx, r)
+			doc, err := a.who(ctx, r, cfg.Concurrency, args, project)
+			if err != nil {
+				return err
+			}
+			show := func() error {
+				switch format.value {
+				case "json":
+					return writeJSON(a.stdout, doc)
+				case "csv":
+					return render.CSVDocument(a.stdout, doc)
+				case "markdown":
+					return render.Markdown(a.stdout, doc, render.MarkdownOptions{})
+				}
+				return render.Text(a.stdout, doc, a.textOptions(a.stdout))
+			}
+			if err := a.awaitDone(show); err != nil {
+				return err
+			}
+			return whoEnding(doc)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return completePrivileges(a, names), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	conn.register(cmd)
+	addFormat(cmd, &format)
+	addDeadline(cmd, &deadline)
+	cmd.Flags().StringVar(&project, "project", "", "count security roles in the project with this `NAME` or id only")
+	cmd.Flags().StringVar(&names, "catalog", "", "complete the names of privileges in the shell from the catalogue in `FILE`")
+	_ = cmd.MarkFlagFilename("catalog", "json")
+	_ = cmd.RegisterFlagCompletionFunc("project", cobra.NoFileCompletions)
+	return cmd
+}
+
+// who reads who holds the privileges that are named.
+func (a *app) who(ctx context.Context, r *mstrapi.Reader, concurrency int, privileges []string, project string) (*planner.Holders, error) {
+	start := a.now()
+	list, err := r.Catalogue(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	var asked planner.Set
+	for _, text := range privileges {
+		id, err := findPrivilege(list, text)
+		if err != nil {
+			return nil, err
+		}
+		asked.Add(id)
+	}
+	var in *planner.ProjectRef
+	if project != "" {
+		if in, err = a.findProject(ctx, r, project); err != nil {
+			return nil, err
+		}
+	}
+	p := a.startProgress(r.Pace)
+	defer p.end()
+	doc, err := planner.Who(ctx, r, planner.WhoOptions{
+		Tool: toolRef(), URL: r.URL(), Concurrency: concurrency, Now: start, Catalogue: list, Privileges: asked, Project: in,
+		Progress: p.report, Logger: a.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read from %s: %w", r.URL(), err)
+	}
+	return doc, nil
+}
+
+// findProject returns the project that is named by name or id. An id is taken as it is
+// where the server does not show the project to the session's user.
+func (a *app) findProject(ctx context.Context, r *mstrapi.Reader, text string) (*planner.ProjectRef, error) {
+	list, err := r.Projects(ctx)
+	id := mstrapi.ObjectID(strings.ToUpper(text))
+	var found []mstrapi.ObjectRef
+	var names []string
+	for _, p := range list {
+		if p.Name == text || p.ID == id {
+			found = append(found, p)
+		}
+		names = append(names, p.Name)
+	}
+	switch {
+	case len(found) == 1:
+		return &planner.ProjectRef{ID: found[0].ID, Name: found[0].Name}, nil
+	case len(found) > 1:
+		ids := make([]string, len(found))
+		for i, p := range found {
+			ids[i] = string(p.ID)
+		}
+		return nil, hinted(fmt.Errorf("the server has %d projects called %s", len(found), clean.Quote(text)), "name one by its id: "+strings.Join(ids, ", "))
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case objectID.MatchString(text):
+		a.log.Warn("the server does not show such a project to the session's user: its id is taken as it is", "project", string(id))
+		return &planner.ProjectRef{ID: id}, nil
+	case err != nil:
+		return nil, hinted(fmt.Errorf("read the projects: %w", err), "name the project by its id")
+	}
+	hint := "name the project by its id, or as a user who sees it"
+	if near := policy.Suggest(text, names); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return nil, hinted(fmt.Errorf("the server has no project %s that the session's user sees", clean.Quote(text)), hint)
+}
+
+// maxUnreadNamed is how many of those that could not be read an error names.
+const maxUnreadNamed = 5
+
+// whoEnding returns how the command ends: with an error if not everybody was read.
+func whoEnding(doc *planner.Holders) error {
+	if doc.Complete {
+		return nil
+	}
+	var who []string
+	for _, u := range doc.Unread[:min(len(doc.Unread), maxUnreadNamed)] {
+		who = append(who, string(u.Principal.Kind)+" "+clean.Quote(cmp.Or(u.Principal.Login, u.Principal.Name, string(u.Principal.ID))))
+	}
+	what := "the lists of users and groups are not complete"
+	if n := len(doc.Unread); n > 0 {
+		what = fmt.Sprintf("%s could not be read: %s", plural(n, "principal", "principals"), strings.Join(who, ", "))
+		if n > len(who) {
+			what += fmt.Sprintf(" and %d more", n-len(who))
+		}
+	}
+	return hinted(fmt.Errorf("not everybody is in the list: %s", what), "the output names them and says why; ask again once that is mended")
+}
