@@ -85,7 +85,7 @@ type Holding struct {
 	// themselves among those and the groups that these have it from.
 	Groups []mstrapi.ObjectRef `json:"groups"`
 	From   []mstrapi.ObjectRef `json:"from"`
-	Roles  []mstrapi.RoleRef   `json:"roles,omitempty"`       // security roles that give it, in one project each
+	Roles  []mstrapi.RoleRef   `json:"roles,omitempty"` // security roles that give it, in one project each
 	Other  bool                `json:"other,omitempty"` // something that is none of these
 }
 
