@@ -135,6 +135,18 @@ func (d Destination) Check() error {
 	return nil
 }
 
+// CheckChain is Check, and returns why nothing may be added to the chain of reports in
+// the folder, after [MendChain], or signed by s there ([CheckSigned]).
+func (d Destination) CheckChain(ctx context.Context, explained func(runID string) bool, s Signer) error {
+	if err := d.Check(); err != nil || d.Dir == "" {
+		return err
+	}
+	if err := MendChain(ctx, d.Dir, explained, s); err != nil {
+		return err
+	}
+	return CheckSigned(d.Dir, s)
+}
+
 // Deliver writes r to d and returns the paths of what was written. Into a folder
 // it is written as the next link of the chain: that sets r.Previous and r.Digest.
 // Into a file it goes as it was sealed, and is sealed if it was not.

@@ -126,11 +126,11 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Fatalf("after release: %v", err)
 	}
-	os.Remove(again.held[0].holder)
+	os.Remove(again.(*folderLock).held[0].holder)
 	if _, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
 		t.Errorf("without a holder file: %v", err)
 	}
-	os.WriteFile(again.held[0].holder, []byte("no json"), 0o600)
+	os.WriteFile(again.(*folderLock).held[0].holder, []byte("no json"), 0o600)
 	if _, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
 		t.Errorf("with a foolish holder file: %v", err)
 	}

@@ -1,12 +1,9 @@
 package executor
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -15,8 +12,7 @@ import (
 	"privsync/planner"
 )
 
-// A journal is a file of JSON lines, one per run, in the folder journals of the
-// state folder:
+// A journal is a list of records, one journal per run:
 //
 //	begin     who, where, why, and where the report goes
 //	change    one change of the plan (as many as there are)
@@ -28,23 +24,15 @@ import (
 //	command   a metadata command is about to be submitted, is queued, has ended
 //	closed    the report is written
 //
-// The lines up to ready are written under another name and renamed, so a journal
-// that can be found is always complete that far. Every line carries a number and
-// a checksum. An intent is on disk before its PATCH is sent. An outcome is
-// written at once and is on disk with the next intent or at the end of its wave:
-// if it is lost, reading the server tells it again.
+// A journal that can be found is always complete as far as ready. Every record carries
+// a number. An intent is durable before its PATCH is sent. An outcome is written at
+// once and is durable with the next intent or at the end of its wave: if it is lost,
+// reading the server tells it again.
 //
 // Principals that needed nothing are not in the journal, so a recovered report
 // does not list them.
 
-const (
-	journalFormat = "privsync/journal/v1"
-	journalSuffix = ".jsonl"
-	closedSuffix  = ".done"
-
-	// keepJournals is how many closed journals are kept as evidence.
-	keepJournals = 20
-)
+const journalFormat = "privsync/journal/v1"
 
 // Destination is where a run's report goes; both may be given. It is noted in
 // the journal so that a recovery writes the report to the same place.
@@ -71,24 +59,16 @@ func (d Destination) Absolute() (Destination, error) {
 // Journal is the diary of one run, made by [OpenJournal]. Its methods may be
 // called concurrently. A nil Journal keeps no diary.
 type Journal struct {
-	path string
-
 	mu      sync.Mutex // guards what follows
 	cond    *sync.Cond
-	f       *os.File
+	w       JournalWriter
 	seq     int   // records written
 	synced  int   // records on disk
 	syncing bool  // somebody is waiting for the disk, without mu
 	err     error // the first failure; nothing is written after it
 }
 
-// line is one line of a journal. The checksum covers the bytes of Record.
-type line struct {
-	CRC    string          `json:"crc"`
-	Record json.RawMessage `json:"record"`
-}
-
-// record is the content of one line; Type says which of the fields matter.
+// record is one record of a journal; Type says which of the fields matter.
 type record struct {
 	Seq  int       `json:"seq"`
 	Type string    `json:"type"`
@@ -151,6 +131,8 @@ type intentRecord struct {
 	Before    *Sets                  `json:"before"` // as known when it was announced
 	HeldBack  []planner.PrivilegeRef `json:"heldBack,omitempty"`
 	StartedAt time.Time              `json:"startedAt"`
+
+	who *planner.Principal // for a store, which names it; the id stands above
 }
 
 type outcomeRecord struct {
@@ -168,68 +150,50 @@ type outcomeRecord struct {
 // Take the server's lock ([AcquireLock]) first: an open journal of a server whose
 // lock is free belongs to a run that died.
 func OpenJournal(dir string, plan *planner.Plan, o Options, dest Destination) (*Journal, error) {
+	if dest == (Destination{}) {
+		dest.Dir = ReportsDir(dir)
+	}
+	return NewJournal(plan, o, dest, func(run Run) (JournalWriter, error) { return newFileJournal(dir, run) })
+}
+
+// NewJournal starts a journal like [OpenJournal], in what open returns for the run.
+func NewJournal(plan *planner.Plan, o Options, dest Destination, open func(Run) (JournalWriter, error)) (*Journal, error) {
 	o = o.withDefaults(plan)
 	if o.RunID == "" {
 		return nil, errors.New("journal: the run has no id")
-	}
-	if dest == (Destination{}) {
-		dest.Dir = ReportsDir(dir)
 	}
 	dest, err := dest.Absolute()
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	dir = journalDir(dir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
-	}
 	run := Run{ID: o.RunID, Command: o.Command, StartedAt: stamp(o.StartedAt)}
-	path := filepath.Join(dir, runFileName(run)+journalSuffix)
-	if _, err := os.Lstat(path); err == nil {
-		return nil, fmt.Errorf("journal: %s exists already", path)
-	}
-	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	w, err := open(run)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	j := &Journal{path: path, f: f}
+	j := &Journal{w: w}
 	j.cond = sync.NewCond(&j.mu)
-	err = j.begin(plan, o, run, dest)
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err == nil {
-		err = syncDir(dir)
-	}
-	if err != nil {
-		_ = f.Close()
-		_ = os.Remove(temp)
-		return nil, fmt.Errorf("journal: %w", err)
+	if err := j.begin(plan, o, run, dest); err != nil {
+		return nil, fmt.Errorf("journal: %w", errors.Join(err, w.Abandon()))
 	}
 	return j, nil
 }
 
-// ReportsDir returns the folder, in the state folder, for reports that have no
-// other place.
-func ReportsDir(state string) string { return filepath.Join(state, "reports") }
-
-func journalDir(state string) string { return filepath.Join(state, "journals") }
-
 // begin writes everything up to ready.
 func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination) error {
 	now := stamp(o.Now())
-	bw := bufio.NewWriterSize(j.f, 64<<10)
+	var batch []Record
 	write := func(r record) error {
 		j.seq++
 		r.Seq, r.At = j.seq, now
-		text, err := encodeLine(r)
-		if err != nil {
-			return err
+		e, err := encodeRecord(r)
+		if batch = append(batch, e); err == nil && len(batch) == cap(batch) {
+			err = j.w.Write(batch)
+			batch = batch[:0]
 		}
-		_, err = bw.Write(text)
 		return err
 	}
+	batch = make([]Record, 0, 256)
 	err := write(record{Type: typeBegin, Begin: &beginRecord{
 		Format: journalFormat, Run: run, Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor,
 		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Maker: o.Maker, Approvals: o.Approvals, Guards: o.Guards,
@@ -262,24 +226,31 @@ func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination
 	if err := write(record{Type: typeReady, Ready: &readyRecord{Changes: len(plan.Changes), Findings: findings, Watch: len(plan.Watch)}}); err != nil {
 		return err
 	}
-	if err := bw.Flush(); err != nil {
+	if err := j.w.Write(batch); err != nil {
 		return err
 	}
 	j.synced = j.seq
-	return j.f.Sync()
+	return j.w.Begin()
 }
 
-func encodeLine(r record) ([]byte, error) {
+func encodeRecord(r record) (Record, error) {
 	text, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	out, err := json.Marshal(line{CRC: checksum(text), Record: text})
-	return append(out, '\n'), err
+	return Record{Seq: r.Seq, Type: r.Type, At: r.At, Principal: r.principal(), Text: text}, err
 }
 
-func checksum(text []byte) string {
-	return fmt.Sprintf("%08x", crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)))
+// principal returns whom the record is about, or nil.
+func (r *record) principal() *planner.Principal {
+	switch {
+	case r.Change != nil:
+		return &r.Change.Principal
+	case r.Finding != nil:
+		return r.Finding.Principal
+	case r.Intent != nil:
+		return r.Intent.who
+	case r.Outcome != nil:
+		return &r.Outcome.Result.Principal
+	}
+	return nil
 }
 
 // append writes one record; durable waits until it is on disk. After the first
@@ -294,9 +265,9 @@ func (j *Journal) append(r record, durable bool) error {
 		return j.err
 	}
 	r.Seq, r.At = j.seq+1, stamp(r.At)
-	text, err := encodeLine(r)
+	e, err := encodeRecord(r)
 	if err == nil {
-		_, err = j.f.Write(text)
+		err = j.w.Write([]Record{e})
 	}
 	if err != nil {
 		j.err = fmt.Errorf("journal: %w", err)
@@ -320,7 +291,7 @@ func (j *Journal) syncLocked(n int) error {
 		j.syncing = true
 		upTo := j.seq
 		j.mu.Unlock()
-		err := j.f.Sync()
+		err := j.w.Sync()
 		j.mu.Lock()
 		j.syncing = false
 		if err != nil {
@@ -350,6 +321,7 @@ func (j *Journal) intent(job *job, p mstrapi.PrivilegePatch, before planner.Set,
 	return j.append(record{Type: typeIntent, At: now, Intent: &intentRecord{
 		Principal: t.change.Principal.ID, Wave: job.w, Add: p.Add, Remove: p.Remove,
 		Before: &Sets{Direct: before, Inherited: t.res.Before.Inherited}, HeldBack: t.res.HeldBack, StartedAt: stamp(t.res.StartedAt),
+		who: &t.change.Principal,
 	}}, true)
 }
 
@@ -390,15 +362,15 @@ func (j *Journal) Close(now time.Time) error {
 	_ = j.append(record{Type: typeClosed, At: now}, true)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.f.Close(); err != nil && j.err == nil {
+	err := j.w.Close()
+	j.err = errors.New("journal: closed")
+	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	j.err = errors.New("journal: closed")
-	return putAside(j.path)
+	return nil
 }
 
-// Abandon closes the file and leaves the journal open for a recovery: the
-// report could not be written.
+// Abandon leaves the journal open for a recovery: the report could not be written.
 func (j *Journal) Abandon() error {
 	if j == nil {
 		return nil
@@ -407,23 +379,5 @@ func (j *Journal) Abandon() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.err = errors.New("journal: closed")
-	return errors.Join(err, j.f.Close())
-}
-
-// putAside renames a journal that is closed, and removes the oldest of those
-// that were put aside before.
-func putAside(path string) error {
-	if err := os.Rename(path, path+closedSuffix); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	dir := filepath.Dir(path)
-	if err := syncDir(dir); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	// Names begin with the time, so Glob's order is the order of the runs.
-	old, _ := filepath.Glob(filepath.Join(globEscape(dir), "*"+journalSuffix+closedSuffix))
-	for i := 0; i < len(old)-keepJournals; i++ {
-		_ = os.Remove(old[i]) // another run may have been faster
-	}
-	return nil
+	return errors.Join(err, j.w.Abandon())
 }

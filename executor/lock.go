@@ -79,9 +79,8 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("another run works on %s: %s holds the lock %s", on, e.Holder, e.Path)
 }
 
-// Lock keeps two runs on one server apart. It is held until [Lock.Release], or
-// until the process ends, however it ends.
-type Lock struct {
+// folderLock is the [Lock] of a [Folder].
+type folderLock struct {
 	held []lockFile
 }
 
@@ -95,7 +94,7 @@ type lockFile struct {
 // it does not exist: a file for the URL and one for each address, so that two names of
 // one server exclude each other. It waits up to timeout (0: not at all) and
 // then returns a [*LockedError]; ctx ends the wait early with its error.
-func AcquireLock(ctx context.Context, dir string, server Target, holder Holder, timeout time.Duration) (*Lock, error) {
+func AcquireLock(ctx context.Context, dir string, server Target, holder Holder, timeout time.Duration) (Lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
@@ -134,7 +133,7 @@ func AcquireLock(ctx context.Context, dir string, server Target, holder Holder, 
 			return nil, errors.Join(fmt.Errorf("lock: %w", ctx.Err()), held)
 		}
 	}
-	l := &Lock{held: files}
+	l := &folderLock{held: files}
 	holder.Started, holder.Server = stamp(holder.Started), server.URL
 	for _, f := range files {
 		if err := WriteFile(f.holder, jsonDocument{holder}); err != nil {
@@ -185,7 +184,7 @@ func tryLock(l *flock.Flock) (bool, error) {
 
 // Release gives the lock back. The lock files stay: removing them would let two
 // processes lock two files of the same name.
-func (l *Lock) Release() error {
+func (l *folderLock) Release() error {
 	var errs []error
 	for _, f := range l.held {
 		if err := os.Remove(f.holder); err != nil && !errors.Is(err, os.ErrNotExist) {

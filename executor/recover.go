@@ -35,11 +35,15 @@ type DeadRun struct {
 	Actor       planner.Actor
 	Destination Destination
 
+	// Host is the machine that the run was on, where the store knows it; empty: this
+	// one.
+	Host string
 	// Untrusted says why others than the user and root may have written the
 	// journal, so that it must not decide which file is written; nil if they cannot.
 	Untrusted error
 
 	journal *journalContent
+	store   Store // where the journal is
 }
 
 // FindOpen returns the open journals in the state folder dir of runs on a server
@@ -76,13 +80,29 @@ func FindOpen(dir string, same func(url string) bool) ([]*DeadRun, error) {
 			}
 			continue
 		}
-		dead = append(dead, newDeadRun(path, content))
+		d := newDeadRun(path, content)
+		d.Untrusted = CheckTrusted(path)
+		d.store = NewFolder(filepath.Dir(dir))
+		dead = append(dead, d)
 	}
 	return dead, nil
 }
 
 func newDeadRun(path string, c *journalContent) *DeadRun {
-	return &DeadRun{Untrusted: CheckTrusted(path), Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Actor: c.begin.Actor, Destination: c.begin.Destination, journal: c}
+	return &DeadRun{Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Actor: c.begin.Actor, Destination: c.begin.Destination, journal: c}
+}
+
+// ReadDeadRun returns the run whose journal, which messages call name, holds the
+// records and is kept in s. The error matches [ErrJournal] if the journal is damaged. A
+// nil DeadRun says that the journal itself says that its report is written.
+func ReadDeadRun(s Store, name string, records Records) (*DeadRun, error) {
+	c, err := readRecords(name, "record", nil, records)
+	if err != nil || c.closed {
+		return nil, err
+	}
+	d := newDeadRun(name, c)
+	d.store = s
+	return d, nil
 }
 
 // CheckDestination returns why the run's report must not go where the journal says:
@@ -99,13 +119,7 @@ func (d *DeadRun) CheckDestination(ctx context.Context, s Signer) error {
 			return err
 		}
 	}
-	if err := d.Destination.Check(); err != nil {
-		return err
-	}
-	if err := d.mendChain(ctx, s); err != nil || d.Destination.Dir == "" {
-		return err
-	}
-	return CheckSigned(d.Destination.Dir, s)
+	return d.Destination.CheckChain(ctx, func(id string) bool { return id == d.Run.ID }, s)
 }
 
 func (d *DeadRun) mendChain(ctx context.Context, s Signer) error {
@@ -177,14 +191,32 @@ func readJournal(path string, same func(url string) bool) (*journalContent, erro
 }
 
 func parseJournal(f io.Reader, path string, same func(url string) bool) (*journalContent, error) {
+	return readRecords(path, "line", same, func(yield func([]byte, error) bool) {
+		s := bufio.NewScanner(f)
+		s.Buffer(make([]byte, 64<<10), maxJournalLine)
+		s.Split(wholeLines)
+		for s.Scan() {
+			if !yield(decodeLine(s.Bytes())) {
+				return
+			}
+		}
+		if err := s.Err(); err != nil {
+			yield(nil, err)
+		}
+	})
+}
+
+// readRecords puts together what the records say, each of which messages call by
+// unit.
+func readRecords(path, unit string, same func(url string) bool, records Records) (*journalContent, error) {
 	c := &journalContent{entries: make(map[mstrapi.ObjectID]*journalEntry), commands: make(map[string]record)}
-	s := bufio.NewScanner(f)
-	s.Buffer(make([]byte, 64<<10), maxJournalLine)
-	s.Split(wholeLines)
 	seq := 0
-	for s.Scan() {
+	for text, err := range records {
 		seq++
-		r, err := decodeLine(s.Bytes())
+		var r record
+		if err == nil {
+			err = json.Unmarshal(text, &r)
+		}
 		if err == nil && r.Seq != seq {
 			err = fmt.Errorf("record %d is missing", seq)
 		}
@@ -192,14 +224,11 @@ func parseJournal(f io.Reader, path string, same func(url string) bool) (*journa
 			err = c.add(r)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("journal %s: line %d: %w: %w", path, seq, ErrJournal, err)
+			return nil, fmt.Errorf("journal %s: %s %d: %w: %w", path, unit, seq, ErrJournal, err)
 		}
 		if seq == 1 && same != nil && !same(c.begin.Environment.URL) {
 			return nil, errOtherServer
 		}
-	}
-	if err := s.Err(); err != nil {
-		return nil, fmt.Errorf("journal %s: line %d: %w: %w", path, seq+1, ErrJournal, err)
 	}
 	if c.begin == nil {
 		return nil, errNeverBegun
@@ -218,16 +247,16 @@ func wholeLines(data []byte, atEOF bool) (advance int, token []byte, err error) 
 	return 0, nil, nil
 }
 
-func decodeLine(text []byte) (record, error) {
+// decodeLine returns the record in a line.
+func decodeLine(text []byte) ([]byte, error) {
 	var l line
-	var r record
 	if err := unmarshalStrict(text, &l); err != nil {
-		return r, err
+		return nil, err
 	}
 	if checksum(l.Record) != l.CRC {
-		return r, errors.New("the checksum does not match")
+		return nil, errors.New("the checksum does not match")
 	}
-	return r, json.Unmarshal(l.Record, &r)
+	return l.Record, nil
 }
 
 // add takes up one record, in the order in which they may come.
@@ -313,27 +342,8 @@ type RecoverOptions struct {
 // report is returned and nothing is written twice. After an error the journal is
 // as it was and Recover may be called again. The caller holds the server's lock.
 func Recover(ctx context.Context, s RecoverServer, d *DeadRun, o RecoverOptions) (*Report, []string, error) {
-	if d.Destination == (Destination{}) {
-		return nil, nil, fmt.Errorf("recover run %s: no destination for its report", d.Run.ID)
-	}
-	if err := d.mendChain(ctx, o.Signer); err != nil {
-		return nil, nil, fmt.Errorf("recover run %s: report folder: %w", d.Run.ID, err)
-	}
-	report, missing, paths := d.delivered()
-	if report == nil {
-		var err error
-		if report, err = d.reconstruct(ctx, s, o); err != nil {
-			return nil, nil, fmt.Errorf("recover run %s: %w", d.Run.ID, err)
-		}
-	}
-	if missing != (Destination{}) {
-		written, err := report.Deliver(ctx, missing, o.Signer)
-		if err != nil {
-			return nil, nil, fmt.Errorf("recover run %s: %w", d.Run.ID, err)
-		}
-		paths = append(paths, written...)
-	}
-	if err := putAside(d.Path); err != nil {
+	report, paths, err := d.store.Finish(ctx, d, func() (*Report, error) { return d.reconstruct(ctx, s, o) }, o.Signer)
+	if err != nil {
 		return nil, nil, fmt.Errorf("recover run %s: %w", d.Run.ID, err)
 	}
 	return report, paths, nil

@@ -26,6 +26,9 @@ type moment struct {
 	log     []string
 }
 
+// pathOf returns the file of a journal in a folder.
+func pathOf(j *Journal) string { return j.w.(*fileJournal).path }
+
 // film applies plan with a journal and returns the moments around every write,
 // in order, and the whole journal.
 func film(t *testing.T, f *fake, plan *planner.Plan, o Options) (moments []moment, whole []byte, base string) {
@@ -37,7 +40,7 @@ func film(t *testing.T, f *fake, plan *planner.Plan, o Options) (moments []momen
 		t.Fatal(err)
 	}
 	snap := func() {
-		text, err := os.ReadFile(j.path)
+		text, err := os.ReadFile(pathOf(j))
 		if err != nil {
 			t.Error(err)
 		}
@@ -52,7 +55,7 @@ func film(t *testing.T, f *fake, plan *planner.Plan, o Options) (moments []momen
 	if err := j.Abandon(); err != nil {
 		t.Fatal(err)
 	}
-	return moments, moments[len(moments)-1].journal, filepath.Base(j.path)
+	return moments, moments[len(moments)-1].journal, filepath.Base(pathOf(j))
 }
 
 // crash puts a journal into a fresh state folder and the server into the state
@@ -460,7 +463,7 @@ func TestJournalLifecycle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info, err := os.Stat(j.path); err != nil || info.Mode().Perm() != 0o600 {
+			if info, err := os.Stat(pathOf(j)); err != nil || info.Mode().Perm() != 0o600 {
 				t.Fatalf("journal = %v, %v, want mode 0600", info.Mode(), err)
 			}
 			dead, err := FindOpen(state, only(plan.Environment.URL))
@@ -529,7 +532,7 @@ func TestClosedRecordWithoutRename(t *testing.T) {
 	if dead, err := FindOpen(state, nil); err != nil || len(dead) != 0 {
 		t.Errorf("FindOpen = %v, %v, want none", dead, err)
 	}
-	if _, err := os.Stat(j.path + closedSuffix); err != nil {
+	if _, err := os.Stat(pathOf(j) + closedSuffix); err != nil {
 		t.Error(err)
 	}
 }
@@ -549,7 +552,7 @@ func TestNoWriteWithoutDurableIntent(t *testing.T) {
 		o.Journal = j
 		f.patch = func(id mstrapi.ObjectID, done bool) {
 			if done && name(id) == "u1" {
-				j.f.Close() // as a full disk: the next write fails
+				j.w.(*fileJournal).f.Close() // as a full disk: the next write fails
 			}
 		}
 		r := Apply(t.Context(), f, plan, o)
@@ -586,22 +589,22 @@ func TestJournalStaysBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := j.f
-	bad, err := os.Open(j.path) // not for writing
+	good := j.w.(*fileJournal).f
+	bad, err := os.Open(pathOf(j)) // not for writing
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer bad.Close()
-	j.f = bad
+	j.w.(*fileJournal).f = bad
 	if err := j.commandIntent("c", time.Now()); err == nil {
 		t.Fatal("a file that is not for writing took a record")
 	}
-	j.f = good
-	before, _ := os.Stat(j.path)
+	j.w.(*fileJournal).f = good
+	before, _ := os.Stat(pathOf(j))
 	if err := j.commandIntent("c", time.Now()); err == nil {
 		t.Error("a journal that failed takes records again")
 	}
-	if after, _ := os.Stat(j.path); after.Size() != before.Size() {
+	if after, _ := os.Stat(pathOf(j)); after.Size() != before.Size() {
 		t.Error("something was written after the failure")
 	}
 	if err := j.sync(); err == nil {

@@ -167,7 +167,7 @@ func TestLocksAndJournalsFollowNoLinkAndWaitForNoPipe(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lock := l.held[0].flock.Path()
+			lock := l.(*folderLock).held[0].flock.Path()
 			if err := errors.Join(l.Release(), os.Remove(lock), plant(lock)); err != nil {
 				t.Fatal(err)
 			}

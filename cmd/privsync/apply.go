@@ -186,7 +186,7 @@ type applyRun struct {
 
 	noPlace error // what the flags name cannot be written, so nothing is begun
 
-	lock    *executor.Lock
+	lock    executor.Lock
 	server  executor.Target
 	journal *executor.Journal // nil: nothing was about to be written
 	changed bool              // the executor was asked to change the server
@@ -300,22 +300,22 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	if err := r.connect(ctx); err != nil {
 		return r.failed(ctx, err)
 	}
-	state, err := r.f.state.path(r.app)
+	store, err := r.f.state.open(r.app)
 	if err != nil {
 		return r.failed(ctx, err)
 	}
-	r.lock, err = executor.AcquireLock(ctx, state, r.server, r.lockHolder(r.start), r.f.lockTimeout.value)
+	r.lock, err = store.Lock(ctx, r.server, r.lockHolder(r.start), r.f.lockTimeout.value)
 	if err != nil {
 		return r.failed(ctx, lockError(err))
 	}
-	if _, err := r.recoverDead(ctx, r.writer.Reader, r.server, state, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout), Signer: r.f.reports.signer}); err != nil {
+	if _, err := r.recoverDead(ctx, r.writer.Reader, r.server, store, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout), Signer: r.f.reports.signer}); err != nil {
 		return r.failed(ctx, err)
 	}
 	if err := r.decidePlan(ctx); err != nil {
 		return r.failed(ctx, err)
 	}
 	if r.saved {
-		if err := r.checkEarlier(ctx, state); err != nil {
+		if err := r.checkEarlier(ctx, store); err != nil {
 			return r.failed(ctx, err)
 		}
 	}
@@ -332,7 +332,7 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	if err := r.ask(); err != nil {
 		return r.failed(ctx, err)
 	}
-	return r.change(ctx, state)
+	return r.change(ctx, store)
 }
 
 // connect checks a saved plan as far as that needs no server, and logs in.
@@ -347,7 +347,7 @@ func (r *applyRun) connect(ctx context.Context) error {
 			return refused(err, newPlanHint)
 		}
 	}
-	if err := r.checkApprovals(); err != nil {
+	if err := r.checkApprovals(ctx); err != nil {
 		return err
 	}
 	cfg, err := r.f.conn.config(r.app, environment)
@@ -471,13 +471,13 @@ func (r *applyRun) ask() error {
 }
 
 // change writes, under a journal.
-func (r *applyRun) change(ctx context.Context, state string) (*executor.Report, error) {
+func (r *applyRun) change(ctx context.Context, store executor.Store) (*executor.Report, error) {
 	o := r.options(ctx)
 	if len(r.plan.Changes)+len(r.plan.Commands) > 0 {
-		if err := r.spend(state); err != nil {
+		if err := r.spend(ctx, store); err != nil {
 			return r.failed(ctx, err)
 		}
-		journal, err := executor.OpenJournal(state, r.plan, o, r.dest)
+		journal, err := store.OpenJournal(ctx, r.plan, o, r.dest)
 		if err != nil {
 			return r.failed(ctx, hinted(err, "make room in the state folder, or name another with --state-dir; nothing was written"))
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha512"
 	"errors"
 	"fmt"
@@ -131,7 +132,7 @@ const approvalHint = `have people sign it: privsync approve PLAN.json --key FILE
 // checkApprovals judges the signatures beside a saved plan, before anything is sent to
 // a server: as many as the flag, the plan's policy or the policy at hand want,
 // whichever wants most.
-func (r *applyRun) checkApprovals() error {
+func (r *applyRun) checkApprovals(ctx context.Context) error {
 	need, why := r.f.signers.need.value, "--approvals wants it"
 	if !r.saved {
 		if need > 0 {
@@ -177,16 +178,16 @@ func (r *applyRun) checkApprovals() error {
 	if need == 0 {
 		return nil
 	}
-	return r.unspent()
+	return r.unspent(ctx)
 }
 
 // unspent refuses a plan whose approvals a run was made with.
-func (r *applyRun) unspent() error {
-	state, err := r.f.state.path(r.app)
+func (r *applyRun) unspent(ctx context.Context) error {
+	store, err := r.f.state.open(r.app)
 	if err != nil {
 		return err
 	}
-	return spentError(executor.Unspent(state, r.dest.Dir, r.plan))
+	return spentError(store.Unspent(ctx, r.dest, r.plan))
 }
 
 func spentError(err error) error {
@@ -197,11 +198,11 @@ func spentError(err error) error {
 }
 
 // spend notes that this run is made with the plan's approvals.
-func (r *applyRun) spend(state string) error {
+func (r *applyRun) spend(ctx context.Context, store executor.Store) error {
 	if r.signed.needed == 0 {
 		return nil
 	}
-	return spentError(executor.Spend(state, r.plan, executor.Run{ID: r.runID, StartedAt: r.start}, r.now()))
+	return spentError(store.Spend(ctx, r.plan, executor.Run{ID: r.runID, StartedAt: r.start}, r.now()))
 }
 
 // stillApproved refuses the plan if a, judged now that the server has told its names,

@@ -13,8 +13,8 @@ import (
 // checkEarlier finds the runs that applied the saved plan before, and says so. If a
 // later run took back what they did, as the apply of a rollback does, the plan is
 // refused: carried out again it would undo that.
-func (r *applyRun) checkEarlier(ctx context.Context, state string) error {
-	earlier, err := executor.FindEarlier(state, r.dest, r.plan, sameServer(ctx, r.server))
+func (r *applyRun) checkEarlier(ctx context.Context, store executor.Store) error {
+	earlier, err := store.Earlier(ctx, r.dest, r.plan, sameServer(ctx, r.server))
 	if err != nil {
 		r.log.Warn("whether this plan was applied before is not known for sure", "error", err)
 	}

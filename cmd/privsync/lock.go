@@ -41,7 +41,7 @@ func sameServer(ctx context.Context, server executor.Target) func(url string) bo
 }
 
 // releaseLock gives the lock back; the end of the process would as well.
-func (a *app) releaseLock(l *executor.Lock) {
+func (a *app) releaseLock(l executor.Lock) {
 	if err := l.Release(); err != nil {
 		a.log.Warn("lock not released", "error", err)
 	}

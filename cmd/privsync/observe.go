@@ -28,11 +28,14 @@ func (a *app) observe(ctx context.Context, r *mstrapi.Reader, pol *policy.Policy
 // where this run's report goes, and those in the state folder. It is evidence for a
 // person, so what cannot be read is told and no more.
 func (a *app) past(ctx context.Context, server executor.Target, pol *policy.Policy, to executor.Destination, state *stateFlags, now time.Time) planner.Past {
-	places := []executor.Destination{to}
-	if dir, err := state.find(a); err == nil {
-		places = append(places, reportsIn(dir))
+	var past planner.Past
+	same, ref := sameServer(ctx, server), planner.RefOf(pol, now)
+	store, err := state.look(a)
+	if err == nil {
+		past, err = store.Past(ctx, to, same, ref)
+	} else {
+		past, err = executor.FindPast([]executor.Destination{to}, same, ref)
 	}
-	past, err := executor.FindPast(places, sameServer(ctx, server), planner.RefOf(pol, now))
 	if err != nil {
 		a.log.Warn("the report of the policy's last run could not be read, so this run is not compared with it", "error", err)
 	}

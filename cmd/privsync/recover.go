@@ -49,7 +49,7 @@ another place for the report where the one that the dead run was given is gone.`
 			if err != nil {
 				return err
 			}
-			dir, err := state.path(a)
+			store, err := state.open(a)
 			if err != nil {
 				return err
 			}
@@ -63,12 +63,12 @@ another place for the report where the one that the dead run was given is gone.`
 			}
 			defer a.logout(ctx, r)
 			server := serverOf(ctx, cfg, r)
-			lock, err := executor.AcquireLock(ctx, dir, server, a.lockHolder(a.now()), lockTimeout.value)
+			lock, err := store.Lock(ctx, server, a.lockHolder(a.now()), lockTimeout.value)
 			if err != nil {
 				return lockError(err)
 			}
 			defer a.releaseLock(lock)
-			recovered, err := a.recoverDead(ctx, r, server, dir, to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify), Signer: signer})
+			recovered, err := a.recoverDead(ctx, r, server, store, to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify), Signer: signer})
 			if err != nil {
 				return err
 			}
@@ -102,8 +102,8 @@ another place for the report where the one that the dead run was given is gone.`
 
 // recoverDead writes the reports of the runs on r's server that died: to to, or
 // where these runs would have, if to is zero. The caller holds the server's lock.
-func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executor.Target, state string, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
-	dead, err := executor.FindOpen(state, sameServer(ctx, server))
+func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executor.Target, store executor.Store, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
+	dead, err := store.FindOpen(ctx, sameServer(ctx, server))
 	if err != nil {
 		return nil, journalError(err)
 	}
@@ -119,7 +119,7 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executo
 			d.Destination = to
 		} else if err := d.CheckDestination(ctx, o.Signer); err != nil {
 			a.log.Warn("the place for the report of a run that died cannot be used; it goes into the state folder", "run", d.Run.ID, "error", err)
-			d.Destination = reportsIn(state)
+			d.Destination = store.Fallback()
 		}
 		report, paths, err := executor.Recover(ctx, r, d, o)
 		if err != nil {

@@ -47,7 +47,11 @@ func (r *reportFlags) register(cmd *cobra.Command) {
 // the flags want it, the error says so, and the destination is the state folder:
 // better known before a server is changed than after.
 func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destination, error) {
-	fallback, stateErr := fallbackDestination(a, state)
+	store, stateErr := state.open(a)
+	var fallback executor.Destination
+	if stateErr == nil {
+		fallback = store.Fallback()
+	}
 	to := executor.Destination{File: r.file, Dir: r.dir}
 	if to == (executor.Destination{}) {
 		if stateErr != nil {
@@ -59,12 +63,9 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 		a.warnReportFolder(to.Dir)
 	}
 	var err error
-	e := to.Check()
-	if e == nil {
-		r.signer, e = r.key.signer(a)
-	}
-	if e == nil && to.Dir != "" {
-		e = a.checkChain(to.Dir, state, r.signer)
+	var e error
+	if r.signer, e = r.key.signer(a); e == nil {
+		e = checkPlace(to, store, r.signer)
 	}
 	if e != nil {
 		err = hinted(e, cmp.Or(hintOf(e), "name another place with --report or --report-dir"))
@@ -84,22 +85,17 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 	return to, err
 }
 
-// checkChain returns why no report may be added to the chain in dir. A report there
-// that chain.json does not know is explained by the journal of the run that died.
-func (a *app) checkChain(dir string, state *stateFlags, s executor.Signer) error {
-	dead := map[string]bool{}
-	if folder, err := state.path(a); err == nil {
-		if dead, err = executor.DeadRunIDs(folder, dir); err != nil {
-			return err
-		}
+// checkPlace returns why the report cannot be delivered to to. A report in a chain
+// there that its head does not know is explained by the journal of the run that died, if
+// store is not nil.
+func checkPlace(to executor.Destination, store executor.Store, s executor.Signer) error {
+	var err error
+	if store != nil {
+		err = store.Check(context.Background(), to, s)
+	} else {
+		err = to.CheckChain(context.Background(), func(string) bool { return false }, s)
 	}
-	err := executor.MendChain(context.Background(), dir, func(id string) bool { return dead[id] }, s)
-	if err == nil {
-		err = executor.CheckSigned(dir, s)
-	}
-	if err == nil {
-		return nil
-	}
+	dir := to.Dir
 	hint := "look at the report, and if it is what a run wrote that died take it in with \"privsync verify-reports --accept-newer\"; otherwise take it out of the folder and find out who wrote it"
 	switch {
 	case errors.Is(err, executor.ErrUnsigned):
@@ -108,6 +104,8 @@ func (a *app) checkChain(dir string, state *stateFlags, s executor.Signer) error
 		hint = "put chain.json back from a copy; without one look at the reports that are there, and if all are what runs wrote begin chain.json anew with \"privsync verify-reports --accept-newer\", or begin another folder with --report-dir"
 	case errors.Is(err, executor.ErrChainDamaged):
 		hint = "compare the folder with a copy (privsync verify-reports) and put chain.json back from there, or begin another folder with --report-dir"
+	case !errors.Is(err, executor.ErrBeyondHead):
+		return err
 	}
 	return hinted(fmt.Errorf("nothing is added to the chain of reports in %s: %w", dir, err), hint)
 }
@@ -140,7 +138,13 @@ func reportsIn(dir string) executor.Destination {
 // A report that cannot be written to its place goes into the state folder.
 func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.Destination, state *stateFlags, flags *reportFlags, show func() error, err error) (delivered bool, end error) {
 	ctx = context.WithoutCancel(ctx)
-	paths, e := report.Deliver(ctx, to, flags.signer)
+	write := report.Deliver
+	if store, e := state.open(a); e == nil {
+		write = func(ctx context.Context, to executor.Destination, s executor.Signer) ([]string, error) {
+			return store.Deliver(ctx, report, to, s)
+		}
+	}
+	paths, e := write(ctx, to, flags.signer)
 	delivered = e == nil
 	if errors.Is(e, executor.ErrUnsigned) {
 		delivered = true

@@ -13,6 +13,8 @@ import (
 // are kept.
 type stateFlags struct {
 	dir string
+
+	store executor.Store // set by open
 }
 
 func (s *stateFlags) register(cmd *cobra.Command) {
@@ -30,6 +32,31 @@ func (s *stateFlags) find(a *app) (string, error) {
 		return "", hinted(err, "name a folder for journals and reports with --state-dir")
 	}
 	return dir, nil
+}
+
+// look returns the store for reading only: a folder need not be there.
+func (s *stateFlags) look(a *app) (executor.Store, error) {
+	if s.store != nil {
+		return s.store, nil
+	}
+	dir, err := s.find(a)
+	if err != nil {
+		return nil, err
+	}
+	return executor.NewFolder(dir), nil
+}
+
+// open returns the store that the flags name. It is opened once.
+func (s *stateFlags) open(a *app) (executor.Store, error) {
+	if s.store != nil {
+		return s.store, nil
+	}
+	dir, err := s.path(a)
+	if err != nil {
+		return nil, err
+	}
+	s.store = executor.NewFolder(dir)
+	return s.store, nil
 }
 
 // path returns the state folder and makes it, readable by its owner only.

@@ -1,0 +1,109 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"privsync/planner"
+)
+
+// Folder is the [Store] in a folder of this machine, the state folder: locks, journals,
+// and reports that have no other place. Make one with [NewFolder].
+type Folder struct {
+	dir string
+}
+
+// NewFolder returns the store in the state folder dir, which need not be there.
+func NewFolder(dir string) *Folder { return &Folder{dir} }
+
+// String returns the folder's path.
+func (f *Folder) String() string { return f.dir }
+
+// Fallback is the folder for reports in it.
+func (f *Folder) Fallback() Destination { return Destination{Dir: ReportsDir(f.dir)} }
+
+// Lock is [AcquireLock].
+func (f *Folder) Lock(ctx context.Context, server Target, holder Holder, timeout time.Duration) (Lock, error) {
+	return AcquireLock(ctx, f.dir, server, holder, timeout)
+}
+
+// OpenJournal is the function [OpenJournal].
+func (f *Folder) OpenJournal(_ context.Context, plan *planner.Plan, o Options, to Destination) (*Journal, error) {
+	return OpenJournal(f.dir, plan, o, to)
+}
+
+// FindOpen is the function [FindOpen].
+func (f *Folder) FindOpen(_ context.Context, same func(url string) bool) ([]*DeadRun, error) {
+	return FindOpen(f.dir, same)
+}
+
+// Finish writes the report where d.Destination lacks it, and puts the journal aside.
+func (f *Folder) Finish(ctx context.Context, d *DeadRun, remake func() (*Report, error), s Signer) (*Report, []string, error) {
+	if d.Destination == (Destination{}) {
+		return nil, nil, errors.New("no destination for its report")
+	}
+	if err := d.mendChain(ctx, s); err != nil {
+		return nil, nil, fmt.Errorf("report folder: %w", err)
+	}
+	report, missing, paths := d.delivered()
+	if report == nil {
+		var err error
+		if report, err = remake(); err != nil {
+			return nil, nil, err
+		}
+	}
+	if missing != (Destination{}) {
+		written, err := report.Deliver(ctx, missing, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		paths = append(paths, written...)
+	}
+	if err := putAside(d.Path); err != nil {
+		return nil, nil, fmt.Errorf("journal: %w", err)
+	}
+	return report, paths, nil
+}
+
+// Check checks the destination, and mends the chain in its folder where the journal of a
+// run that died explains it.
+func (f *Folder) Check(ctx context.Context, to Destination, s Signer) error {
+	dead := map[string]bool{}
+	if to.Dir != "" {
+		var err error
+		if dead, err = DeadRunIDs(f.dir, to.Dir); err != nil {
+			return err
+		}
+	}
+	return to.CheckChain(ctx, func(id string) bool { return dead[id] }, s)
+}
+
+// Deliver is [Report.Deliver].
+func (f *Folder) Deliver(ctx context.Context, report *Report, to Destination, s Signer) ([]string, error) {
+	return report.Deliver(ctx, to, s)
+}
+
+// Past is [FindPast], in the folder and at to.
+func (f *Folder) Past(_ context.Context, to Destination, same func(url string) bool, ref planner.PolicyRef) (planner.Past, error) {
+	return FindPast([]Destination{to, f.Fallback()}, same, ref)
+}
+
+// Earlier is [FindEarlier].
+func (f *Folder) Earlier(_ context.Context, to Destination, plan *planner.Plan, same func(url string) bool) (*Earlier, error) {
+	return FindEarlier(f.dir, to, plan, same)
+}
+
+// Unspent is the function [Unspent].
+func (f *Folder) Unspent(_ context.Context, to Destination, plan *planner.Plan) error {
+	return Unspent(f.dir, to.Dir, plan)
+}
+
+// Spend is the function [Spend].
+func (f *Folder) Spend(_ context.Context, plan *planner.Plan, run Run, now time.Time) error {
+	return Spend(f.dir, plan, run, now)
+}
+
+// Close does nothing.
+func (f *Folder) Close() error { return nil }
