@@ -43,9 +43,11 @@ type CountedUsers struct {
 }
 
 // ProductForecast is what becomes of one product. Now and After are lower bounds
-// where AtLeast is set: the server has users who were not counted. AtMost is the
-// difference if all users gain the product whom a group's grant reaches and whose
-// own privileges nobody read; nil where there are none.
+// where AtLeast is set: the server has users who were not counted, or some hold
+// what the map does not know. AtMost is the difference if everything that is not
+// known for sure costs a licence: if all users gain the product whom a group's
+// grant reaches and whose own privileges nobody read, and if what the map does not
+// know is of the product; nil where there is nothing of the kind.
 type ProductForecast struct {
 	ID         int    `json:"id"`
 	Name       string `json:"name"`
@@ -61,14 +63,17 @@ type ProductForecast struct {
 	// LastUsage is how many users that count found; nil: not known.
 	LastUsage *int `json:"lastUsage,omitempty"`
 	// Apart counts users who hold privileges of the product and for whom the server's
-	// own audits show no licence: the built-in administrator. They are in no number.
+	// own audits show no licence: the built-in administrator and service accounts. They
+	// are in no number.
 	Apart int        `json:"apart,omitempty"`
 	Gains []Consumer `json:"gains"`
 	Frees []Consumer `json:"frees"`
-	// Consumers and Cheapest are told by an audit only: everybody who consumes the
-	// product, and those of them who do by one privilege alone.
-	Consumers []Consumer `json:"consumers,omitempty"`
-	Cheapest  []Consumer `json:"cheapest,omitempty"`
+	// Consumers, Cheapest and ApartUsers are told by an audit only: everybody who
+	// consumes the product, those of them who do by one privilege alone, and who is
+	// counted apart.
+	Consumers  []Consumer `json:"consumers,omitempty"`
+	Cheapest   []Consumer `json:"cheapest,omitempty"`
+	ApartUsers []Consumer `json:"apartUsers,omitempty"`
 }
 
 // Consumer is a user with the privileges by which it consumes a product, will, or
@@ -91,10 +96,10 @@ type Through struct {
 
 // The ways of [Through].
 const (
-	throughDirect = "direct"
-	throughGroup  = "group"
-	throughRole   = "role"
-	throughOther  = "other"
+	ThroughDirect = "direct"
+	ThroughGroup  = "group"
+	ThroughRole   = "role"
+	ThroughOther  = "other"
 )
 
 // LicenceInput is what [Observe] needs to count licences.
@@ -103,9 +108,11 @@ type LicenceInput struct {
 	Map     *LicenceMap
 	Missing string
 	Err     error
-	// Compliance is the server's last count. ComplianceErr says why it is not known.
+	// Compliance is the server's last count. ComplianceErr says why it is not known,
+	// ScanErr why there is no new one although one was asked for.
 	Compliance    mstrapi.Compliance
 	ComplianceErr error
+	ScanErr       error
 	Position      *policy.Position // where the policy names the map
 
 	products  map[int]Set
@@ -128,8 +135,14 @@ func (in *LicenceInput) prepare() *LicenceInput {
 // counts reports whether there is a map to count with.
 func (in *LicenceInput) counts() bool { return in != nil && in.Map != nil }
 
+// matters reports whether what the privilege costs is a question: it consumes a
+// licence, or nobody knows.
+func (in *LicenceInput) matters(q mstrapi.PrivilegeID) bool {
+	return in.consuming.Has(q) || !in.known.Has(q)
+}
+
 // beyond is what a principal holds outside the scope of the policy, of the
-// privileges that consume licences.
+// privileges that may consume licences.
 type beyond struct {
 	direct Set
 	held   *profile
@@ -151,14 +164,14 @@ func (ob *observer) level() mstrapi.Level {
 	return ob.st.Level
 }
 
-// splitBeyond takes what lies outside the scope and consumes licences out of held.
+// splitBeyond takes what lies outside the scope and may consume licences out of held.
 func (ob *observer) splitBeyond(held []mstrapi.Held) []mstrapi.Held {
 	if !ob.st.licences.counts() || ob.st.Level == mstrapi.LevelAll {
 		return nil
 	}
 	var out []mstrapi.Held
 	for _, h := range held {
-		if h.Level != "" && h.Level != ob.st.Level && ob.st.licences.consuming.Has(h.ID) {
+		if h.Level != "" && h.Level != ob.st.Level && ob.st.licences.matters(h.ID) {
 			if !h.Direct && !h.Inherited() && !h.Elsewhere() {
 				h.Other = true
 			}
@@ -208,7 +221,7 @@ func (ob *observer) fetchMemberRows(ctx context.Context, n *needs) error {
 }
 
 // wantsRows reports whether the forecast needs to know who is below a group that is
-// granted something that consumes licences.
+// granted something that may consume licences.
 func (d *draft) wantsRows(g *Observed) bool {
 	if !d.st.licences.counts() || d.st.expanded[g.Principal.ID] || g.Principal.ID == "" {
 		return false
@@ -216,7 +229,12 @@ func (d *draft) wantsRows(g *Observed) bool {
 	if _, read := d.st.memberRows[g.Principal.ID]; read {
 		return false
 	}
-	return !d.decisions[g].grant.Intersect(d.st.licences.consuming).IsEmpty()
+	for q := range d.decisions[g].grant.All() {
+		if d.st.licences.matters(q) {
+			return true
+		}
+	}
+	return false
 }
 
 // licensing is the forecast in the making.
@@ -225,6 +243,9 @@ type licensing struct {
 	in      *LicenceInput
 	changed map[mstrapi.ObjectID]*Change
 	granted Set // by anybody
+	unknown Set // of which the map does not know what they consume
+	perhaps map[int]int
+	counts  struct{ unsure, doubtful int } // see count
 }
 
 // forecast counts who consumes what now and after the plan; nil without a map.
@@ -233,7 +254,12 @@ func (d *draft) forecast() *Licences {
 	if !in.counts() {
 		return nil
 	}
-	l := &licensing{draft: d, in: in, changed: make(map[mstrapi.ObjectID]*Change, len(d.changes))}
+	l := &licensing{draft: d, in: in, changed: make(map[mstrapi.ObjectID]*Change, len(d.changes)), perhaps: make(map[int]int)}
+	for _, p := range d.st.Catalogue {
+		if !in.known.Has(p.ID) {
+			l.unknown.Add(p.ID)
+		}
+	}
 	for i := range d.changes {
 		c := &d.changes[i]
 		l.changed[c.Principal.ID] = c
@@ -261,7 +287,7 @@ func (d *draft) forecast() *Licences {
 		index[out.Products[i].ID] = &out.Products[i]
 	}
 	l.entitle(out)
-	unsure := l.count(out, index)
+	l.count(out, index)
 	l.boundGains(index)
 	if of, ok := d.st.known[mstrapi.User]; ok {
 		for _, who := range d.st.gone {
@@ -276,13 +302,14 @@ func (d *draft) forecast() *Licences {
 	for i := range out.Products {
 		p := &out.Products[i]
 		p.Difference = p.After - p.Now
-		p.AtLeast = !everybody
-		if p.AtMost != nil {
-			*p.AtMost += p.Difference
+		p.AtLeast = !everybody || l.counts.doubtful > 0
+		if n := l.perhaps[p.ID]; n > 0 {
+			most := p.Difference + n
+			p.AtMost = &most
 		}
 	}
-	out.Complete = everybody && unsure == 0 && len(out.UnknownGrants)+len(out.NotRead) == 0
-	l.doubts(out, unsure)
+	out.Complete = everybody && l.counts.unsure+l.counts.doubtful+len(out.UnknownGrants)+len(out.NotRead) == 0
+	l.doubts(out)
 	return out
 }
 
@@ -310,9 +337,10 @@ func counted(o *Observed) bool {
 	return o.Principal.Kind == mstrapi.User && !o.gone && o.Err == nil && (o.Enabled == mstrapi.No || o.held != nil && o.Enabled == mstrapi.Yes)
 }
 
-// count counts the users that were read. It returns how many were read and not
-// counted, because nobody knows whether they are enabled.
-func (l *licensing) count(out *Licences, index map[int]*ProductForecast) (unsure int) {
+// count counts the users that were read, and notes how many were read and not
+// counted, because nobody knows whether they are enabled (unsure), and how many hold
+// what the map does not know (doubtful).
+func (l *licensing) count(out *Licences, index map[int]*ProductForecast) {
 	var users []*Observed
 	for _, o := range l.st.byID {
 		switch {
@@ -322,19 +350,24 @@ func (l *licensing) count(out *Licences, index map[int]*ProductForecast) (unsure
 				users = append(users, o)
 			}
 		case o.Principal.Kind == mstrapi.User && !o.gone && o.Err == nil && o.held != nil:
-			unsure++
+			l.counts.unsure++
 		}
 	}
 	slices.SortFunc(users, compareObserved)
 	for _, o := range users {
-		before, after := l.before(o), l.after(o)
+		before, after := l.before(o, l.in.consuming), l.after(o, l.in.consuming)
+		doubtBefore, doubtAfter := l.before(o, l.unknown), l.after(o, l.unknown)
+		apart := l.st.apart[o.Principal.ID]
+		if !apart && !doubtBefore.Union(doubtAfter).IsEmpty() {
+			l.counts.doubtful++
+		}
 		for id, s := range l.in.products {
 			p := index[id]
 			had, has := before.Intersect(s), after.Intersect(s)
-			// The vendor's sample of an audit lists it, enabled, without licences.
-			if o.Principal.ID == mstrapi.AdministratorUser {
+			if apart {
 				if !had.IsEmpty() || !has.IsEmpty() {
 					p.Apart++
+					l.auditedApart(p, o, had)
 				}
 				continue
 			}
@@ -349,22 +382,27 @@ func (l *licensing) count(out *Licences, index map[int]*ProductForecast) (unsure
 				p.Gains = append(p.Gains, Consumer{Principal: o.Principal, Through: l.gained(o, has)})
 			case has.IsEmpty() && !had.IsEmpty():
 				p.Frees = append(p.Frees, Consumer{Principal: o.Principal, Through: l.freed(o, had)})
+				if !doubtAfter.IsEmpty() {
+					l.perhaps[id]++
+				}
+			case had.IsEmpty() && !doubtAfter.Minus(doubtBefore).IsEmpty():
+				l.perhaps[id]++
 			}
-			if l.st.judging != JudgeProjected && !had.IsEmpty() {
-				l.audited(p, o, had, before)
-			}
+			l.audited(p, o, had, before)
 		}
 	}
-	return unsure
 }
 
-// before returns what o holds of what consumes licences.
-func (l *licensing) before(o *Observed) Set {
-	return o.Direct.Union(o.Inherited).Union(o.elsewhere()).Union(o.beyond.all()).Intersect(l.in.consuming)
+// before returns which of the privileges o holds.
+func (l *licensing) before(o *Observed, of Set) Set {
+	return o.Direct.Union(o.Inherited).Union(o.elsewhere()).Union(o.beyond.all()).Intersect(of)
 }
 
-// after returns what o will hold of that.
-func (l *licensing) after(o *Observed) Set {
+// after returns which of them o will hold.
+func (l *licensing) after(o *Observed, of Set) Set {
+	if of.IsEmpty() {
+		return Set{}
+	}
 	direct := o.Direct
 	if c := l.changed[o.Principal.ID]; c != nil {
 		direct = direct.Union(Set{})
@@ -375,11 +413,11 @@ func (l *licensing) after(o *Observed) Set {
 			direct = direct.Minus(SetOf(r.ID))
 		}
 	}
-	held := direct.Union(o.elsewhere()).Union(o.beyond.all()).Intersect(l.in.consuming)
+	held := direct.Union(o.elsewhere()).Union(o.beyond.all()).Intersect(of)
 	touched := l.lossy.Union(l.gaining)
-	inherited := o.Inherited.Intersect(l.in.consuming)
+	inherited := o.Inherited.Intersect(of)
 	held = held.Union(inherited.Minus(touched))
-	for q := range inherited.Union(l.gaining.Intersect(l.in.consuming)).Intersect(touched).Minus(held).All() {
+	for q := range inherited.Union(l.gaining.Intersect(of)).Intersect(touched).Minus(held).All() {
 		if o.Inherited.Has(q) && (!l.lossy.Has(q) || l.keeps(o, q)) || l.gains(o, q) {
 			held.Add(q)
 		}
@@ -389,14 +427,14 @@ func (l *licensing) after(o *Observed) Set {
 
 // gained says by what o comes to hold the privileges.
 func (l *licensing) gained(o *Observed, has Set) []Through {
-	var out []Through
+	out := []Through{}
 	c := l.changed[o.Principal.ID]
 	for q := range has.All() {
 		if c != nil && slices.ContainsFunc(c.Grant, func(p PlannedPrivilege) bool { return p.ID == q }) {
-			out = append(out, Through{Privilege: l.cat.ref(q), Source: throughDirect, Changes: []mstrapi.ObjectID{o.Principal.ID}})
+			out = append(out, Through{Privilege: l.cat.ref(q), Source: ThroughDirect, Changes: []mstrapi.ObjectID{o.Principal.ID}})
 		}
 		if above := l.gainersAbove(o, q); len(above) > 0 {
-			t := Through{Privilege: l.cat.ref(q), Source: throughGroup, Changes: idsOf(above)}
+			t := Through{Privilege: l.cat.ref(q), Source: ThroughGroup, Changes: idsOf(above)}
 			for _, g := range above {
 				t.Groups = append(t.Groups, mstrapi.ObjectRef{ID: g.Principal.ID, Name: g.Principal.Name})
 			}
@@ -409,15 +447,15 @@ func (l *licensing) gained(o *Observed, has Set) []Through {
 
 // freed says by what o holds no privilege of a product any more.
 func (l *licensing) freed(o *Observed, had Set) []Through {
-	var out []Through
+	out := []Through{}
 	for q := range had.All() {
 		if o.Direct.Has(q) {
-			out = append(out, Through{Privilege: l.cat.ref(q), Source: throughDirect, Changes: []mstrapi.ObjectID{o.Principal.ID}})
+			out = append(out, Through{Privilege: l.cat.ref(q), Source: ThroughDirect, Changes: []mstrapi.ObjectID{o.Principal.ID}})
 		}
 		if !o.Inherited.Has(q) {
 			continue
 		}
-		t := Through{Privilege: l.cat.ref(q), Source: throughGroup}
+		t := Through{Privilege: l.cat.ref(q), Source: ThroughGroup}
 		var losing []*Observed
 		for _, g := range l.trace(o, q).groups {
 			if slices.Contains(l.cut[q], g) {
@@ -436,8 +474,18 @@ func sortRefs(refs []mstrapi.ObjectRef) {
 	slices.SortFunc(refs, func(a, b mstrapi.ObjectRef) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 }
 
+// auditedApart notes what an audit tells of a user who is counted apart.
+func (l *licensing) auditedApart(p *ProductForecast, o *Observed, had Set) {
+	if l.st.judging != JudgeProjected && !had.IsEmpty() {
+		p.ApartUsers = append(p.ApartUsers, Consumer{Principal: o.Principal, Through: l.st.through(o, had, l.cat)})
+	}
+}
+
 // audited notes what an audit tells of a user who consumes a product.
 func (l *licensing) audited(p *ProductForecast, o *Observed, had, all Set) {
+	if l.st.judging == JudgeProjected || had.IsEmpty() {
+		return
+	}
 	c := Consumer{Principal: o.Principal, Through: l.st.through(o, had, l.cat)}
 	p.Consumers = append(p.Consumers, c)
 	if had.Len() > 1 {
@@ -453,11 +501,11 @@ func (l *licensing) audited(p *ProductForecast, o *Observed, had, all Set) {
 
 // through returns every way in which o holds the privileges.
 func (s *State) through(o *Observed, held Set, cat *catalogue) []Through {
-	var out []Through
+	out := []Through{}
 	for q := range held.All() {
 		ref := cat.ref(q)
 		if o.Direct.Has(q) || o.beyond.direct.Has(q) {
-			out = append(out, Through{Privilege: ref, Source: throughDirect})
+			out = append(out, Through{Privilege: ref, Source: ThroughDirect})
 		}
 		for _, f := range []*profile{o.held, o.beyond.held} {
 			if f == nil {
@@ -469,7 +517,7 @@ func (s *State) through(o *Observed, held Set, cat *catalogue) []Through {
 			}
 			if len(groups) > 0 {
 				sortRefs(groups)
-				out = append(out, Through{Privilege: ref, Source: throughGroup, Groups: groups})
+				out = append(out, Through{Privilege: ref, Source: ThroughGroup, Groups: groups})
 			}
 			others := f.others[q]
 			if len(others.roles) > 0 {
@@ -477,22 +525,23 @@ func (s *State) through(o *Observed, held Set, cat *catalogue) []Through {
 				for _, r := range others.roles {
 					roles = append(roles, r.Role)
 				}
-				out = append(out, Through{Privilege: ref, Source: throughRole, Groups: roles})
+				out = append(out, Through{Privilege: ref, Source: ThroughRole, Groups: roles})
 			}
 			if others.other {
-				out = append(out, Through{Privilege: ref, Source: throughOther})
+				out = append(out, Through{Privilege: ref, Source: ThroughOther})
 			}
 		}
 	}
 	return out
 }
 
-// boundGains counts, per product, the users whom a group's grant reaches and whose
+// boundGains adds, per product, the users whom a group's grant reaches and whose
 // own privileges nobody knows.
 func (l *licensing) boundGains(index map[int]*ProductForecast) {
 	for _, id := range productIDs(l.in.products) {
-		p, s := index[id], l.in.products[id]
-		perhaps := make(map[mstrapi.ObjectID]bool)
+		own := l.in.products[id]
+		s := own.Union(l.unknown)
+		reached := make(map[mstrapi.ObjectID]bool)
 		unread := false
 		for q := range l.gaining.Intersect(s).All() {
 			for _, g := range l.gainers[q] {
@@ -501,30 +550,25 @@ func (l *licensing) boundGains(index map[int]*ProductForecast) {
 					unread = true
 				}
 				for _, row := range rows {
-					if o := l.st.byID[row.ID]; row.Enabled != mstrapi.No && row.ID != mstrapi.AdministratorUser && (o == nil || !counted(o)) {
-						perhaps[row.ID] = true
+					if o := l.st.byID[row.ID]; row.Enabled != mstrapi.No && !l.st.apart[row.ID] && (o == nil || !counted(o)) {
+						reached[row.ID] = true
 					}
 				}
 			}
 		}
 		for _, o := range l.st.byID {
-			if o.Principal.Kind == mstrapi.User && !counted(o) && o.Err == nil && o.held != nil && !o.gone &&
-				l.before(o).Intersect(s).IsEmpty() && !l.after(o).Intersect(s).IsEmpty() {
-				perhaps[o.Principal.ID] = true
+			if o.Principal.Kind == mstrapi.User && !counted(o) && o.Err == nil && o.held != nil && !o.gone && !l.st.apart[o.Principal.ID] &&
+				l.before(o, own).IsEmpty() && !l.after(o, s).Minus(l.before(o, s)).IsEmpty() {
+				reached[o.Principal.ID] = true
 			}
 		}
-		if n := len(perhaps); n > 0 {
-			p.AtMost = &n
-		}
+		n := len(reached)
 		if unread {
 			// Whom the grant reaches is not known: as many as the server has.
-			n := len(perhaps)
-			if m, ok := l.st.known[mstrapi.User]; ok {
-				n = max(n, m)
-			}
-			p.AtMost = &n
-			l.doubt(nil, fmt.Sprintf("product %s: the members of a group that is granted a privilege of it could not be read, so how many users gain it is not known", p.Name))
+			n = max(n, l.st.known[mstrapi.User])
+			l.doubt(nil, fmt.Sprintf("product %s: the members of a group that is granted a privilege of it could not be read, so how many users gain it is not known", index[id].Name))
 		}
+		l.perhaps[id] += n
 	}
 }
 
@@ -540,7 +584,7 @@ func (l *licensing) doubt(privilege *PrivilegeRef, message string) {
 const staleCompliance = 24 * time.Hour
 
 // doubts tells of everything that makes a number uncertain.
-func (l *licensing) doubts(out *Licences, unsure int) {
+func (l *licensing) doubts(out *Licences) {
 	in := l.in
 	if was, is := in.Map.Environment.IServerVersion, l.st.Environment.IServerVersion; was != is {
 		l.doubt(nil, fmt.Sprintf("the licence map was learnt from server version %s and this is %s: learn a new one", clean.Quote(was), clean.Quote(is)))
@@ -550,6 +594,9 @@ func (l *licensing) doubts(out *Licences, unsure int) {
 		names[i] = p.Name
 	}
 	all := strings.Join(names, ", ")
+	if in.ScanErr != nil {
+		l.doubt(nil, fmt.Sprintf("the server did not count its licences anew, so its last count is taken for %s: %v", all, in.ScanErr))
+	}
 	switch {
 	case in.ComplianceErr != nil:
 		l.doubt(nil, fmt.Sprintf("how many licences there are of %s is not known: the server's last licence count could not be read: %v", all, in.ComplianceErr))
@@ -571,10 +618,31 @@ func (l *licensing) doubts(out *Licences, unsure int) {
 	for _, ref := range out.UnknownGrants {
 		l.doubt(&ref, fmt.Sprintf("the plan grants privilege %s, and the licence map does not know what it consumes", l.cat.label(ref.ID)))
 	}
-	if unsure > 0 {
+	if n := l.counts.doubtful; n > 0 {
+		l.doubt(nil, fmt.Sprintf("%s privileges of which the licence map does not know what they consume (%s), so the numbers of %s are lower bounds",
+			plural(n, "user holds", "users hold"), l.cat.some(l.unknown), all))
+	}
+	if unsure := l.counts.unsure; unsure > 0 {
 		l.doubt(nil, fmt.Sprintf("whether %s enabled is not known, so they are counted for no product (%s)", plural(unsure, "user is", "users are"), all))
 	}
+	l.doubtApart(out)
 	l.doubtRoles(out)
+}
+
+// doubtApart says of which products users are counted apart.
+func (l *licensing) doubtApart(out *Licences) {
+	var names []string
+	for _, p := range out.Products {
+		if p.Apart > 0 {
+			names = append(names, p.Name)
+		}
+	}
+	if len(names) > 0 {
+		l.doubt(nil, fmt.Sprintf("the built-in administrator and service accounts hold privileges of %s and are counted apart: the vendor's sample of an audit shows no licences for them (?)", strings.Join(names, ", ")))
+	}
+	if err := l.st.apartErr; err != nil {
+		l.doubt(nil, fmt.Sprintf("who the service accounts are could not be read, so they are counted like everybody else: %v", err))
+	}
 }
 
 func consume(n int) string {

@@ -105,11 +105,14 @@ func (p *Plan) licenceGuard(product string, max *int) (Guard, bool) {
 	if slices.ContainsFunc(p.Licences.NotRead, func(q LicenceProduct) bool { return q.Name == product }) {
 		return unknown("the licence map could not ask about it")
 	}
+	i := slices.IndexFunc(p.Licences.Products, func(q ProductForecast) bool { return q.Name == product })
+	if i >= 0 && max == nil && p.Licences.Products[i].Unlimited {
+		return g, false
+	}
 	if n := len(p.Licences.UnknownGrants); n > 0 {
 		ref := p.Licences.UnknownGrants[0]
 		return unknown(fmt.Sprintf("the plan grants %s of which the licence map does not know what they consume, first of all %d", plural(n, "privilege", "privileges"), ref.ID))
 	}
-	i := slices.IndexFunc(p.Licences.Products, func(q ProductForecast) bool { return q.Name == product })
 	if i < 0 {
 		return g, false // the server does not have it
 	}
@@ -128,8 +131,6 @@ func (p *Plan) licenceGuard(product string, max *int) (Guard, bool) {
 	switch {
 	case max != nil:
 		limit = max
-	case q.Unlimited:
-		return g, false
 	case limit == nil && p.Licences.ComplianceTime == nil:
 		return unknown("the server has no result of a licence count: see --licence-scan")
 	case limit == nil:

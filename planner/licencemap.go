@@ -40,8 +40,17 @@ type LicenceMap struct {
 	Products    []MappedProduct  `json:"products"`
 	NotRead     []LicenceProduct `json:"notRead,omitempty"` // products that could not be asked about
 	NoProduct   []PrivilegeRef   `json:"noProduct"`         // known to consume nothing
-	Unknown     []PrivilegeRef   `json:"unknown"`           // nobody knows what they consume
-	Digest      string           `json:"-"`                 // sha256:HEX of the file
+	// Unknown are the privileges of which nobody knows what they consume.
+	Unknown []UnknownPrivilege `json:"unknown"`
+	Digest  string             `json:"-"` // sha256:HEX of the file
+}
+
+// UnknownPrivilege is a privilege that may consume something. Held says that the
+// user whom the map was learnt from holds it: then it is of no product but one of
+// those that could not be asked about.
+type UnknownPrivilege struct {
+	PrivilegeRef
+	Held bool `json:"held,omitempty"`
 }
 
 // MapEnvironment is the server that a map was learnt from.
@@ -60,26 +69,28 @@ type MappedProduct struct {
 	Privileges []PrivilegeRef `json:"privileges"`
 }
 
+// writeList writes a list with a line for each of its values.
+func writeList[T any](b *bytes.Buffer, indent string, list []T) error {
+	b.WriteString("[")
+	for i, v := range list {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		b.WriteString([]string{"", ","}[min(i, 1)] + "\n" + indent + "  ")
+		b.Write(text)
+	}
+	if len(list) > 0 {
+		b.WriteString("\n" + indent)
+	}
+	b.WriteString("]")
+	return nil
+}
+
 // WriteTo writes the map as JSON, a privilege to a line, so that two maps can be
 // compared.
 func (m *LicenceMap) WriteTo(w io.Writer) (int64, error) {
 	var b bytes.Buffer
-	refs := func(indent string, list []PrivilegeRef) error {
-		b.WriteString("[")
-		for i, ref := range list {
-			text, err := json.Marshal(ref)
-			if err != nil {
-				return err
-			}
-			b.WriteString([]string{"", ","}[min(i, 1)] + "\n" + indent + "  ")
-			b.Write(text)
-		}
-		if len(list) > 0 {
-			b.WriteString("\n" + indent)
-		}
-		b.WriteString("]")
-		return nil
-	}
 	head, err := json.Marshal(struct {
 		Format      string         `json:"format"`
 		CreatedAt   time.Time      `json:"createdAt"`
@@ -97,7 +108,7 @@ func (m *LicenceMap) WriteTo(w io.Writer) (int64, error) {
 	b.WriteString(",\n  \"products\": [")
 	for i, p := range m.Products {
 		fmt.Fprintf(&b, "%s\n    {\"id\": %d, \"name\": %q, \"privileges\": ", []string{"", ","}[min(i, 1)], p.ID, p.Name)
-		if err := refs("    ", p.Privileges); err != nil {
+		if err := writeList(&b, "    ", p.Privileges); err != nil {
 			return 0, err
 		}
 		b.WriteString("}")
@@ -111,11 +122,11 @@ func (m *LicenceMap) WriteTo(w io.Writer) (int64, error) {
 		fmt.Fprintf(&b, "  \"notRead\": %s,\n", text)
 	}
 	b.WriteString("  \"noProduct\": ")
-	if err := refs("  ", m.NoProduct); err != nil {
+	if err := writeList(&b, "  ", m.NoProduct); err != nil {
 		return 0, err
 	}
 	b.WriteString(",\n  \"unknown\": ")
-	if err := refs("  ", m.Unknown); err != nil {
+	if err := writeList(&b, "  ", m.Unknown); err != nil {
 		return 0, err
 	}
 	b.WriteString("\n}\n")
@@ -198,15 +209,22 @@ func (m *LicenceMap) check() (at, problem string) {
 			return at, problem
 		}
 	}
-	for _, list := range []struct {
-		name string
-		refs []PrivilegeRef
-	}{{"noProduct", m.NoProduct}, {"unknown", m.Unknown}} {
-		for i, ref := range list.refs {
-			if consuming[ref.ID] {
-				return fmt.Sprintf("/%s/%d", list.name, i), fmt.Sprintf("privilege %d stands in two places", ref.ID)
-			}
-			consuming[ref.ID] = true
+	once := func(list string, i int, id mstrapi.PrivilegeID) bool {
+		if consuming[id] {
+			at, problem = fmt.Sprintf("/%s/%d", list, i), fmt.Sprintf("privilege %d stands in two places", id)
+			return false
+		}
+		consuming[id] = true
+		return true
+	}
+	for i, ref := range m.NoProduct {
+		if !once("noProduct", i, ref.ID) {
+			return at, problem
+		}
+	}
+	for i, ref := range m.Unknown {
+		if !once("unknown", i, ref.ID) {
+			return at, problem
 		}
 	}
 	return "", ""
@@ -317,7 +335,7 @@ func LearnLicences(ctx context.Context, r LicenceReader, user Principal) (*Learn
 		return nil, err
 	}
 	out := &Learnt{Map: &LicenceMap{
-		Format: LicenceMapFormat, Source: user, Products: []MappedProduct{}, NoProduct: []PrivilegeRef{}, Unknown: []PrivilegeRef{},
+		Format: LicenceMapFormat, Source: user, Products: []MappedProduct{}, NoProduct: []PrivilegeRef{}, Unknown: []UnknownPrivilege{},
 	}, Failed: make(map[string]error)}
 	names := make(map[mstrapi.PrivilegeID]string, len(list))
 	for _, p := range list {
@@ -375,14 +393,14 @@ func LearnLicences(ctx context.Context, r LicenceReader, user Principal) (*Learn
 		case held.Has(p.ID) && len(out.Map.NotRead) == 0:
 			out.Map.NoProduct = append(out.Map.NoProduct, ref)
 		default:
-			out.Map.Unknown = append(out.Map.Unknown, ref)
+			out.Map.Unknown = append(out.Map.Unknown, UnknownPrivilege{ref, held.Has(p.ID)})
 		}
 	}
 	return out, nil
 }
 
 // sets returns the privileges of each product, by its number, of all products
-// together, and those of which it is known what they consume.
+// together, and those of which it is known which of these products they consume.
 func (m *LicenceMap) sets() (products map[int]Set, consuming, known Set) {
 	products = make(map[int]Set, len(m.Products))
 	for _, p := range m.Products {
@@ -396,6 +414,11 @@ func (m *LicenceMap) sets() (products map[int]Set, consuming, known Set) {
 	known = consuming.Union(Set{})
 	for _, ref := range m.NoProduct {
 		known.Add(ref.ID)
+	}
+	for _, ref := range m.Unknown {
+		if ref.Held {
+			known.Add(ref.ID)
+		}
 	}
 	return products, consuming, known
 }

@@ -18,7 +18,7 @@ func sampleMap() *LicenceMap {
 		Source:      Principal{Kind: mstrapi.User, ID: "54F3D26011D2896560009A8E67019608", Name: "Admin \"x\"", Login: "administrator"},
 		Products:    []MappedProduct{{ID: 2, Name: "CLIENT_WEB", Privileges: []PrivilegeRef{{17, "Web administration"}}}},
 		NotRead:     []LicenceProduct{{ID: 3, Name: "CLIENT_APPLICATION"}},
-		NoProduct:   []PrivilegeRef{{50, "Use User Manager"}}, Unknown: []PrivilegeRef{},
+		NoProduct:   []PrivilegeRef{{50, "Use User Manager"}}, Unknown: []UnknownPrivilege{{PrivilegeRef{51, "Monitor Jobs"}, true}, {PrivilegeRef: PrivilegeRef{52, "Use Workstation"}}},
 	}
 }
 
@@ -52,10 +52,11 @@ func TestLicenceMapProblems(t *testing.T) {
 		{`"format": "privsync/licences/v1"`, `"format": "privsync/licences/v9"`, "l.json:2:13: not a licence map"},
 		{`"id": 2, "name": "CLIENT_WEB"`, `"id": 2, "name": "CLIENT_WEBB"`, `l.json:15:5: product 2 is not "CLIENT_WEBB"`},
 		{`"id": 2,`, `"id": "2",`, "l.json:15:12: does not match"},
-		{`"unknown": []`, `"unknown": [], "more": 1`, "l.json:1:1: does not match"},
-		{`"unknown": []`, `"unknown": [{"id": 17, "name": ""}]`, "l.json:23:15: privilege 17 stands in two places"},
-		{`"unknown": []`, `"unknown": [], "unknown": []`, `"unknown" stands twice`},
-		{`"unknown": []`, `"unknown": [`, "l.json:24:1: not a licence map"},
+		{`"unknown": [`, `"more": 1, "unknown": [`, "l.json:1:1: does not match"},
+		{`"id":51`, `"id":17`, "l.json:24:5: privilege 17 stands in two places"},
+		{`"held":true`, `"held":false`, "l.json:24:43: does not match"},
+		{`"unknown": [`, `"unknown": [], "unknown": [`, `"unknown" stands twice`},
+		{`"unknown": [`, `"unknown": [[`, "l.json:27:1: not a licence map"},
 		{"\n}\n", "\n} {}", "something follows"},
 		{"\n}\n", "", "ends too early"},
 		{good, "[]", "l.json:1:1: not a licence map"},

@@ -138,6 +138,9 @@ func (ob *observer) observe(ctx context.Context) error {
 	if err := ob.countKnown(ctx); err != nil {
 		return err
 	}
+	if err := ob.readApart(ctx); err != nil {
+		return err
+	}
 	ob.lookups, ob.lists, ob.everyone, ob.memberRows = nil, nil, nil, nil
 	ob.progress.start("observe", 0)
 	g, gctx := errgroup.WithContext(ctx)

@@ -37,6 +37,8 @@ type State struct {
 	judging      Judging
 	licences     *LicenceInput                               // nil: they are not counted
 	memberRows   map[mstrapi.ObjectID][]mstrapi.PrincipalRow // of groups, for licences; nil: could not be read
+	apart        map[mstrapi.ObjectID]bool                   // users for whom the server counts no licences; nil: licences are not counted
+	apartErr     error                                       // who the service accounts are could not be read
 	known        map[mstrapi.Kind]int                        // how many the server has, where it tells
 	reached      map[mstrapi.ObjectID]bool                   // whom rules judge although no entry covers them: users below a changed group, or everybody
 	strangers    []*Observed                                 // those among reached that are neither covered nor unlisted, in report order

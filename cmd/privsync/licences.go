@@ -207,11 +207,11 @@ func (f *licenceFlags) count(ctx context.Context, a *app, r *mstrapi.Reader, in 
 		return nil, nil
 	}
 	if f.scan {
-		in.Compliance, in.ComplianceErr = mstrapi.ScanCompliance(ctx, r, licenceScanTime)
-		if in.ComplianceErr == nil || ctx.Err() != nil {
+		in.Compliance, in.ScanErr = mstrapi.ScanCompliance(ctx, r, licenceScanTime)
+		if in.ScanErr == nil || ctx.Err() != nil {
 			return in, ctx.Err()
 		}
-		a.log.Warn("the server did not count its licences: its last count is taken", "error", in.ComplianceErr)
+		a.log.Warn("the server did not count its licences: its last count is taken", "error", in.ScanErr)
 	}
 	in.Compliance, in.ComplianceErr = r.Compliance(ctx)
 	return in, ctx.Err()

@@ -17,6 +17,7 @@ const (
 	SystemAdministratorsGroup mstrapi.ObjectID = "5F3FAFE111D2D8CC6000CC8E67019608"
 	UserAdministratorsGroup   mstrapi.ObjectID = "17CD5CDB43085A8A52533B86A05DCB3A"
 	AdministratorUser                          = mstrapi.AdministratorUser
+	ServiceAccountsGroup      mstrapi.ObjectID = "5B6C1434431D99F9A8230191FE5F6849"
 )
 
 // UserManagerName is the catalogue name of the privilege that a caller needs

@@ -70,10 +70,14 @@ func (e Endpoint) isLicenceJob() bool {
 	return false
 }
 
-// consumes returns the numbers of the products that p consumes by what it holds.
-// The caller holds mu.
+// consumes returns the numbers of the products that p consumes by what it holds:
+// none for the built-in administrator and for service accounts, as in the vendor's
+// sample of an audit. The caller holds mu.
 func (s *Server) consumes(p *principal) []int {
 	out := []int{}
+	if p.id == AdministratorUser || slices.ContainsFunc(p.class.ancestors, func(g *principal) bool { return g.id == ServiceAccountsGroup }) {
+		return out
+	}
 	for _, l := range s.licences.products {
 		if slices.ContainsFunc(l.Privileges, func(q mstrapi.PrivilegeID) bool { return p.holds(s.st.index[q]) }) {
 			out = append(out, l.Product)
@@ -83,12 +87,12 @@ func (s *Server) consumes(p *principal) []int {
 }
 
 // Licensed returns the numbers of the products that a user consumes, as the
-// server counts: none for a disabled one and for the built-in administrator.
+// server counts: none for a disabled one, see also [ServiceAccountsGroup].
 func (s *Server) Licensed(id mstrapi.ObjectID) []int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	p := s.st.byID[id]
-	if p == nil || !p.enabled || p.id == AdministratorUser {
+	if p == nil || !p.enabled {
 		return nil
 	}
 	return s.consumes(p)
@@ -122,7 +126,7 @@ func (s *Server) complianceNow(at time.Time) json.RawMessage {
 	for _, l := range s.licences.products {
 		e := entry{Name: "Product " + names[l.Product].Name, Type: &l.Product, MaxUsage: l.Max}
 		for _, u := range s.st.usersByName {
-			if u.enabled && u.id != AdministratorUser && slices.Contains(s.consumes(u), l.Product) {
+			if u.enabled && slices.Contains(s.consumes(u), l.Product) {
 				e.CurrentUsage++
 			}
 		}
@@ -157,9 +161,6 @@ func (s *Server) auditNow(at time.Time) json.RawMessage {
 	users := []user{}
 	for _, p := range s.st.usersByName {
 		u := user{ID: p.id, Name: p.name, Enabled: p.enabled, Types: s.consumes(p), Groups: []int{}}
-		if p.id == AdministratorUser {
-			u.Types = []int{}
-		}
 		for _, g := range p.class.parents {
 			u.Groups = append(u.Groups, index[g])
 		}
