@@ -17,15 +17,12 @@ import (
 const DefaultTTL = 24 * time.Hour
 
 // MakeOptions are what a plan needs besides the policy and the state. The zero
-// value makes a plan dated at the state's moment that is valid for [DefaultTTL].
+// value makes a plan that is valid for [DefaultTTL]. The moment that a run judges at
+// is the state's: what was read for one day is not decided about on the next.
 type MakeOptions struct {
-	Tool Tool
-	// Now is the moment that expiring entries are judged at, and the plan's date
-	// unless CreatedAt is set; zero: the state's.
-	Now       time.Time
-	CreatedAt time.Time
-	TTL       time.Duration
-	Maker     string // see [Plan]
+	Tool  Tool
+	TTL   time.Duration
+	Maker string // see [Plan]
 }
 
 // Make computes what would have to change so that the server in st matches pol.
@@ -34,12 +31,8 @@ type MakeOptions struct {
 // plan is incomplete and changes nothing. The plan is not sealed: see
 // [Plan.Seal].
 func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
-	now := o.Now
-	if now.IsZero() {
-		now = st.Now
-	}
-	created := cmp.Or(o.CreatedAt, now).UTC().Truncate(time.Second)
-	c := compile(pol, newCatalogue(st.Catalogue, st.Level), now)
+	created := st.Now.UTC().Truncate(time.Second)
+	c := compile(pol, newCatalogue(st.Catalogue, st.Level), st.Now)
 	d := evaluate(c, st)
 	plan := &Plan{
 		Format:      PlanFormat,
@@ -49,7 +42,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 		ExpiresAt:   created.Add(cmp.Or(o.TTL, DefaultTTL)),
 		Environment: st.Environment,
 		Actor:       st.Actor,
-		Policy:      RefOf(pol, now),
+		Policy:      RefOf(pol, st.Now),
 		Scope:       Scope{Level: st.Level},
 		Safety:      d.safety(),
 		Changes:     d.changes,

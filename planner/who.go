@@ -120,7 +120,7 @@ func Who(ctx context.Context, r Reader, o WhoOptions) (*Holders, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := Make(pol, st, MakeOptions{Tool: o.Tool, Now: o.Now})
+	plan := Make(pol, st, MakeOptions{Tool: o.Tool})
 	doc := &Holders{
 		Format: HoldersFormat, Tool: o.Tool, ReadAt: o.Now.UTC(), Environment: st.Environment, Actor: st.Actor, Project: o.Project,
 		Privileges: []AskedPrivilege{}, Holders: []Holder{}, Unread: []Unread{}, Findings: []Finding{},

@@ -395,7 +395,7 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plan, guards, err := r.decide(r.policy, state, planner.MakeOptions{Now: now, TTL: defaultPlanTTL, Maker: r.maker()}, r.f.guards.overrides())
+	plan, guards, err := r.decide(r.policy, state, planner.MakeOptions{TTL: defaultPlanTTL, Maker: r.maker()}, r.f.guards.overrides())
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func (x *explainer) consult(ctx context.Context, doc *explanation, only mstrapi.
 	if err != nil {
 		return err
 	}
-	plan, _, err := x.decide(x.policy, state, planner.MakeOptions{Now: x.at, TTL: defaultPlanTTL}, planner.Overrides{})
+	plan, _, err := x.decide(x.policy, state, planner.MakeOptions{TTL: defaultPlanTTL}, planner.Overrides{})
 	if err != nil {
 		return err
 	}

@@ -42,8 +42,7 @@ func (a *app) past(ctx context.Context, server executor.Target, pol *policy.Poli
 	return past
 }
 
-// decide makes the plan of pol on state and judges it. Dates in the policy are
-// compared with make.Now; the plan is of the present. The tool is added to make. An
+// decide makes the plan of pol on state and judges it, at the state's moment. The tool is added to make. An
 // interrupt ends it.
 func (a *app) decide(pol *policy.Policy, state *planner.State, make planner.MakeOptions, o planner.Overrides) (*planner.Plan, []planner.Guard, error) {
 	make.Tool = toolRef()

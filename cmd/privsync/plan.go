@@ -76,14 +76,15 @@ exceeded or a rule broken.`,
 			if in, err = licences.count(ctx, a, r, in); err != nil {
 				return overdue(ctx, err)
 			}
+			now := pol.at(a)
 			seen, err := a.observe(ctx, r, p, planner.ObserveOptions{
-				Concurrency: cfg.Concurrency, Now: pol.at(a),
-				Past: a.past(ctx, serverOf(ctx, cfg, r), p, executor.Destination{Dir: reports}, &state, pol.at(a)), Licences: in,
+				Concurrency: cfg.Concurrency, Now: now,
+				Past: a.past(ctx, serverOf(ctx, cfg, r), p, executor.Destination{Dir: reports}, &state, now), Licences: in,
 			})
 			if err != nil {
 				return overdue(ctx, err)
 			}
-			plan, over, err := a.decide(p, seen, planner.MakeOptions{Now: pol.at(a), TTL: ttl.value, Maker: maker.of(a)}, guards.overrides())
+			plan, over, err := a.decide(p, seen, planner.MakeOptions{TTL: ttl.value, Maker: maker.of(a)}, guards.overrides())
 			if err != nil {
 				return err
 			}
