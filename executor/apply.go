@@ -67,6 +67,10 @@ type Options struct {
 	// Maker and Approvals are what the report says of who made and approved the plan.
 	Maker     string
 	Approvals []Approval
+	// Source is where the run came from, and Said what the user says about it, for the
+	// report.
+	Source *planner.Provenance
+	Said   string
 	// Misnamed are principals of the plan that are left alone, each with why: the
 	// server names them otherwise than the plan (Code [CodeMisnamed]: they are stale),
 	// or does not say how (they have failed).
@@ -118,6 +122,11 @@ const (
 	defaultPrincipalTimeout = 15 * time.Minute
 	defaultCommandTimeout   = 10 * time.Minute
 )
+
+// run is how the report and the journal name the run.
+func (o *Options) run() Run {
+	return Run{ID: o.RunID, Command: o.Command, StartedAt: o.StartedAt, Comment: o.Said, Source: o.Source}
+}
 
 // withDefaults returns o with every zero replaced by its meaning.
 func (o Options) withDefaults(plan *planner.Plan) Options {
@@ -549,7 +558,7 @@ func (r *run) noteOutage(err error) {
 func (r *run) report(why *Error) *Report {
 	report := &Report{
 		Format:      ReportFormat,
-		Run:         Run{ID: r.o.RunID, Command: r.o.Command, StartedAt: r.o.StartedAt},
+		Run:         r.o.run(),
 		Tool:        r.o.Tool,
 		Environment: r.plan.Environment,
 		Actor:       r.o.Actor,
@@ -569,7 +578,7 @@ func (r *run) report(why *Error) *Report {
 		report.Scope.Level = mstrapi.LevelServer // as a policy without a scope means
 	}
 	if r.plan.Digest != "" {
-		report.Plan = &PlanRef{Digest: r.plan.Digest, Maker: r.o.Maker, Approvals: r.o.Approvals}
+		report.Plan = &PlanRef{Digest: r.plan.Digest, Maker: r.o.Maker, Approvals: r.o.Approvals, Source: r.plan.Source}
 	}
 	if r.o.InSync != nil {
 		n := len(r.tasks)

@@ -160,7 +160,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	o.Command = "audit"
 	o = o.withDefaults(plan)
 	report := &Report{
-		Format: ReportFormat, Run: Run{ID: o.RunID, Command: o.Command, StartedAt: o.StartedAt},
+		Format: ReportFormat, Run: o.run(),
 		Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor, Policy: plan.Policy, Scope: plan.Scope,
 		Findings: joinFindings(plan.Findings, o.Findings), Guards: orEmpty(slices.Clone(o.Guards)),
 		Principals: []Result{}, Commands: []CommandResult{}, Rules: orEmpty(plan.Rules),

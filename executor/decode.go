@@ -206,6 +206,7 @@ func (d *resultDecoder) decode(text []byte) (Result, error) {
 			}
 		}
 	}
+	planner.Adopt(p.Grant, p.Revoke)
 	return p.Result, nil
 }
 

@@ -109,6 +109,7 @@ type beginRecord struct {
 	PlanDigest  string              `json:"planDigest"`
 	Maker       string              `json:"maker,omitempty"`
 	Approvals   []Approval          `json:"approvals,omitempty"`
+	PlanSource  *planner.Provenance `json:"planSource,omitempty"`
 	Guards      []planner.Guard     `json:"guards"`
 	Commands    []string            `json:"commands"`
 	Destination Destination         `json:"destination"`
@@ -166,7 +167,8 @@ func NewJournal(plan *planner.Plan, o Options, dest Destination, open func(Run) 
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	run := Run{ID: o.RunID, Command: o.Command, StartedAt: stamp(o.StartedAt)}
+	run := o.run()
+	run.StartedAt = stamp(run.StartedAt)
 	w, err := open(run)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
@@ -196,7 +198,7 @@ func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination
 	batch = make([]Record, 0, 256)
 	err := write(record{Type: typeBegin, Begin: &beginRecord{
 		Format: journalFormat, Run: run, Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor,
-		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Maker: o.Maker, Approvals: o.Approvals, Guards: o.Guards,
+		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Maker: o.Maker, Approvals: o.Approvals, PlanSource: plan.Source, Guards: o.Guards,
 		Commands: plan.Commands, Destination: dest, Coverage: plan.Coverage, Rules: plan.Rules,
 	}})
 	for i := range plan.Changes {

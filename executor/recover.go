@@ -278,6 +278,7 @@ func (c *journalContent) add(r record) error {
 		}
 		c.begin = r.Begin
 	case r.Type == typeChange && r.Change != nil && !c.ready:
+		planner.Adopt(r.Change.Grant, r.Change.Revoke)
 		c.changes = append(c.changes, *r.Change)
 		c.entries[r.Change.Principal.ID] = new(journalEntry)
 	case r.Type == typeFinding && r.Finding != nil && !c.ready:
@@ -384,7 +385,7 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 		Principals: []Result{}, Commands: []CommandResult{},
 	}
 	if b.PlanDigest != "" {
-		report.Plan = &PlanRef{Digest: b.PlanDigest, Maker: b.Maker, Approvals: b.Approvals}
+		report.Plan = &PlanRef{Digest: b.PlanDigest, Maker: b.Maker, Approvals: b.Approvals, Source: b.PlanSource}
 	}
 	report.Run.Recovered = true
 	report.Run.FinishedAt = c.last

@@ -45,6 +45,9 @@ type Run struct {
 	FinishedAt time.Time  `json:"finishedAt"`
 	Outcome    RunOutcome `json:"outcome"`
 	Recovered  bool       `json:"recovered,omitempty"` // written by a later run from the journal
+	Comment    string     `json:"comment,omitempty"`   // what --comment said; empty: nothing
+	// Source is where the run came from; that of a saved plan is [PlanRef.Source].
+	Source *planner.Provenance `json:"source,omitempty"`
 }
 
 // PlanRef names the plan that a report's run applied.
@@ -52,6 +55,8 @@ type PlanRef struct {
 	Digest    string     `json:"digest"`
 	Maker     string     `json:"maker,omitempty"`     // as it was known to the run; see [planner.Plan]
 	Approvals []Approval `json:"approvals,omitempty"` // those that counted; none where none was asked for
+	// Source is where the plan says that it came from; nil: it does not.
+	Source *planner.Provenance `json:"source,omitempty"`
 }
 
 // Approval is a signature over a plan that counted.

@@ -147,7 +147,6 @@ type compiled struct {
 	asked    Set // whose holders somebody asks for
 	findings []Finding
 	relation relation
-	terms    bool // something that the policy lists or forbids has an end or a reason
 
 	wants     map[string]*want
 	lastKey   []byte
@@ -155,6 +154,9 @@ type compiled struct {
 	unlisted  *want
 	absent    map[mstrapi.Kind]Set // what the entries list whose principals are not there
 	doubtful  []int32              // selectors of which it is not known whom they choose
+
+	sayings map[sharedList]*saying
+	origins map[originKey]*Origin // of selectors
 }
 
 // sharedList is a list of privileges that several entries have.
@@ -172,6 +174,8 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 		rules:     make([]ruleSets, len(pol.Rules)),
 		wants:     make(map[string]*want),
 		conflicts: make(map[conflictKey]*conflict),
+		sayings:   make(map[sharedList]*saying),
+		origins:   make(map[originKey]*Origin),
 		unlisted:  &want{unlisted: true, settings: policy.Settings{Mode: policy.Authoritative}},
 	}
 	c.relate()
@@ -215,7 +219,6 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 			default:
 				sets.listed.Add(id)
 			}
-			c.terms = c.terms || l.Terms != (policy.Terms{})
 		}
 		if list := e.Listed.Shared(); len(list) > 0 {
 			key := sharedList{&list[0], len(list)}
@@ -241,7 +244,6 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 		}
 		for j := range e.Forbid {
 			l := &e.Forbid[j]
-			c.terms = c.terms || l.Terms != (policy.Terms{})
 			switch id := find(l.Ref); {
 			case l.Expired(now):
 			case id != 0:

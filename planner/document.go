@@ -15,8 +15,9 @@ import (
 	"privsync/mstrapi"
 )
 
-// MaxPlanBytes bounds a saved plan: 100,000 principals with 60 changes each fit.
-const MaxPlanBytes = 1 << 30
+// MaxPlanBytes bounds a saved plan: 100,000 principals with 60 changes each, and where
+// in the policy each comes from, fit.
+const MaxPlanBytes = 3 << 29
 
 // maxClockSkew is how far in the future a plan may have been made.
 const maxClockSkew = 10 * time.Minute
@@ -80,6 +81,9 @@ func (p *Plan) members() []Member {
 	if p.Maker != "" {
 		all = append(all, valueMember("maker", p.Maker))
 	}
+	if p.Source != nil {
+		all = append(all, valueMember("source", p.Source))
+	}
 	if p.Licences != nil {
 		all = append(all, valueMember("licences", p.Licences))
 	}
@@ -123,6 +127,9 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 	out.member("actor", p.Actor)
 	if p.Maker != "" {
 		out.member("maker", p.Maker)
+	}
+	if p.Source != nil {
+		out.member("source", p.Source)
 	}
 	out.member("policy", p.Policy)
 	out.member("scope", p.Scope)
@@ -288,6 +295,9 @@ func ReadPlan(r io.Reader) (*Plan, error) {
 	if err := plan.check(); err != nil {
 		return nil, refusef("it does not fit its format: %w", err)
 	}
+	for i := range plan.Changes {
+		Adopt(plan.Changes[i].Grant, plan.Changes[i].Revoke)
+	}
 	plan.normalise()
 	return &plan, nil
 }
@@ -326,6 +336,9 @@ func (p *Plan) check() error {
 	case mstrapi.LevelServer, mstrapi.LevelProject, mstrapi.LevelAll:
 	default:
 		return fmt.Errorf("scope level %q", p.Scope.Level)
+	}
+	if err := p.Source.check(); err != nil {
+		return err
 	}
 	seen := make(map[mstrapi.ObjectID]bool, len(p.Changes))
 	for i := range p.Changes {
@@ -378,6 +391,9 @@ func (c *Change) check() error {
 			last = p.ID
 			if i := slices.IndexFunc(p.ReliesOn, func(id mstrapi.ObjectID) bool { return !id.Valid() }); i >= 0 {
 				return fmt.Errorf("reliesOn %q", cutText(string(p.ReliesOn[i]), 80))
+			}
+			if err := p.check(); err != nil {
+				return err
 			}
 		}
 	}

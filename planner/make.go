@@ -20,9 +20,10 @@ const DefaultTTL = 24 * time.Hour
 // value makes a plan that is valid for [DefaultTTL]. The moment that a run judges at
 // is the state's: what was read for one day is not decided about on the next.
 type MakeOptions struct {
-	Tool  Tool
-	TTL   time.Duration
-	Maker string // see [Plan]
+	Tool   Tool
+	TTL    time.Duration
+	Maker  string      // see [Plan]
+	Source *Provenance // see [Plan]
 }
 
 // Make computes what would have to change so that the server in st matches pol.
@@ -38,6 +39,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 		Format:      PlanFormat,
 		Tool:        o.Tool,
 		Maker:       o.Maker,
+		Source:      o.Source,
 		CreatedAt:   created,
 		ExpiresAt:   created.Add(cmp.Or(o.TTL, DefaultTTL)),
 		Environment: st.Environment,
@@ -311,11 +313,12 @@ func (d *draft) change(o *Observed, w *want, dec *decision, reliesOn func(mstrap
 		Wanted:     d.wanted(o, w, dec),
 	}
 	for q := range dec.grant.All() {
-		c.Grant = append(c.Grant, d.withTerms(PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: ReasonListed}, w))
+		c.Grant = append(c.Grant, PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: ReasonListed})
 	}
 	for q := range revoke.All() {
-		c.Revoke = append(c.Revoke, d.withTerms(PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: dec.reasonOf(q, w), ReliesOn: reliesOn(q)}, w))
+		c.Revoke = append(c.Revoke, PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: dec.reasonOf(q, w), ReliesOn: reliesOn(q)})
 	}
+	d.tell(&c, w)
 	if m := d.st.members[o.Principal.ID]; m != nil {
 		c.Impact.Members = m.count
 	}

@@ -29,6 +29,7 @@ type Plan struct {
 	// Maker is who made the plan and must not approve it: names of one person,
 	// separated by commas; empty where it is not known.
 	Maker    string       `json:"maker,omitempty"`
+	Source   *Provenance  `json:"source,omitempty"` // nil: it is not known
 	Policy   PolicyRef    `json:"policy"`
 	Scope    Scope        `json:"scope"`
 	Safety   Safety       `json:"safety"`
@@ -175,9 +176,13 @@ type PlannedPrivilege struct {
 	PrivilegeRef
 	Reason   Reason             `json:"reason"`
 	ReliesOn []mstrapi.ObjectID `json:"reliesOn,omitempty"`
-	// Until and Because are what the policy says of it, for who reads the plan: the
-	// last day in UTC (2006-01-02) that it is listed or forbidden, and why. Empty: nothing.
-	Until   string `json:"until,omitempty"`
+	// Until, Ticket and Origin are what the policy says of it, for who reads the plan:
+	// the last day in UTC (2006-01-02) that it is listed or forbidden, the reason that
+	// stands with it, and where. Empty: nothing. They are text that nobody checked.
+	Until  string  `json:"until,omitempty"`
+	Ticket string  `json:"ticket,omitempty"`
+	Origin *Origin `json:"origin,omitempty"`
+	// Because is what the first documents called Ticket; see [Adopt].
 	Because string `json:"because,omitempty"`
 }
 

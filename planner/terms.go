@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -10,43 +9,6 @@ import (
 	"privsync/mstrapi"
 	"privsync/policy"
 )
-
-// withTerms returns p with what the policy says of its end and its reason.
-func (c *compiled) withTerms(p PlannedPrivilege, w *want) PlannedPrivilege {
-	if !c.terms || w == nil {
-		return p
-	}
-	var until time.Time
-	endless, found := false, false
-	take := func(l *policy.Listed, expired bool) {
-		if !c.names(l.Ref, p.ID) || l.Expired(c.now) != expired {
-			return
-		}
-		found = true
-		endless = endless || l.Until.IsZero()
-		if l.Until.After(until) {
-			until = l.Until
-		}
-		p.Because = cmp.Or(p.Because, l.Reason)
-	}
-	for _, i := range w.entries {
-		e := &c.pol.Principals[i]
-		switch p.Reason {
-		case ReasonListed, ReasonExpired:
-			for l := range e.Listed.All() {
-				take(&l, p.Reason == ReasonExpired)
-			}
-		case ReasonForbidden:
-			for j := range e.Forbid {
-				take(&e.Forbid[j], false)
-			}
-		}
-	}
-	if found && !endless {
-		p.Until = until.UTC().Format(day)
-	}
-	return p
-}
 
 // ending is one thing that ends: its terms, where they stand, and how a message begins
 // that tells of its end.

@@ -54,7 +54,7 @@ func TestDesignPolicy(t *testing.T) {
 				Forbid: []Listed{{Ref: Ref{Name: "Web administration", Pos: at(33, 14)}}},
 			},
 		},
-		Unlisted: UnlistedIgnore, ExpiringWithinDays: 14,
+		Unlisted: UnlistedIgnore, UnlistedPos: at(34, 1), ExpiringWithinDays: 14,
 		Rules: []Rule{
 			{Name: "bypass-only-for-admins", Severity: RuleError, Deny: []Ref{{Name: "Bypass all object security access checks", Pos: at(37, 12)}},
 				Except: []Exception{{PrincipalRef: PrincipalRef{Group, "System Administrators", "", at(38, 22)}}}, Pos: at(36, 11)},

@@ -70,7 +70,7 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 		p.Licences = &LicenceFile{Path: licences.path.text, Pos: licences.path.pos}
 	}
 	if unlisted.given() {
-		p.Unlisted = Unlisted(unlisted.text)
+		p.Unlisted, p.UnlistedPos = Unlisted(unlisted.text), unlisted.pos
 	}
 	p.Principals = a.principals(p.Defaults, clash)
 	p.Rules = a.rules()

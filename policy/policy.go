@@ -312,7 +312,8 @@ type Policy struct {
 	Licences            *LicenceFile // nil: no licences section
 	Principals          []Entry
 	Unlisted            Unlisted
-	ExpiringWithinDays  int // default 14: how long before its end an entry gives expiring-soon
+	UnlistedPos         Position // zero: it is not given
+	ExpiringWithinDays  int      // default 14: how long before its end an entry gives expiring-soon
 	Rules               []Rule
 	Prerequisites       []Prerequisite // as written: not closed transitively
 	Commands            []Command

@@ -37,6 +37,7 @@ type applyFlags struct {
 	reports  reportFlags
 	signers  signerFlags
 	maker    makerFlag
+	source   sourceFlag
 
 	yes             bool
 	allowIncomplete bool
@@ -128,11 +129,12 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	f.reports.register(cmd)
 	f.signers.register(cmd)
 	f.maker.register(cmd, "also take `NAME` for the maker of the saved plan, whose approval does not count; several names of one person are separated by commas")
+	f.source.register(cmd)
 	addFormat(cmd, &f.format)
 	fs := cmd.Flags()
 	fs.BoolVarP(&f.yes, "yes", "y", false, "apply without asking")
 	fs.BoolVar(&f.allowIncomplete, "allow-incomplete", false, "apply the rest when some principals could not be read (then exit 4)")
-	fs.StringVar(&f.comment, "comment", "", "`TEXT` for the server's change journal, where its version takes one (default: policy, digest and run)")
+	fs.StringVar(&f.comment, "comment", "", "`TEXT` for the report, and for the server's change journal where its version takes one (default there: policy, digest and run)")
 	allowEmpty(fs, "comment") // no comment at all
 	fs.Var(&f.deadline, "deadline", "start nothing new after this time; 0 means no limit")
 	fs.Var(&f.maxStaleness, "max-staleness", "read a principal again before its write when it was observed longer ago than this")
@@ -502,6 +504,10 @@ func (r *applyRun) options(ctx context.Context) executor.Options {
 		VerifyTimeout: verifyTimeout(r.f.verifyTimeout),
 		Comment:       r.comment,
 		Maker:         r.maker(), Approvals: r.signed.counted,
+		Source: r.f.source.of(r.app),
+	}
+	if r.f.commentGiven {
+		o.Said = clean.Text(r.f.comment)
 	}
 	if r.writer != nil {
 		o.Stats = r.writer.Stats

@@ -23,6 +23,7 @@ func newAudit(a *app) *cobra.Command {
 		state    stateFlags
 		reports  reportFlags
 		licences licenceFlags
+		source   sourceFlag
 		deadline = span{value: defaultDeadline, zeroOK: true}
 		format   = newChoice("text", "json", "markdown", "html")
 	)
@@ -65,14 +66,14 @@ be read or found.`,
 			var report *executor.Report
 			if err == nil {
 				err = panics.Catch(func() (err error) {
-					report, err = a.audit(ctx, p, &conn, &licences, pol.at(a), start, covered)
+					report, err = a.audit(ctx, p, &conn, &licences, auditOptions(a, ctx, start, &source), pol.at(a), covered)
 					return err
 				})
 				if report == nil {
-					report, err = a.failedReport(ctx, plainPlan(p, conn.url, pol.at(a)), auditOptions(a, ctx, start), err)
+					report, err = a.failedReport(ctx, plainPlan(p, conn.url, pol.at(a)), auditOptions(a, ctx, start, &source), err)
 				}
 			} else {
-				report, err = a.failedReport(ctx, plainPlan(p, conn.url, pol.at(a)), auditOptions(a, ctx, start), err)
+				report, err = a.failedReport(ctx, plainPlan(p, conn.url, pol.at(a)), auditOptions(a, ctx, start, &source), err)
 			}
 			failed := err != nil
 			if !failed {
@@ -93,19 +94,19 @@ be read or found.`,
 	state.register(cmd)
 	reports.register(cmd)
 	licences.register(cmd)
+	source.register(cmd)
 	addFormat(cmd, &format)
 	cmd.Flags().BoolVar(&covered, "covered-only", false, "let rules judge only the principals that an entry covers: fewer requests")
 	addDeadline(cmd, &deadline)
 	return cmd
 }
 
-func auditOptions(a *app, ctx context.Context, start time.Time) executor.Options {
-	return executor.Options{Command: "audit", RunID: a.runID, StartedAt: start, Tool: toolRef(), Stop: ctx, Logger: a.log}
+func auditOptions(a *app, ctx context.Context, start time.Time, source *sourceFlag) executor.Options {
+	return executor.Options{Command: "audit", RunID: a.runID, StartedAt: start, Tool: toolRef(), Stop: ctx, Logger: a.log, Source: source.of(a)}
 }
 
 // audit observes and judges. It returns a report however it ends.
-func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, licences *licenceFlags, at, start time.Time, coveredOnly bool) (*executor.Report, error) {
-	o := auditOptions(a, ctx, start)
+func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, licences *licenceFlags, o executor.Options, at time.Time, coveredOnly bool) (*executor.Report, error) {
 	plan := plainPlan(p, conn.url, at)
 	in, err := licences.readMap(a, p)
 	if err != nil {

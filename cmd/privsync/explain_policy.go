@@ -62,7 +62,7 @@ type verdict struct {
 func covering(e policy.Entry, decides bool) coveringEntry {
 	c := coveringEntry{Position: e.Pos, Selector: e.Selector != nil, Mode: e.Settings.Mode, Decides: decides, Stated: []string{}, Default: []string{}}
 	if e.Selector != nil {
-		c.Chooses = chooses(e.Selector)
+		c.Chooses = e.Selector.String()
 	}
 	for _, s := range [][3]string{
 		{"mode", string(e.Stated.Mode), string(e.Settings.Mode)},
@@ -77,50 +77,6 @@ func covering(e policy.Entry, decides bool) coveringEntry {
 		}
 	}
 	return c
-}
-
-// chooses says in words what a selector asks for.
-func chooses(s *policy.Selector) string {
-	var parts []string
-	if s.MemberOf != "" {
-		in := "in group %q"
-		if s.Nested {
-			in += " at any depth"
-		}
-		group := fmt.Sprintf(in, s.MemberOf)
-		if s.MemberOfID != "" {
-			group += " (" + s.MemberOfID + ")"
-		}
-		parts = append(parts, group)
-	}
-	if s.LoginMatches != "" {
-		parts = append(parts, fmt.Sprintf("with a login like %q", s.LoginMatches))
-	}
-	if s.NameMatches != "" {
-		parts = append(parts, fmt.Sprintf("with a name like %q", s.NameMatches))
-	}
-	if s.Enabled != nil && *s.Enabled {
-		parts = append(parts, "enabled")
-	}
-	if s.Enabled != nil && !*s.Enabled {
-		parts = append(parts, "disabled")
-	}
-	text := fmt.Sprintf("every %s", s.Kind)
-	if len(parts) > 0 {
-		text += " " + strings.Join(parts, ", ")
-	}
-	for i, x := range s.Except {
-		text += []string{" but not ", " and not "}[min(i, 1)]
-		switch {
-		case x.Selector != nil:
-			text += chooses(x.Selector)
-		case x.Principal.Kind == policy.Group:
-			text += fmt.Sprintf("group %q and its members", x.Principal.Name)
-		default:
-			text += fmt.Sprintf("user %q", x.Principal.Name)
-		}
-	}
-	return text
 }
 
 // ofPrincipal says what concerns the principal and no single privilege.

@@ -21,6 +21,7 @@ func newPlan(a *app) *cobra.Command {
 		conn     connectionFlags
 		guards   guardFlags
 		maker    makerFlag
+		source   sourceFlag
 		licences licenceFlags
 		out      string
 		ttl      = span{value: defaultPlanTTL, most: planner.MaxPlanTTL}
@@ -84,7 +85,7 @@ exceeded or a rule broken.`,
 			if err != nil {
 				return overdue(ctx, err)
 			}
-			plan, over, err := a.decide(p, seen, planner.MakeOptions{TTL: ttl.value, Maker: maker.of(a)}, guards.overrides())
+			plan, over, err := a.decide(p, seen, planner.MakeOptions{TTL: ttl.value, Maker: maker.of(a), Source: source.of(a)}, guards.overrides())
 			if err != nil {
 				return err
 			}
@@ -98,6 +99,7 @@ exceeded or a rule broken.`,
 	conn.register(cmd)
 	guards.register(cmd)
 	maker.register(cmd, makerUsage)
+	source.register(cmd)
 	licences.register(cmd)
 	addFormat(cmd, &format)
 	fs := cmd.Flags()

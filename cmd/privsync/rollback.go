@@ -16,6 +16,7 @@ import (
 func newRollback(a *app) *cobra.Command {
 	var (
 		maker  makerFlag
+		source sourceFlag
 		pol    policyFlags
 		conn   connectionFlags
 		out    string
@@ -91,7 +92,7 @@ compared with the server, and it is said whether the report belongs to a whole c
 			} else if err := a.judgeRollback(ctx, r, cfg.Concurrency, judging, pol.at(a), plan); err != nil {
 				return err
 			}
-			plan.Maker = maker.of(a)
+			plan.Maker, plan.Source = maker.of(a), source.of(a)
 			if err := plan.Seal(); err != nil {
 				return fmt.Errorf("plan: %w", err)
 			}
@@ -118,6 +119,7 @@ compared with the server, and it is said whether the report belongs to a whole c
 	addFormat(cmd, &format)
 	fs := cmd.Flags()
 	maker.register(cmd, makerUsage)
+	source.register(cmd)
 	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`")
 	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied; at most 720h, which is 30 days")
 	_ = cmd.MarkFlagFilename("out", "json")

@@ -41,7 +41,7 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 	m.add(listSection("Commands at the end of the apply", "command", p.Commands))
 	m.foot = fmt.Sprintf("Made %s by %s, valid until %s. Server %s. Scope: %s. Digest %s. %s\n",
 		stamp(p.CreatedAt), span(actor(p.Actor), clipName), stamp(p.ExpiresAt), span(server(p.Environment), clipMessage),
-		span(scope(p.Scope), clipName), span(p.Digest, clipName), toolWords(p.Tool))
+		span(scope(p.Scope), clipName), span(p.Digest, clipName), toolWords(p.Tool)) + fromMarkdown("Source", provenanceWords(p.Source))
 	return m
 }
 

@@ -51,7 +51,10 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	}
 	m.foot = fmt.Sprintf("Run %s by %s, started %s, took %s. Server %s. Scope: %s. Digest %s. %s\n",
 		span(r.Run.ID, clipName), span(actor(r.Actor), clipName), stamp(r.Run.StartedAt), runTook(r),
-		span(server(r.Environment), clipMessage), span(scope(r.Scope), clipName), span(r.Digest, clipName), toolWords(r.Tool))
+		span(server(r.Environment), clipMessage), span(scope(r.Scope), clipName), span(r.Digest, clipName), toolWords(r.Tool)) + fromMarkdown("Source", provenanceWords(r.Run.Source)) + fromMarkdown("Comment", r.Run.Comment)
+	if r.Plan != nil {
+		m.foot += fromMarkdown("The plan was made from", provenanceWords(r.Plan.Source))
+	}
 	return m
 }
 

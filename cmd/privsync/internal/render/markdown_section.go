@@ -202,8 +202,8 @@ func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words ch
 		if g.Until != "" {
 			b.WriteString("; until " + span(g.Until, clipName))
 		}
-		if g.Because != "" {
-			b.WriteString("; " + span(g.Because, clipName))
+		if g.Ticket != "" {
+			b.WriteString("; " + span(g.Ticket, clipName))
 		}
 		if r := known.relies(g.ReliesOn); r != "" {
 			b.WriteString("; " + span(r, 2*clipName))
@@ -213,7 +213,11 @@ func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words ch
 				b.WriteString("; **" + n + "**")
 			}
 		}
-		b.WriteString(")\n")
+		b.WriteString(")")
+		if at := originWords(g.Origin); at != "" {
+			b.WriteString(" " + span(at, 2*clipName))
+		}
+		b.WriteString("\n")
 	}
 	for _, g := range revoke {
 		write("➖ "+words.revoke, g, false)

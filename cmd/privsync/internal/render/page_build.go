@@ -102,7 +102,11 @@ func (b *pageBuilder) changes(e *entry, grant, revoke []planner.PlannedPrivilege
 		if note != nil {
 			said = note(g.ID, granted)
 		}
-		e.Changes = append(e.Changes, changeLine{class, verb, b.label(g.ID), why(g, b.known, said)})
+		text := why(g, b.known, said)
+		if at := originWords(g.Origin); at != "" {
+			text += " [" + at + "]"
+		}
+		e.Changes = append(e.Changes, changeLine{class, verb, b.label(g.ID), text})
 	}
 	for _, g := range grant {
 		line("grant", grantWord, g, true)

@@ -29,6 +29,7 @@ func pageOfPlan(doc *planner.Plan, o HTMLOptions) *page {
 	p.Facts = facts([]fact{
 		{"Server", doc.Environment.URL}, {"Observed by", cmp.Or(doc.Actor.Name, string(doc.Actor.ID))}, {"Made", stamp(doc.CreatedAt)},
 		{"Valid until", stamp(doc.ExpiresAt)}, {"Scope", scope(doc.Scope)}, {"Coverage", coverageText(&doc.Coverage)}, {"Rules", rulesText(&doc.Coverage, doc.Rules)},
+		{"Source", provenanceWords(doc.Source)},
 	})
 	p.Evidence = evidence(doc.Tool, doc.Environment, doc.Actor, doc.Policy, fact{"Plan digest", doc.Digest})
 	p.Tiles = []tile{

@@ -50,13 +50,15 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	p.Facts = facts([]fact{
 		{"Server", doc.Environment.URL}, {"Session's user", cmp.Or(doc.Actor.Name, string(doc.Actor.ID))}, {"Started", stamp(doc.Run.StartedAt)},
 		{"Took", runTook(doc)}, {"Scope", scope(doc.Scope)}, {"Coverage", coverageText(doc.Coverage)}, {"Rules", rulesText(doc.Coverage, doc.Rules)},
+		{"Source", provenanceWords(doc.Run.Source)}, {"Comment", clip(Clean(doc.Run.Comment), clipMessage)},
 		{"Requests", fmt.Sprintf("%d, %s", doc.Summary.Requests, count(doc.Summary.Retries, "retry"))},
 	})
-	var plan string
+	var plan, from string
 	if doc.Plan != nil {
+		from = provenanceWords(doc.Plan.Source)
 		plan = doc.Plan.Digest
 	}
-	p.Evidence = evidence(doc.Tool, doc.Environment, doc.Actor, doc.Policy, fact{"Run", doc.Run.ID}, fact{"Plan digest", plan},
+	p.Evidence = evidence(doc.Tool, doc.Environment, doc.Actor, doc.Policy, fact{"Run", doc.Run.ID}, fact{"Plan digest", plan}, fact{"Plan made from", from},
 		fact{"Report digest", doc.Digest}, fact{"Previous report", doc.Previous})
 	found := severityCounts(doc.Findings)
 	s := doc.Summary

@@ -226,6 +226,7 @@ func (t *textWriter) plan(p *planner.Plan) {
 	}
 	t.field("made", when)
 	t.field("maker", Clean(p.Maker))
+	t.field("source", provenanceWords(p.Source))
 	t.field("scope", scope(p.Scope))
 	t.field("digest", Clean(p.Digest))
 	if !p.Complete {
@@ -279,7 +280,11 @@ func (t *textWriter) coverage(c *planner.Coverage, rules []planner.RuleResult) {
 
 // change writes one grant or revoke. note, which may be empty, is put last.
 func (t *textWriter) change(s style, sign string, g planner.PlannedPrivilege, known names, note string) {
-	t.line(s, "  %s %s (%s)", sign, privilege(g.PrivilegeRef), why(g, known, note))
+	at := originWords(g.Origin)
+	if at != "" {
+		at = " [" + at + "]"
+	}
+	t.line(s, "  %s %s (%s)%s", sign, privilege(g.PrivilegeRef), why(g, known, note), at)
 }
 
 // why joins the reason of a change, whom it waits for and a note.
@@ -291,8 +296,8 @@ func why(g planner.PlannedPrivilege, known names, note string) string {
 	if g.Until != "" {
 		parts = append(parts, "until "+Clean(g.Until))
 	}
-	if g.Because != "" {
-		parts = append(parts, Clean(g.Because))
+	if g.Ticket != "" {
+		parts = append(parts, clip(Clean(g.Ticket), clipMessage))
 	}
 	if r := known.relies(g.ReliesOn); r != "" {
 		parts = append(parts, r)

@@ -80,10 +80,13 @@ func (t *textWriter) report(r *executor.Report) {
 	if r.Plan != nil && !t.o.AfterPlan {
 		t.field("plan", Clean(r.Plan.Digest))
 		t.field("maker", Clean(r.Plan.Maker))
+		t.field("made from", provenanceWords(r.Plan.Source))
 		for _, a := range r.Plan.Approvals {
 			t.field("approved", Clean(a.By)+", key "+Clean(a.Key))
 		}
 	}
+	t.field("source", provenanceWords(r.Run.Source))
+	t.field("comment", clip(Clean(r.Run.Comment), clipMessage))
 	t.field("digest", Clean(r.Digest))
 	if r.Run.Recovered {
 		t.blank()

@@ -1,0 +1,50 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// String says in words whom s chooses: every user in group "Contractors" at any depth.
+func (s *Selector) String() string {
+	var parts []string
+	if s.MemberOf != "" {
+		in := "in group %q"
+		if s.Nested {
+			in += " at any depth"
+		}
+		group := fmt.Sprintf(in, s.MemberOf)
+		if s.MemberOfID != "" {
+			group += " (" + s.MemberOfID + ")"
+		}
+		parts = append(parts, group)
+	}
+	if s.LoginMatches != "" {
+		parts = append(parts, fmt.Sprintf("with a login like %q", s.LoginMatches))
+	}
+	if s.NameMatches != "" {
+		parts = append(parts, fmt.Sprintf("with a name like %q", s.NameMatches))
+	}
+	if s.Enabled != nil && *s.Enabled {
+		parts = append(parts, "enabled")
+	}
+	if s.Enabled != nil && !*s.Enabled {
+		parts = append(parts, "disabled")
+	}
+	text := fmt.Sprintf("every %s", s.Kind)
+	if len(parts) > 0 {
+		text += " " + strings.Join(parts, ", ")
+	}
+	for i, x := range s.Except {
+		text += []string{" but not ", " and not "}[min(i, 1)]
+		switch {
+		case x.Selector != nil:
+			text += x.Selector.String()
+		case x.Principal.Kind == Group:
+			text += fmt.Sprintf("group %q and its members", x.Principal.Name)
+		default:
+			text += fmt.Sprintf("user %q", x.Principal.Name)
+		}
+	}
+	return text
+}
