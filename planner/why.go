@@ -57,8 +57,8 @@ func Adopt(lists ...[]PlannedPrivilege) {
 }
 
 // said is what items of a policy say of one privilege together: the last day is that
-// of the one that counts longest, the words are those of the first that gives a
-// reason, otherwise of the first. The zero value: there is no such item.
+// of the one that counts longest, words and place are those of the one that goes
+// before (see said.before). The zero value: there is no such item.
 type said struct {
 	found   bool
 	endless bool
@@ -67,6 +67,24 @@ type said struct {
 	pos     policy.Position
 	set     string
 	entry   int32
+	own     bool // the entry is the principal's own
+}
+
+// before orders items that say the same, whatever the order of the entries: those that
+// give a reason, then those of the principal's own entry, then by place.
+func (s *said) before(o *said) bool {
+	first := func(a, b bool) int {
+		switch {
+		case a == b:
+			return 0
+		case a:
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(first(s.reason != "", o.reason != ""), first(s.own, o.own),
+		cmp.Compare(s.pos.File, o.pos.File), cmp.Compare(s.pos.Line, o.pos.Line), cmp.Compare(s.pos.Column, o.pos.Column),
+		cmp.Compare(s.set, o.set), cmp.Compare(s.reason, o.reason)) < 0
 }
 
 func (s *said) add(o said) {
@@ -75,15 +93,14 @@ func (s *said) add(o said) {
 	case !s.found:
 		*s = o
 	default:
-		first := *s
-		if first.reason == "" && o.reason != "" {
+		endless, until := s.endless || o.endless, s.until
+		if o.until.After(until) {
+			until = o.until
+		}
+		if o.before(s) {
 			*s = o
 		}
-		s.endless = first.endless || o.endless
-		s.until = first.until
-		if o.until.After(s.until) {
-			s.until = o.until
-		}
+		s.endless, s.until = endless, until
 	}
 }
 
@@ -132,7 +149,7 @@ type grounds struct {
 	forbids []*saying
 }
 
-// ofList returns what the entry's sets and its own list say of p.
+// listed returns what the entry's sets and its own list say of p.
 func (g *grounds) listed(i int, p mstrapi.PrivilegeID, expired bool) said {
 	e := &g.c.pol.Principals[g.entries[i]]
 	pick := func(s *saying) said {
@@ -186,7 +203,7 @@ func (c *compiled) shared(list []policy.Listed) *saying {
 func (g *grounds) all(of func(i int) said) (out said) {
 	for i, e := range g.entries {
 		s := of(i)
-		s.entry = e
+		s.entry, s.own = e, g.c.pol.Principals[e].Principal != nil
 		out.add(s)
 	}
 	return out
@@ -221,9 +238,12 @@ func (g *grounds) of(p *PlannedPrivilege) said {
 	}
 	if !out.found {
 		// The entry as a whole asks for it.
-		lead := g.c.deciding(g.entries)
-		e := &g.c.pol.Principals[lead]
-		out = said{found: true, endless: true, reason: e.Terms.Reason, pos: e.Pos, entry: lead}
+		lead := &g.c.pol.Principals[g.c.deciding(g.entries)]
+		out = g.all(func(i int) said {
+			e := &g.c.pol.Principals[g.entries[i]]
+			// An entry of its own decides alone.
+			return said{found: e == lead || lead.Principal == nil, endless: true, reason: e.Terms.Reason, pos: e.Pos}
+		})
 	}
 	return out
 }
