@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"privsync/clean"
 )
 
 // The reports in one folder form a chain: each names the digest of the one that
@@ -71,7 +73,7 @@ func (h *chainHead) check() error {
 	digest := regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	switch {
 	case h.Format != chainFormat:
-		return fmt.Errorf("format is not %q", chainFormat)
+		return fmt.Errorf("format is not %s", clean.Quote(chainFormat))
 	case h.Next != nil && (!digest.MatchString(h.Next.Digest) || !reportName.MatchString(h.Next.File)):
 		return errors.New("announces no report")
 	case h.Next != nil && h.Length == 0 && h.File == "" && h.Digest == "" && h.Pruned == 0 && h.Checkpoint == "":

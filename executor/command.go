@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -77,7 +78,7 @@ func RunCommand(ctx context.Context, s CommandServer, name string, o Options) Co
 	res := CommandResult{Name: name, Outcome: CommandFailed}
 	id, ok := commandID(name)
 	if !ok {
-		res.Error = &Error{Message: fmt.Sprintf("unknown metadata command %q", clip(name, 80))}
+		res.Error = &Error{Message: fmt.Sprintf("unknown metadata command %s", clean.Quote(clip(name, 80)))}
 		return res
 	}
 	if ctx.Err() != nil || o.Stop.Err() != nil {

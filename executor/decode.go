@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -42,11 +43,11 @@ func ReadReport(r io.Reader) (*Report, error) {
 		}
 		target, ok := targets[name]
 		if !ok {
-			return fmt.Errorf("unknown member %q", clip(name, 80))
+			return fmt.Errorf("unknown member %s", clean.Quote(clip(name, 80)))
 		}
 		if name == "format" {
 			if err := json.Unmarshal(text, target); err != nil || report.Format != ReportFormat {
-				return fmt.Errorf("format is %s, not %q", clip(string(text), 80), ReportFormat)
+				return fmt.Errorf("format is %s, not %s", clip(string(text), 80), clean.Quote(ReportFormat))
 			}
 			return nil
 		}
@@ -97,7 +98,7 @@ func scanDocument(r io.Reader, visit func(name string, text []byte) error) (stri
 		}
 		name, _ := t.(string) // the decoder lets only strings through here
 		if seen[name] {
-			return "", fmt.Errorf("member %q stands twice", clip(name, 80))
+			return "", fmt.Errorf("member %s stands twice", clean.Quote(clip(name, 80)))
 		}
 		seen[name] = true
 		if name == "principals" {

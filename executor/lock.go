@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"privsync/clean"
 )
 
 // lockPoll is the pause between two tries to take a lock.
@@ -37,7 +39,7 @@ func (h Holder) String() string {
 	if h == (Holder{}) {
 		return "an unknown process"
 	}
-	return fmt.Sprintf("process %d of %q on %q, run %q, since %s", h.PID, h.User, h.Host, h.RunID, h.Started.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("process %d of %s on %s, run %s, since %s", h.PID, clean.Quote(h.User), clean.Quote(h.Host), clean.Quote(h.RunID), h.Started.UTC().Format(time.RFC3339))
 }
 
 // Target is the server that a run works on. URL is its base URL, normalised;
@@ -74,7 +76,7 @@ type LockedError struct {
 func (e *LockedError) Error() string {
 	on := e.URL
 	if other := e.Holder.Server; other != "" && other != e.URL {
-		on = fmt.Sprintf("%s, which has the same network address as %q,", e.URL, other)
+		on = fmt.Sprintf("%s, which has the same network address as %s,", e.URL, clean.Quote(other))
 	}
 	return fmt.Sprintf("another run works on %s: %s holds the lock %s", on, e.Holder, e.Path)
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -262,19 +263,19 @@ func decodeLine(text []byte) ([]byte, error) {
 // add takes up one record, in the order in which they may come.
 func (c *journalContent) add(r record) error {
 	if (c.begin == nil) != (r.Type == typeBegin) {
-		return fmt.Errorf("a record %q is out of place", clip(r.Type, 40))
+		return fmt.Errorf("a record %s is out of place", clean.Quote(clip(r.Type, 40)))
 	}
 	c.last = r.At
 	entry := func(id mstrapi.ObjectID) (*journalEntry, error) {
 		if e := c.entries[id]; e != nil && c.ready {
 			return e, nil
 		}
-		return nil, fmt.Errorf("principal %q is not in the plan", clip(string(id), 40))
+		return nil, fmt.Errorf("principal %s is not in the plan", clean.Quote(clip(string(id), 40)))
 	}
 	switch {
 	case r.Type == typeBegin && r.Begin != nil:
 		if r.Begin.Format != journalFormat {
-			return fmt.Errorf("format is not %q", journalFormat)
+			return fmt.Errorf("format is not %s", clean.Quote(journalFormat))
 		}
 		c.begin = r.Begin
 	case r.Type == typeChange && r.Change != nil && !c.ready:
@@ -307,7 +308,7 @@ func (c *journalContent) add(r record) error {
 	case r.Type == typeClosed:
 		c.closed = true
 	default:
-		return fmt.Errorf("a record %q is out of place", clip(r.Type, 40))
+		return fmt.Errorf("a record %s is out of place", clean.Quote(clip(r.Type, 40)))
 	}
 	return nil
 }

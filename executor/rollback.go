@@ -52,7 +52,7 @@ const defaultTTL = 24 * time.Hour
 // refused run), or that ctx was done.
 func Rollback(ctx context.Context, s PrincipalServer, report *Report, o RollbackOptions) (*planner.Plan, error) {
 	if report.Run.Command != "apply" {
-		return nil, fmt.Errorf("rollback: the report is one of %q: only an apply can be undone", clip(report.Run.Command, 40))
+		return nil, fmt.Errorf("rollback: the report is one of %s: only an apply can be undone", clean.Quote(clip(report.Run.Command, 40)))
 	}
 	if report.Run.Outcome == RunRefused {
 		return nil, errors.New("rollback: that run was refused and changed nothing")

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"privsync/clean"
 )
 
 // LicenceProduct is one product that a named user can consume a licence of. ID
@@ -47,10 +49,10 @@ func LicenceProducts() []LicenceProduct {
 // version has no such endpoint.
 func (r *Reader) LicencePrivileges(ctx context.Context, user ObjectID, product string) ([]PrivilegeID, error) {
 	if !user.Valid() {
-		return nil, fmt.Errorf("%q is not an object id: want 32 hexadecimal digits in upper case", clip(string(user), codeLimit))
+		return nil, fmt.Errorf("%s is not an object id: want 32 hexadecimal digits in upper case", clean.Quote(clip(string(user), codeLimit)))
 	}
 	if !slices.Contains(licenceProducts[:], product) {
-		return nil, fmt.Errorf("%q is no product of the enumeration", clip(product, codeLimit))
+		return nil, fmt.Errorf("%s is no product of the enumeration", clean.Quote(clip(product, codeLimit)))
 	}
 	ids, err := r.licencePrivileges(ctx, "/api/license/privileges/"+string(user), product)
 	if IsRouteMissing(err) {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"privsync/clean"
 	"privsync/panics"
 )
 
@@ -219,7 +220,7 @@ func totalCount(h http.Header) (int, error) {
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil || n < 0 || n > mostRows {
-		return 0, incompletef("%s is %q", name, clip(text, codeLimit))
+		return 0, incompletef("%s is %s", name, clean.Quote(clip(text, codeLimit)))
 	}
 	return n, nil
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"privsync/clean"
 )
 
 // A Reader is a session that can read and nothing else. Its methods send GET
@@ -346,7 +348,7 @@ func (r *Reader) HeldIn(ctx context.Context, kind Kind, id ObjectID, level Level
 		q.query = "privilege.level=project"
 	case LevelAll:
 	default:
-		return nil, fmt.Errorf("privilege level %q: want server, project or all", level)
+		return nil, fmt.Errorf("privilege level %s: want server, project or all", clean.Quote(string(level)))
 	}
 	var held []Held
 	q.accept = func(body []byte, _ http.Header) (err error) {
@@ -365,7 +367,7 @@ func (r *Reader) HeldIn(ctx context.Context, kind Kind, id ObjectID, level Level
 // Queue returns the state of a submitted metadata command.
 func (r *Reader) Queue(ctx context.Context, id string) (QueueEntry, error) {
 	if !isQueueID(id) {
-		return QueueEntry{}, fmt.Errorf("%q is not the id of a queue entry", clip(id, codeLimit))
+		return QueueEntry{}, fmt.Errorf("%s is not the id of a queue entry", clean.Quote(clip(id, codeLimit)))
 	}
 	var answer struct {
 		Status           *int `json:"status"`
@@ -398,7 +400,7 @@ func principalPath(kind Kind, id ObjectID, below string) (string, error) {
 		return "", err
 	}
 	if !id.Valid() {
-		return "", fmt.Errorf("%q is not an object id: want 32 hexadecimal digits in upper case", clip(string(id), codeLimit))
+		return "", fmt.Errorf("%s is not an object id: want 32 hexadecimal digits in upper case", clean.Quote(clip(string(id), codeLimit)))
 	}
 	if kind == Group {
 		return "/api/usergroups/" + string(id) + below, nil
@@ -408,7 +410,7 @@ func principalPath(kind Kind, id ObjectID, below string) (string, error) {
 
 func checkKind(kind Kind) error {
 	if kind != User && kind != Group {
-		return fmt.Errorf("kind %q: want user or group", clip(string(kind), codeLimit))
+		return fmt.Errorf("kind %s: want user or group", clean.Quote(clip(string(kind), codeLimit)))
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"privsync/clean"
 )
 
 const (
@@ -160,7 +162,7 @@ func explainTransport(err error) error {
 	case errors.As(err, &plain):
 		return permanentError{retoldError{err, "the server does not speak TLS on this port"}}
 	case errors.As(err, &host) && host.IsNotFound:
-		return permanentError{retoldError{err, fmt.Sprintf("unknown host %q", clip(host.Name, 255))}}
+		return permanentError{retoldError{err, fmt.Sprintf("unknown host %s", clean.Quote(clip(host.Name, 255)))}}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w: nothing listens there", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"privsync/clean"
 )
 
 // digestKey is the member of a document that holds its digest, and that the
@@ -158,7 +160,7 @@ func topLevel(data []byte) (map[string]json.RawMessage, error) {
 		}
 		key, _ := t.(string)
 		if _, twice := out[key]; twice {
-			return nil, fmt.Errorf("the member %q stands twice", key)
+			return nil, fmt.Errorf("the member %s stands twice", clean.Quote(key))
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {

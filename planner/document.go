@@ -274,7 +274,7 @@ func ReadPlan(r io.Reader) (*Plan, error) {
 		return nil, fmt.Errorf("not a plan: its format is %s", cutText(orText(raw["format"], "missing"), 80))
 	}
 	if format != PlanFormat {
-		return nil, refusef("its format is %q and this version reads only %q: make a new plan", cutText(format, 80), PlanFormat)
+		return nil, refusef("its format is %s and this version reads only %s: make a new plan", clean.Quote(cutText(format, 80)), clean.Quote(PlanFormat))
 	}
 	if err := json.Unmarshal(raw[digestKey], &digest); err != nil || digest == "" {
 		return nil, refusef("it has no digest")
@@ -335,7 +335,7 @@ func (p *Plan) check() error {
 	switch p.Scope.Level {
 	case mstrapi.LevelServer, mstrapi.LevelProject, mstrapi.LevelAll:
 	default:
-		return fmt.Errorf("scope level %q", p.Scope.Level)
+		return fmt.Errorf("scope level %s", clean.Quote(cutText(string(p.Scope.Level), 80)))
 	}
 	if err := p.Source.check(); err != nil {
 		return err
@@ -357,7 +357,7 @@ func (p *Plan) check() error {
 		}
 		for _, who := range w.Principals {
 			if who.Kind != mstrapi.User && who.Kind != mstrapi.Group || !who.ID.Valid() || seen[who.ID] {
-				return fmt.Errorf("watch: principal %q", cutText(string(who.ID), 80))
+				return fmt.Errorf("watch: principal %s", clean.Quote(cutText(string(who.ID), 80)))
 			}
 			seen[who.ID] = true
 		}
@@ -367,10 +367,10 @@ func (p *Plan) check() error {
 
 func (c *Change) check() error {
 	if c.Principal.Kind != mstrapi.User && c.Principal.Kind != mstrapi.Group {
-		return fmt.Errorf("kind %q", c.Principal.Kind)
+		return fmt.Errorf("kind %s", clean.Quote(cutText(string(c.Principal.Kind), 80)))
 	}
 	if !c.Principal.ID.Valid() {
-		return fmt.Errorf("id %q", cutText(string(c.Principal.ID), 80))
+		return fmt.Errorf("id %s", clean.Quote(cutText(string(c.Principal.ID), 80)))
 	}
 	if len(c.Grant)+len(c.Revoke) == 0 {
 		return errors.New("nothing to grant or to revoke")
@@ -390,7 +390,7 @@ func (c *Change) check() error {
 			both.Add(p.ID)
 			last = p.ID
 			if i := slices.IndexFunc(p.ReliesOn, func(id mstrapi.ObjectID) bool { return !id.Valid() }); i >= 0 {
-				return fmt.Errorf("reliesOn %q", cutText(string(p.ReliesOn[i]), 80))
+				return fmt.Errorf("reliesOn %s", clean.Quote(cutText(string(p.ReliesOn[i]), 80)))
 			}
 			if err := p.check(); err != nil {
 				return err
@@ -408,7 +408,7 @@ func (c *Change) check() error {
 func (p *Plan) CheckSaved(url string, now time.Time, maxAge time.Duration) error {
 	switch {
 	case p.Format != PlanFormat:
-		return refusef("its format is %q and this version reads only %q: make a new plan", p.Format, PlanFormat)
+		return refusef("its format is %s and this version reads only %s: make a new plan", clean.Quote(p.Format), clean.Quote(PlanFormat))
 	case p.Environment.URL != url:
 		return refusef("it was made for %s and this is %s", p.Environment.URL, url)
 	case !now.Before(p.ExpiresAt):

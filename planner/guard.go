@@ -104,7 +104,7 @@ func countGuard(name, flag string, actual int, written string, override *policy.
 	if written != "" {
 		limit, err := parseLimit(written)
 		if err != nil {
-			g.Message = fmt.Sprintf("%s: the plan's limit %q cannot be read: make a new plan", name, cutText(written, 20))
+			g.Message = fmt.Sprintf("%s: the plan's limit %s cannot be read: make a new plan", name, clean.Quote(cutText(written, 20)))
 			return g, true
 		}
 		over = exceeds(actual, limit, of)
@@ -180,8 +180,8 @@ func (p *Plan) ownGuard() (Guard, bool) {
 	if n := len(p.Safety.ActorRisks); n > 0 {
 		return Guard{
 			Name: GuardOwnPrivilege, Actual: strconv.Itoa(n), Limit: "0", Offenders: slices.Clone(p.Safety.ActorRisks[:min(n, maxOffenders)]),
-			Message: fmt.Sprintf("ownPrivilege: which privileges user %s, whose session this is, works with is not known (the catalogue has no %q), and something would be revoked from that user or from groups above it: from %s, first of all %s; name them with safety: {ownPrivileges: [NUMBER]} in the policy, or use another account. No flag allows this",
-				clean.Quote(p.Actor.Name), ManagerPrivilege, plural(n, "principal", "principals"), p.Safety.ActorRisks[0].label()),
+			Message: fmt.Sprintf("ownPrivilege: which privileges user %s, whose session this is, works with is not known (the catalogue has no %s), and something would be revoked from that user or from groups above it: from %s, first of all %s; name them with safety: {ownPrivileges: [NUMBER]} in the policy, or use another account. No flag allows this",
+				clean.Quote(p.Actor.Name), clean.Quote(ManagerPrivilege), plural(n, "principal", "principals"), p.Safety.ActorRisks[0].label()),
 		}, true
 	}
 	if len(p.Safety.ActorLoses) == 0 {

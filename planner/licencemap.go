@@ -107,7 +107,11 @@ func (m *LicenceMap) WriteTo(w io.Writer) (int64, error) {
 	b.Write(bytes.TrimSuffix(indented.Bytes(), []byte("\n}")))
 	b.WriteString(",\n  \"products\": [")
 	for i, p := range m.Products {
-		fmt.Fprintf(&b, "%s\n    {\"id\": %d, \"name\": %q, \"privileges\": ", []string{"", ","}[min(i, 1)], p.ID, p.Name)
+		name, err := json.Marshal(p.Name)
+		if err != nil {
+			return 0, err
+		}
+		fmt.Fprintf(&b, "%s\n    {\"id\": %d, \"name\": %s, \"privileges\": ", []string{"", ","}[min(i, 1)], p.ID, name)
 		if err := writeList(&b, "    ", p.Privileges); err != nil {
 			return 0, err
 		}
@@ -237,9 +241,16 @@ type jsonPlaces struct {
 	at   map[string]int64
 }
 
+// maxMapDepth bounds how deep values of a licence map lie in each other, which is 4 in
+// one that is right: places of values at any depth would take memory without end.
+const maxMapDepth = 16
+
 // walk notes where the next value and all below it begin. A key that stands twice
 // is an error.
 func (p *jsonPlaces) walk(dec *json.Decoder, pointer string) error {
+	if strings.Count(pointer, "/") > maxMapDepth {
+		return errors.New("values lie too deep in each other")
+	}
 	start := dec.InputOffset()
 	for start < int64(len(p.data)) && strings.IndexByte(" \t\r\n,:", p.data[start]) >= 0 {
 		start++
@@ -259,7 +270,7 @@ func (p *jsonPlaces) walk(dec *json.Decoder, pointer string) error {
 			}
 			name, ok := key.(string)
 			if !ok || seen[name] {
-				return fmt.Errorf("%q stands twice", name)
+				return fmt.Errorf("%s stands twice", clean.Quote(name))
 			}
 			seen[name] = true
 			if err := p.walk(dec, pointer+"/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name)); err != nil {

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -41,6 +42,21 @@ func TestLicenceMapRoundTrip(t *testing.T) {
 	}
 }
 
+// What a server calls a product is JSON in the map, whatever it is: a text as Go writes
+// it is none.
+func TestLicenceMapIsJSON(t *testing.T) {
+	m := sampleMap()
+	m.Products[0].Name = "web\a\v\x00\u202e\"\\"
+	var text bytes.Buffer
+	if _, err := m.WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	var got LicenceMap
+	if err := json.Unmarshal(text.Bytes(), &got); err != nil || got.Products[0].Name != m.Products[0].Name {
+		t.Errorf("the map reads %+v, %v: %s", got.Products, err, text.Bytes())
+	}
+}
+
 // A broken map is an error at its position.
 func TestLicenceMapProblems(t *testing.T) {
 	var text bytes.Buffer
@@ -57,6 +73,7 @@ func TestLicenceMapProblems(t *testing.T) {
 		{`"held":true`, `"held":false`, "l.json:24:43: does not match"},
 		{`"unknown": [`, `"unknown": [], "unknown": [`, `"unknown" stands twice`},
 		{`"unknown": [`, `"unknown": [[`, "l.json:27:1: not a licence map"},
+		{`"unknown": [`, `"unknown": ` + strings.Repeat("[", 1<<20), "values lie too deep in each other"},
 		{"\n}\n", "\n} {}", "something follows"},
 		{"\n}\n", "", "ends too early"},
 		{good, "[]", "l.json:1:1: not a licence map"},

@@ -185,7 +185,7 @@ func (d *draft) ruleFinding(list []*breach) {
 			f.concerned = append(f.concerned, m.who.Principal.ID)
 		}
 	}
-	f.Message = fmt.Sprintf("rule %q: %s %s; %s", rule.Name, subject, strings.Join(parts, ", and "), when)
+	f.Message = fmt.Sprintf("rule %s: %s %s; %s", clean.Quote(rule.Name), subject, strings.Join(parts, ", and "), when)
 	d.findings = append(d.findings, f)
 }
 

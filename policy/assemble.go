@@ -6,8 +6,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
+
+	"privsync/clean"
 )
 
 const defaultNoticeDays = 14
@@ -39,7 +40,7 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 	variants := []variant{{defaults: defaults}}
 	for _, o := range a.overlays {
 		if o.defaults.pos.Line != 0 {
-			variants = append(variants, variant{fmt.Sprintf(" in overlay %q", cut(o.name)), defaults.with(o.defaults)})
+			variants = append(variants, variant{fmt.Sprintf(" in overlay %s", clean.Quote(cut(o.name))), defaults.with(o.defaults)})
 		}
 	}
 	clash := a.checkDefaults(variants)
@@ -151,7 +152,7 @@ func (a *assembler) agree(what string, all *word, w word) {
 	case !all.given():
 		*all = w
 	case all.text != w.text:
-		a.out.add(w.pos, "", fmt.Sprintf("%s is %q here and %q at %s", what, cut(w.text), cut(all.text), all.pos))
+		a.out.add(w.pos, "", fmt.Sprintf("%s is %s here and %s at %s", what, clean.Quote(cut(w.text)), clean.Quote(cut(all.text)), all.pos))
 	}
 }
 
@@ -186,7 +187,7 @@ func overlaySection[T any](a *assembler, overlay, section string, into *T, more 
 	case first.Line == 0:
 		*into = more
 	default:
-		a.out.add(second, "", fmt.Sprintf("%s of overlay %q is given twice: first at %s", section, cut(overlay), first))
+		a.out.add(second, "", fmt.Sprintf("%s of overlay %s is given twice: first at %s", section, clean.Quote(cut(overlay)), first))
 	}
 }
 
@@ -196,15 +197,15 @@ func (a *assembler) selected(env string) *overlay {
 		if o.name == env {
 			return &a.overlays[i]
 		}
-		names, quoted = append(names, o.name), append(quoted, strconv.Quote(o.name))
+		names, quoted = append(names, o.name), append(quoted, clean.Quote(o.name))
 	}
 	if !a.whole("overlays") {
 		return nil
 	}
 	slices.Sort(quoted)
-	message, hint := fmt.Sprintf("unknown environment %q: the policy has no overlays", cut(env)), ""
+	message, hint := fmt.Sprintf("unknown environment %s: the policy has no overlays", clean.Quote(cut(env))), ""
 	if len(names) > 0 {
-		message = fmt.Sprintf("unknown environment %q: the policy has overlays for %s", cut(env), cut(strings.Join(quoted, ", ")))
+		message = fmt.Sprintf("unknown environment %s: the policy has overlays for %s", clean.Quote(cut(env)), cut(strings.Join(quoted, ", ")))
 		hint = didYouMean(env, names)
 	}
 	a.out.add(a.docs[0].start, hint, message)
@@ -366,7 +367,7 @@ func (a *assembler) rules() []Rule {
 	for _, d := range a.docs {
 		for _, r := range d.rules {
 			if first, twice := seen[r.Name]; twice && r.Name != "" {
-				a.out.add(r.Pos, "", fmt.Sprintf("rule %q is given twice: first at %s", cut(r.Name), first))
+				a.out.add(r.Pos, "", fmt.Sprintf("rule %s is given twice: first at %s", clean.Quote(cut(r.Name)), first))
 			} else {
 				seen[r.Name] = r.Pos
 			}
@@ -391,7 +392,7 @@ func (a *assembler) commands() []Command {
 }
 
 func commandTwice(second, first Command) string {
-	return fmt.Sprintf("command %q is given twice: first at %s", second.Name, first.Pos)
+	return fmt.Sprintf("command %s is given twice: first at %s", clean.Quote(second.Name), first.Pos)
 }
 
 // digest covers what the files say and which overlay is in force, but neither

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"privsync/clean"
 )
 
 // CataloguePrivilege is one privilege of a server's catalogue, as far as a
@@ -178,8 +180,8 @@ func (c *catalogueCheck) entry(e *Entry) {
 		}
 		for l := range e.Listed.All() {
 			if c.judge(l.Ref).id == id {
-				c.out.add(f.Pos, "", fmt.Sprintf("privilege %s is forbidden here and listed as %s at %s: both are %d %q",
-					quoteRef(f.Ref), quoteRef(l.Ref), l.Pos, id, cut(c.byID[id].Name)))
+				c.out.add(f.Pos, "", fmt.Sprintf("privilege %s is forbidden here and listed as %s at %s: both are %d %s",
+					quoteRef(f.Ref), quoteRef(l.Ref), l.Pos, id, clean.Quote(cut(c.byID[id].Name))))
 				break
 			}
 		}

@@ -146,7 +146,7 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 	d := &document{start: p.pos(root)}
 	before, ofEntries := p.out.count(), 0
 	var version, kind bool
-	clean := p.mapping(root, whatDocument, documentKeys, func(key string, k, v *yaml.Node) {
+	sound := p.mapping(root, whatDocument, documentKeys, func(key string, k, v *yaml.Node) {
 		sofar := p.out.count()
 		switch key {
 		case "apiVersion":
@@ -206,7 +206,7 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 			}
 		}
 	})
-	if !clean {
+	if !sound {
 		d.loseMistaken(root)
 	}
 	if !version && !d.lost["apiVersion"] && !d.lost[everything] {
@@ -266,13 +266,13 @@ func (p *parser) wordAt(n *yaml.Node, read func(*yaml.Node, string) (string, boo
 func (p *parser) scope(k, v *yaml.Node) word {
 	var level word
 	given := false
-	clean := p.mapping(v, "scope", []string{"level"}, func(_ string, _, v *yaml.Node) {
+	sound := p.mapping(v, "scope", []string{"level"}, func(_ string, _, v *yaml.Node) {
 		given = true
 		if text, ok := p.word(v, "level", string(LevelServer), string(LevelProject), string(LevelAll)); ok {
 			level = word{text, p.pos(k)}
 		}
 	})
-	if clean && !given {
+	if sound && !given {
 		p.problem(v, "write level: server, project or all", "scope has no level")
 	}
 	return level
@@ -366,7 +366,7 @@ func (p *parser) safety(k, v *yaml.Node) safetySection {
 func (p *parser) approval(k, v *yaml.Node) *Approval {
 	a := &Approval{Pos: p.pos(k)}
 	given := false
-	clean := p.section(v, "approval", approvalKeys, func(key string, _, v *yaml.Node) {
+	sound := p.section(v, "approval", approvalKeys, func(key string, _, v *yaml.Node) {
 		switch key {
 		case "required":
 			given = true
@@ -383,7 +383,7 @@ func (p *parser) approval(k, v *yaml.Node) *Approval {
 			})
 		}
 	})
-	if clean && !given {
+	if sound && !given {
 		p.problem(v, "write required: 2", "approval does not say how many people must approve")
 	}
 	return a
@@ -444,7 +444,7 @@ func (p *parser) principalRef(n *yaml.Node, what string, terms *Terms) (Principa
 	if terms != nil {
 		known = termRefKeys
 	}
-	clean := p.mapping(n, item, known, func(key string, k, v *yaml.Node) {
+	sound := p.mapping(n, item, known, func(key string, k, v *yaml.Node) {
 		if terms != nil && slices.Contains(termRefKeys[len(refKeys):], key) {
 			good = p.term(terms, key, v) && good
 			return
@@ -464,17 +464,17 @@ func (p *parser) principalRef(n *yaml.Node, what string, terms *Terms) (Principa
 		good = good && ok
 		ref.Kind, ref.Name, ref.Pos = Kind(key), name, p.pos(v)
 	})
-	if clean && subjects == 0 {
+	if sound && subjects == 0 {
 		p.problem(n, "write {user: LOGIN} or {group: NAME}", "%s names nobody", item)
 	}
-	return ref, clean && good && subjects == 1
+	return ref, sound && good && subjects == 1
 }
 
 // overlays returns what it could read, and whether that is all of them.
 func (p *parser) overlays(n *yaml.Node) ([]overlay, bool) {
 	var all []overlay
 	whole := true
-	clean := p.section(n, "overlays", nil, func(name string, k, v *yaml.Node) {
+	sound := p.section(n, "overlays", nil, func(name string, k, v *yaml.Node) {
 		o := overlay{name: p.intern(name), pos: p.pos(k)}
 		if _, ok := p.name(k, "the name of an overlay"); !ok {
 			whole = false
@@ -494,14 +494,14 @@ func (p *parser) overlays(n *yaml.Node) ([]overlay, bool) {
 		})
 		all = append(all, o)
 	})
-	return all, clean && whole
+	return all, sound && whole
 }
 
 func (p *parser) rule(d *document, n *yaml.Node) {
 	r := Rule{Severity: RuleError, Pos: p.pos(n)}
 	var kind, except, atLeast *yaml.Node // the keys
 	named := false
-	clean := p.mapping(n, "a rule", ruleKeys, func(key string, k, v *yaml.Node) {
+	sound := p.mapping(n, "a rule", ruleKeys, func(key string, k, v *yaml.Node) {
 		switch key {
 		case "name":
 			named = true
@@ -539,10 +539,10 @@ func (p *parser) rule(d *document, n *yaml.Node) {
 			}
 		}
 	})
-	if clean && !named {
+	if sound && !named {
 		p.problem(n, "", "the rule has no name")
 	}
-	if clean && kind == nil {
+	if sound && kind == nil {
 		p.problem(n, "write deny, conflict or require", "the rule judges nothing")
 	}
 	if except != nil && kind != nil && kind.Value != "deny" {
@@ -551,7 +551,7 @@ func (p *parser) rule(d *document, n *yaml.Node) {
 	if atLeast != nil && kind != nil && kind.Value != "require" {
 		p.problem(atLeast, "", "atLeast belongs to require, not to %s", kind.Value)
 	}
-	if clean && kind != nil && kind.Value == "require" && atLeast == nil {
+	if sound && kind != nil && kind.Value == "require" && atLeast == nil {
 		p.problem(kind, "write atLeast: 1 or more", "require needs atLeast")
 	}
 	d.rules = append(d.rules, r)

@@ -8,6 +8,8 @@ import (
 	"unicode"
 
 	"gopkg.in/yaml.v3"
+
+	"privsync/clean"
 )
 
 // entry is an item of principals whose sets are not looked up yet.
@@ -50,7 +52,7 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 	var ref PrincipalRef
 	var own []Listed
 	wants := false
-	clean := p.mapping(n, whatEntry, entryKeys, func(key string, k, v *yaml.Node) {
+	sound := p.mapping(n, whatEntry, entryKeys, func(key string, k, v *yaml.Node) {
 		switch key {
 		case "user", "group", "users", "groups":
 			if subject != nil {
@@ -114,16 +116,16 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 		}
 	}
 	e.Listed = p.packer.pack(own)
-	if clean && subject == nil {
+	if sound && subject == nil {
 		p.problem(n, "write user, group, users or groups", "the entry names nobody")
 	}
 	if pin != nil && subject != nil && (subject.Value == "users" || subject.Value == "groups") {
 		p.problem(pin, "", "id belongs to user or group, not to a selector")
 	}
-	if clean && !wants {
+	if sound && !wants {
 		p.problem(n, "write sets, privileges or forbid; mode: authoritative with privileges: [] if it is meant to have nothing", "the entry wants nothing")
 	}
-	if clean && privileges != nil && e.Stated.Mode != Authoritative {
+	if sound && privileges != nil && e.Stated.Mode != Authoritative {
 		p.problem(privileges, "write mode: authoritative as well if it is meant to have nothing", "privileges is an empty list")
 	}
 	if e.Stated.restless() {
@@ -144,7 +146,7 @@ func (p *parser) selector(n *yaml.Node, kind Kind, known []string) *Selector {
 	what := string(kind) + "s"
 	var nested *yaml.Node
 	conditions := 0
-	clean := p.section(n, what, known, func(key string, k, v *yaml.Node) {
+	sound := p.section(n, what, known, func(key string, k, v *yaml.Node) {
 		if key == "nested" {
 			nested = k
 			s.Nested, _ = p.boolean(v, key)
@@ -170,9 +172,9 @@ func (p *parser) selector(n *yaml.Node, kind Kind, known []string) *Selector {
 		}
 	})
 	switch {
-	case nested != nil && s.MemberOfPos.Line == 0 && clean:
+	case nested != nil && s.MemberOfPos.Line == 0 && sound:
 		p.problem(nested, "", "nested belongs to memberOf, which is missing")
-	case conditions == 0 && clean:
+	case conditions == 0 && sound:
 		p.problem(n, "", "%s has no condition", what)
 	}
 	return s
@@ -200,7 +202,7 @@ func (p *parser) inclusion(n *yaml.Node) (inclusion, bool) {
 	}
 	in := inclusion{word: word{pos: p.pos(n)}}
 	good, named := true, false
-	clean := p.mapping(n, "the inclusion of a set", includedKeys, func(key string, _, v *yaml.Node) {
+	sound := p.mapping(n, "the inclusion of a set", includedKeys, func(key string, _, v *yaml.Node) {
 		ok := false
 		if key == "set" {
 			named = true
@@ -211,10 +213,10 @@ func (p *parser) inclusion(n *yaml.Node) (inclusion, bool) {
 		}
 		good = good && ok
 	})
-	if clean && !named {
+	if sound && !named {
 		p.problem(n, "write {set: NAME}", "the item names no set")
 	}
-	return in, clean && good && named
+	return in, sound && good && named
 }
 
 // memberOf reads the group of a selector: its name, or its name with the id that
@@ -224,14 +226,14 @@ func (p *parser) memberOf(n *yaml.Node, what string) (name, id string) {
 		name, _ = p.name(n, what)
 		return name, ""
 	}
-	clean := p.section(n, what, memberOfKeys, func(key string, _, v *yaml.Node) {
+	sound := p.section(n, what, memberOfKeys, func(key string, _, v *yaml.Node) {
 		if key == "id" {
 			id, _ = p.objectID(v, key)
 			return
 		}
 		name, _ = p.name(v, key)
 	})
-	if clean && len(n.Content) < 4 {
+	if sound && len(n.Content) < 4 {
 		p.problem(n, "write {group: NAME, id: ID}", "%s takes a name, or a group with its id", what)
 	}
 	return name, id
@@ -254,7 +256,7 @@ func (p *parser) setNames(n *yaml.Node, what string) []inclusion {
 			}
 		}
 		if seen[name] || seen == nil && slices.ContainsFunc(names, func(w inclusion) bool { return w.text == name }) {
-			p.problem(v, "", "set %q is given twice in %s", cut(name), what)
+			p.problem(v, "", "set %s is given twice in %s", clean.Quote(cut(name)), what)
 			return
 		}
 		if seen != nil {
@@ -294,7 +296,7 @@ func (p *parser) listing(n *yaml.Node) (Listed, bool) {
 	var l Listed
 	good, named := true, false
 	before := p.out.count()
-	clean := p.mapping(n, "a listed privilege", listedKeys, func(key string, _, v *yaml.Node) {
+	sound := p.mapping(n, "a listed privilege", listedKeys, func(key string, _, v *yaml.Node) {
 		ok := false
 		switch key {
 		case "privilege":
@@ -305,25 +307,25 @@ func (p *parser) listing(n *yaml.Node) (Listed, bool) {
 		}
 		good = good && ok
 	})
-	if !named && (clean || p.out.count() == before+1 && len(n.Content) == 2) {
+	if !named && (sound || p.out.count() == before+1 && len(n.Content) == 2) {
 		p.problem(n, "a name that holds a colon needs quotes", "the item has no privilege")
 	}
-	return l, clean && good && named
+	return l, sound && good && named
 }
 
 // privilegeSets returns the sets it could read, and whether that is all of them.
 func (p *parser) privilegeSets(n *yaml.Node) ([]*privilegeSet, bool) {
 	var sets []*privilegeSet
 	whole := true
-	clean := p.section(n, "privilegeSets", nil, func(name string, k, v *yaml.Node) {
+	sound := p.section(n, "privilegeSets", nil, func(name string, k, v *yaml.Node) {
 		s := &privilegeSet{name: p.intern(name), pos: p.pos(k)}
 		if _, ok := p.name(k, "the name of a set"); !ok {
 			whole = false
 			return
 		}
-		what := "set " + strconv.Quote(cut(name))
+		what := "set " + clean.Quote(cut(name))
 		wants := false
-		clean := p.mapping(v, what, setKeys, func(key string, _, v *yaml.Node) {
+		sound := p.mapping(v, what, setKeys, func(key string, _, v *yaml.Node) {
 			switch key {
 			case "description":
 				p.text(v, key)
@@ -338,12 +340,12 @@ func (p *parser) privilegeSets(n *yaml.Node) ([]*privilegeSet, bool) {
 				s.include = p.setNames(v, key)
 			}
 		})
-		if clean && !wants {
+		if sound && !wants {
 			p.problem(v, "write privileges or include", "%s has no privileges", what)
 		}
 		sets = append(sets, s)
 	})
-	return sets, clean && whole
+	return sets, sound && whole
 }
 
 // refKey is what makes two refs the same text.
@@ -388,10 +390,10 @@ func quoteRef(r Ref) string {
 	if r.ID != 0 {
 		return strconv.Itoa(r.ID)
 	}
-	return strconv.Quote(cut(r.Name))
+	return clean.Quote(cut(r.Name))
 }
 
-func describe(r PrincipalRef) string { return fmt.Sprintf("%s %q", r.Kind, cut(r.Name)) }
+func describe(r PrincipalRef) string { return fmt.Sprintf("%s %s", r.Kind, clean.Quote(cut(r.Name))) }
 
 // principalIndex finds principals that are named twice: by the same id or,
 // without one, by the same name: logins without regard to letter case, group

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"privsync/clean"
 )
 
 // foundFile is a policy file in a folder.
@@ -37,7 +39,7 @@ func readFolder(root string, out, warned *collector) []foundFile {
 		if rel, err := filepath.Rel(root, path); err == nil {
 			path = rel
 		}
-		passed = append(passed, fmt.Sprintf("%q (%s)", cut(path), why))
+		passed = append(passed, fmt.Sprintf("%s (%s)", clean.Quote(cut(path)), why))
 	}
 	_ = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {

@@ -75,14 +75,14 @@ func (p *parser) licenceLimits(v *yaml.Node) []LicenceLimit {
 			return
 		}
 		given := false
-		clean := p.mapping(v, key, []string{"max"}, func(_ string, _, v *yaml.Node) {
+		sound := p.mapping(v, key, []string{"max"}, func(_ string, _, v *yaml.Node) {
 			var ok bool
 			if limit.Max, ok = p.integer(v, "max", 0, maxLimit); ok {
 				given = true
 				all = append(all, limit)
 			}
 		})
-		if clean && !given && len(v.Content) == 0 {
+		if sound && !given && len(v.Content) == 0 {
 			p.problem(v, "write {max: 120}, or entitled", "%s has no limit", key)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"unicode"
 
 	"gopkg.in/yaml.v3"
+
+	"privsync/clean"
 )
 
 // plainName reports whether a name holds nothing that could be mistaken: printable
@@ -74,7 +76,7 @@ func runeName(r rune) string {
 	case !unicode.IsPrint(r):
 		name = "an invisible character"
 	default:
-		name = fmt.Sprintf("%q", r)
+		name = clean.Quote(string(r))
 	}
 	return fmt.Sprintf("%s (U+%04X)", name, r)
 }
@@ -166,12 +168,12 @@ func (p *parser) checkName(n *yaml.Node, what, name string) {
 		if strings.ContainsRune(name, '\b') {
 			hint = `in double quotes a backslash needs another one, in single quotes none: 'CORP\bob'`
 		}
-		p.warned.add(p.pos(n), hint, fmt.Sprintf("%s %q %s", what, cut(name), odd))
+		p.warned.add(p.pos(n), hint, fmt.Sprintf("%s %s %s", what, clean.Quote(cut(name)), odd))
 	}
 	if c := n.LineComment; !quoted(n) && len(c) > 1 && c[0] == '#' && c[1] != '#' && c[1] != ' ' && c[1] != '\t' && !allDigits(name) {
 		text, _, _ := strings.Cut(c, "\n")
-		p.warned.add(p.pos(n), fmt.Sprintf("quote it if %q is meant, write a blank after # if it is a comment", cut(name+" "+text)),
-			fmt.Sprintf("%s is %q: what follows from %q on is a comment", what, cut(name), cut(text)))
+		p.warned.add(p.pos(n), fmt.Sprintf("quote it if %s is meant, write a blank after # if it is a comment", clean.Quote(cut(name+" "+text))),
+			fmt.Sprintf("%s is %s: what follows from %s on is a comment", what, clean.Quote(cut(name)), clean.Quote(cut(text))))
 	}
 }
 

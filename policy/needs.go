@@ -11,7 +11,7 @@ import (
 func (p *parser) prerequisite(d *document, n *yaml.Node) {
 	pre := Prerequisite{Pos: p.pos(n)}
 	var privilege, needs bool
-	clean := p.mapping(n, "a prerequisite", []string{"privilege", "needs"}, func(key string, _, v *yaml.Node) {
+	sound := p.mapping(n, "a prerequisite", []string{"privilege", "needs"}, func(key string, _, v *yaml.Node) {
 		switch key {
 		case "privilege":
 			privilege = true
@@ -22,7 +22,7 @@ func (p *parser) prerequisite(d *document, n *yaml.Node) {
 		}
 	})
 	switch {
-	case !clean:
+	case !sound:
 		return
 	case !privilege:
 		p.problem(n, "write {privilege: P, needs: [Q]}", "the prerequisite has no privilege")

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"privsync/clean"
 )
 
 const (
@@ -119,10 +122,10 @@ func (p *parser) mapping(n *yaml.Node, what string, known []string, field func(k
 		return false
 	}
 	if n.Style&yaml.TaggedStyle != 0 {
-		p.problem(n, "", "tag %q is not part of the policy language", cut(n.Tag))
+		p.problem(n, "", "tag %s is not part of the policy language", clean.Quote(cut(n.Tag)))
 		return false
 	}
-	clean := true
+	sound := true
 	var seen map[string]*yaml.Node
 	if len(n.Content) > 32 {
 		seen = make(map[string]*yaml.Node, len(n.Content)/2)
@@ -130,12 +133,12 @@ func (p *parser) mapping(n *yaml.Node, what string, known []string, field func(k
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if !p.key(k, what) {
-			clean = false
+			sound = false
 			continue
 		}
 		if first := earlier(n, i, seen); first != nil {
-			p.problem(k, "", "key %q is given twice in %s: first at %d:%d", cut(k.Value), what, first.Line+p.lineBase, first.Column)
-			clean = false
+			p.problem(k, "", "key %s is given twice in %s: first at %d:%d", clean.Quote(cut(k.Value)), what, first.Line+p.lineBase, first.Column)
+			sound = false
 			continue
 		}
 		if seen != nil {
@@ -143,12 +146,12 @@ func (p *parser) mapping(n *yaml.Node, what string, known []string, field func(k
 		}
 		if known != nil && !slices.Contains(known, k.Value) {
 			p.unknownKey(k, v, what, known)
-			clean = false
+			sound = false
 			continue
 		}
 		v, ok := p.resolve(v)
 		if !ok {
-			clean = false
+			sound = false
 			continue
 		}
 		if v.Kind == yaml.ScalarNode && v.Value == "" && isNull(v) {
@@ -157,12 +160,12 @@ func (p *parser) mapping(n *yaml.Node, what string, known []string, field func(k
 		}
 		if known == nil && v.Kind != yaml.MappingNode && looksSecret(k.Value) {
 			p.secretKey(k)
-			clean = false
+			sound = false
 			continue
 		}
 		field(k.Value, k, v)
 	}
-	return clean
+	return sound
 }
 
 func (p *parser) key(k *yaml.Node, what string) bool {
@@ -174,7 +177,7 @@ func (p *parser) key(k *yaml.Node, what string) bool {
 	case k.Kind != yaml.ScalarNode:
 		p.problem(k, "", "a key in %s is %s, must be a word", what, shapeName(k))
 	case k.Style&yaml.TaggedStyle != 0:
-		p.problem(k, "", "tag %q is not part of the policy language", cut(k.Tag))
+		p.problem(k, "", "tag %s is not part of the policy language", clean.Quote(cut(k.Tag)))
 	case strings.TrimSpace(k.Value) == "" || isNull(k):
 		p.problem(k, "", "a key in %s is empty", what)
 	default:
@@ -206,13 +209,13 @@ func (p *parser) unknownKey(k, v *yaml.Node, what string, known []string) {
 		if hint == "" && len(known) < 8 {
 			hint = "known are " + strings.Join(known, ", ")
 		}
-		p.problem(k, hint, "unknown key %q in %s", cut(k.Value), what)
+		p.problem(k, hint, "unknown key %s in %s", clean.Quote(cut(k.Value)), what)
 	}
 	p.searchSecrets(v)
 }
 
 func (p *parser) secretKey(k *yaml.Node) {
-	p.problem(k, secretAdvice, "key %q looks like a secret", cut(k.Value))
+	p.problem(k, secretAdvice, "key %s looks like a secret", clean.Quote(cut(k.Value)))
 }
 
 // searchSecrets looks for secrets in what is not read any further.
@@ -250,13 +253,13 @@ func looksSecret(key string) bool {
 func (p *parser) list(n *yaml.Node, what string, mayBeEmpty bool, item func(v *yaml.Node)) bool {
 	switch {
 	case n.Kind == yaml.ScalarNode && !isNull(n):
-		p.problem(n, fmt.Sprintf("write [%q]", cut(n.Value)), "%s must be a list, not a single value", what)
+		p.problem(n, "write ["+strconv.Quote(cut(n.Value))+"]", "%s must be a list, not a single value", what)
 		return false
 	case n.Kind != yaml.SequenceNode:
 		p.wrongType(n, what, "a list")
 		return false
 	case n.Style&yaml.TaggedStyle != 0:
-		p.problem(n, "", "tag %q is not part of the policy language", cut(n.Tag))
+		p.problem(n, "", "tag %s is not part of the policy language", clean.Quote(cut(n.Tag)))
 		return false
 	case len(n.Content) == 0 && !mayBeEmpty:
 		p.problem(n, "leave it out if nothing is meant", "%s is an empty list", what)

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"privsync/clean"
 )
 
 const (
@@ -59,9 +61,9 @@ func (p *parser) scalar(n *yaml.Node, what string) (string, bool) {
 	case n.Kind != yaml.ScalarNode:
 		p.wrongType(n, what, "a single value")
 	case n.Style&yaml.TaggedStyle != 0:
-		p.problem(n, "leave it out: the text as written counts", "tag %q is not part of the policy language", cut(n.Tag))
+		p.problem(n, "leave it out: the text as written counts", "tag %s is not part of the policy language", clean.Quote(cut(n.Tag)))
 	case isNull(n) && n.Value != "":
-		p.problem(n, fmt.Sprintf("quote it if %q is really meant", n.Value), "%s is empty: %s means nothing in YAML", what, n.Value)
+		p.problem(n, fmt.Sprintf("quote it if %s is really meant", clean.Quote(n.Value)), "%s is empty: %s means nothing in YAML", what, n.Value)
 	case strings.TrimSpace(n.Value) == "":
 		p.problem(n, "", "%s is empty", what)
 	default:
@@ -104,7 +106,7 @@ func (p *parser) word(n *yaml.Node, what string, allowed ...string) (string, boo
 		return allowed[i], true
 	}
 	hint := didYouMean(text, allowed)
-	p.problem(n, hint, "%s is %q, must be %s", what, cut(text), orList(allowed))
+	p.problem(n, hint, "%s is %s, must be %s", what, clean.Quote(cut(text)), orList(allowed))
 	return "", false
 }
 

@@ -3,8 +3,9 @@ package policy
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
+
+	"privsync/clean"
 )
 
 // maxFlattened bounds how many privileges the entries get from sets in all, each
@@ -39,7 +40,7 @@ func newSetTable(docs []*document, out *collector) *setTable {
 		t.partial = t.partial || d.lost[everything] || d.lost["privilegeSets"]
 		for _, s := range d.sets {
 			if first, twice := t.byName[s.name]; twice {
-				out.add(s.pos, "", fmt.Sprintf("set %q is given twice: first at %s", cut(s.name), first.pos))
+				out.add(s.pos, "", fmt.Sprintf("set %s is given twice: first at %s", clean.Quote(cut(s.name)), first.pos))
 				continue
 			}
 			t.byName[s.name] = s
@@ -63,7 +64,7 @@ func (t *setTable) lookup(w word) *privilegeSet {
 		hint = didYouMean(w.text, t.names)
 		t.unknown[w.text] = hint
 	}
-	t.out.add(w.pos, hint, fmt.Sprintf("unknown set %q", cut(w.text)))
+	t.out.add(w.pos, hint, fmt.Sprintf("unknown set %s", clean.Quote(cut(w.text))))
 	return nil
 }
 
@@ -88,7 +89,7 @@ func (t *setTable) checkIncludes() {
 			}
 			if state[inner] == inProgress {
 				from := slices.Index(path, inner.name)
-				t.out.add(w.pos, "", fmt.Sprintf("set %q includes itself: %s", cut(inner.name), arrows(path[from:], inner.name)))
+				t.out.add(w.pos, "", fmt.Sprintf("set %s includes itself: %s", clean.Quote(cut(inner.name)), arrows(path[from:], inner.name)))
 				continue
 			}
 			kept = append(kept, w)
@@ -112,12 +113,12 @@ func arrows(path []string, last string) string {
 	const enough = 8
 	names := make([]string, 0, len(path)+1)
 	for _, n := range path {
-		names = append(names, strconv.Quote(cut(n)))
+		names = append(names, clean.Quote(cut(n)))
 	}
 	if len(names) > enough {
 		names = append(names[:enough-1:enough-1], "…")
 	}
-	return strings.Join(append(names, strconv.Quote(cut(last))), " > ")
+	return strings.Join(append(names, clean.Quote(cut(last))), " > ")
 }
 
 // flatten returns the privileges of sets and of all that they include, each set

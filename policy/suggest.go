@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"privsync/clean"
 )
 
 // maxSuggestRunes bounds the names that are compared letter by letter; a longer
@@ -109,9 +111,9 @@ const maxSuggestions = 20
 func didYouMean(name string, candidates []string) string {
 	if s := Suggest(name, candidates); s != "" {
 		if how := Difference(name, s); how != "" && !strings.EqualFold(name, s) {
-			return fmt.Sprintf("did you mean %q? %s", s, how)
+			return fmt.Sprintf("did you mean %s? %s", clean.Quote(s), how)
 		}
-		return fmt.Sprintf("did you mean %q?", s)
+		return fmt.Sprintf("did you mean %s?", clean.Quote(s))
 	}
 	return ""
 }

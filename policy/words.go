@@ -3,27 +3,28 @@ package policy
 import (
 	"fmt"
 	"strings"
+
+	"privsync/clean"
 )
 
 // String says in words whom s chooses: every user in group "Contractors" at any depth.
 func (s *Selector) String() string {
 	var parts []string
 	if s.MemberOf != "" {
-		in := "in group %q"
+		group := "in group " + clean.Quote(s.MemberOf)
 		if s.Nested {
-			in += " at any depth"
+			group += " at any depth"
 		}
-		group := fmt.Sprintf(in, s.MemberOf)
 		if s.MemberOfID != "" {
 			group += " (" + s.MemberOfID + ")"
 		}
 		parts = append(parts, group)
 	}
 	if s.LoginMatches != "" {
-		parts = append(parts, fmt.Sprintf("with a login like %q", s.LoginMatches))
+		parts = append(parts, fmt.Sprintf("with a login like %s", clean.Quote(s.LoginMatches)))
 	}
 	if s.NameMatches != "" {
-		parts = append(parts, fmt.Sprintf("with a name like %q", s.NameMatches))
+		parts = append(parts, fmt.Sprintf("with a name like %s", clean.Quote(s.NameMatches)))
 	}
 	if s.Enabled != nil && *s.Enabled {
 		parts = append(parts, "enabled")
@@ -41,9 +42,9 @@ func (s *Selector) String() string {
 		case x.Selector != nil:
 			text += x.Selector.String()
 		case x.Principal.Kind == Group:
-			text += fmt.Sprintf("group %q and its members", x.Principal.Name)
+			text += fmt.Sprintf("group %s and its members", clean.Quote(x.Principal.Name))
 		default:
-			text += fmt.Sprintf("user %q", x.Principal.Name)
+			text += fmt.Sprintf("user %s", clean.Quote(x.Principal.Name))
 		}
 	}
 	return text

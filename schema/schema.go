@@ -18,6 +18,8 @@ import (
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v5"
+
+	"privsync/clean"
 )
 
 //go:embed licences.schema.json
@@ -121,7 +123,7 @@ func find(name string) (document, error) {
 			return d, nil
 		}
 	}
-	return document{}, fmt.Errorf("unknown schema %q: known are %s", name, strings.Join(Names(), ", "))
+	return document{}, fmt.Errorf("unknown schema %s: known are %s", clean.Quote(name), strings.Join(Names(), ", "))
 }
 
 func noLoad(url string) (io.ReadCloser, error) {

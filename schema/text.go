@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"github.com/santhosh-tekuri/jsonschema/v5"
+
+	"privsync/clean"
 )
 
 const (
@@ -111,7 +113,7 @@ func (c *checker) value(where string) (any, error) {
 	c.budget.left = maxElement
 	var text json.RawMessage
 	if err := c.dec.Decode(&text); errors.Is(err, errBudget) {
-		return nil, fmt.Errorf("at %q: %w", where, err)
+		return nil, fmt.Errorf("at %s: %w", clean.Quote(where), err)
 	} else if err != nil {
 		return nil, err
 	}
@@ -162,7 +164,7 @@ func at(where string, err error) error {
 		}
 		where, message = where+v.InstanceLocation, v.Message
 	}
-	return fmt.Errorf("at %q: %s", cmp.Or(where, "/"), message)
+	return fmt.Errorf("at %s: %s", clean.Quote(cmp.Or(where, "/")), message)
 }
 
 var errBudget = fmt.Errorf("it is larger than %d MiB", maxElement>>20)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
+
+	"privsync/clean"
 )
 
 // Namespaces keep a signature of one kind from being taken for one of another.
@@ -53,7 +55,7 @@ func usable(key ssh.PublicKey) error {
 		}
 		return fmt.Errorf("the RSA key is shorter than %d bits", minRSABits)
 	}
-	return fmt.Errorf("a key of the kind %q is not taken: use ed25519, ECDSA, a security key or RSA", key.Type())
+	return fmt.Errorf("a key of the kind %s is not taken: use ed25519, ECDSA, a security key or RSA", clean.Quote(key.Type()))
 }
 
 // Good is a signature that holds.

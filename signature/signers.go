@@ -12,6 +12,8 @@ import (
 
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
+
+	"privsync/clean"
 )
 
 // maxSigners bounds a file allowed_signers in bytes.
@@ -123,7 +125,7 @@ func (l *signerLine) option(option string) error {
 	case name == "valid-before" && given && l.before.IsZero():
 		l.before, err = parseTime(value)
 	default:
-		return fmt.Errorf("option %q is unknown, without its value, or given twice", clip(option))
+		return fmt.Errorf("option %s is unknown, without its value, or given twice", clean.Quote(clip(option)))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -147,7 +149,7 @@ func parseTime(text string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is not a time as YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS, with Z for UTC", clip(text))
+	return time.Time{}, fmt.Errorf("%s is not a time as YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS, with Z for UTC", clean.Quote(clip(text)))
 }
 
 // Verify says who signed message, if the signature in text holds: it is of namespace,
@@ -163,7 +165,7 @@ func (s *Signers) Verify(message io.Reader, text []byte, namespace string, at ti
 		return Good{}, errors.New("it is no SSH signature")
 	}
 	if sig.Namespace != namespace {
-		return Good{}, fmt.Errorf("it was signed for the namespace %q, not for %q", clip(sig.Namespace), namespace)
+		return Good{}, fmt.Errorf("it was signed for the namespace %s, not for %s", clean.Quote(clip(sig.Namespace)), clean.Quote(namespace))
 	}
 	print := ssh.FingerprintSHA256(sig.PublicKey)
 	if err := usable(sig.PublicKey); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/input"
 	"privsync/planner"
@@ -77,7 +78,7 @@ func (a *app) approve(path, keyFile, as string, yes bool) error {
 		}
 	}
 	if !signerName.MatchString(as) {
-		return hinted(fmt.Errorf("%q cannot be part of a file name", as), "give --as a name of letters, digits and . _ @ + -")
+		return hinted(fmt.Errorf("%s cannot be part of a file name", clean.Quote(as)), "give --as a name of letters, digits and . _ @ + -")
 	}
 	plan, sum, err := a.readPlan(path)
 	if err != nil {

@@ -68,7 +68,7 @@ func readCatalogue(path string) ([]policy.CataloguePrivilege, error) {
 		return nil, hinted(fmt.Errorf("catalogue %s: %w", path, err), hint)
 	}
 	if c.Format != catalogueFormat {
-		return nil, hinted(fmt.Errorf("catalogue %s: format is %q, want %s", path, c.Format, catalogueFormat), hint)
+		return nil, hinted(fmt.Errorf("catalogue %s: format is %s, want %s", path, clean.Quote(c.Format), catalogueFormat), hint)
 	}
 	known := make([]policy.CataloguePrivilege, 0, len(c.Privileges))
 	for _, p := range c.Privileges {

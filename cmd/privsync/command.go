@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/policy"
@@ -46,9 +47,9 @@ command finished well, 1 when it failed or ran longer than --command-timeout,
 				}
 			}
 			if near := policy.Suggest(args[0], names); near != "" {
-				return fmt.Errorf("unknown command %q; did you mean %q?", args[0], near)
+				return fmt.Errorf("unknown command %s; did you mean %s?", clean.Quote(args[0]), clean.Quote(near))
 			}
-			return fmt.Errorf("unknown command %q; there is %s", args[0], strings.Join(names, ", "))
+			return fmt.Errorf("unknown command %s; there is %s", clean.Quote(args[0]), strings.Join(names, ", "))
 		},
 		ValidArgs: executor.CommandNames(),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -398,9 +398,9 @@ func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader, pol *policy.Poli
 // those that it may be.
 func (d *doctor) right(ctx context.Context, r *mstrapi.Reader, need planner.WorkNeed) {
 	name := "right to " + need.For
-	advice := fmt.Sprintf("have an administrator grant %q to this account", need.Name)
+	advice := fmt.Sprintf("have an administrator grant %s to this account", clean.Quote(need.Name))
 	if len(need.Candidates) == 0 {
-		err := fmt.Errorf("the catalogue has no %q", need.Name)
+		err := fmt.Errorf("the catalogue has no %s", clean.Quote(need.Name))
 		if need.Required {
 			d.fail(name, hinted(err, "the guard of the session's own privileges cannot see them: name them with safety: {ownPrivileges: [NUMBER]} in the policy, and give it with -f"))
 		} else {
@@ -413,14 +413,14 @@ func (d *doctor) right(ctx context.Context, r *mstrapi.Reader, need planner.Work
 		own, err := r.SessionPrivilege(ctx, p.ID)
 		switch {
 		case err == nil && own.UserLevelAllowed:
-			d.ok(name, "%d %q is held", p.ID, p.Name)
+			d.ok(name, "%d %s is held", p.ID, clean.Quote(p.Name))
 			return
 		case err == nil:
-			lacking = hinted(fmt.Errorf("the account lacks %d %q", p.ID, p.Name), advice)
+			lacking = hinted(fmt.Errorf("the account lacks %d %s", p.ID, clean.Quote(p.Name)), advice)
 		case mstrapi.IsForbidden(err):
 			lacking = hinted(err, advice)
 		case mstrapi.IsRouteMissing(err) || mstrapi.IsNotFound(err):
-			d.warn(name, "make a plan to see whether it works", "the server does not tell whether the account has %d %q", p.ID, p.Name)
+			d.warn(name, "make a plan to see whether it works", "the server does not tell whether the account has %d %s", p.ID, clean.Quote(p.Name))
 			return
 		default:
 			lacking = hinted(err, hintFor(err))

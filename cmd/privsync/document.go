@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/input"
 	"privsync/panics"
@@ -92,9 +93,9 @@ func (a *app) readAnyDocument(path string, copied io.Writer) (any, error) {
 		return checked("report", whole, executor.ReadReport)
 	}
 	if strings.HasPrefix(format, "privsync/") {
-		return nil, fmt.Errorf("format %q: this version of privsync reads %s and %s", format, planner.PlanFormat, executor.ReportFormat)
+		return nil, fmt.Errorf("format %s: this version of privsync reads %s and %s", clean.Quote(format), planner.PlanFormat, executor.ReportFormat)
 	}
-	return nil, fmt.Errorf("%w: its format is %q", errNotADocument, format)
+	return nil, fmt.Errorf("%w: its format is %s", errNotADocument, clean.Quote(format))
 }
 
 // checked reads a document and judges it by the schema called name, in one pass. What

@@ -51,7 +51,7 @@ and why. What the policy names and the principal lacks is explained too.`,
 			case len(args) < 2 || len(args) > 3:
 				return errors.New("name a user or a group, and perhaps a privilege")
 			case args[0] != "user" && args[0] != "group":
-				return fmt.Errorf("%q is neither user nor group", args[0])
+				return fmt.Errorf("%s is neither user nor group", clean.Quote(args[0]))
 			}
 			return nil
 		},
@@ -250,13 +250,13 @@ func findPrivilege(list []mstrapi.Privilege, text string) (mstrapi.PrivilegeID, 
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return 0, hinted(fmt.Errorf("the catalogue has %d privileges called %q", len(found), text), fmt.Sprintf("name it by number: %v", found))
+		return 0, hinted(fmt.Errorf("the catalogue has %d privileges called %s", len(found), clean.Quote(text)), fmt.Sprintf("name it by number: %v", found))
 	}
 	hint := `"privsync privileges" lists them`
 	if near := policy.Suggest(text, names); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", near)
+		hint = fmt.Sprintf("did you mean %s?", clean.Quote(near))
 	}
-	return 0, hinted(fmt.Errorf("the catalogue has no privilege %q", text), hint)
+	return 0, hinted(fmt.Errorf("the catalogue has no privilege %s", clean.Quote(text)), hint)
 }
 
 // climb reads the groups above the principal, and what each holds directly.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -271,7 +272,7 @@ func (x *explainer) entrySays(e policy.Entry, p planner.PrivilegeRef) []string {
 		}
 		text := "listed at " + l.Pos.String()
 		if l.Set != "" {
-			text += fmt.Sprintf(" through set %q", l.Set)
+			text += fmt.Sprintf(" through set %s", clean.Quote(l.Set))
 		}
 		says = append(says, text+x.terms(l.Terms))
 	}
@@ -316,7 +317,7 @@ func (x *explainer) ruleSays(rule *policy.Rule, p planner.PrivilegeRef) []string
 			if !means(ref, p) {
 				continue
 			}
-			text := fmt.Sprintf("rule %q (%s) %s it, at %s", rule.Name, rule.Severity, part.word, ref.Pos)
+			text := fmt.Sprintf("rule %s (%s) %s it, at %s", clean.Quote(rule.Name), rule.Severity, part.word, ref.Pos)
 			if len(rule.Require) > 0 {
 				text += fmt.Sprintf(", of at least %d enabled users", rule.AtLeast)
 			}
@@ -352,12 +353,12 @@ func (x *explainer) exempt(rule *policy.Rule) string {
 			name = x.row.Login
 		}
 		if is(x.row.Kind, x.row.ID, name) {
-			return fmt.Sprintf("%s %q itself", ref.Kind, ref.Name) + x.terms(ref.Terms)
+			return fmt.Sprintf("%s %s itself", ref.Kind, clean.Quote(ref.Name)) + x.terms(ref.Terms)
 		}
 		for _, parents := range x.parents {
 			for _, g := range parents {
 				if is(mstrapi.Group, g.ID, g.Name) {
-					return fmt.Sprintf("members of group %q", ref.Name) + x.terms(ref.Terms)
+					return fmt.Sprintf("members of group %s", clean.Quote(ref.Name)) + x.terms(ref.Terms)
 				}
 			}
 		}

@@ -126,7 +126,7 @@ func parseNamed(args []string) ([]named, error) {
 		case arg == "user" || arg == "group":
 			kind = mstrapi.Kind(arg)
 		case kind == "":
-			return nil, fmt.Errorf("say whether %q is a user or a group", arg)
+			return nil, fmt.Errorf("say whether %s is a user or a group", clean.Quote(arg))
 		default:
 			list = append(list, named{kind, arg})
 		}
@@ -312,7 +312,7 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 	case len(found) == 0:
 		hint := "check the spelling; a user is named by its login"
 		if s := meant(ctx, r, kind, name, near); s != "" {
-			hint = fmt.Sprintf("did you mean %q?", s)
+			hint = fmt.Sprintf("did you mean %s?", clean.Quote(s))
 			if how := policy.Difference(name, s); how != "" {
 				hint += " " + how
 			}

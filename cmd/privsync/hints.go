@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -20,7 +21,7 @@ import (
 func loginError(cfg mstrapi.Config, err error) error {
 	who := "with an API token"
 	if cfg.LoginMode != mstrapi.APIToken {
-		who = fmt.Sprintf("as %q", cfg.Username)
+		who = fmt.Sprintf("as %s", clean.Quote(cfg.Username))
 	}
 	return fmt.Errorf("log in to %s %s: %w", withoutUserInfo(cfg.URL), who, err)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/topics"
 	"privsync/policy"
 )
@@ -86,9 +87,9 @@ func strictHelp(root *cobra.Command) {
 				}
 				hint := "privsync help lists the commands and the topics"
 				if near := policy.Suggest(name, known); near != "" {
-					hint = fmt.Sprintf("did you mean %q?", near)
+					hint = fmt.Sprintf("did you mean %s?", clean.Quote(near))
 				}
-				return hinted(fmt.Errorf("no command and no topic is called %q", name), hint)
+				return hinted(fmt.Errorf("no command and no topic is called %s", clean.Quote(name)), hint)
 			}
 			found.InitDefaultHelpFlag()
 			return found.Help()

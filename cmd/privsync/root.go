@@ -117,7 +117,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 			if len(args) == 0 {
 				return nil
 			}
-			err := fmt.Errorf("unknown command %q", args[0])
+			err := fmt.Errorf("unknown command %s", clean.Quote(args[0]))
 			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 				return hinted(err, "did you mean "+strings.Join(near, " or ")+"?")
 			}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/policy"
 	"privsync/schema"
 )
@@ -32,9 +33,9 @@ The names: ` + strings.Join(schema.Names(), ", ") + `.`,
 			if err != nil {
 				hint := "the names are " + strings.Join(schema.Names(), ", ")
 				if near := policy.Suggest(args[0], schema.Names()); near != "" {
-					hint = fmt.Sprintf("did you mean %q? %s", near, hint)
+					hint = fmt.Sprintf("did you mean %s? %s", clean.Quote(near), hint)
 				}
-				return hinted(fmt.Errorf("there is no schema %q", args[0]), hint)
+				return hinted(fmt.Errorf("there is no schema %s", clean.Quote(args[0])), hint)
 			}
 			_, err = a.stdout.Write(text)
 			return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/examples"
 	"privsync/input"
@@ -172,9 +173,9 @@ func credentials(env *mstrtest.Environment) []string {
 		password := "a blank password"
 		switch {
 		case u.APIToken != "":
-			password = fmt.Sprintf("the API token %q", u.APIToken)
+			password = fmt.Sprintf("the API token %s", clean.Quote(u.APIToken))
 		case u.Password != "":
-			password = fmt.Sprintf("the password %q", u.Password)
+			password = fmt.Sprintf("the password %s", clean.Quote(u.Password))
 		}
 		may := false
 		for _, p := range server.Effective(u.ID) {

@@ -36,7 +36,7 @@ func (s *sourceFlag) Set(text string) error {
 	key, value, ok := strings.Cut(text, "=")
 	field := s.fields()[key]
 	if !ok || field == nil {
-		return fmt.Errorf("%q is not KEY=VALUE with one of commit, ref, pull-request, build, author", clean.Text(cutText(text, 80)))
+		return fmt.Errorf("%s is not KEY=VALUE with one of commit, ref, pull-request, build, author", clean.Quote(cutText(text, 80)))
 	}
 	if strings.TrimSpace(value) == "" {
 		return fmt.Errorf("%s is empty; is a variable of the shell not set?", key)

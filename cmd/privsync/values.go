@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -32,9 +33,9 @@ func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
 func (c *choice) Set(s string) error {
 	if !slices.Contains(c.allowed, s) {
 		if near := policy.Suggest(s, c.allowed); near != "" {
-			return fmt.Errorf("%q is not one of %s; did you mean %q?", s, strings.Join(c.allowed, ", "), near)
+			return fmt.Errorf("%s is not one of %s; did you mean %s?", clean.Quote(s), strings.Join(c.allowed, ", "), clean.Quote(near))
 		}
-		return fmt.Errorf("%q is not one of %s", s, strings.Join(c.allowed, ", "))
+		return fmt.Errorf("%s is not one of %s", clean.Quote(s), strings.Join(c.allowed, ", "))
 	}
 	c.value = s
 	return nil
@@ -61,7 +62,7 @@ func (m *loginMode) Set(s string) error {
 	case "apitoken", "4096":
 		m.mode = mstrapi.APIToken
 	default:
-		return fmt.Errorf("%q is not a login mode: use standard (1), ldap (16) or apiToken (4096)", s)
+		return fmt.Errorf("%s is not a login mode: use standard (1), ldap (16) or apiToken (4096)", clean.Quote(s))
 	}
 	return nil
 }
@@ -88,7 +89,7 @@ func (c *count) String() string { return strconv.Itoa(c.value) }
 func (c *count) Set(s string) error {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < c.min || n > c.max {
-		return fmt.Errorf("%q is not a whole number from %d to %d", s, c.min, c.max)
+		return fmt.Errorf("%s is not a whole number from %d to %d", clean.Quote(s), c.min, c.max)
 	}
 	c.value = n
 	return nil
@@ -103,7 +104,7 @@ func (r *rate) String() string { return strconv.FormatFloat(float64(*r), 'g', -1
 func (r *rate) Set(s string) error {
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) || f < 0 {
-		return fmt.Errorf("%q is not a number of requests per second (0 means no limit)", s)
+		return fmt.Errorf("%s is not a number of requests per second (0 means no limit)", clean.Quote(s))
 	}
 	*r = rate(f)
 	return nil
@@ -138,10 +139,10 @@ func (d *span) Set(s string) error {
 		v, err = 0, nil
 	}
 	if err != nil || v < 0 || v == 0 && !d.zeroOK {
-		return fmt.Errorf("%q is not a duration like 90s, 15m or 24h", s)
+		return fmt.Errorf("%s is not a duration like 90s, 15m or 24h", clean.Quote(s))
 	}
 	if d.most > 0 && v > d.most {
-		return fmt.Errorf("%q is longer than the %s that are allowed", s, (&span{value: d.most}).String())
+		return fmt.Errorf("%s is longer than the %s that are allowed", clean.Quote(s), (&span{value: d.most}).String())
 	}
 	d.value = v
 	return nil
@@ -167,7 +168,7 @@ func (i *instant) Set(s string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is neither a date (2026-12-31) nor an RFC 3339 time (2026-12-31T22:00:00Z)", s)
+	return fmt.Errorf("%s is neither a date (2026-12-31) nor an RFC 3339 time (2026-12-31T22:00:00Z)", clean.Quote(s))
 }
 
 // past is a time in the past: an [instant], or an age in days like 400d, which is
@@ -190,14 +191,14 @@ func (p *past) Set(s string) error {
 	if digits, days := strings.CutSuffix(s, "d"); days {
 		n, err := strconv.ParseUint(digits, 10, 16)
 		if err != nil || n == 0 {
-			return fmt.Errorf("%q is not an age in days like 400d", s)
+			return fmt.Errorf("%s is not an age in days like 400d", clean.Quote(s))
 		}
 		*p = past{days: int(n)}
 		return nil
 	}
 	var at instant
 	if at.Set(s) != nil {
-		return fmt.Errorf("%q is neither a date (2026-12-31), nor an RFC 3339 time (2026-12-31T22:00:00Z), nor an age in days (400d)", s)
+		return fmt.Errorf("%s is neither a date (2026-12-31), nor an RFC 3339 time (2026-12-31T22:00:00Z), nor an age in days (400d)", clean.Quote(s))
 	}
 	*p = past{instant: at}
 	return nil
@@ -240,14 +241,14 @@ func (l *limit) Set(s string) error {
 	n, err := strconv.Atoi(digits)
 	switch {
 	case percent && !l.percentOK:
-		return fmt.Errorf("%q is a percent: this limit takes a whole number", s)
+		return fmt.Errorf("%s is a percent: this limit takes a whole number", clean.Quote(s))
 	case err != nil || n < 0 || digits != strconv.Itoa(n):
 		if l.percentOK {
-			return fmt.Errorf("%q is neither a whole number nor a percent like 10%%", s)
+			return fmt.Errorf("%s is neither a whole number nor a percent like 10%%", clean.Quote(s))
 		}
-		return fmt.Errorf("%q is not a whole number", s)
+		return fmt.Errorf("%s is not a whole number", clean.Quote(s))
 	case percent && n > 100:
-		return fmt.Errorf("%q is more than 100%%", s)
+		return fmt.Errorf("%s is more than 100%%", clean.Quote(s))
 	}
 	l.limit = &policy.Limit{Number: n, Percent: percent}
 	return nil

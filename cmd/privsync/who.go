@@ -157,7 +157,7 @@ func (a *app) findProject(ctx context.Context, r *mstrapi.Reader, text string) (
 	}
 	hint := "name the project by its id, or as a user who sees it"
 	if near := policy.Suggest(text, names); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", near)
+		hint = fmt.Sprintf("did you mean %s?", clean.Quote(near))
 	}
 	return nil, hinted(fmt.Errorf("the server has no project %s that the session's user sees", clean.Quote(text)), hint)
 }

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -93,7 +93,7 @@ func heldByRole(sources []executor.PrivilegeSource) []heldFrom {
 // named is an object's name, clean and quoted, or its id where the server does
 // not tell its name.
 func named(ref mstrapi.ObjectRef) string {
-	return strconv.Quote(Clean(cmp.Or(ref.Name, string(ref.ID), "(not named)")))
+	return clean.Quote(cmp.Or(ref.Name, string(ref.ID), "(not named)"))
 }
 
 // holdingTotals says how much a principal holds.

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"strings"
 
+	"privsync/clean"
 	"privsync/schema"
 )
 
@@ -59,7 +60,7 @@ func Summary(name string) string {
 // error for a name that is not a topic lists those that are.
 func Text(name string) (string, error) {
 	if Summary(name) == "" {
-		return "", fmt.Errorf("unknown topic %q: known are %s", name, strings.Join(Names(), ", "))
+		return "", fmt.Errorf("unknown topic %s: known are %s", clean.Quote(name), strings.Join(Names(), ", "))
 	}
 	page, err := pages.ReadFile(name + ".md")
 	if err != nil {
