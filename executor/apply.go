@@ -101,6 +101,8 @@ type Options struct {
 	// Comment is the change-journal comment for a kind of principal; empty where
 	// the server's version takes none. Nil: no comment.
 	Comment func(mstrapi.Kind) string
+	// ServerLock says that the run has the server's lock; the journal notes it.
+	ServerLock bool
 	// Journal gets every intent before its write and every outcome after it. When
 	// it cannot be written no further write is started.
 	Journal *Journal
@@ -546,11 +548,16 @@ func (r *run) journalFailed(err error) {
 	}
 }
 
-// noteOutage ends the run when err says that the server is gone: what was not
-// begun is not attempted.
+// noteOutage ends the run when err says that the server is gone, or that its lock is
+// somebody else's: what was not begun is not attempted.
 func (r *run) noteOutage(err error) {
-	if errors.Is(err, mstrapi.ErrUnreachable) {
+	switch {
+	case errors.Is(err, mstrapi.ErrUnreachable):
 		r.fail(&Error{Code: CodeUnreachable, Message: clip(err.Error(), maxErrorText)})
+	case errors.Is(err, mstrapi.ErrLockLost):
+		if r.fail(&Error{Code: CodeServerLock, Message: clip(err.Error(), maxErrorText)}) {
+			r.o.Logger.Error("the server's lock is lost, so nothing more is written", "error", err)
+		}
 	}
 }
 

@@ -95,6 +95,10 @@ func RunCommand(ctx context.Context, s CommandServer, name string, o Options) Co
 		res.Outcome = CommandNotAttempted
 		return res
 	}
+	if errors.Is(err, mstrapi.ErrLockLost) {
+		res.Outcome, res.Error = CommandNotAttempted, reportError("", err)
+		return res
+	}
 	if err != nil {
 		res.Error = reportError("submit", err)
 		if mstrapi.OutcomeUnknown(err) {

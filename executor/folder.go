@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"privsync/planner"
@@ -65,6 +66,15 @@ func (f *Folder) Finish(ctx context.Context, d *DeadRun, remake func() (*Report,
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}
 	return report, paths, nil
+}
+
+// Ended reports whether a journal of the run was put aside.
+func (f *Folder) Ended(_ context.Context, runID string) (bool, error) {
+	if runID == "" || lockWord(runID, 80) != runID {
+		return false, nil
+	}
+	found, err := filepath.Glob(filepath.Join(globEscape(journalDir(f.dir)), "*-"+runID+journalSuffix+closedSuffix))
+	return len(found) > 0, err
 }
 
 // Check checks the destination, and mends the chain in its folder where the journal of a

@@ -110,6 +110,7 @@ type beginRecord struct {
 	Maker       string              `json:"maker,omitempty"`
 	Approvals   []Approval          `json:"approvals,omitempty"`
 	PlanSource  *planner.Provenance `json:"planSource,omitempty"`
+	ServerLock  bool                `json:"serverLock,omitempty"` // the run has the server's lock
 	Guards      []planner.Guard     `json:"guards"`
 	Commands    []string            `json:"commands"`
 	Destination Destination         `json:"destination"`
@@ -198,7 +199,7 @@ func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination
 	batch = make([]Record, 0, 256)
 	err := write(record{Type: typeBegin, Begin: &beginRecord{
 		Format: journalFormat, Run: run, Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor,
-		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Maker: o.Maker, Approvals: o.Approvals, PlanSource: plan.Source, Guards: o.Guards,
+		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Maker: o.Maker, Approvals: o.Approvals, PlanSource: plan.Source, ServerLock: o.ServerLock, Guards: o.Guards,
 		Commands: plan.Commands, Destination: dest, Coverage: plan.Coverage, Rules: plan.Rules,
 	}})
 	for i := range plan.Changes {

@@ -32,6 +32,9 @@ type Holder struct {
 	RunID   string    `json:"runId"`
 	Started time.Time `json:"started"`
 	Server  string    `json:"server,omitempty"` // its URL; set by [AcquireLock]
+
+	// ServerLock says that the run takes the server's own lock as well.
+	ServerLock bool `json:"serverLock,omitempty"`
 }
 
 // String returns one line for an error message. Host and user are untrusted.
@@ -84,7 +87,11 @@ func (e *LockedError) Error() string {
 // folderLock is the [Lock] of a [Folder].
 type folderLock struct {
 	held []lockFile
+	left []Holder
 }
+
+// Left returns who is named by the lock's files as they were found.
+func (l *folderLock) Left() []Holder { return l.left }
 
 // A lockFile is the lock of one key of a server, and the file that says who holds it.
 type lockFile struct {
@@ -138,6 +145,9 @@ func AcquireLock(ctx context.Context, dir string, server Target, holder Holder, 
 	l := &folderLock{held: files}
 	holder.Started, holder.Server = stamp(holder.Started), server.URL
 	for _, f := range files {
+		if before := readHolder(f.holder); before != (Holder{}) && !slices.Contains(l.left, before) {
+			l.left = append(l.left, before)
+		}
 		if err := WriteFile(f.holder, jsonDocument{holder}); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock: %w", err), l.Release())
 		}

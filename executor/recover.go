@@ -35,6 +35,7 @@ type DeadRun struct {
 	URL         string // of the server, as that run named it
 	Actor       planner.Actor
 	Destination Destination
+	ServerLock  bool // it had the server's lock, which may be there still
 
 	// Host is the machine that the run was on, where the store knows it; empty: this
 	// one.
@@ -90,7 +91,7 @@ func FindOpen(dir string, same func(url string) bool) ([]*DeadRun, error) {
 }
 
 func newDeadRun(path string, c *journalContent) *DeadRun {
-	return &DeadRun{Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Actor: c.begin.Actor, Destination: c.begin.Destination, journal: c}
+	return &DeadRun{Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Actor: c.begin.Actor, Destination: c.begin.Destination, ServerLock: c.begin.ServerLock, journal: c}
 }
 
 // ReadDeadRun returns the run whose journal, which messages call name, holds the

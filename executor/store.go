@@ -38,6 +38,10 @@ type Store interface {
 	// is as it was.
 	Finish(ctx context.Context, d *DeadRun, remake func() (*Report, error), s Signer) (*Report, []string, error)
 
+	// Ended reports whether the journal of the run of that id says that it is over. The
+	// id may be any text.
+	Ended(ctx context.Context, runID string) (bool, error)
+
 	// Check returns why the report of a run could not be delivered, as far as that can
 	// be known before there is one, and makes good what a run that died left unfinished
 	// in the chain of reports.
@@ -66,6 +70,9 @@ type Store interface {
 // process ends, however it ends.
 type Lock interface {
 	Release() error
+	// Left returns who had the lock before and did not give it back, as far as that is
+	// known: those processes died. The texts are untrusted.
+	Left() []Holder
 }
 
 // JournalWriter is where the records of one journal go. A [Journal] makes its calls

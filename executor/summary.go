@@ -18,6 +18,7 @@ const (
 	CodeJournal     = "journal-failed"   // the journal could not be written, so no further write was started
 	CodeDeadline    = "deadline"         // the run's time was over
 	CodeUnreachable = "unreachable"      // the server stopped answering, so no further write was started
+	CodeServerLock  = "server-lock"      // the server's lock is somebody else's, so no further write was started
 )
 
 // Exit codes, as design.md section 5 gives them.

@@ -420,8 +420,9 @@ func (r *run) write(j *job) bool {
 			err = r.s.PatchPrivileges(r.ctx, kind, id, patch)
 			r.log(j, attempt, err)
 		}
-		if errors.Is(err, mstrapi.ErrStopped) && lost == nil {
+		if (errors.Is(err, mstrapi.ErrStopped) || errors.Is(err, mstrapi.ErrLockLost)) && lost == nil {
 			t.wrote = hadWritten
+			r.noteOutage(err)
 			r.skip(j)
 			if t.res.Attempts > 0 && t.res.Error == nil {
 				t.res.Error = reportError("", err)

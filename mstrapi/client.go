@@ -31,6 +31,7 @@ type client struct {
 	outage    *outage
 	watch     watch
 	sessions  sessions
+	keeper    atomic.Pointer[keeper] // nil: no lock is kept
 	decoders  decoders
 	exchanges exchanges
 	headers   *headers // without a session

@@ -235,7 +235,7 @@ func TestUnreachable(t *testing.T) {
 // A Reader cannot write because it has nothing to write with.
 func TestReaderHasNoMethodThatWrites(t *testing.T) {
 	reads := map[string]bool{
-		"Access": true, "Catalogue": true, "Close": true, "Compliance": true, "ComplianceRunning": true, "LicenceAudit": true, "LicencePrivileges": true, "Held": true, "HeldIn": true, "ListAll": true, "ListPage": true, "MembersAll": true, "MembersPage": true, "OnlyEveryone": true,
+		"Access": true, "Catalogue": true, "Close": true, "Compliance": true, "ComplianceRunning": true, "ConfigurationLock": true, "LicenceAudit": true, "LicencePrivileges": true, "Held": true, "HeldIn": true, "ListAll": true, "ListPage": true, "MembersAll": true, "MembersPage": true, "OnlyEveryone": true,
 		"Memberships": true, "Principal": true, "Queue": true, "RenewSession": true, "SessionInfo": true, "SessionPrivilege": true,
 		"SessionUser": true, "Stats": true, "Status": true, "URL": true,
 		"OddPrivileges": true, "Pace": true, "Projects": true,

@@ -6,7 +6,8 @@
 // nothing else cannot change anything on the server. A [Writer] embeds a Reader
 // and adds the two requests that write, [Writer.PatchPrivileges] and
 // [Writer.SubmitCommand]. [ServerStatus] asks a server for its versions without
-// a login. All methods may be called concurrently.
+// a login. [Writer.KeepLock] keeps the server's own lock while changes are sent. All
+// methods may be called concurrently.
 //
 // Every request goes through one pipeline (client.do) that adds the session,
 // waits for its turn, sends, reads a bounded body, decodes it strictly,

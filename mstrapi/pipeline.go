@@ -26,6 +26,7 @@ type request struct {
 	// session is the one to use, for logins and logouts; nil: the client's.
 	session *session
 	open    bool // needs no session at all
+	locked  bool // not sent in a session without the lock that [Writer.KeepLock] keeps
 	first   bool // the login that opens a client
 	door    bool // a page instead of JSON means: wrong base URL
 
@@ -80,6 +81,13 @@ func (c *client) do(ctx context.Context, q *request) error {
 		s, err := c.admit(pausing, q)
 		if err != nil {
 			return ended(err)
+		}
+		if q.locked {
+			if again, err := c.keepLock(pausing, s, &trace); again {
+				continue
+			} else if err != nil {
+				return ended(err)
+			}
 		}
 		if sent++; sent > 1 {
 			c.retries.Add(1)

@@ -52,7 +52,7 @@ func (w *Writer) PatchPrivileges(ctx context.Context, kind Kind, id ObjectID, p 
 	}
 	return w.c.do(ctx, &request{
 		method: http.MethodPatch, path: path, query: "fields=id", body: body,
-		class: writeRequest, limit: singleLimit,
+		class: writeRequest, limit: singleLimit, locked: true,
 		accept: func(body []byte, _ http.Header) error {
 			// The answer says nothing about privileges, but a page or half a document
 			// may mean that a proxy made it up.
@@ -108,7 +108,7 @@ func (w *Writer) SubmitCommand(ctx context.Context, commandID int) (queueID stri
 	}
 	err = w.c.do(ctx, &request{
 		method: http.MethodPost, path: "/api/iserver/metadata/commands", query: "commandId=" + strconv.Itoa(commandID),
-		class: writeRequest, limit: singleLimit,
+		class: writeRequest, limit: singleLimit, locked: true,
 		accept: acceptJSON(&answer, func() error {
 			before, id, ok := cutLast(answer.Link.Href, "/")
 			if !ok || !strings.HasSuffix(before, "/queues") || !isQueueID(id) {

@@ -46,6 +46,7 @@ type PolicySafety struct {
 	Protected            []ProtectedRef  `json:"protected"`
 	OwnPrivileges        []string        `json:"ownPrivileges,omitempty"` // numbers or names; empty: known by their names
 	Approval             *PolicyApproval `json:"approval,omitempty"`      // nil: none is wanted
+	ServerLock           bool            `json:"serverLock,omitempty"`
 }
 
 // PolicyApproval is safety.approval as a policy writes it.
@@ -103,7 +104,7 @@ func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
 		ref.InForce.Unlisted = string(pol.Unlisted)
 	}
 	if s := pol.Safety; s != nil {
-		written := &PolicySafety{Protected: make([]ProtectedRef, 0, len(s.Protected))}
+		written := &PolicySafety{ServerLock: s.ServerLock, Protected: make([]ProtectedRef, 0, len(s.Protected))}
 		if s.MaxRevokes != nil {
 			written.MaxRevokes = s.MaxRevokes.String()
 		}

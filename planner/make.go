@@ -477,6 +477,7 @@ func (d *draft) safety() Safety {
 			s.Approval = approvalOf(limits.Approval, d.cat)
 		}
 		s.Licences = licenceLimits(limits.Licences)
+		s.ServerLock = limits.ServerLock
 		s.Protected = append(s.Protected, d.st.protected...)
 		slices.SortFunc(s.Protected, func(a, b Principal) int { return a.Compare(&b) })
 	}

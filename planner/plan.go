@@ -100,6 +100,7 @@ type Safety struct {
 	ActorLoses           []PrivilegeRef `json:"actorLoses"`
 	ActorRisks           []Principal    `json:"actorRisks,omitempty"`
 	Approval             *Approval      `json:"approval,omitempty"` // nil: the policy wants none
+	ServerLock           bool           `json:"serverLock,omitempty"`
 }
 
 // Summary counts. Principals = InSync + Changed + Unknown.

@@ -65,7 +65,7 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 		p.ExpiringWithinDays = *defaults.expiringWithinDays
 	}
 	if safety.pos.Line != 0 {
-		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.protectedBy, safety.ownPrivileges, safety.licences, safety.approval}
+		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.protectedBy, safety.ownPrivileges, safety.licences, safety.approval, safety.serverLock != nil && *safety.serverLock}
 	}
 	if licences.path.given() {
 		p.Licences = &LicenceFile{Path: licences.path.text, Pos: licences.path.pos}
@@ -244,6 +244,7 @@ func (s safetySection) with(o safetySection) safetySection {
 		s.ownPrivileges = o.ownPrivileges
 	}
 	s.approval = cmp.Or(o.approval, s.approval)
+	s.serverLock = cmp.Or(o.serverLock, s.serverLock)
 	if o.licences != nil {
 		// What one server is entitled to says nothing about another.
 		s.licences = o.licences

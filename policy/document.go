@@ -66,6 +66,7 @@ type safetySection struct {
 	ownPrivileges        []Ref
 	licences             []LicenceLimit
 	approval             *Approval
+	serverLock           *bool
 }
 
 type overlay struct {
@@ -131,7 +132,7 @@ var (
 	metadataKeys    = []string{"name", "owner", "description"}
 	environmentKeys = []string{"url", "loginMode"}
 	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "missing", "expiringWithinDays"}
-	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges", "licences", "approval"}
+	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges", "licences", "approval", "serverLock"}
 	approvalKeys    = []string{"required", "above"}
 	aboveKeys       = []string{"revokes", "grantsOf"}
 	overlayKeys     = []string{"metadata", "environment", "defaults", "safety"}
@@ -358,6 +359,10 @@ func (p *parser) safety(k, v *yaml.Node) safetySection {
 			s.approval = p.approval(k, v)
 		case "licences":
 			s.licences = p.licenceLimits(v)
+		case "serverLock":
+			if on, ok := p.boolean(v, key); ok {
+				s.serverLock = &on
+			}
 		}
 	})
 	return s

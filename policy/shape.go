@@ -50,7 +50,7 @@ func classOf(key string) class {
 	switch key {
 	case "mode", "satisfiedBy", "redundant", "inherited", "missing":
 		return classWord
-	case "nested", "enabled":
+	case "nested", "enabled", "serverLock":
 		return classBoolean
 	case "expiringWithinDays", "atLeast", "maxChangedPrincipals", "max", "required", "revokes":
 		return classInteger

@@ -47,6 +47,7 @@ type applyFlags struct {
 	maxAge          span
 	maxStaleness    span
 	lockTimeout     span
+	serverLock      serverLockFlag
 	commandTimeout  span
 	verifyTimeout   span
 	format          choice
@@ -78,6 +79,11 @@ that cannot be changed never stops the others.
 
 Without a terminal --yes is needed. The first interrupt finishes what is in
 flight, reads it back and reports; a second one stops at once.
+
+With --server-lock, or safety.serverLock of the policy, the server's own lock on its
+configuration is taken after the login and given back at the end: it keeps runs on
+other machines apart, which the lock in the state folder cannot. Somebody else's is
+waited for as --lock-timeout says (see "privsync help recovery" and "privsync unlock").
 
 A report is written on every ending, mode 0600: to --report, into --report-dir,
 or into the state folder; the last line on stderr names it.
@@ -139,7 +145,8 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	fs.Var(&f.deadline, "deadline", "start nothing new after this time; 0 means no limit")
 	fs.Var(&f.maxStaleness, "max-staleness", "read a principal again before its write when it was observed longer ago than this")
 	fs.Var(&f.maxAge, "max-plan-age", "refuse a saved plan that was made longer ago than this; 0 means that its own expiry decides")
-	fs.Var(&f.lockTimeout, "lock-timeout", "wait this long for another run on the same server to end")
+	fs.Var(&f.lockTimeout, "lock-timeout", "wait this long for another run on the same server to end, and for the server's lock")
+	f.serverLock.register(cmd, "; beats safety.serverLock")
 	fs.Var(&f.commandTimeout, "command-timeout", "how long a metadata command is followed")
 	registerVerifyTimeout(cmd, &f.verifyTimeout)
 	for _, name := range []string{"comment", "deadline", "max-plan-age", "max-staleness", "lock-timeout", "command-timeout"} {
@@ -188,10 +195,11 @@ type applyRun struct {
 
 	noPlace error // what the flags name cannot be written, so nothing is begun
 
-	lock    executor.Lock
-	server  executor.Target
-	journal *executor.Journal // nil: nothing was about to be written
-	changed bool              // the executor was asked to change the server
+	lock     executor.Lock
+	onServer *executor.ServerLock // nil: not wanted, or not taken
+	server   executor.Target
+	journal  *executor.Journal // nil: nothing was about to be written
+	changed  bool              // the executor was asked to change the server
 }
 
 // load reads the policy or the plan. From here on every ending has a report.
@@ -274,6 +282,7 @@ func (r *applyRun) run(ctx context.Context) error {
 // giveUp logs out and leaves the journal to the next run.
 func (r *applyRun) giveUp(ctx context.Context, defect error) error {
 	if r.writer != nil {
+		r.releaseServerLock(ctx, r.onServer)
 		r.logout(ctx, r.writer)
 	}
 	if e := r.journal.Abandon(); e != nil {
@@ -306,12 +315,22 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	if err != nil {
 		return r.failed(ctx, err)
 	}
-	r.lock, err = store.Lock(ctx, r.server, r.lockHolder(r.start), r.f.lockTimeout.value)
+	holder, until := r.lockHolder(r.start), r.now().Add(r.f.lockTimeout.value)
+	holder.ServerLock = r.wantsServerLock()
+	r.lock, err = store.Lock(ctx, r.server, holder, r.f.lockTimeout.value)
 	if err != nil {
 		return r.failed(ctx, lockError(err))
 	}
-	if _, err := r.recoverDead(ctx, r.writer.Reader, r.server, store, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout), Signer: r.f.reports.signer}); err != nil {
+	recovered, err := r.recoverDead(ctx, r.writer.Reader, r.server, store, r.lock, time.Time{}, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout), Signer: r.f.reports.signer})
+	if err != nil {
 		return r.failed(ctx, err)
+	}
+	if r.wantsServerLock() {
+		// Before anything is read that decides: whoever had the lock may have changed it.
+		r.onServer, err = r.takeServerLock(ctx, r.writer, r.endedRuns(ctx, store, r.lock, recovered), until, r.f.lockTimeout.value)
+		if err != nil {
+			return r.failed(ctx, err)
+		}
 	}
 	if err := r.decidePlan(ctx); err != nil {
 		return r.failed(ctx, err)
@@ -377,6 +396,16 @@ func (r *applyRun) connect(ctx context.Context) error {
 
 // newPlanHint says what to do about a plan that is refused.
 const newPlanHint = `make a new plan with "privsync plan --out", review it, and apply that`
+
+// wantsServerLock reports whether the flag, the policy or the saved plan asks for the
+// server's lock.
+func (r *applyRun) wantsServerLock() bool {
+	by := r.plan.Safety.ServerLock
+	if r.policy != nil && r.policy.Safety != nil {
+		by = by || r.policy.Safety.ServerLock
+	}
+	return r.f.serverLock.wanted(by)
+}
 
 // decidePlan plans, or takes the saved plan, and judges its guards.
 func (r *applyRun) decidePlan(ctx context.Context) error {
@@ -503,6 +532,7 @@ func (r *applyRun) options(ctx context.Context) executor.Options {
 		MaxAttempts:  r.f.conn.maxAttempts.value, CommandTimeout: r.f.commandTimeout.value,
 		VerifyTimeout: verifyTimeout(r.f.verifyTimeout),
 		Comment:       r.comment,
+		ServerLock:    r.onServer != nil,
 		Maker:         r.maker(), Approvals: r.signed.counted,
 		Source: r.f.source.of(r.app),
 	}
@@ -546,6 +576,7 @@ func (r *applyRun) failed(ctx context.Context, err error) (*executor.Report, err
 // that died.
 func (r *applyRun) end(ctx context.Context, report *executor.Report, err error) error {
 	if r.writer != nil {
+		r.releaseServerLock(ctx, r.onServer)
 		r.logout(ctx, r.writer)
 	}
 	if err == nil {

@@ -19,9 +19,11 @@ const defaultCommandTimeout = 10 * time.Minute
 
 func newCommand(a *app) *cobra.Command {
 	var (
-		conn    connectionFlags
-		timeout = span{value: defaultCommandTimeout}
-		format  = newChoice("text", "json")
+		conn        connectionFlags
+		timeout     = span{value: defaultCommandTimeout}
+		onServer    serverLockFlag
+		lockTimeout = span{zeroOK: true}
+		format      = newChoice("text", "json")
 	)
 	cmd := &cobra.Command{
 		Use:   "command NAME",
@@ -30,6 +32,9 @@ func newCommand(a *app) *cobra.Command {
 how it ended. The only command is assign-watch-kpi-insight (metadata command 1),
 which assigns the privilege to use the Watch KPI and Insight service. A policy
 that lists it under commands has it run at the end of every apply.
+
+The command changes who holds what, so with --server-lock it waits for the server's lock
+as an apply does.
 
 A submission whose answer was lost is not repeated. The exit code is 0 when the
 command finished well, 1 when it failed or ran longer than --command-timeout,
@@ -62,6 +67,13 @@ command finished well, 1 when it failed or ran longer than --command-timeout,
 				return err
 			}
 			defer a.logout(cmd.Context(), w)
+			if onServer.wanted(false) {
+				lock, err := a.takeServerLock(cmd.Context(), w, nil, a.now().Add(lockTimeout.value), lockTimeout.value)
+				if err != nil {
+					return err
+				}
+				defer a.releaseServerLock(cmd.Context(), lock)
+			}
 			p := a.startProgress(w.Pace)
 			res := executor.RunCommand(a.interrupts.hard, w, args[0], executor.Options{
 				RunID: a.runID, Stop: cmd.Context(), Logger: a.log, Progress: p.report, CommandTimeout: timeout.value,
@@ -76,6 +88,8 @@ command finished well, 1 when it failed or ran longer than --command-timeout,
 	conn.register(cmd)
 	addFormat(cmd, &format)
 	cmd.Flags().Var(&timeout, "command-timeout", "how long the command is followed")
+	onServer.register(cmd, "")
+	cmd.Flags().Var(&lockTimeout, "lock-timeout", "wait this long for the server's lock")
 	return cmd
 }
 

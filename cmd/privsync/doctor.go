@@ -15,6 +15,7 @@ import (
 
 	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
+	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -39,7 +40,7 @@ func newDoctor(a *app) *cobra.Command {
 		Short: "Check the way to the server, and say what to do about what is wrong",
 		Long: `Check, in the order in which a run needs them: the settings, the URL, TLS, the
 REST API, the clock, the login, the session, the catalogue, the right to read and
-change privileges, the list of users. Each line says what was found, and what to
+change privileges, the list of users, the server's own lock. Each line says what was found, and what to
 do if it is not well. Nothing is changed on the server.
 
 With -f it says as well whether the server that the policy names may get a login
@@ -171,7 +172,7 @@ func (d *doctor) allowed(environment policy.Environment) {
 
 // examine does all checks that need the server.
 func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config, pol *policy.Policy) {
-	later := []string{"login", "session", "who am I", "catalogue", "right to work", "users"}
+	later := []string{"login", "session", "who am I", "catalogue", "right to work", "users", "server lock"}
 	if cfg.URL == "" {
 		d.skip(append([]string{"way to the server", "REST API"}, later...)...)
 		return
@@ -211,8 +212,28 @@ func (d *doctor) examine(ctx context.Context, cfg mstrapi.Config, pol *policy.Po
 	d.ok("login", "accepted")
 	d.session(ctx, r)
 	d.rights(ctx, r, pol)
+	d.lock(ctx, r, pol)
 	if pol != nil {
 		d.access(ctx, r, pol, cfg.Concurrency)
+	}
+}
+
+// lock says whether the server has a lock of its own, and who has it.
+func (d *doctor) lock(ctx context.Context, r *mstrapi.Reader, pol *policy.Policy) {
+	const name = "server lock"
+	wanted := pol != nil && pol.Safety != nil && pol.Safety.ServerLock
+	held, err := readServerLock(ctx, r)
+	switch {
+	case err != nil && wanted:
+		d.fail(name, hinted(err, "the policy says safety.serverLock: true, and apply will refuse: take that out, and see to it otherwise that one machine works on this server at a time"))
+	case mstrapi.IsRouteMissing(err):
+		d.ok(name, "this version of the server does not know one: --server-lock cannot be used")
+	case err != nil:
+		d.warn(name, "nothing, without --server-lock", "%v", err)
+	case held.Held():
+		d.warn(name, `an apply with --server-lock waits for it; "privsync unlock" says more`, "%s", executor.DescribeLock(held))
+	default:
+		d.ok(name, "the server knows it, and nobody has it")
 	}
 }
 

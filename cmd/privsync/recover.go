@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +41,11 @@ it goes into the state folder.
 
 With --accept-unread a report is written although a principal whose write was in
 flight cannot be read; it is then unverified. --report and --report-dir name
-another place for the report where the one that the dead run was given is gone.`,
+another place for the report where the one that the dead run was given is gone.
+
+Where such a run had the server's own lock (apply --server-lock), which the server keeps
+until the dead session ends, that lock is removed by its id; --lock-timeout is how long
+that is waited for.`,
 		Example: `  privsync recover
   privsync recover --state-dir /var/lib/privsync --format json`,
 		Args: cobra.NoArgs,
@@ -68,7 +74,7 @@ another place for the report where the one that the dead run was given is gone.`
 				return lockError(err)
 			}
 			defer a.releaseLock(lock)
-			recovered, err := a.recoverDead(ctx, r, server, store, to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify), Signer: signer})
+			recovered, err := a.recoverDead(ctx, r, server, store, lock, a.now().Add(lockTimeout.value), to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify), Signer: signer})
 			if err != nil {
 				return err
 			}
@@ -101,8 +107,9 @@ another place for the report where the one that the dead run was given is gone.`
 }
 
 // recoverDead writes the reports of the runs on r's server that died: to to, or
-// where these runs would have, if to is zero. The caller holds the server's lock.
-func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executor.Target, store executor.Store, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
+// where these runs would have, if to is zero. The caller holds lock. A lock that such
+// a run left on the server itself is removed, and waited for until the time.
+func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executor.Target, store executor.Store, lock executor.Lock, until time.Time, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
 	dead, err := store.FindOpen(ctx, sameServer(ctx, server))
 	if err != nil {
 		return nil, journalError(err)
@@ -127,6 +134,10 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executo
 		}
 		a.notice(fmt.Sprintf("recovered the report of run %s, which ended without one: %s", render.Clean(d.Run.ID), strings.Join(paths, ", ")))
 		reports = append(reports, report)
+	}
+	if slices.ContainsFunc(dead, func(d *executor.DeadRun) bool { return d.ServerLock }) ||
+		slices.ContainsFunc(lock.Left(), func(h executor.Holder) bool { return h.ServerLock }) {
+		return reports, a.removeLeftLock(ctx, r, a.endedRuns(ctx, store, lock, reports), until)
 	}
 	return reports, nil
 }

@@ -31,6 +31,8 @@ func reportHint(report *executor.Report) string {
 	}
 	left = left || slices.ContainsFunc(report.Commands, func(c executor.CommandResult) bool { return c.Outcome != executor.CommandSucceeded })
 	switch {
+	case report.Error != nil && report.Error.Code == executor.CodeServerLock:
+		return says + "see who has the server's lock (privsync unlock); when it is free, " + again
 	case left && report.Error != nil && report.Error.Code == executor.CodeUnreachable:
 		return says + "see that the server answers (privsync doctor), then " + again
 	case left && refused:

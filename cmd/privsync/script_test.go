@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -45,6 +47,9 @@ func TestMain(m *testing.M) {
 //	edit FILE OLD NEW   replace text in a file
 //	reseal FILE         put a right digest on a document that was edited
 //	mode MODE FILE      compare a file's permissions
+//	serverlock TEXT|none         compare the id of the server's lock
+//	lockserver ID LOGIN [N ID]   lock the server as another administrator; with the N-th question for it
+//	                             the id becomes another one; an empty ID unlocks
 //	lastline TEXT       compare the start of the last line on stderr
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -62,6 +67,7 @@ func TestScript(t *testing.T) {
 			"server": startServer, "exits": exits0, "fault": injectFault, "direct": compareDirect, "grant": actGrant, "revoke": actRevoke,
 			"requests": writeRequests, "writes": countWrites, "sessions": countSessions, "valid": checkDocument,
 			"edit": editFile, "reseal": resealFile, "mode": checkMode, "lastline": compareLastLine,
+			"serverlock": compareServerLock, "lockserver": lockServer,
 		},
 	})
 }
@@ -98,6 +104,11 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	fs.BoolVar(&o.Quirks.EmptyUserList, "empty-user-list", false, "")
 	unlicensed := fs.Bool("without-licences", false, "")
 	parent := fs.Bool("parent", false, "")
+	unlockable := fs.Bool("without-lock", false, "")
+	fs.IntVar(&o.Quirks.LockedStatus, "locked-status", 0, "")
+	fs.DurationVar(&o.Quirks.LockLinger, "lock-linger", 0, "")
+	fs.BoolVar(&o.Quirks.NoLockComment, "no-lock-comment", false, "")
+	fs.BoolVar(&o.Quirks.PlainLockComment, "plain-lock-comment", false, "")
 	fs.Func("needs", "", func(pair string) error {
 		var e mstrtest.SideEffect
 		e.Needs = make([]mstrapi.PrivilegeID, 1)
@@ -117,6 +128,9 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 		o.Quirks.Without = []mstrtest.Endpoint{
 			mstrtest.LicencePrivileges, mstrtest.StartCompliance, mstrtest.ComplianceStatus, mstrtest.ComplianceResult,
 		}
+	}
+	if *unlockable {
+		o.Quirks.Without = append(o.Quirks.Without, mstrtest.GetLock, mstrtest.PutLock, mstrtest.DeleteLock)
 	}
 	file := ""
 	if fs.NArg() > 0 {
@@ -258,6 +272,37 @@ func countWrites(ts *testscript.TestScript, _ bool, args []string) {
 func countSessions(ts *testscript.TestScript, _ bool, args []string) {
 	if got := worldOf(ts).server.OpenSessions(); strconv.Itoa(got) != args[0] {
 		ts.Fatalf("%d sessions are open, want %s", got, args[0])
+	}
+}
+
+func compareServerLock(ts *testscript.TestScript, neg bool, args []string) {
+	got := "none"
+	if l := worldOf(ts).server.Lock(); l != nil {
+		got = l.ID
+	}
+	if (got == args[0]) == neg {
+		ts.Fatalf("the server's lock is %q, want %q (negated: %v)", got, args[0], neg)
+	}
+}
+
+func lockServer(ts *testscript.TestScript, _ bool, args []string) {
+	server := worldOf(ts).server
+	set := func(id string) error {
+		if id == "" {
+			return server.SetLock(nil)
+		}
+		return server.SetLock(&mstrtest.Lock{ID: id, Owner: args[1], Machine: "admin-pc"})
+	}
+	ts.Check(set(args[0]))
+	if len(args) > 2 {
+		n, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		var asked atomic.Int64
+		server.OnRequest(func(_ int, r *http.Request) {
+			if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/iserver/lock") && asked.Add(1) == int64(n) {
+				_ = set(args[3]) // the owner is one, as above
+			}
+		})
 	}
 }
 

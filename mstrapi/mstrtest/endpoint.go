@@ -32,6 +32,9 @@ const (
 	GroupMembers       Endpoint = "GET /api/usergroups/{id}/members"
 	SubmitCommand      Endpoint = "POST /api/iserver/metadata/commands"
 	GetQueue           Endpoint = "GET /api/iserver/queues/{id}"
+	GetLock            Endpoint = "GET /api/iserver/lock"
+	PutLock            Endpoint = "PUT /api/iserver/lock"
+	DeleteLock         Endpoint = "DELETE /api/iserver/lock"
 	LicencePrivileges  Endpoint = "GET /api/license/privileges/{id}"
 	StartCompliance    Endpoint = "POST /api/license/iServer/compliance"
 	ComplianceStatus   Endpoint = "GET /api/license/iServer/compliance/status"
@@ -48,7 +51,7 @@ func endpoints() []Endpoint {
 	return []Endpoint{
 		Login, Logout, GetSession, RenewSession, UserInfo, SessionPrivilege, Status, Catalogue, ListProjects,
 		ListUsers, GetUser, PatchUser, UserPrivileges, ListGroups, GetGroup, PatchGroup, GroupPrivileges,
-		GroupMemberships, GroupMembers, SubmitCommand, GetQueue,
+		GroupMemberships, GroupMembers, SubmitCommand, GetQueue, GetLock, PutLock, DeleteLock,
 		LicencePrivileges, StartCompliance, ComplianceStatus, ComplianceResult, StartLicenceAudit, LicenceAuditStatus,
 		LicenceAuditResult, Unknown, Outside,
 	}
@@ -99,6 +102,14 @@ func route(method, path string) (e Endpoint, id string, wrongMethod bool) {
 		return pick("GET", ListProjects)
 	case "/api/iserver/metadata/commands":
 		return pick("POST", SubmitCommand)
+	case "/api/iserver/lock":
+		switch method {
+		case "PUT":
+			return PutLock, "", false
+		case "DELETE":
+			return DeleteLock, "", false
+		}
+		return pick("GET", GetLock)
 	case "/api/users":
 		return pick("GET", ListUsers)
 	case "/api/usergroups", "/api/userGroups":

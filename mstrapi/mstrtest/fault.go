@@ -42,7 +42,7 @@ const (
 	EmptyBody FaultKind = "empty body"
 	// ExpireSession ends the request's session just before it is looked at.
 	ExpireSession FaultKind = "expire session"
-	// LyingWrite answers a PATCH with 200 and does nothing.
+	// LyingWrite answers a PATCH, or a change of the lock, with success and does nothing.
 	LyingWrite FaultKind = "lying write"
 	// LateWrite breaks the connection and carries the PATCH out [Fault.Delay] later.
 	LateWrite FaultKind = "late write"
@@ -168,7 +168,11 @@ func (s *Server) Struck() map[FaultKind]int {
 // fits reports whether the fault is meant for such a request.
 func (f *armed) fits(e Endpoint, method, path string) bool {
 	switch f.Kind {
-	case LyingWrite, LateWrite:
+	case LyingWrite:
+		if !e.isPatch() && e != PutLock && e != DeleteLock {
+			return false
+		}
+	case LateWrite:
 		if !e.isPatch() {
 			return false
 		}

@@ -21,7 +21,7 @@ type Request struct {
 	// where a fault swallowed it.
 	Status int
 	User   string // login of the session's user, "" before the login
-	Body   string // of a PATCH only
+	Body   string // of a PATCH, and of a PUT of the lock
 	Fault  FaultKind
 
 	// Applied is true for a PATCH that the server carried out, whether or not

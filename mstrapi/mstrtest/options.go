@@ -134,6 +134,16 @@ type Quirks struct {
 	EmptyLicences    bool
 	MixedLicenceKeys bool
 	UntypedLicences  bool
+	// LockedStatus is the status of PUT of the lock when another session has it, 0
+	// means 400. LockLinger is how long a temporal lock stays when its session has
+	// ended. NoLockComment leaves the comment of a lock out, PlainLockComment makes it
+	// the lock's id alone. StrictUnlock refuses to remove another session's lock
+	// without force, whatever id is given.
+	LockedStatus     int
+	LockLinger       time.Duration
+	NoLockComment    bool
+	PlainLockComment bool
+	StrictUnlock     bool
 	// Without lists endpoints that this version of the server does not have: 404
 	// ERR004 "HTTP 404 Not Found".
 	Without []Endpoint

@@ -62,6 +62,7 @@ type Server struct {
 	effects  []SideEffect
 	queues   map[string]*queue
 	licences licences
+	lock     *configLock // see locked
 }
 
 // NewServer returns a server that starts from env, which it does not change.
@@ -238,7 +239,7 @@ func (s *Server) handle(r *http.Request, resp *response) delivery {
 		c.entry = &Request{
 			N: c.n, Time: s.now(), Method: r.Method, Path: path, Query: r.URL.RawQuery, Endpoint: c.endpoint,
 		}
-		if c.endpoint.isPatch() {
+		if c.endpoint.isPatch() || c.endpoint == PutLock {
 			c.entry.Body = string(body)
 		}
 		if f != nil {
@@ -340,7 +341,7 @@ func (s *Server) process(c *call, under, wrongMethod bool, f *Fault) {
 		return
 	}
 	lock, unlock := s.mu.RLock, s.mu.RUnlock
-	if c.endpoint.isPatch() || c.endpoint == SubmitCommand || c.endpoint == GetQueue || c.endpoint.isLicenceJob() {
+	if c.endpoint.isPatch() || c.endpoint == SubmitCommand || c.endpoint == GetQueue || c.endpoint.isLicenceJob() || c.endpoint.isLock() {
 		lock, unlock = s.mu.Lock, s.mu.Unlock
 	}
 	lock()
@@ -397,6 +398,12 @@ func (s *Server) process(c *call, under, wrongMethod bool, f *Fault) {
 		s.submitCommand(c)
 	case GetQueue:
 		s.getQueue(c)
+	case GetLock:
+		s.getLock(c)
+	case PutLock:
+		s.putLock(c, f != nil && f.Kind == LyingWrite)
+	case DeleteLock:
+		s.deleteLock(c, f != nil && f.Kind == LyingWrite)
 	case LicencePrivileges:
 		s.licencePrivileges(c)
 	default:
