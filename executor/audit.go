@@ -18,7 +18,7 @@ import (
 // it breaks a rule of severity error; its Grant and Revoke are what would mend
 // it. state is what plan was made from. Nothing is changed.
 //
-// Whoever plan changes although no entry covers it (`unlisted: revoke`) is listed
+// Of a state of everybody ([planner.ObserveOptions]) everybody is listed. Whoever plan changes although no entry covers it (`unlisted: revoke`) is listed
 // as drifted, too. A principal that could not be judged is unknown, whatever the
 // cause.
 //
@@ -30,7 +30,7 @@ func Audit(_ *policy.Policy, state *planner.State, plan *planner.Plan, o Options
 }
 
 // alsoWrong is seenOf with those whom no entry covers and of whom the audit has
-// something to say: plan changes them, or a rule of severity error is broken.
+// something to say: everybody was asked for, plan changes them, or a rule of severity error is broken.
 func alsoWrong(state *planner.State, plan *planner.Plan) iter.Seq[seen] {
 	return func(yield func(seen) bool) {
 		told := make(map[mstrapi.ObjectID]bool)
@@ -46,6 +46,11 @@ func alsoWrong(state *planner.State, plan *planner.Plan) iter.Seq[seen] {
 			}
 			told[id] = true
 			return yield(lookedAt(state, o))
+		}
+		for o := range state.Everybody() {
+			if !tell(o.Principal.ID) {
+				return
+			}
 		}
 		for i := range plan.Changes {
 			if !tell(plan.Changes[i].Principal.ID) {

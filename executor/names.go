@@ -22,6 +22,11 @@ func (r *Report) namePrivileges(catalogue []mstrapi.Privilege) {
 					held = held.Union(part)
 				}
 			}
+			for i := range s.Sources {
+				if from := &s.Sources[i]; len(from.Roles) > 0 || from.Other {
+					held.Add(from.Privilege)
+				}
+			}
 		}
 	}
 	for _, p := range catalogue {

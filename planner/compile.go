@@ -144,7 +144,6 @@ type compiled struct {
 	entries  []entrySets
 	rules    []ruleSets
 	ruled    Set // every privilege that a rule names
-	asked    Set // whose holders somebody asks for
 	findings []Finding
 	relation relation
 

@@ -26,8 +26,8 @@ type ObserveOptions struct {
 	Judging     Judging   // whom the rules judge; zero: as a plan needs it
 	Past        Past      // what earlier runs did; zero: not known
 	Everybody   bool      // read all users and groups of the server, also those that no entry covers
-	// Asked are privileges whose holders somebody asks for: what they have them from is
-	// settled, and whether they are enabled.
+	// Asked are privileges whose holders somebody asks for: it is found out whether
+	// these are enabled.
 	Asked Set
 	// Catalogue is the server's, where it was read already; empty: it is read.
 	Catalogue []mstrapi.Privilege
@@ -156,7 +156,6 @@ func (ob *observer) observe(ctx context.Context) error {
 	}
 	ob.dropGone()
 	c := compile(ob.pol, newCatalogue(st.Catalogue, st.Level), st.Now)
-	c.asked = ob.asked
 	for {
 		if err := ob.settleRoles(ctx, c); err != nil {
 			return err

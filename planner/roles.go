@@ -12,12 +12,16 @@ import (
 // through a security role only. The server may name the group alone; but what a
 // role gives holds in one project, so whoever is below the group does not inherit
 // it. Only project-level privileges fit into a role, and only those matter that
-// something is decided about.
+// something is decided about, or all where everybody is listed with what they hold.
 func (ob *observer) settleRoles(ctx context.Context, c *compiled) error {
 	if ob.st.Level == mstrapi.LevelServer {
 		return nil
 	}
-	wanted := c.projectLevel()
+	decided := c.projectLevel()
+	wanted := decided
+	if ob.st.everybody {
+		wanted = c.cat.projectLevel()
+	}
 	if wanted.IsEmpty() {
 		return nil
 	}
@@ -32,7 +36,7 @@ func (ob *observer) settleRoles(ctx context.Context, c *compiled) error {
 			}
 		}
 		if len(p.needs.held) == 0 {
-			p.settle(wanted)
+			p.settle(wanted, decided)
 			return nil
 		}
 		if err := ob.fetchHeld(ctx, &p.needs); err != nil {
@@ -41,8 +45,10 @@ func (ob *observer) settleRoles(ctx context.Context, c *compiled) error {
 	}
 }
 
-// settle marks what comes from roles of groups, once all of these are read.
-func (p *projection) settle(wanted Set) {
+// settle marks what comes from roles of groups, once all of these are read. Where one
+// could not be read, nothing is known about whoever is below it if it matters for what
+// is decided; otherwise the server's word stands.
+func (p *projection) settle(wanted, decided Set) {
 	type found struct {
 		inherited, elsewhere Set
 		others               map[mstrapi.PrivilegeID]otherSources
@@ -73,8 +79,9 @@ func (p *projection) settle(wanted Set) {
 			}
 			switch {
 			case granted:
-			case lost != nil:
+			case lost != nil && decided.Has(q):
 				f.unread[q] = lost
+			case lost != nil:
 			default:
 				f.inherited.Add(q)
 				roles.other = roles.other || len(roles.roles) == 0
@@ -115,15 +122,19 @@ func (c *compiled) projectLevel() Set {
 		out = out.Union(c.entries[i].listed).Union(c.entries[i].forbidden)
 		report = report || withDefaults(c.pol.Principals[i].Settings).Inherited == policy.InheritedReport
 	}
-	out = out.Union(c.ruled).Union(c.asked)
+	out = out.Union(c.ruled)
 	if report {
-		for id := range c.cat.levels {
-			out.Add(id)
-		}
+		return c.cat.projectLevel()
 	}
-	for q := range out.All() {
-		if c.cat.levels[q] != mstrapi.LevelProject {
-			out = out.Minus(SetOf(q))
+	return out.Intersect(c.cat.projectLevel())
+}
+
+// projectLevel returns all project-level privileges.
+func (cat *catalogue) projectLevel() Set {
+	var out Set
+	for id, level := range cat.levels {
+		if level == mstrapi.LevelProject {
+			out.Add(id)
 		}
 	}
 	return out

@@ -152,6 +152,24 @@ func (m *memberList) has(id mstrapi.ObjectID) bool {
 // groups before users, then by display name, then by id.
 func (s *State) Principals() iter.Seq[*Observed] { return slices.Values(s.covered) }
 
+// Everybody yields everybody who was read for [ObserveOptions.Everybody], groups before
+// users and so on within each: those whom the policy covers, and then the others.
+// Nobody if that was not asked for.
+func (s *State) Everybody() iter.Seq[*Observed] {
+	return func(yield func(*Observed) bool) {
+		if !s.everybody {
+			return
+		}
+		for _, list := range [][]*Observed{s.covered, s.unlisted, s.strangers} {
+			for _, o := range list {
+				if !yield(o) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Lookup returns what was read of the principal with the id, or nil; nil after
 // [State.Trim], too.
 func (s *State) Lookup(id mstrapi.ObjectID) *Observed { return s.byID[id] }

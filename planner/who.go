@@ -80,6 +80,8 @@ type Holder struct {
 type Holding struct {
 	PrivilegeRef
 	Direct bool `json:"direct"`
+	// Inherited says that a group hands it down, and not only for one project.
+	Inherited bool `json:"inherited"`
 	// Groups are those that the server names as sources: which, the holder or the
 	// immediate parent, it does not say. From are the groups that hold the privilege
 	// themselves among those and the groups that these have it from.
@@ -234,7 +236,8 @@ func (w *ways) of(who *Observed, privilege PrivilegeRef) Holding {
 	h, ok := w.known[key]
 	if !ok {
 		h = Holding{PrivilegeRef: privilege, Groups: []mstrapi.ObjectRef{}, From: []mstrapi.ObjectRef{}}
-		if who.held != nil && who.Inherited.Has(privilege.ID) {
+		if who.held != nil {
+			h.Inherited = who.Inherited.Has(privilege.ID)
 			for _, i := range who.held.sources(privilege.ID).groups() {
 				h.Groups = append(h.Groups, w.st.refs.list[i])
 			}
@@ -245,8 +248,6 @@ func (w *ways) of(who *Observed, privilege PrivilegeRef) Holding {
 			}
 			slices.SortFunc(h.Groups, compareRefs)
 			slices.SortFunc(h.From, compareRefs)
-		}
-		if who.held != nil {
 			others := who.held.others[privilege.ID]
 			h.Roles, h.Other = others.roles, others.other
 		}
@@ -269,5 +270,5 @@ func (h *Holding) within(project *ProjectRef) bool {
 		}
 		return r.Project.Name != "" && project.Name != "" && r.Project.Name != project.Name
 	})
-	return h.Direct || h.Other || len(h.Groups) > 0 || len(h.Roles) > 0
+	return h.Direct || h.Inherited || h.Other || len(h.Roles) > 0
 }

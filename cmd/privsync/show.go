@@ -7,19 +7,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"privsync/cmd/privsync/internal/render"
+	"privsync/executor"
 	"privsync/planner"
 )
 
 func newShow(a *app) *cobra.Command {
 	var (
 		verbose bool
-		format  = newChoice("text", "json", "markdown", "html")
+		format  = newChoice("text", "json", "csv", "markdown", "html")
 	)
 	cmd := &cobra.Command{
 		Use:   "show FILE",
 		Short: "Show a saved plan or report",
 		Long: `Show a plan that was saved with --out, or a report, as text, Markdown, one
-self-contained HTML page, or the JSON itself. Whether FILE is a plan or a report
+self-contained HTML page, the JSON itself, or, of a report, CSV. Whether FILE is a plan or a report
 is told by the format inside; - means standard input. Its schema and its digest
 are checked first: an edited document is not shown.
 
@@ -32,6 +33,9 @@ The guards that a saved plan exceeds are judged again from what it holds.`,
 			doc, err := a.readDocument(args[0])
 			if err != nil {
 				return fmt.Errorf("show %s: %w", args[0], err)
+			}
+			if _, isReport := doc.(*executor.Report); format.value == "csv" && !isReport {
+				return hinted(fmt.Errorf("show %s: a plan has no CSV", args[0]), "CSV is of reports: what each principal holds; --format json has the plan's changes")
 			}
 			v := view{format: format.value, file: args[0], verbose: verbose}
 			if plan, ok := doc.(*planner.Plan); ok {
@@ -48,7 +52,7 @@ The guards that a saved plan exceeds are judged again from what it holds.`,
 
 // view says how a document is shown.
 type view struct {
-	format  string          // text, json, markdown or html
+	format  string          // text, json, markdown, html or, of a report, csv
 	guards  []planner.Guard // that a plan exceeds; a report holds its own
 	file    string          // where the document can be found; empty if it is not saved
 	verbose bool
@@ -72,6 +76,8 @@ func (a *app) render(w io.Writer, doc any, v view) error {
 			o.ShowHint = "privsync plan"
 		}
 		return render.Markdown(w, doc, o)
+	case "csv":
+		return render.CSVDocument(w, doc)
 	case "html":
 		return render.HTML(w, doc, render.HTMLOptions{Guards: v.guards})
 	}

@@ -21,8 +21,12 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 		sign = "⚠️"
 	}
 	var head strings.Builder
-	fmt.Fprintf(&head, "## %s privsync %s with %s on %s: %s\n\n", sign, span(r.Run.Command, clipName),
-		span(policyName(r.Policy), clipName), span(r.Environment.URL, clipName), span(runOutcome(r), clipName))
+	by := "with " + span(policyName(r.Policy), clipName)
+	if withoutPolicy(r.Policy) {
+		by = "without a policy"
+	}
+	fmt.Fprintf(&head, "## %s privsync %s %s on %s: %s\n\n", sign, span(r.Run.Command, clipName),
+		by, span(r.Environment.URL, clipName), span(runOutcome(r), clipName))
 	if r.Run.Recovered {
 		head.WriteString("⚠️ **Recovered:** the run died; this report was written later, from its journal and from what the server says now.\n\n")
 	}
@@ -62,7 +66,11 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 func reportTotals(r *executor.Report) string {
 	var b strings.Builder
 	b.WriteString("| | principals |\n|---|---:|\n")
-	fmt.Fprintf(&b, "| **covered** | **%d** |\n", r.Summary.Principals)
+	word := "covered"
+	if withoutPolicy(r.Policy) {
+		word = "listed"
+	}
+	fmt.Fprintf(&b, "| **%s** | **%d** |\n", word, r.Summary.Principals)
 	for _, c := range outcomeCounts(r.Summary) {
 		if c.n > 0 || c.outcome == executor.InSync {
 			fmt.Fprintf(&b, "| %s | %d |\n", c.word, c.n)
@@ -77,7 +85,7 @@ func reportTotals(r *executor.Report) string {
 // outcomeSection lists the principals with one outcome.
 func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known names) section {
 	s := section{noun: "principal", n: len(at), weight: 6}
-	said := outcomeSaid(o)
+	said := outcomeSaidIn(r, o)
 	heading := count(len(at), "principal") + " of another outcome"
 	if said != "" {
 		heading = count(len(at), "principal") + " " + strings.ReplaceAll(string(o), "-", " ") + ": " + said

@@ -31,6 +31,9 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	p := b.page
 	p.Noun, p.WholeReport = "report", true
 	p.Title = capital(Clean(doc.Run.Command)) + " of " + policyName(doc.Policy)
+	if withoutPolicy(doc.Policy) {
+		p.Title = capital(Clean(doc.Run.Command)) + " without a policy"
+	}
 	p.Sentence = ReportSummary(doc)
 	p.Verdict = capital(runOutcome(doc))
 	switch runStyle(doc.Run.Outcome) {
@@ -103,7 +106,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 		}
 		e := b.entry(r.Principal, sets, r.Grant, r.Revoke)
 		e.Anchor = b.anchor(i, r.Principal.ID)
-		e.Outcome, e.Said, e.Tone = Clean(string(r.Outcome)), outcomeSaid(r.Outcome), outcomeTone(r.Outcome)
+		e.Outcome, e.Said, e.Tone = Clean(string(r.Outcome)), outcomeSaidIn(doc, r.Outcome), outcomeTone(r.Outcome)
 		e.InSync = r.Outcome == executor.InSync
 		if r.Attempts > 0 {
 			e.Effort = count(r.Attempts, "write") + ", " + took(time.Duration(r.DurationMs)*time.Millisecond)

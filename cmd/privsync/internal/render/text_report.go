@@ -45,6 +45,14 @@ func outcomeSaid(o executor.Outcome) string {
 	return ""
 }
 
+// outcomeSaidIn is outcomeSaid for a report, which may be of an audit without a policy.
+func outcomeSaidIn(r *executor.Report, o executor.Outcome) string {
+	if o == executor.InSync && withoutPolicy(r.Policy) {
+		return "no policy wants anything of them"
+	}
+	return outcomeSaid(o)
+}
+
 func outcomeStyle(o executor.Outcome) style {
 	switch o {
 	case executor.Failed, executor.Unverified, executor.UnknownState:
@@ -67,7 +75,11 @@ func runStyle(o executor.RunOutcome) style {
 
 // report writes a report.
 func (t *textWriter) report(r *executor.Report) {
-	t.line(bold, "Report of %s with policy %s: %s", Clean(r.Run.Command), policyName(r.Policy), runOutcome(r))
+	by := "with policy " + policyName(r.Policy)
+	if withoutPolicy(r.Policy) {
+		by = "without a policy"
+	}
+	t.line(bold, "Report of %s %s: %s", Clean(r.Run.Command), by, runOutcome(r))
 	if !t.o.AfterPlan {
 		t.field("server", server(r.Environment))
 		t.field("actor", actor(r.Actor))
@@ -113,7 +125,7 @@ func (t *textWriter) report(r *executor.Report) {
 		}
 		t.blank()
 		head := fmt.Sprintf("%s: %s", Clean(string(o)), count(len(groups[o]), "principal"))
-		if said := outcomeSaid(o); said != "" {
+		if said := outcomeSaidIn(r, o); said != "" {
 			head += ", " + said
 		}
 		t.line(outcomeStyle(o), "%s", head)

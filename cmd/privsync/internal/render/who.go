@@ -100,12 +100,21 @@ func waysOf(h *planner.Holding, mark func(planner.Principal) string) []string {
 		out = append(out, text)
 	}
 	for _, r := range h.Roles {
-		out = append(out, "by "+mark(planner.Principal{Name: fmt.Sprintf("security role %s in project %s, in no other", named(r.Role), named(r.Project))}))
+		if len(through) > 0 && !h.Inherited {
+			// The groups have it from the roles.
+			out[len(out)-1] += " by " + roleWords(r, mark)
+			continue
+		}
+		out = append(out, "by "+roleWords(r, mark))
 	}
 	if h.Other {
 		out = append(out, "from a source that is neither a group nor a security role")
 	}
 	return out
+}
+
+func roleWords(r mstrapi.RoleRef, mark func(planner.Principal) string) string {
+	return mark(planner.Principal{Name: fmt.Sprintf("security role %s in project %s, in no other", named(r.Role), named(r.Project))})
 }
 
 func someOf(list []string) string {
@@ -252,7 +261,7 @@ func markdownHolders(doc *planner.Holders) string {
 // for each principal that could not be read.
 func holderRows(doc *planner.Holders) iter.Seq[[]string] {
 	return func(yield func([]string) bool) {
-		if !yield([]string{"privilege", "privilege_name", "level", "holds", "kind", "id", "login", "name", "enabled", "direct", "groups", "from_groups", "roles", "other_source", "error"}) {
+		if !yield([]string{"privilege", "privilege_name", "level", "holds", "kind", "id", "login", "name", "enabled", "direct", "inherited", "groups", "from_groups", "roles", "other_source", "error"}) {
 			return
 		}
 		for i := range doc.Privileges {
@@ -260,7 +269,7 @@ func holderRows(doc *planner.Holders) iter.Seq[[]string] {
 			for h, holding := range holdersOf(doc, p.ID) {
 				who := h.Principal
 				if !yield([]string{
-					p.ID.String(), p.Name, string(p.Level), "yes", string(who.Kind), string(who.ID), who.Login, who.Name, enabledCell(h), yesNo(holding.Direct),
+					p.ID.String(), p.Name, string(p.Level), "yes", string(who.Kind), string(who.ID), who.Login, who.Name, enabledCell(h), yesNo(holding.Direct), yesNo(holding.Inherited),
 					refsCell(holding.Groups), refsCell(holding.From), rolesCell(holding.Roles), yesNo(holding.Other), "",
 				}) {
 					return
@@ -269,7 +278,7 @@ func holderRows(doc *planner.Holders) iter.Seq[[]string] {
 		}
 		for _, u := range doc.Unread {
 			who := u.Principal
-			if !yield([]string{"", "", "", "unknown", string(who.Kind), string(who.ID), who.Login, who.Name, "", "", "", "", "", "", u.Message}) {
+			if !yield([]string{"", "", "", "unknown", string(who.Kind), string(who.ID), who.Login, who.Name, "", "", "", "", "", "", "", u.Message}) {
 				return
 			}
 		}

@@ -105,6 +105,9 @@ func policyName(p planner.PolicyRef) string {
 	return s
 }
 
+// withoutPolicy reports whether no policy was given.
+func withoutPolicy(p planner.PolicyRef) bool { return p.Name == "" && p.Digest == "" }
+
 // scope says which privileges may be touched.
 func scope(s planner.Scope) string {
 	switch s.Level {
