@@ -20,7 +20,7 @@ func (ob *observer) fetch(ctx context.Context, n *needs) error {
 		}
 	}
 	for _, step := range []func(context.Context, *needs) error{
-		ob.fetchHeld, ob.fetchParents, ob.fetchPlaces, ob.fetchMemberOf, ob.fetchCounts, ob.fetchMemberRows, ob.fetchMembers,
+		ob.fetchHeld, ob.fetchParents, ob.fetchPlaces, ob.fetchMemberOf, ob.fetchCounts, ob.fetchComplete, ob.fetchMemberRows, ob.fetchMembers,
 		ob.fetchPrincipals, ob.fetchEnabled, ob.fetchUsers,
 	} {
 		if err := step(ctx, n); err != nil {
@@ -143,15 +143,24 @@ func (ob *observer) fetchPlaces(ctx context.Context, n *needs) error {
 			list = append(list, &Observed{Principal: Principal{Kind: mstrapi.Group, ID: id}})
 		}
 	}
-	return ob.readCounts(ctx, list, func(ctx context.Context, id mstrapi.ObjectID) (*memberList, error) {
-		known := st.members[id]
-		m, err := ob.completeMembers(ctx, id, known)
-		if err != nil && !ob.isFatal(ctx, err) {
-			// The count stands; who they are will be asked of the users.
-			return &memberList{count: known.count, keys: known.keys, left: known.left, unsteady: true}, nil
-		}
-		return m, err
-	})
+	return ob.readCounts(ctx, list, ob.restOfMembers)
+}
+
+// restOfMembers reads the pages of members that a count left out. Where they cannot
+// be read the count stands; who they are is not known.
+func (ob *observer) restOfMembers(ctx context.Context, id mstrapi.ObjectID) (*memberList, error) {
+	known := ob.st.members[id]
+	m, err := ob.completeMembers(ctx, id, known)
+	if err != nil && !ob.isFatal(ctx, err) {
+		return &memberList{count: known.count, keys: known.keys, left: known.left, unsteady: true}, nil
+	}
+	return m, err
+}
+
+// fetchComplete reads who the members of changed groups are, for what the changes
+// come to for them.
+func (ob *observer) fetchComplete(ctx context.Context, n *needs) error {
+	return ob.readCounts(ctx, n.complete, ob.restOfMembers)
 }
 
 // fetchPlacesOf reads the memberships of users, and of the groups above them.

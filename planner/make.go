@@ -109,6 +109,7 @@ func evaluate(c *compiled, st *State) *draft {
 	d.checkRequired()
 	d.ruleFindings()
 	d.licences = d.forecast()
+	d.measure()
 	if !d.needs.isEmpty() {
 		return d
 	}

@@ -185,6 +185,8 @@ type PlannedPrivilege struct {
 	Origin *Origin `json:"origin,omitempty"`
 	// Because is what the first documents called Ticket; see [Adopt].
 	Because string `json:"because,omitempty"`
+	// Impact (changes of groups only) is whom this one privilege reaches.
+	Impact *Impact `json:"impact,omitempty"`
 }
 
 // Change is what one principal needs. Grant and Revoke are sorted by number and
@@ -209,12 +211,6 @@ type Change struct {
 type ObservedSets struct {
 	Direct    Set `json:"direct"`
 	Inherited Set `json:"inherited"`
-}
-
-// Impact says whom a change reaches: the users who belong to the group at any
-// depth; 0 for a user.
-type Impact struct {
-	Members int `json:"members"`
 }
 
 // Severity of a finding.

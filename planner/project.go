@@ -68,6 +68,7 @@ type needs struct {
 	memberOf   map[*Observed]struct{} // users whose own memberships are needed
 	count      []*Observed            // changed groups whose members are to be counted
 	rows       []*Observed            // groups whose members must be known, not what they hold
+	complete   []*Observed            // changed groups whose members are to be known beyond the first page
 	expand     []*Observed            // changed groups whose members are to be read themselves
 	principals []mstrapi.PrincipalRow // users to be read
 	enabled    map[*Observed]struct{}
@@ -77,7 +78,7 @@ type needs struct {
 
 func (n *needs) isEmpty() bool {
 	return len(n.held) == 0 && len(n.parents) == 0 && len(n.users) == 0 && len(n.memberOf) == 0 && len(n.count) == 0 &&
-		len(n.expand) == 0 && len(n.rows) == 0 && len(n.principals) == 0 && len(n.enabled) == 0 && !n.everyUser && len(n.broken) == 0
+		len(n.expand) == 0 && len(n.rows) == 0 && len(n.complete) == 0 && len(n.principals) == 0 && len(n.enabled) == 0 && !n.everyUser && len(n.broken) == 0
 }
 
 func (n *needs) addHeld(id mstrapi.ObjectID, p mstrapi.PrivilegeID) {

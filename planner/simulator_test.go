@@ -112,7 +112,7 @@ func TestSimulator(t *testing.T) {
 		if !quirks.FlatIgnored {
 			pages = []int{0, 3}[rng.IntN(2)]
 		}
-		var plans []string
+		var plans []*Plan
 		for _, style := range []mstrtest.SourceStyle{mstrtest.Holder, mstrtest.Parent} {
 			s := mstrtest.NewServer(env, mstrtest.Options{SourceStyle: style, Quirks: quirks, PageCap: pages})
 			t.Cleanup(s.Close)
@@ -126,10 +126,7 @@ func TestSimulator(t *testing.T) {
 					t.Fatalf("seed %d: planning sent %s %s", seed, r.Method, r.Path)
 				}
 			}
-			if err := plan.Seal(); err != nil {
-				t.Fatal(err)
-			}
-			plans = append(plans, string(written(t, plan)))
+			plans = append(plans, plan)
 			applyOverWire(t, w, plan)
 			if lost := s.LossesInPassing(s.Snapshot()); len(lost) > 0 {
 				t.Errorf("seed %d style %v: lost in passing: %v", seed, style, lost)
@@ -138,7 +135,15 @@ func TestSimulator(t *testing.T) {
 				t.Errorf("seed %d style %v: second plan = %+v, want nothing", seed, style, again.Changes)
 			}
 		}
-		if diff := cmp.Diff(plans[0], plans[1]); diff != "" {
+		if err := levelEffects(plans[0], plans[1]); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+		for _, plan := range plans {
+			if err := plan.Seal(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(string(written(t, plans[0])), string(written(t, plans[1]))); diff != "" {
 			t.Errorf("seed %d: plans differ between the styles:\n%s", seed, diff)
 		}
 	}

@@ -101,7 +101,9 @@ func (m matcher) object(at string, s object, typ reflect.Type) {
 			continue
 		}
 		fields[tag] = f.Type
-		if options != "omitempty" && options != "omitzero" {
+		// Members of an embedded pointer are left out with it.
+		within := len(f.Index) > 1 && typ.FieldByIndex(f.Index[:1]).Type.Kind() == reflect.Pointer
+		if options != "omitempty" && options != "omitzero" && !within {
 			required = append(required, tag)
 			if f.Type.Kind() == reflect.Pointer {
 				nullable = append(nullable, tag)

@@ -1,0 +1,452 @@
+package planner
+
+import (
+	"cmp"
+	"slices"
+
+	"privsync/mstrapi"
+)
+
+// Impact says whom a change reaches. Members are the users who belong to the
+// group at any depth; 0 for a user. Effect is what becomes of them; nil where
+// nobody worked it out, as in a rollback.
+type Impact struct {
+	Members int `json:"members"`
+	*Effect
+}
+
+// Effect is what a change comes to for the users it reaches: what they hold directly
+// or through groups before the plan, against after the whole plan. Of a user's own
+// change it is about that user alone.
+//
+// A user may gain one privilege and lose another. Unknown counts those of whom not
+// all is known, because what they hold was not read, or not everything that it comes
+// from: unless it is 0, Gain and Lose are the least that it can be.
+type Effect struct {
+	Gain    int `json:"gain"` // users who gain at least one of the privileges
+	Lose    int `json:"lose"` // users who lose at least one of them
+	Unknown int `json:"unknown,omitempty"`
+	// Through, of one privilege that is revoked from a group, is what lets members keep
+	// it: the most important ways, most users first.
+	Through []Keeping `json:"through,omitempty"`
+}
+
+// Keeping is one way in which members of a group keep a privilege that it loses:
+// directly, or through another group.
+type Keeping struct {
+	Source string           `json:"source"` // direct or group
+	ID     mstrapi.ObjectID `json:"id,omitempty"`
+	Name   string           `json:"name,omitempty"`
+	Users  int              `json:"users"` // who keep it in this way, and perhaps in others
+}
+
+// maxKeeping is how many ways of keeping a privilege are told.
+const maxKeeping = 3
+
+// placing is how many users whose place is not known make up for one more page of
+// members.
+const placing = 100
+
+// effects works out what the changes come to for users. It decides nothing and
+// reads nothing about single principals: what is not known is counted as that.
+type effects struct {
+	*draft
+	users   map[idKey]*Observed // who was read
+	list    []*Observed         // the same in report order
+	changed map[mstrapi.ObjectID]*Change
+	sources map[*profile]map[int]struct{} // by number in the table of groups
+	kept    map[traceKey]fate
+	gained  map[mstrapi.PrivilegeID]*gained
+}
+
+// fate says whether a privilege is inherited after the plan, as far as it is known,
+// and from which groups. Everyone, which is above nobody but users and hands down only
+// what it is granted itself, may be one of them without having been read.
+type fate struct {
+	held     mstrapi.Tri
+	from     []*Observed
+	everyone bool
+}
+
+// gained are the users below the groups that are granted one privilege.
+type gained struct {
+	byUser map[*Observed][]*Observed
+	loose  []*Observed // groups of which not all members are known
+}
+
+// measure fills in the effect of every change, once all are decided.
+func (d *draft) measure() {
+	if d.st.judging != JudgeProjected || len(d.changes) == 0 || !d.needs.isEmpty() {
+		return
+	}
+	e := &effects{
+		draft: d, changed: make(map[mstrapi.ObjectID]*Change, len(d.changes)), sources: make(map[*profile]map[int]struct{}),
+		kept: make(map[traceKey]fate), gained: make(map[mstrapi.PrivilegeID]*gained),
+	}
+	for i := range d.changes {
+		e.changed[d.changes[i].Principal.ID] = &d.changes[i]
+	}
+	if slices.ContainsFunc(d.groups, func(g *Observed) bool { return !d.decisions[g].isEmpty() }) {
+		e.users = make(map[idKey]*Observed, len(d.st.byID))
+		for id, o := range d.st.byID {
+			if o.Principal.Kind == mstrapi.User && o.Err == nil && o.held != nil {
+				e.users[keyOf(id)] = o
+				e.list = append(e.list, o)
+			}
+		}
+		if e.placeMembers(); !d.needs.isEmpty() {
+			return
+		}
+	}
+	for i := range d.changes {
+		c := &d.changes[i]
+		if o := d.st.byID[c.Principal.ID]; c.Principal.Kind == mstrapi.Group {
+			e.ofGroup(c, o)
+		} else {
+			e.ofUser(c, o)
+		}
+	}
+}
+
+// placeMembers asks for the members of changed groups beyond the first page, where
+// that takes far fewer requests than there are users whose place is not known.
+func (e *effects) placeMembers() {
+	for _, g := range e.groups {
+		m := e.st.members[g.Principal.ID]
+		if e.decisions[g].isEmpty() || m == nil || m.complete || m.unsteady || m.err != nil {
+			continue
+		}
+		unplaced := 0
+		for _, o := range e.list {
+			if e.below(g, o) == mstrapi.Unknown {
+				unplaced++
+			}
+			if unplaced >= m.left*placing {
+				e.needs.complete = append(e.needs.complete, g)
+				break
+			}
+		}
+	}
+}
+
+// below reports whether o belongs to the group at any depth, by what was read. It
+// asks for nothing, unlike above.
+func (e *effects) below(g, o *Observed) mstrapi.Tri {
+	id := g.Principal.ID
+	if m := e.st.members[id]; m != nil && m.err == nil && o.Principal.Kind == mstrapi.User {
+		switch {
+		case m.has(o.Principal.ID):
+			return mstrapi.Yes
+		case m.complete:
+			return mstrapi.No
+		}
+	}
+	if i, ok := e.st.refs.index[id]; ok {
+		if _, found := e.sourcesOf(o.held)[i]; found {
+			return mstrapi.Yes
+		}
+	}
+	parents := o.parents
+	if o.Principal.Kind == mstrapi.Group {
+		parents = e.st.parents[o.Principal.ID]
+	}
+	in := e.isAmong(parents, id)
+	if in == mstrapi.No && id == mstrapi.EveryoneGroup {
+		return mstrapi.Unknown // memberships need not name it
+	}
+	return in
+}
+
+// sourcesOf returns the groups that anything comes from, which are all above whoever
+// has the profile.
+func (e *effects) sourcesOf(f *profile) map[int]struct{} {
+	if f == nil {
+		return nil
+	}
+	s, ok := e.sources[f]
+	if !ok {
+		for _, from := range f.all() {
+			for _, i := range from.groups() {
+				put(&s, i)
+			}
+		}
+		e.sources[f] = s
+	}
+	return s
+}
+
+// isAmong reports whether the group is one of the parents or above one.
+func (e *effects) isAmong(parents parentList, group mstrapi.ObjectID) mstrapi.Tri {
+	out := mstrapi.No
+	seen := make(map[mstrapi.ObjectID]bool)
+	todo := []parentList{parents}
+	for len(todo) > 0 {
+		list := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if !list.known || list.err != nil {
+			out = mstrapi.Unknown
+			continue
+		}
+		for _, id := range list.ids {
+			if id == group {
+				return mstrapi.Yes
+			}
+			if !seen[id] && id != mstrapi.EveryoneGroup {
+				seen[id] = true
+				todo = append(todo, e.st.parents[id])
+			}
+		}
+	}
+	return out
+}
+
+// membersOf returns the users that were read and are known to belong to the group.
+func (e *effects) membersOf(g *Observed) []*Observed {
+	m := e.st.members[g.Principal.ID]
+	if m == nil || m.err != nil {
+		return nil
+	}
+	var out []*Observed
+	if m.complete {
+		for _, k := range m.keys {
+			if o := e.users[k]; o != nil {
+				out = append(out, o)
+			}
+		}
+		return out
+	}
+	for _, o := range e.list {
+		if e.below(g, o) == mstrapi.Yes {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// ofGroup works out what a change of a group comes to for its members.
+func (e *effects) ofGroup(c *Change, g *Observed) {
+	t := &tally{members: e.membersOf(g), total: c.Impact.Members, gain: make(map[*Observed]bool), lose: make(map[*Observed]bool), unsure: make(map[*Observed]bool)}
+	t.rest = max(0, t.total-len(t.members))
+	for i := range c.Grant {
+		p := &c.Grant[i]
+		effect := new(Effect)
+		if !g.Inherited.Has(p.ID) { // otherwise all members had it
+			effect.Gain, effect.Unknown = t.count(t.gain, func(o *Observed) mstrapi.Tri {
+				return triOf(!o.Direct.Has(p.ID) && !o.Inherited.Has(p.ID))
+			})
+		}
+		p.Impact = &Impact{t.total, effect}
+	}
+	for i := range c.Revoke {
+		p := &c.Revoke[i]
+		effect := new(Effect)
+		ways := make(map[Keeping]int)
+		if f := e.fate(g, p.ID); f.held == mstrapi.Yes { // and so do all members
+			e.noteKeeping(ways, f, t.total)
+		} else {
+			effect.Lose, effect.Unknown = t.count(t.lose, func(o *Observed) mstrapi.Tri {
+				f := e.fate(o, p.ID)
+				if e.directAfter(o, p.ID) {
+					ways[Keeping{Source: ThroughDirect}]++
+					f.held = mstrapi.Yes
+				}
+				e.noteKeeping(ways, f, 1)
+				return not(f.held)
+			})
+		}
+		effect.Through = mostKeeping(ways)
+		p.Impact = &Impact{t.total, effect}
+	}
+	c.Impact.Effect = &Effect{Gain: len(t.gain), Lose: len(t.lose), Unknown: len(t.unsure) + t.doubted}
+}
+
+// tally counts members of one group. rest are those that were not read.
+type tally struct {
+	members            []*Observed
+	total, rest        int
+	gain, lose, unsure map[*Observed]bool
+	doubted            int // rest, where something is not known of them
+}
+
+// count counts for how many members is says Yes, and for how many nobody can say. It
+// notes both.
+func (t *tally) count(hit map[*Observed]bool, is func(o *Observed) mstrapi.Tri) (n, unknown int) {
+	t.doubted = t.rest
+	for _, o := range t.members {
+		switch is(o) {
+		case mstrapi.Yes:
+			n++
+			hit[o] = true
+		case mstrapi.Unknown:
+			unknown++
+			t.unsure[o] = true
+		}
+	}
+	return n, unknown + t.rest
+}
+
+// ofUser works out what a user's own change comes to for the user.
+func (e *effects) ofUser(c *Change, o *Observed) {
+	effect := new(Effect)
+	for i := range c.Grant {
+		if !o.Inherited.Has(c.Grant[i].ID) {
+			effect.Gain = 1
+		}
+	}
+	for i := range c.Revoke {
+		switch e.fate(o, c.Revoke[i].ID).held {
+		case mstrapi.No:
+			effect.Lose = 1
+		case mstrapi.Unknown:
+			effect.Unknown = 1
+		}
+	}
+	c.Impact.Effect = effect
+}
+
+// directAfter reports whether o holds q directly after the plan.
+func (e *effects) directAfter(o *Observed, q mstrapi.PrivilegeID) bool {
+	c := e.changed[o.Principal.ID]
+	is := func(p PlannedPrivilege) bool { return p.ID == q }
+	switch {
+	case c == nil:
+		return o.Direct.Has(q)
+	case o.Direct.Has(q):
+		return !slices.ContainsFunc(c.Revoke, is)
+	}
+	return slices.ContainsFunc(c.Grant, is)
+}
+
+// fate says whether o inherits q after the plan.
+func (e *effects) fate(o *Observed, q mstrapi.PrivilegeID) fate {
+	f := fate{held: mstrapi.No}
+	if o.Inherited.Has(q) {
+		f = e.remains(o, q)
+	}
+	gainers := e.gainers[q]
+	if len(gainers) == 0 {
+		return f
+	}
+	if o.Principal.Kind == mstrapi.User {
+		known := e.gainedBy(q)
+		f = f.with(known.byUser[o])
+		gainers = known.loose
+	}
+	for _, g := range gainers {
+		if g == o {
+			continue
+		}
+		switch e.below(g, o) {
+		case mstrapi.Yes:
+			f = f.with([]*Observed{g})
+		case mstrapi.Unknown:
+			if f.held == mstrapi.No {
+				f.held = mstrapi.Unknown
+			}
+		}
+	}
+	return f
+}
+
+// with adds groups that hold the privilege after the plan.
+func (f fate) with(groups []*Observed) fate {
+	for _, g := range groups {
+		if !slices.Contains(f.from, g) {
+			f.from = append(slices.Clip(f.from), g)
+		}
+		f.held = mstrapi.Yes
+	}
+	return f
+}
+
+// remains says whether o, which inherits q, still does so from a group that it has it
+// from now.
+func (e *effects) remains(o *Observed, q mstrapi.PrivilegeID) fate {
+	key := traceKey{o.held, q}
+	if f, ok := e.kept[key]; ok {
+		return f
+	}
+	if !e.lossy.Has(q) {
+		return fate{held: mstrapi.Yes} // nobody asks from where
+	}
+	f := fate{held: mstrapi.No}
+	t := e.trace(o, q)
+	for _, id := range t.unread {
+		if id == mstrapi.EveryoneGroup {
+			f.held, f.everyone = mstrapi.Yes, true
+		} else if f.held == mstrapi.No {
+			f.held = mstrapi.Unknown
+		}
+	}
+	for _, g := range t.groups {
+		switch {
+		case g.Err != nil:
+			if f.held == mstrapi.No {
+				f.held = mstrapi.Unknown
+			}
+		case e.holdsAfter(g, q):
+			f = f.with([]*Observed{g})
+		}
+	}
+	e.kept[key] = f
+	return f
+}
+
+// gainedBy returns who is below the groups that are granted q.
+func (e *effects) gainedBy(q mstrapi.PrivilegeID) *gained {
+	if g := e.gained[q]; g != nil {
+		return g
+	}
+	out := &gained{byUser: make(map[*Observed][]*Observed)}
+	e.gained[q] = out
+	for _, g := range e.gainers[q] {
+		if m := e.st.members[g.Principal.ID]; m == nil || !m.complete {
+			out.loose = append(out.loose, g)
+			continue
+		}
+		for _, o := range e.membersOf(g) {
+			out.byUser[o] = append(out.byUser[o], g)
+		}
+	}
+	return out
+}
+
+// noteKeeping counts users who keep a privilege in the ways of f.
+func (e *effects) noteKeeping(ways map[Keeping]int, f fate, users int) {
+	for _, g := range f.from {
+		ways[Keeping{Source: ThroughGroup, ID: g.Principal.ID, Name: g.Principal.Name}] += users
+	}
+	if f.everyone {
+		ways[Keeping{Source: ThroughGroup, ID: mstrapi.EveryoneGroup, Name: e.st.groupName(mstrapi.EveryoneGroup)}] += users
+	}
+}
+
+// mostKeeping returns the ways of most users.
+func mostKeeping(ways map[Keeping]int) []Keeping {
+	var out []Keeping
+	for k, n := range ways {
+		k.Users = n
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b Keeping) int {
+		return cmp.Or(cmp.Compare(b.Users, a.Users), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return out[:min(len(out), maxKeeping)]
+}
+
+func triOf(yes bool) mstrapi.Tri {
+	if yes {
+		return mstrapi.Yes
+	}
+	return mstrapi.No
+}
+
+func not(t mstrapi.Tri) mstrapi.Tri {
+	switch t {
+	case mstrapi.Yes:
+		return mstrapi.No
+	case mstrapi.No:
+		return mstrapi.Yes
+	}
+	return mstrapi.Unknown
+}
