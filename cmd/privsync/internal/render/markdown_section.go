@@ -151,7 +151,7 @@ func overviewSection(heading, noun string, changes []changed, of func(changed) [
 			for _, at := range h.principals[:min(len(h.principals), most)] {
 				c := changes[at]
 				who := spanWho(c.principal)
-				if r := reach(c.impact); r != "" {
+				if r := reach(c.impact, c.grant, c.revoke); r != "" {
 					who += " (**" + r + "**)"
 				}
 				s = append(s, who)
@@ -173,10 +173,12 @@ func changeSection(changes []changed, known names) section {
 	s.item = func(i int) (string, string) {
 		c := changes[i]
 		head := fmt.Sprintf("- %s: %s", spanWho(c.principal), words.count(c.grant, c.revoke))
-		if r := reach(c.impact); r != "" {
+		if r := reach(c.impact, c.grant, c.revoke); r != "" {
 			head += ", **" + r + "**"
 		}
-		return head + "\n" + changeLines(c.grant, c.revoke, known, words, nil), head + " (too long to list here)\n"
+		return head + "\n" + changeLines(c.grant, c.revoke, known, words, func(g planner.PlannedPrivilege, granted bool) string {
+			return effect(g.Impact, granted, spanName)
+		}), head + " (too long to list here)\n"
 	}
 	return s
 }

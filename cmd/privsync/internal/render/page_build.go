@@ -96,13 +96,9 @@ func (b *pageBuilder) entry(p planner.Principal, now *planner.ObservedSets, gran
 }
 
 // changes adds the lines of grants and revokes to e.
-func (b *pageBuilder) changes(e *entry, grant, revoke []planner.PlannedPrivilege, grantWord, revokeWord string, note func(id mstrapi.PrivilegeID, granted bool) string) {
+func (b *pageBuilder) changes(e *entry, grant, revoke []planner.PlannedPrivilege, grantWord, revokeWord string, note func(g planner.PlannedPrivilege, granted bool) string) {
 	line := func(class, verb string, g planner.PlannedPrivilege, granted bool) {
-		said := ""
-		if note != nil {
-			said = note(g.ID, granted)
-		}
-		text := why(g, b.known, said)
+		text := why(g, b.known, note(g, granted))
 		if at := originWords(g.Origin); at != "" {
 			text += " [" + at + "]"
 		}

@@ -54,8 +54,10 @@ func pageOfPlan(doc *planner.Plan, o HTMLOptions) *page {
 		c := &doc.Changes[at]
 		e := b.entry(c.Principal, &c.Observed, c.Grant, c.Revoke)
 		e.Anchor = b.anchor(i, c.Principal.ID)
-		e.Outcome, e.Said, e.Tone, e.Reach = "to change", "differs from the policy", "warn", reach(c.Impact)
-		b.changes(e, c.Grant, c.Revoke, "grant", "revoke", nil)
+		e.Outcome, e.Said, e.Tone, e.Reach = "to change", "differs from the policy", "warn", reach(c.Impact, c.Grant, c.Revoke)
+		b.changes(e, c.Grant, c.Revoke, "grant", "revoke", func(g planner.PlannedPrivilege, granted bool) string {
+			return effect(g.Impact, granted, plainName)
+		})
 		b.sources(e, nil)
 		b.add(e)
 	}

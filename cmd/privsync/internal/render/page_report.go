@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"privsync/executor"
-	"privsync/mstrapi"
 	"privsync/planner"
 )
 
@@ -118,11 +117,11 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 		if r.Outcome == executor.Drifted {
 			grantWord, revokeWord = "missing", "surplus"
 		}
-		b.changes(e, r.Grant, r.Revoke, grantWord, revokeWord, func(id mstrapi.PrivilegeID, granted bool) string {
+		b.changes(e, r.Grant, r.Revoke, grantWord, revokeWord, func(g planner.PlannedPrivilege, granted bool) string {
 			if granted {
-				return grantNote(r, id)
+				return grantNote(r, g.ID)
 			}
-			return revokeNote(r, id)
+			return revokeNote(r, g.ID)
 		})
 		b.sources(e, from)
 		b.add(e)

@@ -88,6 +88,11 @@ func at(line, column int) *policy.Position {
 	return &policy.Position{File: "policy.yaml", Line: line, Column: column}
 }
 
+func reaching(p planner.PlannedPrivilege, members int, e planner.Effect) planner.PlannedPrivilege {
+	p.Impact = &planner.Impact{Members: members, Effect: &e}
+	return p
+}
+
 // samplePlan is a plan of a believable night.
 func samplePlan() *planner.Plan {
 	night, contractors := group(1, "Night Shift"), group(2, "Contractors")
@@ -108,10 +113,12 @@ func samplePlan() *planner.Plan {
 		Summary: planner.Summary{Principals: 123, InSync: 118, Changed: 5, Grants: 4, Revokes: 5,
 			Findings: planner.FindingCounts{Error: 1, Warning: 2, Info: 1}},
 		Changes: []planner.Change{
-			{Principal: contractors, Revoke: []planner.PlannedPrivilege{planned(70, planner.ReasonForbidden)},
-				Observed: planner.ObservedSets{Direct: planner.SetOf(53, 70)}, Impact: planner.Impact{Members: 214}},
-			{Principal: night, Grant: []planner.PlannedPrivilege{planned(53, planner.ReasonListed), planned(54, planner.ReasonListed)},
-				Observed: planner.ObservedSets{Direct: planner.SetOf(55)}, Impact: planner.Impact{Members: 1}},
+			{Principal: contractors, Revoke: []planner.PlannedPrivilege{reaching(planned(70, planner.ReasonForbidden), 214, planner.Effect{Lose: 3, Through: []planner.Keeping{
+				{Source: planner.ThroughGroup, ID: oid(8), Name: "Everyone", Users: 211}}})},
+				Observed: planner.ObservedSets{Direct: planner.SetOf(53, 70)}, Impact: planner.Impact{Members: 214, Effect: &planner.Effect{Lose: 3}}},
+			{Principal: night, Grant: []planner.PlannedPrivilege{
+				reaching(planned(53, planner.ReasonListed), 1, planner.Effect{Unknown: 1}), planned(54, planner.ReasonListed)},
+				Observed: planner.ObservedSets{Direct: planner.SetOf(55)}, Impact: planner.Impact{Members: 1, Effect: &planner.Effect{Unknown: 1}}},
 			{Principal: demo, Grant: []planner.PlannedPrivilege{planned(2, planner.ReasonListed)},
 				Revoke:   []planner.PlannedPrivilege{planned(53, planner.ReasonNotListed, night.ID)},
 				Observed: planner.ObservedSets{Direct: planner.SetOf(53, 55), Inherited: planner.SetOf(4, 55)}},

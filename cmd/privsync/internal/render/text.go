@@ -247,15 +247,15 @@ func (t *textWriter) plan(p *planner.Plan) {
 		shown[c.Principal.ID] = true
 		t.blank()
 		head := "~ " + who(c.Principal)
-		if r := reach(c.Impact); r != "" {
+		if r := reach(c.Impact, c.Grant, c.Revoke); r != "" {
 			head += "  (" + r + ")"
 		}
 		t.line(bold, "%s", head)
 		for _, g := range c.Grant {
-			t.change(green, "+ grant ", g, known, "")
+			t.change(green, "+ grant ", g, known, effect(g.Impact, true, plainName))
 		}
 		for _, r := range c.Revoke {
-			t.change(red, "- revoke", r, known, "")
+			t.change(red, "- revoke", r, known, effect(r.Impact, false, plainName))
 		}
 		t.ownFindings(findings[c.Principal.ID])
 	}

@@ -178,14 +178,6 @@ func failure(e *executor.Error) string {
 	return head + msg
 }
 
-// reach says whom a change to a group reaches, or "" for nobody else.
-func reach(i planner.Impact) string {
-	if i.Members == 0 {
-		return ""
-	}
-	return "reaches " + count(i.Members, "user")
-}
-
 // severities says how many findings there are of each severity.
 func severities(c planner.FindingCounts) string {
 	return fmt.Sprintf("%s, %s, %s", count(c.Error, "error"), count(c.Warning, "warning"), count(c.Info, "info"))
