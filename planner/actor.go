@@ -20,7 +20,7 @@ import (
 //
 // pol is the policy at hand, nil if there is none. Then the privileges that the
 // plan says its policy names as those that this user works with count beside the
-// known ones, not instead of them: the plan may say anything.
+// known ones, not instead of them, and identify nothing: the plan may say anything.
 //
 // An error means that it cannot be judged, so that it must not be applied; see
 // [Observe].
@@ -80,17 +80,20 @@ func workToJudge(ctx context.Context, r Reader, p *Plan, pol *policy.Policy, act
 		}
 		return identifyWork(ctx, r, actor, list, named)
 	}
-	claimed := p.Policy.ownPrivileges()
-	w, err := identifyWork(ctx, r, actor, list, claimed)
-	if err != nil || len(claimed) == 0 {
-		return w, err
-	}
 	known, err := identifyWork(ctx, r, actor, list, nil)
+	claimed := p.Policy.ownPrivileges()
+	if len(claimed) == 0 {
+		return known, err
+	}
 	if err != nil && !errors.Is(err, ErrNotAllowed) { // the claimed ones may be what it works with
 		return work{}, err
 	}
-	w.privileges = w.privileges.Union(known.privileges)
-	return w, nil
+	more, err := identifyWork(ctx, r, actor, list, claimed)
+	if err != nil {
+		return work{}, err
+	}
+	known.privileges = known.privileges.Union(more.privileges)
+	return known, nil
 }
 
 // ownPrivileges returns the privileges that the policy names as those that the

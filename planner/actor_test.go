@@ -2,10 +2,12 @@ package planner
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
 	"privsync/mstrapi"
+	"privsync/policy"
 )
 
 // TestJudgeFor: whoever applies a saved plan, or one that undoes a report, keeps
@@ -27,35 +29,42 @@ func TestJudgeFor(t *testing.T) {
 		name    string
 		prepare func(w world)
 		changes func(w world) []Change
-		own     []string
-		refuse  string // part of the message
+		own     []string // that the plan claims
+		refuse  string   // part of the message
+		named   string   // what a policy at hand names; empty: there is none
 	}{
-		{"nobody loses it", func(w world) { w.actor.direct.Add(managerID) }, func(w world) []Change { return nil }, nil, ""},
-		{"somebody else", func(w world) { w.actor.direct.Add(managerID) }, func(w world) []Change { return []Change{revoke(w.other, managerID)} }, nil, ""},
-		{"its own grant", func(w world) { w.actor.direct.Add(managerID) }, func(w world) []Change { return []Change{revoke(w.actor, managerID)} }, nil, ManagerPrivilege},
+		{"nobody loses it", func(w world) { w.actor.direct.Add(managerID) }, func(w world) []Change { return nil }, nil, "", ""},
+		{"somebody else", func(w world) { w.actor.direct.Add(managerID) }, func(w world) []Change { return []Change{revoke(w.other, managerID)} }, nil, "", ""},
+		{"its own grant", func(w world) { w.actor.direct.Add(managerID) }, func(w world) []Change { return []Change{revoke(w.actor, managerID)} }, nil, ManagerPrivilege, ""},
 		{"its own grant, a group's stays", func(w world) { w.actor.direct.Add(managerID); w.outer.direct.Add(managerID) },
-			func(w world) []Change { return []Change{revoke(w.actor, managerID)} }, nil, ""},
-		{"the only group", func(w world) { w.outer.direct.Add(managerID) }, func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, ManagerPrivilege},
+			func(w world) []Change { return []Change{revoke(w.actor, managerID)} }, nil, "", ""},
+		{"the only group", func(w world) { w.outer.direct.Add(managerID) }, func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, ManagerPrivilege, ""},
 		{"one of two groups", func(w world) { w.outer.direct.Add(managerID); w.inner.direct.Add(managerID) },
-			func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, ""},
+			func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, "", ""},
 		{"both groups", func(w world) { w.outer.direct.Add(managerID); w.inner.direct.Add(managerID) },
-			func(w world) []Change { return []Change{revoke(w.outer, managerID), revoke(w.inner, managerID)} }, nil, ManagerPrivilege},
+			func(w world) []Change { return []Change{revoke(w.outer, managerID), revoke(w.inner, managerID)} }, nil, ManagerPrivilege, ""},
 		{"another group gains it", func(w world) { w.outer.direct.Add(managerID) },
-			func(w world) []Change { return []Change{revoke(w.outer, managerID), grant(w.inner, managerID)} }, nil, ""},
+			func(w world) []Change { return []Change{revoke(w.outer, managerID), grant(w.inner, managerID)} }, nil, "", ""},
 		{"a group that it is not in", func(w world) { w.actor.direct.Add(managerID); w.elsewhere.direct.Add(managerID) },
-			func(w world) []Change { return []Change{revoke(w.elsewhere, managerID)} }, nil, ""},
-		{"nobody knows who it is", func(w world) { w.m.actor = "" }, func(w world) []Change { return []Change{revoke(w.other, managerID)} }, nil, ManagerPrivilege},
+			func(w world) []Change { return []Change{revoke(w.elsewhere, managerID)} }, nil, "", ""},
+		{"nobody knows who it is", func(w world) { w.m.actor = "" }, func(w world) []Change { return []Change{revoke(w.other, managerID)} }, nil, ManagerPrivilege, ""},
 		{"the plan says that it works with another", func(w world) { w.actor.direct.Add(managerID); w.actor.direct.Add(3) },
-			func(w world) []Change { return []Change{revoke(w.actor, managerID)} }, []string{"3"}, ManagerPrivilege},
-		{"not held at all", func(world) {}, func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, ""},
+			func(w world) []Change { return []Change{revoke(w.actor, managerID)} }, []string{"3"}, ManagerPrivilege, ""},
+		{"not held at all", func(world) {}, func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, nil, "", ""},
 
-		{"no such name, a group above", rename, func(w world) []Change { return []Change{revoke(w.outer, 3)} }, nil, "ownPrivileges"},
-		{"no such name, its own", rename, func(w world) []Change { return []Change{revoke(w.actor, 3)} }, nil, "ownPrivileges"},
-		{"no such name, elsewhere", rename, func(w world) []Change { return []Change{revoke(w.elsewhere, 3), revoke(w.other, 3)} }, nil, ""},
-		{"no such name, named", func(w world) { rename(w); w.outer.direct.Add(managerID) },
-			func(w world) []Change { return []Change{revoke(w.outer, 3)} }, []string{"9"}, ""},
+		{"no such name, a group above", rename, func(w world) []Change { return []Change{revoke(w.outer, 3)} }, nil, "ownPrivileges", ""},
+		{"no such name, its own", rename, func(w world) []Change { return []Change{revoke(w.actor, 3)} }, nil, "ownPrivileges", ""},
+		{"no such name, elsewhere", rename, func(w world) []Change { return []Change{revoke(w.elsewhere, 3), revoke(w.other, 3)} }, nil, "", ""},
+		{"no such name, named by the plan alone", func(w world) { rename(w); w.outer.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.outer, 3)} }, []string{"9"}, "with -f", ""},
+		{"no such name, the plan names a harmless one", func(w world) { rename(w); w.outer.direct.Add(managerID); w.actor.direct.Add(3) },
+			func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, []string{"3"}, "with -f", ""},
+		{"no such name, named by the policy", func(w world) { rename(w); w.outer.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.outer, 3)} }, nil, "", "9"},
+		{"no such name, the policy names the one", func(w world) { rename(w); w.outer.direct.Add(managerID) },
+			func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, []string{"3"}, "Benutzermanager", "9"},
 		{"no such name, the named one", func(w world) { rename(w); w.outer.direct.Add(managerID) },
-			func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, []string{"benutzermanager  VERWENDEN"}, "Benutzermanager"},
+			func(w world) []Change { return []Change{revoke(w.outer, managerID)} }, []string{"benutzermanager  VERWENDEN"}, "Benutzermanager", ""},
 	}
 	for _, test := range tests {
 		w := world{m: newModel()}
@@ -72,7 +81,15 @@ func TestJudgeFor(t *testing.T) {
 			if test.own != nil {
 				plan.Policy.InForce = &InForce{Safety: &PolicySafety{OwnPrivileges: test.own}}
 			}
-			judged, err := JudgeFor(t.Context(), w.m, plan, nil, Actor{ID: w.m.actor, Name: "session"})
+			var pol *policy.Policy
+			if test.named != "" {
+				n, err := strconv.Atoi(test.named)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pol = &policy.Policy{Safety: &policy.Safety{OwnPrivileges: []policy.Ref{{ID: n}}}}
+			}
+			judged, err := JudgeFor(t.Context(), w.m, plan, pol, Actor{ID: w.m.actor, Name: "session"})
 			if err != nil {
 				t.Errorf("%s: JudgeFor = %v", test.name, err)
 				continue

@@ -177,10 +177,10 @@ func (p *Plan) protectedGuard() (Guard, bool) {
 }
 
 func (p *Plan) ownGuard() (Guard, bool) {
-	if n := len(p.Safety.ActorRisks); n > 0 {
+	if n := len(p.Safety.ActorRisks); n > 0 && len(p.Safety.ActorLoses) == 0 {
 		return Guard{
 			Name: GuardOwnPrivilege, Actual: strconv.Itoa(n), Limit: "0", Offenders: slices.Clone(p.Safety.ActorRisks[:min(n, maxOffenders)]),
-			Message: fmt.Sprintf("ownPrivilege: which privileges user %s, whose session this is, works with is not known (the catalogue has no %s), and something would be revoked from that user or from groups above it: from %s, first of all %s; name them with safety: {ownPrivileges: [NUMBER]} in the policy, or use another account. No flag allows this",
+			Message: fmt.Sprintf("ownPrivilege: which privileges user %s, whose session this is, works with is not known (the catalogue has no %s), and something would be revoked from that user or from groups above it: from %s, first of all %s; name them with safety: {ownPrivileges: [NUMBER]} in the policy and give that with -f, or use another account. No flag allows this",
 				clean.Quote(p.Actor.Name), clean.Quote(ManagerPrivilege), plural(n, "principal", "principals"), p.Safety.ActorRisks[0].label()),
 		}, true
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,11 +116,17 @@ func repeated(head, item, tail string) func(size int) string {
 func TestZoo(t *testing.T) {
 	for name, generate := range zoo {
 		data := []byte(generate(512 << 10))
-		start := time.Now()
-		_, err := Parse("zoo.yaml", data)
-		t.Logf("%-22s %8d bytes %s", name, len(data), time.Since(start).Round(time.Millisecond))
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("%s: %d bytes took %s (%.200v)", name, len(data), d, err)
+		// On a busy machine time is not only the program's: the best of three counts.
+		var err error
+		took := time.Hour
+		for i := 0; i < 3 && took > 5*time.Second; i++ {
+			start := time.Now()
+			_, err = Parse("zoo.yaml", data)
+			took = min(took, time.Since(start))
+		}
+		t.Logf("%-22s %8d bytes %s", name, len(data), took.Round(time.Millisecond))
+		if took > 5*time.Second {
+			t.Errorf("%s: %d bytes took %s (%.200v)", name, len(data), took, err)
 		}
 		if name == "honest" && err != nil {
 			t.Errorf("%s: refused: %.300v", name, err)
@@ -128,10 +135,16 @@ func TestZoo(t *testing.T) {
 }
 
 const (
-	zooVariable  = "PRIVSYNC_TEST_ZOO"
-	severalFiles = " in several files"
-	zooMemory    = 1 << 30
+	zooVariable = "PRIVSYNC_TEST_ZOO"
+	zooMemory   = 1 << 30
 )
+
+// zooHerds are the sizes in which [BenchmarkZoo] tries each animal: as large as may be,
+// in several files, and smaller, because what is refused at once for its size costs
+// less than what is just small enough to be read.
+var zooHerds = []struct{ files, size int }{
+	{1, MaxSize * 7 / 8}, {3, 20 << 20}, {1, 14 << 20}, {1, 4 << 20}, {12, 4 << 20}, {60, 900 << 10},
+}
 
 // TestZooAnimal is one policy in a process of its own, for [BenchmarkZoo].
 func TestZooAnimal(t *testing.T) {
@@ -147,57 +160,51 @@ func TestZooAnimal(t *testing.T) {
 	fmt.Printf("\nzoo %d %s %t\n", time.Since(start), kilobytes, err == nil)
 }
 
-// BenchmarkZoo reads policies of nearly 64 MiB, each in a process of its own, and
-// fails if one takes more than 5 s (the honest one 10) or 1 GiB; and policies of three
-// files of 20 MiB.
+// BenchmarkZoo reads the herds of each animal, each in a process of its own, and fails
+// if one takes more than 5 s (the honest one 10) or 1 GiB.
 func BenchmarkZoo(b *testing.B) {
-	all := maps.Clone(zoo)
-	for name, generate := range zoo {
-		all[name+severalFiles] = generate
-	}
-	for name, generate := range all {
-		b.Run(name, func(b *testing.B) {
-			dir := b.TempDir()
-			paths := []string{}
-			files, size := 1, MaxSize*7/8
-			if strings.HasSuffix(name, severalFiles) {
-				files, size = 3, 20<<20
-			}
-			for i := range files {
-				paths = append(paths, filepath.Join(dir, fmt.Sprintf("zoo%d.yaml", i)))
-				if err := os.WriteFile(paths[i], []byte(generate(size)), 0o600); err != nil {
-					b.Fatal(err)
+	for _, name := range slices.Sorted(maps.Keys(zoo)) {
+		for _, herd := range zooHerds {
+			b.Run(fmt.Sprintf("%s/%dx%dKiB", name, herd.files, herd.size>>10), func(b *testing.B) {
+				dir := b.TempDir()
+				paths := []string{}
+				for i := range herd.files {
+					paths = append(paths, filepath.Join(dir, fmt.Sprintf("zoo%d.yaml", i)))
+					if err := os.WriteFile(paths[i], []byte(zoo[name](herd.size)), 0o600); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-			path := strings.Join(paths, "\n")
-			for b.Loop() {
-				cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestZooAnimal$")
-				cmd.Env = append(os.Environ(), zooVariable+"="+path)
-				out, err := cmd.Output()
-				if err != nil {
-					b.Fatalf("%v\n%s", err, out)
+				path := strings.Join(paths, "\n")
+				for b.Loop() {
+					cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestZooAnimal$")
+					cmd.Env = append(os.Environ(), zooVariable+"="+path)
+					out, err := cmd.Output()
+					if err != nil {
+						b.Fatalf("%v\n%s", err, out)
+					}
+					_, line, _ := strings.Cut(string(out), "\nzoo ")
+					fields := strings.Fields(line)
+					if len(fields) < 3 {
+						b.Fatalf("no measurement: %s", out)
+					}
+					ns, _ := strconv.Atoi(fields[0])
+					peak, _ := strconv.Atoi(fields[1])
+					most := 5 * time.Second
+					if name == "honest" {
+						most = 10 * time.Second
+					}
+					// Time on a busy machine is not the program's: then what it computed counts.
+					took := min(time.Duration(ns), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+					if took > most || peak<<10 > zooMemory {
+						b.Errorf("took %s and %d MiB", took, peak>>10)
+					}
+					if name == "honest" && herd.files == 1 && fields[2] != "true" {
+						b.Error("refused")
+					}
+					b.ReportMetric(float64(peak)/1024, "peak-MiB")
+					b.ReportMetric(took.Seconds(), "cpu-s")
 				}
-				_, line, _ := strings.Cut(string(out), "\nzoo ")
-				fields := strings.Fields(line)
-				if len(fields) < 3 {
-					b.Fatalf("no measurement: %s", out)
-				}
-				ns, _ := strconv.Atoi(fields[0])
-				peak, _ := strconv.Atoi(fields[1])
-				most := 5 * time.Second
-				if strings.HasPrefix(name, "honest") {
-					most = 10 * time.Second
-				}
-				// Time on a busy machine is not the program's: then what it computed counts.
-				took := min(time.Duration(ns), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
-				if took > most || peak<<10 > zooMemory {
-					b.Errorf("took %s and %d MiB", took, peak>>10)
-				}
-				if name == "honest" && fields[2] != "true" {
-					b.Error("refused")
-				}
-				b.ReportMetric(float64(peak)/1024, "peak-MiB")
-			}
-		})
+			})
+		}
 	}
 }
