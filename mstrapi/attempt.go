@@ -73,8 +73,8 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 	case len(body) > 0 && len(body) <= errorBodyLimit:
 		// Some gateways answer 200 with an error document.
 		var inner Error
-		if json.Valid(body) && inner.fillFromObject([]byte(c.scrub(string(body)))) && inner.Code != "" {
-			e.Code, e.Message, e.TicketID, e.IServerCode = inner.Code, inner.Message, inner.TicketID, inner.IServerCode
+		if json.Valid(body) && inner.fillFromObject(c.scrubDocument(body)) && inner.Code != "" {
+			e.Code, e.Message, e.TicketID, e.IServerCode = c.scrub(inner.Code), c.scrub(inner.Message), c.scrub(inner.TicketID), inner.IServerCode
 		}
 	}
 	return e
@@ -196,7 +196,7 @@ func (c *client) refusal(q *request, resp *http.Response) *Error {
 	}
 	// The status stands even when the body does not arrive.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit))
-	e.fillFromBody([]byte(c.scrub(string(body))))
+	e.fillFromBody(c.scrubDocument(body))
 	e.Code, e.Message, e.TicketID = c.scrub(e.Code), c.scrub(e.Message), c.scrub(e.TicketID)
 	if e.Err = c.cert.judge(e); e.Err == nil {
 		e.Err = c.proxy.judge(e)

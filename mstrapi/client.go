@@ -50,8 +50,8 @@ type client struct {
 	odd               oddPrivileges
 
 	secretsMu sync.Mutex
-	secrets   []string // cut out of the server's texts
-	cookies   []string // cut out as well: the values of the last ones
+	secrets   []string     // cut out of the server's texts
+	cookies   []sentCookie // cut out as well: the last ones
 }
 
 // newClient returns a client that has not logged in.
@@ -180,51 +180,28 @@ func (c *client) keepSecret(s Secret) {
 
 // secretForms returns how a server may write a text that it was sent.
 func secretForms(text string) []string {
-	return []string{text, url.QueryEscape(text), url.PathEscape(text), strings.Trim(string(encodeJSON(text)), `"`)}
-}
-
-const (
-	// shortCookie is shortSecret for the values of cookies: not all of them are
-	// secrets, and a language or a flag would be found by chance.
-	shortCookie = 8
-	// keptCookies bounds how many forms of cookies' values are remembered: some
-	// servers send a new one with every answer.
-	keptCookies = 64
-)
-
-// keepCookies remembers the values of an answer's cookies as keepSecret does.
-func (c *client) keepCookies(resp *http.Response) {
-	if len(resp.Header["Set-Cookie"]) == 0 {
-		return
-	}
-	c.secretsMu.Lock()
-	defer c.secretsMu.Unlock()
-	for _, cookie := range resp.Cookies() {
-		if len(cookie.Value) < shortCookie {
-			continue
-		}
-		for _, form := range secretForms(cookie.Value) {
-			if !slices.Contains(c.cookies, form) {
-				c.cookies = append(c.cookies, form)
-			}
-		}
-	}
-	if n := len(c.cookies); n > keptCookies {
-		c.cookies = slices.Delete(c.cookies, 0, n-keptCookies)
-	}
+	quoted := string(encodeJSON(text))
+	return []string{text, url.QueryEscape(text), url.PathEscape(text), quoted[1 : len(quoted)-1]}
 }
 
 // scrub cuts the client's secrets out of a text from the server.
-func (c *client) scrub(text string) string {
+func (c *client) scrub(text string) string { return c.cut(text, true) }
+
+// scrubDocument is scrub for a body that is still to be decoded: what comes out of it
+// is scrubbed again.
+func (c *client) scrubDocument(body []byte) []byte { return []byte(c.cut(string(body), false)) }
+
+func (c *client) cut(text string, words bool) string {
 	if text == "" {
 		return ""
 	}
 	c.secretsMu.Lock()
 	defer c.secretsMu.Unlock()
-	for _, secrets := range [][]string{c.secrets, c.cookies} {
-		for _, secret := range secrets {
-			text = cutOut(text, secret)
-		}
+	for _, secret := range c.secrets {
+		text = cutOut(text, secret)
+	}
+	for i := range c.cookies {
+		text = c.cookies[i].cutOut(text, words)
 	}
 	return text
 }

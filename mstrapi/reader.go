@@ -83,7 +83,7 @@ func (c *client) status(ctx context.Context, first bool) (Status, error) {
 			return nil
 		}),
 	})
-	status.IServerVersion, status.WebVersion = clip(status.IServerVersion, codeLimit), clip(status.WebVersion, codeLimit)
+	status.IServerVersion, status.WebVersion = clip(c.scrub(status.IServerVersion), codeLimit), clip(c.scrub(status.WebVersion), codeLimit)
 	return status, err
 }
 
