@@ -586,14 +586,14 @@ const staleCompliance = 24 * time.Hour
 // doubts tells of everything that makes a number uncertain.
 func (l *licensing) doubts(out *Licences) {
 	in := l.in
-	if was, is := in.Map.Environment.IServerVersion, l.st.Environment.IServerVersion; was != is {
-		l.doubt(nil, fmt.Sprintf("the licence map was learnt from server version %s and this is %s: learn a new one", clean.Quote(was), clean.Quote(is)))
-	}
 	names := make([]string, len(out.Products))
 	for i, p := range out.Products {
 		names[i] = p.Name
 	}
 	all := strings.Join(names, ", ")
+	if doubt := in.Map.Doubt(l.st.Environment.IServerVersion); doubt != "" {
+		l.doubt(nil, fmt.Sprintf("products %s: %s", all, doubt))
+	}
 	if in.ScanErr != nil {
 		l.doubt(nil, fmt.Sprintf("the server did not count its licences anew, so its last count is taken for %s: %v", all, in.ScanErr))
 	}

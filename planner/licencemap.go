@@ -410,6 +410,30 @@ func LearnLicences(ctx context.Context, r LicenceReader, user Principal) (*Learn
 	return out, nil
 }
 
+// Doubt says why the map may not fit a server of the version; "" if it was learnt
+// from the same one.
+func (m *LicenceMap) Doubt(version string) string {
+	was := m.Environment.IServerVersion
+	switch {
+	case version == "":
+		return "the server does not tell its version, so whether the licence map fits it is not known"
+	case was == "":
+		return fmt.Sprintf("the licence map does not tell of which server version it was learnt, so whether it fits version %s is not known", clean.Quote(version))
+	case was != version:
+		return fmt.Sprintf("the licence map was learnt from server version %s and this is %s: learn a new one", clean.Quote(was), clean.Quote(version))
+	}
+	return ""
+}
+
+// Knows reports whether it is known which of the map's products the privilege
+// consumes: any or none.
+func (m *LicenceMap) Knows(id mstrapi.PrivilegeID) bool {
+	of := func(ref PrivilegeRef) bool { return ref.ID == id }
+	return slices.ContainsFunc(m.NoProduct, of) ||
+		slices.ContainsFunc(m.Products, func(p MappedProduct) bool { return slices.ContainsFunc(p.Privileges, of) }) ||
+		slices.ContainsFunc(m.Unknown, func(u UnknownPrivilege) bool { return u.Held && of(u.PrivilegeRef) })
+}
+
 // sets returns the privileges of each product, by its number, of all products
 // together, and those of which it is known which of these products they consume.
 func (m *LicenceMap) sets() (products map[int]Set, consuming, known Set) {

@@ -22,6 +22,9 @@ import (
 	"privsync/clean"
 )
 
+//go:embed licence-use.schema.json
+var licenceUseText []byte
+
 //go:embed licences.schema.json
 var licencesText []byte
 
@@ -47,6 +50,7 @@ type document struct {
 
 // documents is sorted by name and never changes.
 var documents = []document{
+	newDocument("licence-use", licenceUseText),
 	newDocument("licences", licencesText),
 	newDocument("plan", planText),
 	newDocument("policy", policyText),

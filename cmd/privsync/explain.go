@@ -29,6 +29,8 @@ func newExplain(a *app) *cobra.Command {
 		conn   connectionFlags
 		names  string
 		format = newChoice("text", "json")
+
+		licences licenceFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "explain {user|group} NAME [PRIVILEGE]",
@@ -42,10 +44,14 @@ and it is said to which groups there are more.
 With -f the policy's part is said as well: which entries and selectors cover the
 principal and whose settings hold, where and through which set they list or
 forbid the privilege, which dates and rules speak of it, and what a plan would do
-and why. What the policy names and the principal lacks is explained too.`,
+and why. What the policy names and the principal lacks is explained too.
+
+With a licence map (--licences, or that of the policy) it is said which products the
+principal consumes, and by which privileges.`,
 		Example: `  privsync explain user gmartins
   privsync explain user gmartins "Monitor Database Connections"
-  privsync explain group "Night Shift" 53 -f policy.yaml`,
+  privsync explain group "Night Shift" 53 -f policy.yaml
+  privsync explain user gmartins --licences licences.json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) < 2 || len(args) > 3:
@@ -66,6 +72,17 @@ and why. What the policy names and the principal lacks is explained too.`,
 				}
 				environment = p.Environment
 			}
+			in, err := licences.readMap(a, p)
+			if err != nil {
+				return err
+			}
+			if in != nil && in.Map == nil {
+				if licences.file != "" {
+					return hinted(fmt.Errorf("licence map: %w", in.Err), "learn one with privsync licences learn")
+				}
+				a.log.Warn("the licence map that the policy names is not there, so licences are not explained", "file", in.Missing)
+				in = nil
+			}
 			cfg, err := conn.config(a, environment)
 			if err != nil {
 				return err
@@ -79,7 +96,7 @@ and why. What the policy names and the principal lacks is explained too.`,
 			if len(args) == 3 {
 				privilege = args[2]
 			}
-			x := &explainer{app: a, r: r, policy: p, at: pol.at(a), concurrency: cfg.Concurrency}
+			x := &explainer{app: a, r: r, policy: p, at: pol.at(a), concurrency: cfg.Concurrency, licences: in}
 			doc, err := x.explain(ctx, mstrapi.Kind(args[0]), args[1], privilege)
 			if err != nil {
 				return err
@@ -102,6 +119,7 @@ and why. What the policy names and the principal lacks is explained too.`,
 	}
 	pol.register(cmd)
 	conn.register(cmd)
+	licences.registerFile(cmd)
 	addFormat(cmd, &format)
 	cmd.Flags().StringVar(&names, "catalog", "", "complete the names of privileges in the shell from the catalogue in `FILE`")
 	_ = cmd.MarkFlagFilename("catalog", "json")
@@ -133,6 +151,7 @@ type explanation struct {
 	Date       string               `json:"date,omitempty"`        // in UTC, that expiring entries are judged at
 	CoveredBy  []coveringEntry      `json:"coveredBy"`
 	Says       []string             `json:"policySays,omitempty"` // of the principal as a whole
+	Licences   *explainedLicences   `json:"licences,omitempty"`   // nil: not asked for
 	Privileges []explainedPrivilege `json:"privileges"`
 }
 
@@ -175,6 +194,7 @@ type explainer struct {
 	policy      *policy.Policy
 	at          time.Time
 	concurrency int
+	licences    *planner.LicenceInput // nil: not asked for
 
 	catalogue map[mstrapi.PrivilegeID]mstrapi.Privilege
 	row       mstrapi.PrincipalRow
@@ -225,6 +245,13 @@ func (x *explainer) explain(ctx context.Context, kind mstrapi.Kind, name, privil
 	}
 	if only != 0 && len(doc.Privileges) == 0 {
 		doc.Privileges = append(doc.Privileges, x.privilege(mstrapi.Held{ID: only, Level: x.catalogue[only].Level()}, false))
+	}
+	if x.licences != nil {
+		version, err := x.serverVersion(ctx, x.r)
+		if err != nil {
+			return nil, err
+		}
+		doc.Licences = x.consumed(held, version)
 	}
 	if x.policy != nil {
 		return doc, x.consult(ctx, doc, only)

@@ -18,6 +18,7 @@ func (doc *explanation) text() string {
 	}
 	fmt.Fprintf(&b, "%s (%s)\n", who, doc.Principal.ID)
 	doc.writePolicy(&b)
+	doc.Licences.write(&b, doc.Principal.Kind)
 	if len(doc.Privileges) == 0 {
 		b.WriteString("holds nothing\n")
 	}
@@ -81,6 +82,17 @@ func (p *explainedPrivilege) write(b *strings.Builder) {
 		state = "not held"
 	}
 	fmt.Fprintf(b, "\n%d %s (%s): %s\n", p.ID, name, p.Level, state)
+	p.writeWays(b)
+	for _, s := range p.Says {
+		fmt.Fprintf(b, "  policy: %s\n", render.Clean(s))
+	}
+	if p.Decision != "" {
+		fmt.Fprintf(b, "  plan:   %s\n", render.Clean(p.Decision))
+	}
+}
+
+// writeWays writes by which ways it is held.
+func (p *explainedPrivilege) writeWays(b *strings.Builder) {
 	if p.Direct {
 		b.WriteString("  directly\n")
 	}
@@ -95,12 +107,6 @@ func (p *explainedPrivilege) write(b *strings.Builder) {
 	}
 	if p.Other {
 		b.WriteString("  from a source that is neither a group nor a security role\n")
-	}
-	for _, s := range p.Says {
-		fmt.Fprintf(b, "  policy: %s\n", render.Clean(s))
-	}
-	if p.Decision != "" {
-		fmt.Fprintf(b, "  plan:   %s\n", render.Clean(p.Decision))
 	}
 }
 

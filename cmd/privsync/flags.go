@@ -103,7 +103,7 @@ func (p *policyFlags) at(a *app) time.Time {
 type guardFlags struct {
 	maxRevokes limit
 	maxChanged limit
-	licences   []string
+	licences   products
 }
 
 func (g *guardFlags) register(cmd *cobra.Command) {
@@ -111,8 +111,9 @@ func (g *guardFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.Var(&g.maxRevokes, "max-revokes", "allow this many revokes in this run, a number or a percent of the observed direct grants; beats safety.maxRevokes")
 	fs.Var(&g.maxChanged, "max-changed", "allow this many changed principals in this run; beats safety.maxChangedPrincipals")
-	fs.StringArrayVar(&g.licences, "allow-licences", nil, "let this run exceed safety.licences for `PRODUCT`, or not know its number; may be repeated")
-	for _, name := range []string{"max-revokes", "max-changed", "allow-licences"} {
+	fs.Var(&g.licences, "allow-licences", "let this run exceed safety.licences for `PRODUCT`, or not know its number; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("allow-licences", g.licences.complete)
+	for _, name := range []string{"max-revokes", "max-changed"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 }

@@ -30,12 +30,13 @@ a group or through a security role.
 
 "privsync licences learn" asks the server which privileges belong to which product,
 and writes a map, which is reviewed and kept beside the policy. Nothing here changes a
-licence.`,
-		Example: `  privsync licences learn --user administrator --out licences.json`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+licence. "privsync licences show" says who consumes which product, and by what.`,
+		Example: `  privsync licences learn --user administrator --out licences.json
+  privsync licences show -f policy.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLicencesLearn(a))
+	cmd.AddCommand(newLicencesLearn(a), newLicencesShow(a))
 	return cmd
 }
 
@@ -72,9 +73,9 @@ Exit codes: 0; 1 if the server's version cannot tell, or the session may not ask
 				return err
 			}
 			defer a.logout(ctx, r)
-			status, err := r.Status(ctx)
+			version, err := a.serverVersion(ctx, r)
 			if err != nil {
-				return fmt.Errorf("read the server's versions: %w", err)
+				return err
 			}
 			who := planner.Principal{Kind: mstrapi.User}
 			if user == "" {
@@ -100,7 +101,7 @@ Exit codes: 0; 1 if the server's version cannot tell, or the session may not ask
 			}
 			m := learnt.Map
 			m.CreatedAt = a.now()
-			m.Environment = planner.MapEnvironment{URL: r.URL(), IServerVersion: status.IServerVersion}
+			m.Environment = planner.MapEnvironment{URL: r.URL(), IServerVersion: version}
 			a.sayLearnt(learnt)
 			if out == "" {
 				_, err := m.WriteTo(a.stdout)
@@ -120,6 +121,20 @@ Exit codes: 0; 1 if the server's version cannot tell, or the session may not ask
 	_ = cmd.MarkFlagFilename("out", "json")
 	_ = cmd.RegisterFlagCompletionFunc("user", cobra.NoFileCompletions)
 	return cmd
+}
+
+// serverVersion returns the version of the Intelligence Server, "" where the server
+// does not tell: some answer to nobody. The error is that of ctx, or says that the
+// server does not answer at all.
+func (a *app) serverVersion(ctx context.Context, r *mstrapi.Reader) (string, error) {
+	status, err := r.Status(ctx)
+	if err != nil && (ctx.Err() != nil || errors.Is(err, mstrapi.ErrUnreachable)) {
+		return "", fmt.Errorf("read the server's versions: %w", err)
+	}
+	if err != nil {
+		a.log.Warn("the server's versions are not known", "error", err)
+	}
+	return status.IServerVersion, nil
 }
 
 // sayLearnt says what a map does not know.
@@ -153,9 +168,13 @@ type licenceFlags struct {
 }
 
 func (f *licenceFlags) register(cmd *cobra.Command) {
-	fs := cmd.Flags()
-	fs.StringVar(&f.file, "licences", "", "forecast licences with the map in `FILE`; beats licences: {map: …} of the policy")
-	fs.BoolVar(&f.scan, "licence-scan", false, "let the server count licences first: the only request of a dry run that is no reading")
+	f.registerFile(cmd)
+	cmd.Flags().BoolVar(&f.scan, "licence-scan", false, "let the server count licences first: the only request of a dry run that is no reading")
+}
+
+// registerFile registers the flag of commands that let nobody count.
+func (f *licenceFlags) registerFile(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.file, "licences", "", "count licences with the map in `FILE`; beats licences: {map: …} of the policy")
 	_ = cmd.MarkFlagFilename("licences", "json")
 }
 

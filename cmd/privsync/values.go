@@ -12,6 +12,7 @@ import (
 
 	"privsync/clean"
 	"privsync/mstrapi"
+	"privsync/planner"
 	"privsync/policy"
 )
 
@@ -44,6 +45,32 @@ func (c *choice) Set(s string) error {
 // complete offers the allowed values to shell completion.
 func (c *choice) complete(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return c.allowed, cobra.ShellCompDirectiveNoFileComp
+}
+
+// products is a flag that may be repeated: names of licence products, or what stands
+// for all that have no name.
+type products []string
+
+func (p *products) allowed() []string {
+	return append(policy.LicenceProducts(), planner.AllOtherProducts)
+}
+func (p *products) String() string { return strings.Join(*p, ",") }
+func (p *products) Type() string   { return "PRODUCT" }
+
+func (p *products) Set(s string) error {
+	if !slices.Contains(p.allowed(), s) {
+		if near := policy.Suggest(s, p.allowed()); near != "" {
+			return fmt.Errorf("there is no product %s; did you mean %s?", clean.Quote(s), clean.Quote(near))
+		}
+		return fmt.Errorf("there is no product %s; the products are %s", clean.Quote(s), strings.Join(p.allowed(), ", "))
+	}
+	*p = append(*p, s)
+	return nil
+}
+
+// complete offers the products to shell completion.
+func (p *products) complete(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return p.allowed(), cobra.ShellCompDirectiveNoFileComp
 }
 
 // loginMode is the --login-mode flag. The zero value means: not given.

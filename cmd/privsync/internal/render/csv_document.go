@@ -10,8 +10,9 @@ import (
 	"privsync/planner"
 )
 
-// CSVDocument writes doc, an *executor.Report or a *planner.Holders, with [CSV]. The
-// error is the writer's, or says that doc is of another type or nil.
+// CSVDocument writes doc, an *executor.Report, a *planner.Holders or a
+// *planner.LicenceUse, with [CSV]. The error is the writer's, or says that doc is of
+// another type or nil.
 func CSVDocument(w io.Writer, doc any) error {
 	var rows iter.Seq[[]string]
 	switch doc := doc.(type) {
@@ -25,6 +26,11 @@ func CSVDocument(w io.Writer, doc any) error {
 			return errNilDocument
 		}
 		rows = holderRows(doc)
+	case *planner.LicenceUse:
+		if doc == nil {
+			return errNilDocument
+		}
+		rows = seatRows(doc)
 	default:
 		return unknownDocument(doc)
 	}

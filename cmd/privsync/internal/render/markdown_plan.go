@@ -28,14 +28,15 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 		summary += fmt.Sprintf("\nThe change with the widest reach is on a group of %s.\n", count(n, "user"))
 	}
 	summary += coverageMarkdown(&p.Coverage, p.Rules)
-	summary += licencesMarkdown(p.Licences)
 	m := markdown{head: head.String(), noun: "plan", hint: cmp.Or(o.ShowHint, "privsync show plan.json")}
+	m.add(licenceTable(p.Licences))
 	m.add(guardSection(o.Guards))
 	m.add(findingSection(p.Findings, planner.SeverityError))
 	m.add(overviewSection("➖ "+count(p.Summary.Revokes, "revoke"), "privilege to revoke", changes, func(c changed) []planner.PlannedPrivilege { return c.revoke }))
 	m.add(overviewSection("➕ "+count(p.Summary.Grants, "grant"), "privilege to grant", changes, func(c changed) []planner.PlannedPrivilege { return c.grant }))
 	m.text("\n### Summary\n\n" + summary)
 	m.add(changeSection(changes, known))
+	m.add(licenceSection(p.Licences))
 	m.add(findingSection(p.Findings, planner.SeverityWarning))
 	m.add(findingSection(p.Findings, planner.SeverityInfo))
 	m.add(listSection("Commands at the end of the apply", "command", p.Commands))

@@ -34,6 +34,7 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 		fmt.Fprintf(&head, "⛔ **Ended early:** %s\n\n", span(failure(r.Error), clipMessage))
 	}
 	m := markdown{head: head.String(), noun: "report", hint: cmp.Or(o.ShowHint, "privsync show report.json")}
+	m.add(licenceTable(r.Licences))
 	m.add(guardSection(r.Guards))
 	m.add(findingSection(r.Findings, planner.SeverityError))
 	groups := byOutcome(r)
@@ -48,6 +49,7 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	if len(groups[executor.Applied]) > 0 {
 		m.add(outcomeSection(r, executor.Applied, groups[executor.Applied], known))
 	}
+	m.add(licenceSection(r.Licences))
 	m.add(findingSection(r.Findings, planner.SeverityWarning))
 	m.add(findingSection(r.Findings, planner.SeverityInfo))
 	if isAudit(r) {
@@ -78,7 +80,6 @@ func reportTotals(r *executor.Report) string {
 	}
 	fmt.Fprintf(&b, "\n%s. Findings: %s. %s, %s.\n", changeTotals(r), severities(severityCounts(r.Findings)), count(r.Summary.Requests, "request"), count(r.Summary.Retries, "retry"))
 	b.WriteString(coverageMarkdown(r.Coverage, r.Rules))
-	b.WriteString(licencesMarkdown(r.Licences))
 	return b.String()
 }
 

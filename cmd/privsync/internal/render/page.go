@@ -24,6 +24,7 @@ type page struct {
 	Guards   []guarded
 	Tiles    []tile
 	Charts   []chart
+	Licences *seats
 
 	Columns     []column
 	Kinds       []string
@@ -53,6 +54,24 @@ type tile struct {
 }
 
 type toned struct{ Tone, Text string }
+
+// seats are who consumes licences: a table, and who makes its numbers.
+type seats struct {
+	Said  string
+	Heads []string
+	Rows  [][]string
+	Lists []seated
+}
+
+// seated are users who have to do with a product in one way. Left says how many are
+// left out.
+type seated struct {
+	Title string
+	Users []toldSeat
+	Left  string
+}
+
+type toldSeat struct{ Who, Through string }
 
 // noted is a finding.
 type noted struct {

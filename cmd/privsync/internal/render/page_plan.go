@@ -38,6 +38,7 @@ func pageOfPlan(doc *planner.Plan, o HTMLOptions) *page {
 		{"errors", "bad", int64(s.Findings.Error)}, {"warnings", "warn", int64(s.Findings.Warning)},
 	}
 	b.guards(o.Guards)
+	p.Licences = seatsOf(doc.Licences)
 	reasons := newTally()
 	holding := newHoldings()
 	chosen := choose(len(doc.Changes), o.MaxPrincipals, func(int) bool { return false })

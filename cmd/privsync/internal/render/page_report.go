@@ -81,6 +81,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	p.Tiles = append(p.Tiles, grants, revokes,
 		tile{"errors", "bad", int64(found.Error)}, tile{"warnings", "warn", int64(found.Warning)})
 	b.guards(doc.Guards)
+	p.Licences = seatsOf(doc.Licences)
 
 	reasons, holding := newTally(), newHoldings()
 	chosen := choose(len(doc.Principals), o.MaxPrincipals, func(i int) bool { return doc.Principals[i].Outcome == executor.InSync })

@@ -52,8 +52,8 @@ type Options struct {
 	AfterPlan bool
 }
 
-// Text writes doc, a *planner.Plan, an *executor.Report or a *planner.Holders, as text
-// for a terminal or a mail. Changes and errors are always complete; principals that
+// Text writes doc, a *planner.Plan, an *executor.Report, a *planner.Holders or a
+// *planner.LicenceUse, as text for a terminal or a mail. Changes and errors are always complete; principals that
 // are in sync are only counted, unless the report is that of an audit, which says
 // of each what it holds and from where. The error is the writer's, or says that
 // doc is of another type or nil.
@@ -76,6 +76,11 @@ func Text(w io.Writer, doc any, o Options) error {
 			return errNilDocument
 		}
 		t.holders(doc)
+	case *planner.LicenceUse:
+		if doc == nil {
+			return errNilDocument
+		}
+		t.licenceUse(doc)
 	default:
 		return unknownDocument(doc)
 	}
