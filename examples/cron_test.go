@@ -59,7 +59,7 @@ func testCron(t *testing.T, p program) {
 			if err != nil || len(metrics) != 1 {
 				t.Fatalf("metrics = %v", metrics)
 			}
-			mustContain(t, "the metrics", read(t, metrics[0]), `privsync_run_exit_code{policy="demo-company"} 0`)
+			mustContain(t, "the metrics", read(t, metrics[0]), `privsync_run_exit_code{command="apply",policy="demo-company"} 0`)
 			info, err := os.Stat(metrics[0])
 			if err != nil {
 				t.Fatal(err)

@@ -123,7 +123,7 @@ func countGuard(name, flag string, actual int, written string, override *policy.
 		whose = "the limit that " + flag + " sets"
 	}
 	least := strconv.Itoa(actual)
-	g.Message = fmt.Sprintf("%s: %d, more than %s of %s; if this is meant, allow it with %s %s or with safety: {%s: %s} in the policy",
+	g.Message = fmt.Sprintf("%s: %d, more than %s of %s; look at the plan first, and only if all of it is meant allow it with %s %s or with safety: {%s: %s} in the policy",
 		name, actual, whose, limitText(g.Limit, of), flag, least, name, least)
 	return g, true
 }
@@ -171,7 +171,7 @@ func (p *Plan) protectedGuard() (Guard, bool) {
 		return g, false
 	}
 	g.Actual = strconv.Itoa(n)
-	g.Message = fmt.Sprintf("protected: %s would change, first of all %s; if this is meant, take it out of safety: {protected: …} in the policy, otherwise out of principals",
+	g.Message = fmt.Sprintf("protected: %s would change, first of all %s; look at the plan first, and only if this is meant take it out of safety: {protected: …} in the policy, otherwise out of principals",
 		plural(n, "protected principal", "protected principals"), g.Offenders[0].label())
 	return g, true
 }

@@ -53,7 +53,7 @@ func (p *Plan) licenceGuards(allow []string) []Guard {
 			g.Allowed = true
 			g.Message += "; allowed by --allow-licences " + product
 		} else {
-			g.Message += "; if this is meant, allow it with --allow-licences " + product
+			g.Message += "; look at the plan first, and only if this is meant allow it with --allow-licences " + product
 		}
 		out = append(out, g)
 	}

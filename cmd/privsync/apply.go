@@ -121,7 +121,7 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 			_, done := a.within(cmd.Context(), f.deadline)
 			defer done()
 			if err := panics.Catch(func() error { return r.load(args) }); err != nil {
-				return f.reports.failEarly(a, r.start, "", err)
+				return f.reports.failEarly(a, "apply", r.start, "", err)
 			}
 			return r.run(cmd.Context())
 		},
@@ -270,10 +270,10 @@ func (r *applyRun) run(ctx context.Context) error {
 		if defect == nil {
 			return ending
 		}
-		return r.f.reports.failEarly(r.app, r.start, r.plan.Policy.Name, r.giveUp(ctx, defect))
+		return r.f.reports.failEarly(r.app, "apply", r.start, r.plan.Policy.Name, r.giveUp(ctx, defect))
 	}
 	if r.changed {
-		return r.f.reports.failEarly(r.app, r.start, r.plan.Policy.Name, r.giveUp(ctx, defect))
+		return r.f.reports.failEarly(r.app, "apply", r.start, r.plan.Policy.Name, r.giveUp(ctx, defect))
 	}
 	report, ending = r.failed(ctx, defect)
 	return r.end(ctx, report, ending)
@@ -474,12 +474,21 @@ func (r *applyRun) show() error {
 	}
 	v := view{format: "text", guards: r.guards}
 	switch {
+	case r.nothingToSay():
 	case r.f.format.value == "text":
 		return r.render(r.stdout, plan, v)
 	case !r.f.yes:
 		return r.render(r.stderr, plan, v)
 	}
 	return nil
+}
+
+// nothingToSay reports whether --quiet leaves the plan out: it changes nothing, and
+// nobody has to know anything.
+func (r *applyRun) nothingToSay() bool {
+	f := r.plan.Summary.Findings
+	return r.quiet && r.f.format.value == "text" && len(r.plan.Changes) == 0 && r.plan.Complete &&
+		len(r.guards) == 0 && f.Error+f.Warning == 0
 }
 
 // refusal returns why the plan must not be applied, or nil.
@@ -582,7 +591,13 @@ func (r *applyRun) end(ctx context.Context, report *executor.Report, err error) 
 	if err == nil {
 		err = reportEnding(report, executor.ExitCode(report))
 	}
+	if errors.Is(err, errInterrupted) {
+		err = &ending{code: exitInterrupted, err: errInterrupted, hint: r.interruptedHint(report)}
+	}
 	delivered, err := r.deliver(ctx, report, r.dest, &r.f.state, &r.f.reports, func() error { return r.showReport(report) }, err)
+	if err == nil && r.nothingToSay() && r.idle(report) {
+		r.finish = ""
+	}
 	putAway := r.journal.Abandon
 	if delivered {
 		putAway = func() error { return r.journal.Close(r.now()) }
@@ -596,6 +611,20 @@ func (r *applyRun) end(ctx context.Context, report *executor.Report, err error) 
 	return err
 }
 
+// interruptedHint says how what a signal left undone is done.
+func (r *applyRun) interruptedHint(report *executor.Report) string {
+	what := "apply again does the rest: it reads what is there first"
+	switch {
+	case !report.Wrote():
+		what = "nothing was written; apply again does all of it"
+	case r.signed.needed > 0:
+		what = "the approvals counted for this run: plan again for the rest, and have that plan approved"
+	case r.saved:
+		what = "apply again does the rest: the same plan goes on with what is left of it"
+	}
+	return what + "; the report says what was done"
+}
+
 // showReport writes the report to stdout: as JSON always, as text when there is
 // more to say than the plan and the error have said.
 func (r *applyRun) showReport(report *executor.Report) error {
@@ -605,10 +634,22 @@ func (r *applyRun) showReport(report *executor.Report) error {
 	if !r.changed || len(r.plan.Changes)+len(r.plan.Commands) == 0 && report.Run.Outcome == executor.RunInSync {
 		return nil
 	}
+	if r.nothingToSay() {
+		if r.idle(report) {
+			return nil
+		}
+		return r.render(r.stdout, report, view{format: "text"})
+	}
 	if _, err := fmt.Fprintln(r.stdout); err != nil {
 		return err
 	}
 	return r.render(r.stdout, report, view{format: "text", afterPlan: true})
+}
+
+// idle reports whether a run had no work but the commands of every night, all went
+// well, and nobody has to know anything.
+func (r *applyRun) idle(report *executor.Report) bool {
+	return executor.ExitCode(report) == exitDone && !slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Severity != planner.SeverityInfo })
 }
 
 // reportEnding returns how a run ends whose report says everything.

@@ -70,7 +70,7 @@ its users, but only the members of the group Everyone, was not read completely.`
 				return err
 			})
 			if err != nil {
-				return reports.failEarly(a, start, "", err)
+				return reports.failEarly(a, "audit", start, "", err)
 			}
 			dest, err := reports.destination(a, &state)
 			var report *executor.Report

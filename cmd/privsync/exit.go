@@ -128,7 +128,11 @@ func printError(a *app, err error) {
 		for _, p := range problems {
 			a.notices.Error("policy problem", "file", p.Pos.File, "line", p.Pos.Line, "column", p.Pos.Column, "problem", p.Message, "hint", p.Hint)
 		}
-		a.notices.Error(text, "hint", hint)
+		attrs := []any{"hint", hint}
+		if a.place != "" {
+			attrs = append(attrs, "report", a.place)
+		}
+		a.notices.Error(text, attrs...)
 		return
 	}
 	var b strings.Builder

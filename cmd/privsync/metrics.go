@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ func newMetrics(report *executor.Report, exit int, path string) *metricsDocument
 	if succeeded(exit) {
 		m.lastSuccess = unixSeconds(report.Run.FinishedAt)
 	} else {
-		m.lastSuccess = lastSuccess(path, report.Policy.Name)
+		m.lastSuccess = lastSuccess(path, report.Run.Command, report.Policy.Name)
 	}
 	return m
 }
@@ -50,21 +51,20 @@ type sample struct {
 // (prometheus.io/docs/instrumenting/exposition_formats), by name and then by label.
 func (m *metricsDocument) WriteTo(w io.Writer) (int64, error) {
 	var b bytes.Buffer
-	policy := `policy="` + escapeLabel(m.report.Policy.Name) + `"`
+	command, policy := label("command", m.report.Run.Command), label("policy", m.report.Policy.Name)
 	gauge := func(name, help, second string, samples ...sample) {
 		fmt.Fprintf(&b, "# HELP privsync_%s %s\n# TYPE privsync_%s gauge\n", name, help, name)
 		slices.SortFunc(samples, func(a, b sample) int { return strings.Compare(a.label, b.label) })
 		for _, s := range samples {
-			labels := policy
+			all := []string{command, policy}
 			if second != "" {
-				// Both stand in the order of their names.
-				labels = second + `="` + escapeLabel(s.label) + `"`
-				if second < "policy" {
-					labels += "," + policy
-				} else {
-					labels = policy + "," + labels
-				}
+				all = append(all, label(second, s.label))
 			}
+			if name == buildInfoMetric {
+				all = append(all, label("goversion", runtime.Version()), label("version", toolVersion()))
+			}
+			slices.Sort(all)
+			labels := strings.Join(all, ",")
 			fmt.Fprintf(&b, "privsync_%s{%s} %s\n", name, labels, strconv.FormatFloat(s.value, 'g', -1, 64))
 		}
 	}
@@ -78,11 +78,12 @@ func (m *metricsDocument) WriteTo(w io.Writer) (int64, error) {
 	for severity, n := range findings {
 		severities = append(severities, sample{severity, n})
 	}
+	one(buildInfoMetric, "The program that wrote these metrics: 1.", 1)
 	gauge("findings", "Findings of the last run by severity.", "severity", severities...)
 	one("grants", "Privileges that the last run granted and verified.", float64(r.Summary.Grants))
 	one("last_run_timestamp_seconds", "When the last run ended.", unixSeconds(r.Run.FinishedAt))
 	one(lastSuccessMetric, "When the last run ended that did all its work.", m.lastSuccess)
-	writeLicences(&b, policy, r.Licences)
+	writeLicences(&b, command+","+policy, r.Licences)
 	s := r.Summary
 	gauge("principals", "Principals of the last run by outcome.", "outcome",
 		sample{string(executor.InSync), float64(s.InSync)}, sample{string(executor.Drifted), float64(s.Drifted)},
@@ -101,6 +102,11 @@ func (m *metricsDocument) WriteTo(w io.Writer) (int64, error) {
 // lastSuccessMetric is the one that the next run reads again.
 const lastSuccessMetric = "last_success_timestamp_seconds"
 
+// buildInfoMetric tells of the program, not of the run.
+const buildInfoMetric = "build_info"
+
+func label(name, value string) string { return name + `="` + escapeLabel(value) + `"` }
+
 // escapeLabel writes a label's value as it stands between its quotes.
 func escapeLabel(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(strings.ToValidUTF8(s, "\ufffd"))
@@ -111,12 +117,13 @@ func escapeLabel(s string) string {
 // was there and how it ended. Without a policy they keep the label of the file that
 // they replace, so that the alerts name the same policy as ever; without one it is
 // empty.
-func (r *reportFlags) failEarly(a *app, start time.Time, policyName string, err error) error {
+func (r *reportFlags) failEarly(a *app, command string, start time.Time, policyName string, err error) error {
+	a.logEnd(command, "", err)
 	if r.metrics == "" {
 		return err
 	}
 	report := &executor.Report{
-		Run:    executor.Run{StartedAt: start, FinishedAt: a.now()},
+		Run:    executor.Run{Command: command, StartedAt: start, FinishedAt: a.now()},
 		Policy: planner.PolicyRef{Name: cmp.Or(policyName, lastPolicy(r.metrics))},
 	}
 	return also(err, r.writeMetrics(report, err))
@@ -131,9 +138,21 @@ func (r *reportFlags) writeMetrics(report *executor.Report, err error) error {
 	return nil
 }
 
-// lastSuccess reads the time of the last success of the policy from the metrics file
-// at path; 0 where there is none.
-func lastSuccess(path, policyName string) float64 { return lastSuccesses(path)[policyName] }
+// lastSuccess reads the time of the last success of the command with the policy from the
+// metrics file at path; 0 where there is none. A file of a version that did not note the
+// command counts for each.
+func lastSuccess(path, command, policyName string) float64 {
+	known := lastSuccesses(path)
+	for _, c := range []string{command, ""} {
+		if t, ok := known[series{c, policyName}]; ok {
+			return t
+		}
+	}
+	return 0
+}
+
+// series is one line of the metric of the last success.
+type series struct{ command, policy string }
 
 // lastPolicy reads the policy that the metrics file at path is about; "" where
 // there is none, or more than one.
@@ -142,44 +161,56 @@ func lastPolicy(path string) string {
 	if len(known) != 1 {
 		return ""
 	}
-	for name := range known {
-		return name
+	for s := range known {
+		return s.policy
 	}
 	return ""
 }
 
-// lastSuccesses reads the times of the last success by policy from the metrics
-// file at path. What is no line of [metricsDocument.WriteTo] counts as absent.
-func lastSuccesses(path string) map[string]float64 {
+// lastSuccesses reads the times of the last success from the metrics file at path. What is no line of [metricsDocument.WriteTo] counts as absent.
+func lastSuccesses(path string) map[series]float64 {
 	f, err := executor.OpenPlain(path)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	known := make(map[string]float64)
+	known := make(map[series]float64)
 	lines := bufio.NewScanner(io.LimitReader(f, 1<<20))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		rest, ok := strings.CutPrefix(lines.Text(), "privsync_"+lastSuccessMetric+`{policy="`)
-		name, value, found := cutLabel(rest)
-		if !ok || !found {
+		rest, ok := strings.CutPrefix(lines.Text(), "privsync_"+lastSuccessMetric+"{")
+		if !ok {
 			continue
 		}
+		var of series
+		if more, ok := strings.CutPrefix(rest, `command="`); ok {
+			if of.command, rest, ok = cutLabel(more, `",`); !ok {
+				continue
+			}
+		}
+		if rest, ok = strings.CutPrefix(rest, `policy="`); !ok {
+			continue
+		}
+		name, value, found := cutLabel(rest, `"} `)
+		if !found {
+			continue
+		}
+		of.policy = name
 		if seconds, err := strconv.ParseFloat(value, 64); err == nil && !math.IsNaN(seconds) && !math.IsInf(seconds, 0) {
-			known[name] = seconds
+			known[of] = seconds
 		}
 	}
 	return known
 }
 
-// cutLabel takes the value of the last label off the beginning of a line, up to its
-// closing quote and the brace behind it.
-func cutLabel(s string) (label, rest string, found bool) {
+// cutLabel takes the value of a label off the beginning of a line, up to end, which
+// begins with the closing quote.
+func cutLabel(s, end string) (label, rest string, found bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch {
 		case s[i] == '"':
-			rest, found = strings.CutPrefix(s[i+1:], "} ")
+			rest, found = strings.CutPrefix(s[i:], end)
 			return b.String(), rest, found
 		case s[i] == '\\' && i+1 < len(s):
 			i++
@@ -199,14 +230,14 @@ func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 // writeLicences writes how many users consume each product, by number of the product.
 // What is not known and what has no limit is left out.
-func writeLicences(b *bytes.Buffer, policy string, l *planner.Licences) {
+func writeLicences(b *bytes.Buffer, labels string, l *planner.Licences) {
 	if l == nil || len(l.Products) == 0 {
 		return
 	}
 	fmt.Fprint(b, "# HELP privsync_licences Users who consume a product, now and after the run, and licences.\n# TYPE privsync_licences gauge\n")
 	for _, p := range l.Products {
 		line := func(state string, n int) {
-			fmt.Fprintf(b, "privsync_licences{%s,product=\"%s\",state=\"%s\"} %d\n", policy, escapeLabel(p.Name), state, n)
+			fmt.Fprintf(b, "privsync_licences{%s,product=\"%s\",state=\"%s\"} %d\n", labels, escapeLabel(p.Name), state, n)
 		}
 		line("after", p.After)
 		if p.Entitled != nil {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestMetricsAreTheTextFormat(t *testing.T) {
 		name := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"a", `"`, `\`, "\n", "} 1", "{", ",", "é", "\xff", "n", "\r", "#"})).Draw(t, "name"), "")
 		end := time.Unix(rapid.Int64Range(1, 4e9).Draw(t, "end"), 123e6)
 		report := &executor.Report{
-			Run:      executor.Run{StartedAt: end.Add(-1500 * time.Millisecond), FinishedAt: end},
+			Run:      executor.Run{Command: "apply", StartedAt: end.Add(-1500 * time.Millisecond), FinishedAt: end},
 			Policy:   planner.PolicyRef{Name: name},
 			Summary:  executor.Summary{Grants: 3, Revokes: 100000000, InSync: 7, HeldBack: 2, Requests: 11},
 			Findings: []planner.Finding{{Severity: "warning"}, {Severity: "warning"}, {Severity: "error"}},
@@ -46,15 +47,18 @@ func TestMetricsAreTheTextFormat(t *testing.T) {
 		known := strings.ToValidUTF8(name, "\ufffd")
 		for family, f := range families {
 			for _, m := range f.GetMetric() {
-				key, policy := strings.TrimPrefix(family, "privsync_"), ""
+				key, policy, command := strings.TrimPrefix(family, "privsync_"), "", ""
 				for _, l := range m.GetLabel() {
-					if l.GetName() == "policy" {
+					switch l.GetName() {
+					case "policy":
 						policy = l.GetValue()
-					} else {
+					case "command":
+						command = l.GetValue()
+					default:
 						key += " " + l.GetValue()
 					}
 				}
-				if policy != known || f.GetHelp() == "" || f.GetType().String() != "GAUGE" {
+				if policy != known || command != "apply" || f.GetHelp() == "" || f.GetType().String() != "GAUGE" {
 					t.Fatalf("%s is of the policy %q, want %q:\n%s", family, policy, known, b.String())
 				}
 				got[key] = m.GetGauge().GetValue()
@@ -65,15 +69,25 @@ func TestMetricsAreTheTextFormat(t *testing.T) {
 			"last_run_timestamp_seconds": seconds, "last_success_timestamp_seconds": seconds, "run_duration_seconds": 1.5, "run_exit_code": 0,
 			"grants": 3, "revokes": 1e8, "requests": 11, "retries": 0, "findings error": 1, "findings warning": 2, "findings info": 0,
 			"principals in-sync": 7, "principals held-back": 2, "principals drifted": 0, "principals applied": 0, "principals failed": 0,
+			"build_info " + runtime.Version() + " " + toolVersion(): 1,
 			"principals stale": 0, "principals unverified": 0, "principals not-attempted": 0, "principals unknown": 0,
 		}
 		if !maps.Equal(got, want) {
 			t.Fatalf("metrics = %v, want %v", got, want)
 		}
-		if last := lastSuccesses(path); len(last) != 1 || last[known] != seconds {
+		if last := lastSuccesses(path); len(last) != 1 || last[series{"apply", known}] != seconds {
 			t.Fatalf("the next run reads %v, want %q at %v", last, known, seconds)
 		}
 	})
+	// A file of a version that did not note the command counts for each.
+	if err := os.WriteFile(path, []byte("privsync_last_success_timestamp_seconds{policy=\"a\"} 7\nprivsync_last_success_timestamp_seconds{command=\"audit\",policy=\"a\"} 9\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]float64{"apply": 7, "audit": 9} {
+		if got := lastSuccess(path, command, "a"); got != want {
+			t.Errorf("lastSuccess(%s) = %v, want %v", command, got, want)
+		}
+	}
 	if err := os.WriteFile(path, []byte("privsync_last_success_timestamp_seconds{policy=\"a\"} NaN\nprivsync_last_success_timestamp_seconds{policy=\"b\nx\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func planEnding(plan *planner.Plan, guards []planner.Guard, detailed bool) error
 			what = "a list, or what a selector chooses,"
 		}
 		return hinted(fmt.Errorf("the plan is incomplete: %s could not be read", what),
-			"the findings marked error say why; plan again, or apply the rest with --allow-incomplete")
+			"the findings marked error say why; plan again; or look at the plan first, and only if the rest is meant without them apply it with --allow-incomplete")
 	case len(over) > 0:
 		names, messages := over[0].Name, over[0].Message
 		for _, g := range over[1:] {

@@ -214,6 +214,9 @@ func TestFirstInterruptFinishesWhatIsInFlight(t *testing.T) {
 		if n := p.server.OpenSessions(); n != 0 {
 			t.Errorf("%v: %d sessions are left open", signal, n)
 		}
+		if !strings.Contains(stderr.String(), "\nhint: apply again does the rest: ") {
+			t.Errorf("%v: stderr does not say what to do:\n%s", signal, stderr.String())
+		}
 		if !strings.Contains(stderr.String(), "interrupt again to stop now") || !strings.HasSuffix(stderr.String(), "report: report.json\n") {
 			t.Errorf("%v: stderr = %s", signal, stderr)
 		}

@@ -133,6 +133,8 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executo
 			return reports, hinted(err, `mend the cause and run "privsync recover"; --report-dir names another place for the report, --accept-unread reports what cannot be read as unverified`)
 		}
 		a.notice(fmt.Sprintf("recovered the report of run %s, which ended without one: %s", render.Clean(d.Run.ID), strings.Join(paths, ", ")))
+		a.logAttention(report, strings.Join(paths, ", "))
+		a.logCommands(report, strings.Join(paths, ", "))
 		reports = append(reports, report)
 	}
 	if slices.ContainsFunc(dead, func(d *executor.DeadRun) bool { return d.ServerLock }) ||

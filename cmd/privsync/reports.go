@@ -162,7 +162,8 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 		}
 	}
 	if len(paths) > 0 {
-		a.finish = "report: " + strings.Join(paths, ", ")
+		a.place = strings.Join(paths, ", ")
+		a.finish = "report: " + a.place
 	}
 	err = also(err, panics.Catch(show))
 	if flags.html != "" {
@@ -174,7 +175,11 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 	if flags.metrics != "" {
 		err = also(err, flags.writeMetrics(report, err))
 	}
-	return delivered, afterWrites(report, err)
+	err = afterWrites(report, err)
+	a.logAttention(report, a.place)
+	a.logCommands(report, a.place)
+	a.logEnd(report.Run.Command, report.Run.Outcome, err)
+	return delivered, err
 }
 
 // afterWrites keeps the promise that exit code 1 makes: a run that wrote and could

@@ -41,6 +41,7 @@ type app struct {
 	notices *slog.Logger // like log, but no level silences it; used with JSON logs
 	runID   string
 	finish  string // the last line on stderr: where the report is; empty for none
+	place   string // where the report is; empty: nowhere
 
 	interrupts *interrupts
 	defect     *atomic.Pointer[error] // a panic beside the run, see noteDefect; copies share it
@@ -84,7 +85,10 @@ func (a *app) execute(ctx context.Context, args []string) error {
 		a.tellDefect(err)
 		printError(a, err)
 	}
-	if a.finish != "" {
+	switch {
+	case a.finish != "" && a.jsonLogs():
+		a.notices.Info(a.finish, "report", a.place)
+	case a.finish != "":
 		a.notice(a.finish)
 	}
 	return err
@@ -146,7 +150,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 	fs.Var(&a.logFormat, "log-format", "format of the messages on stderr: text or json")
 	fs.Var(&a.logLevel, "log-level", "least level of the messages on stderr: debug, info, warn or error")
 	fs.BoolVar(&a.noProgress, "no-progress", false, "show no progress")
-	fs.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notices; warnings, errors and the report's path are still printed")
+	fs.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notices, and nothing at all of an apply without work; warnings, errors and the report's path are still printed")
 	fs.BoolVar(&a.insecurePermissions, "insecure-permissions", false, "go on with a warning where others can write the state folder, its journals and locks, or a file that holds a secret")
 	_ = root.RegisterFlagCompletionFunc("log-format", a.logFormat.complete)
 	_ = root.RegisterFlagCompletionFunc("log-level", a.logLevel.complete)

@@ -48,7 +48,10 @@ func identity(p planner.Principal) string {
 }
 
 // who names a principal: user demo "Demo User", group "Night Shift".
-func who(p planner.Principal) string {
+func who(p planner.Principal) string { return Who(p) }
+
+// Who names a principal on one clean line: user demo "Demo User".
+func Who(p planner.Principal) string {
 	if p.Kind == "" {
 		return identity(p)
 	}
