@@ -205,7 +205,7 @@ func (r *Report) appendBy(ctx context.Context, dir string, s Signer, write func(
 	defer unlock()
 
 	path := filepath.Join(dir, ReportFileName(r.Run))
-	if old, err := readReportFile(path); err == nil && old.Run.ID == r.Run.ID {
+	if old, err := ReadReportFile(path); err == nil && old.Run.ID == r.Run.ID {
 		return path, ErrDelivered
 	} else if _, statErr := os.Lstat(path); statErr == nil {
 		return "", fmt.Errorf("%s is in the way", path)
@@ -264,6 +264,13 @@ func (h chainHead) settle(dir string) (chainHead, error) {
 		return chainHead{}, fmt.Errorf("names no report: %w", fs.ErrNotExist)
 	}
 	return h, nil
+}
+
+// ChainHead returns chain.json of a chain of length reports, pruned ones included, the
+// newest of which is the named one; checkpoint is the digest of the newest of those
+// that were pruned.
+func ChainHead(length int, file, digest string, pruned int, checkpoint string) io.WriterTo {
+	return jsonDocument{chainHead{Format: chainFormat, Length: length, File: file, Digest: digest, Pruned: pruned, Checkpoint: checkpoint}}
 }
 
 // next returns the head of the chain with one report more.
@@ -530,46 +537,52 @@ func (c *Chain) Holds(digest string) bool {
 func readLinks(dir string, names []string) []*ChainLink {
 	links := make([]*ChainLink, 0, len(names))
 	for _, name := range names {
-		l := &ChainLink{File: name}
-		links = append(links, l)
 		f, err := OpenPlain(filepath.Join(dir, name))
 		if err != nil {
-			l.Problem = "unreadable: " + err.Error()
+			links = append(links, &ChainLink{File: name, Problem: "unreadable: " + err.Error()})
 			continue
 		}
-		var run Run
-		var claimed, format string
-		digest, err := scanDocument(f, func(member string, text []byte) error {
-			switch member {
-			case "run":
-				return json.Unmarshal(text, &run)
-			case "previous":
-				return json.Unmarshal(text, &l.Previous)
-			case "digest":
-				return json.Unmarshal(text, &claimed)
-			case "format":
-				return json.Unmarshal(text, &format)
-			}
-			return nil
-		})
+		links = append(links, ReadLink(name, f))
 		f.Close()
-		switch {
-		case err != nil:
-			l.Problem = "not a report: " + err.Error()
-			continue
-		case format != ReportFormat:
-			l.Problem = "not a report of this format"
-			continue
-		}
-		l.Digest, l.RunID, l.Started = claimed, clip(run.ID, 120), run.StartedAt
-		switch {
-		case claimed != digest:
-			l.Problem = "edited: the content does not match the digest"
-		case ReportFileName(run) != name:
-			l.Problem = fmt.Sprintf("renamed: the report of this run was written as %s", ReportFileName(run))
-		}
 	}
 	return links
+}
+
+// ReadLink reads the report called name as a link of a chain. Its digest is what the
+// document claims; a document that is no report has none.
+func ReadLink(name string, r io.Reader) *ChainLink {
+	l := &ChainLink{File: name}
+	var run Run
+	var claimed, format string
+	digest, err := scanDocument(r, func(member string, text []byte) error {
+		switch member {
+		case "run":
+			return json.Unmarshal(text, &run)
+		case "previous":
+			return json.Unmarshal(text, &l.Previous)
+		case "digest":
+			return json.Unmarshal(text, &claimed)
+		case "format":
+			return json.Unmarshal(text, &format)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		l.Problem = "not a report: " + err.Error()
+		return l
+	case format != ReportFormat:
+		l.Problem = "not a report of this format"
+		return l
+	}
+	l.Digest, l.RunID, l.Started = claimed, clip(run.ID, 120), run.StartedAt
+	switch {
+	case claimed != digest:
+		l.Problem = "edited: the content does not match the digest"
+	case ReportFileName(run) != name:
+		l.Problem = fmt.Sprintf("renamed: the report of this run was written as %s", ReportFileName(run))
+	}
+	return l
 }
 
 // reportFiles returns the names that reports have in dir, oldest first.
@@ -623,8 +636,8 @@ func OpenPlain(path string) (*os.File, error) {
 
 var errNotPlain = errors.New("not a plain file")
 
-// readReportFile reads and checks the report at path.
-func readReportFile(path string) (*Report, error) {
+// ReadReportFile reads and checks the report at path.
+func ReadReportFile(path string) (*Report, error) {
 	f, err := OpenPlain(path)
 	if err != nil {
 		return nil, err

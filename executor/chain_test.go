@@ -86,7 +86,7 @@ func TestVerifyChain(t *testing.T) {
 			rewrite(t, filepath.Join(dir, names[1]), `"format": `, `"format"   :`)
 		}, nil},
 		{"edited and sealed again", func(t *testing.T, dir string, names []string) {
-			r, err := readReportFile(filepath.Join(dir, names[1]))
+			r, err := ReadReportFile(filepath.Join(dir, names[1]))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -522,7 +522,7 @@ func TestDeliveredReportsAreSealed(t *testing.T) {
 				t.Fatalf("Deliver = %v, %v", paths, err)
 			}
 			for _, path := range paths {
-				if got, err := readReportFile(path); err != nil || got.Digest != r.Digest || got.Previous != r.Previous {
+				if got, err := ReadReportFile(path); err != nil || got.Digest != r.Digest || got.Previous != r.Previous {
 					t.Errorf("sealed %t, folder %t: %s: %v", sealed, folder, path, err)
 				}
 			}

@@ -71,36 +71,59 @@ type pastWrites struct {
 func FindEarlier(dir string, dest Destination, plan *planner.Plan, same func(url string) bool) (*Earlier, error) {
 	since := plan.CreatedAt.Add(-maxClockDifference)
 	byID := make(map[string]*pastRun)
-	add := func(p *pastRun) {
-		known := byID[p.run.ID]
-		if known == nil {
-			byID[p.run.ID] = p
-			return
-		}
-		for id, w := range p.writes {
-			was := known.writes[id]
-			known.writes[id] = pastWrites{was.sent || w.sent, was.granted.Union(w.granted), was.revoked.Union(w.revoked)}
-		}
-	}
-	errs := []error{journalsSince(dir, since, same, add)}
+	errs := []error{journalsSince(dir, since, same, func(p *pastRun) { p.add(byID) })}
 	files, err := pastFiles([]Destination{{Dir: ReportsDir(dir)}, dest}, since, math.MaxInt)
 	errs = append(errs, err)
-	headers, unreadable := readPastHeaders(files, same, func(*pastHeader) bool { return true })
+	earlier, err := earlierIn(files, plan, same, byID)
+	return earlier, errors.Join(append(errs, err)...)
+}
+
+// EarlierOf is [FindEarlier] in the reports, whatever their order.
+func EarlierOf(reports []Document, plan *planner.Plan, same func(url string) bool) (*Earlier, error) {
+	return earlierIn(reports, plan, same, make(map[string]*pastRun))
+}
+
+// earlierIn adds what the reports tell to what is known of runs by their ids.
+func earlierIn(reports []Document, plan *planner.Plan, same func(url string) bool, byID map[string]*pastRun) (*Earlier, error) {
+	headers, unreadable := readPastHeaders(reports, same, func(*pastHeader) bool { return true })
 	// Few plans are applied twice: without a run of this one nothing is read whole.
 	if !slices.ContainsFunc(inOrder(byID), func(p *pastRun) bool { return p.plan == plan.Digest }) &&
 		!slices.ContainsFunc(headers, func(h pastHeader) bool { return h.plan.Digest == plan.Digest }) {
-		return &Earlier{}, errors.Join(errs...)
+		return &Earlier{}, nil
 	}
-	errs = append(errs, unreadable)
+	errs := []error{unreadable}
 	for _, h := range headers {
-		report, err := readReportFile(h.path)
+		report, err := h.doc.read()
 		if err != nil {
-			errs = append(errs, fmt.Errorf("report %s: %w", h.path, err))
+			errs = append(errs, fmt.Errorf("report %s: %w", h.doc.Name, err))
 			continue
 		}
-		add(report.past())
+		report.past().add(byID)
 	}
 	return earlierOf(plan, inOrder(byID)), errors.Join(errs...)
+}
+
+// add adds what p tells to what is known of its run.
+func (p *pastRun) add(byID map[string]*pastRun) {
+	known := byID[p.run.ID]
+	if known == nil {
+		byID[p.run.ID] = p
+		return
+	}
+	for id, w := range p.writes {
+		was := known.writes[id]
+		known.writes[id] = pastWrites{was.sent || w.sent, was.granted.Union(w.granted), was.revoked.Union(w.revoked)}
+	}
+}
+
+// read reads and checks the whole report.
+func (d Document) read() (*Report, error) {
+	f, err := d.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return ReadReport(f)
 }
 
 func inOrder(byID map[string]*pastRun) []*pastRun {

@@ -59,8 +59,8 @@ func (s Target) Is(other Target) bool {
 	return s.URL == other.URL || slices.ContainsFunc(s.Addresses, func(a string) bool { return slices.Contains(other.Addresses, a) })
 }
 
-// keys returns what is locked for s, in a fixed order.
-func (s Target) keys() []string {
+// Keys returns what is locked for s, in a fixed order: its URL, and the addresses.
+func (s Target) Keys() []string {
 	keys := append([]string{s.URL}, s.Addresses...)
 	slices.Sort(keys[1:])
 	return slices.Compact(keys)
@@ -108,7 +108,7 @@ func AcquireLock(ctx context.Context, dir string, server Target, holder Holder, 
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	var files []lockFile
-	for _, key := range server.keys() {
+	for _, key := range server.Keys() {
 		sum := sha256.Sum256([]byte(key))
 		base := filepath.Join(dir, lockPrefix+hex.EncodeToString(sum[:8]))
 		files = append(files, lockFile{flock: newFlock(base + ".lock"), holder: base + ".holder.json"})

@@ -34,10 +34,15 @@ const (
 // The error says which report was to be read and could not be; what the others say
 // is returned all the same.
 func FindPast(places []Destination, same func(url string) bool, ref planner.PolicyRef) (planner.Past, error) {
+	files, _ := pastFiles(places, time.Time{}, maxPastHeaders)
+	return PastOf(files, same, ref)
+}
+
+// PastOf is [FindPast] in the reports, whatever their order.
+func PastOf(reports []Document, same func(url string) bool, ref planner.PolicyRef) (planner.Past, error) {
 	var past planner.Past
 	var last, granting pastHeader
-	files, _ := pastFiles(places, time.Time{}, maxPastHeaders)
-	headers, _ := readPastHeaders(files, same, func(h *pastHeader) bool {
+	headers, _ := readPastHeaders(reports, same, func(h *pastHeader) bool {
 		return h.run.Command == "apply" && h.policy.Name == ref.Name && h.policy.Environment == ref.Environment
 	})
 	for _, h := range headers {
@@ -49,10 +54,10 @@ func FindPast(places []Destination, same func(url string) bool, ref planner.Poli
 		}
 	}
 	var problems []error
-	if last.path != "" {
+	if last.doc.Open != nil {
 		past.Last = last.named()
 		past.Came, past.Went = make(map[mstrapi.ObjectID]planner.Set), make(map[mstrapi.ObjectID]planner.Set)
-		err := readPastResults(last.path, func(r *pastResult) error {
+		err := readPastResults(last.doc, func(r *pastResult) error {
 			id := r.Principal.ID
 			came, went, err := r.changes()
 			if !came.IsEmpty() {
@@ -65,12 +70,12 @@ func FindPast(places []Destination, same func(url string) bool, ref planner.Poli
 		})
 		if err != nil {
 			past.Came, past.Went = nil, nil
-			problems = append(problems, fmt.Errorf("%s: %w", last.path, err))
+			problems = append(problems, fmt.Errorf("%s: %w", last.doc.Name, err))
 		}
 	}
-	if granting.path != "" {
+	if granting.doc.Open != nil {
 		past.Granting = granting.named()
-		err := readPastResults(granting.path, func(r *pastResult) error {
+		err := readPastResults(granting.doc, func(r *pastResult) error {
 			granted, err := numbers(r.Granted)
 			if !granted.IsEmpty() {
 				past.Granted = append(past.Granted, planner.PastGrant{Principal: r.Principal, Privileges: granted})
@@ -79,7 +84,7 @@ func FindPast(places []Destination, same func(url string) bool, ref planner.Poli
 		})
 		if err != nil {
 			past.Granted = nil
-			problems = append(problems, fmt.Errorf("%s: %w", granting.path, err))
+			problems = append(problems, fmt.Errorf("%s: %w", granting.doc.Name, err))
 		}
 	}
 	return past, errors.Join(problems...)
@@ -88,7 +93,7 @@ func FindPast(places []Destination, same func(url string) bool, ref planner.Poli
 // pastFiles returns the reports in the places, of a folder those of runs that began
 // at since or later, and of these the newest, each once. The error says which folder
 // could not be read.
-func pastFiles(places []Destination, since time.Time, most int) ([]string, error) {
+func pastFiles(places []Destination, since time.Time, most int) ([]Document, error) {
 	var paths []string
 	var errs []error
 	for _, p := range places {
@@ -112,12 +117,23 @@ func pastFiles(places []Destination, since time.Time, most int) ([]string, error
 		}
 	}
 	slices.Sort(paths)
-	return slices.Compact(paths), errors.Join(errs...)
+	var docs []Document
+	for _, path := range slices.Compact(paths) {
+		docs = append(docs, Document{path, func() (io.ReadCloser, error) { return OpenPlain(path) }})
+	}
+	return docs, errors.Join(errs...)
+}
+
+// Document is a report that is kept somewhere; Name is what messages call it. Open
+// returns an error that matches [fs.ErrNotExist] if it is not there any more.
+type Document struct {
+	Name string
+	Open func() (io.ReadCloser, error)
 }
 
 // pastHeader is what stands in a report before its principals.
 type pastHeader struct {
-	path    string
+	doc     Document
 	server  string // its URL
 	run     Run
 	policy  planner.PolicyRef
@@ -125,18 +141,18 @@ type pastHeader struct {
 	summary Summary
 }
 
-// readPastHeaders returns the headers of the reports in the files that are of a server
-// whose URL same reports, as far as want wants them. The error says which files are
+// readPastHeaders returns the headers of the reports that are of a server
+// whose URL same reports, as far as want wants them. The error says which are
 // no reports; one that is not there says nothing.
-func readPastHeaders(files []string, same func(url string) bool, want func(*pastHeader) bool) ([]pastHeader, error) {
+func readPastHeaders(docs []Document, same func(url string) bool, want func(*pastHeader) bool) ([]pastHeader, error) {
 	var list []pastHeader
 	var errs []error
-	for _, path := range files {
-		h, err := readPastHeader(path)
+	for _, doc := range docs {
+		h, err := readPastHeader(doc)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			errs = append(errs, fmt.Errorf("report %s: %w", path, err))
+			errs = append(errs, fmt.Errorf("report %s: %w", doc.Name, err))
 		case want(&h) && same(h.server): // in this order: same may have to ask for the addresses of a name
 			list = append(list, h)
 		}
@@ -153,9 +169,9 @@ func (h *pastHeader) named() planner.PastRun {
 	return planner.PastRun{ID: clip(h.run.ID, 80), Started: h.run.StartedAt.UTC().Truncate(time.Second)}
 }
 
-func readPastHeader(path string) (pastHeader, error) {
-	h := pastHeader{path: path}
-	f, err := OpenPlain(path)
+func readPastHeader(doc Document) (pastHeader, error) {
+	h := pastHeader{doc: doc}
+	f, err := doc.Open()
 	if err != nil {
 		return h, err
 	}
@@ -226,24 +242,25 @@ func numbers(list []mstrapi.PrivilegeID) (s planner.Set, err error) {
 	return s, nil
 }
 
-// readPastResults goes through the principals of the report at path, one at a
-// time.
-func readPastResults(path string, visit func(*pastResult) error) error {
-	f, err := OpenPlain(path)
+// readPastResults goes through the principals of the report, one at a time.
+func readPastResults(doc Document, visit func(*pastResult) error) error {
+	f, err := doc.Open()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() > maxPastReport {
-		return errors.Join(err, fmt.Errorf("larger than %d bytes", maxPastReport))
-	}
-	return walkReport(io.LimitReader(f, maxPastReport), nil, func(dec *json.Decoder) error {
+	limited := &io.LimitedReader{R: f, N: maxPastReport}
+	err = walkReport(limited, nil, func(dec *json.Decoder) error {
 		var r pastResult
 		if err := dec.Decode(&r); err != nil {
 			return err
 		}
 		return visit(&r)
 	})
+	if limited.N <= 0 {
+		return fmt.Errorf("larger than %d bytes", maxPastReport)
+	}
+	return err
 }
 
 // walkReport decodes the members that targets has, as far as they stand before the

@@ -359,7 +359,7 @@ func (d *DeadRun) delivered() (*Report, Destination, []string) {
 	var paths []string
 	missing := d.Destination
 	has := func(path string) bool {
-		r, err := readReportFile(path)
+		r, err := ReadReportFile(path)
 		if err != nil || r.Run.ID != d.Run.ID {
 			return false
 		}

@@ -315,7 +315,7 @@ func TestRecoverDoesNotWriteAReportTwice(t *testing.T) {
 				t.Errorf("reports = %v, want one", names)
 			}
 			if both {
-				if file, err := readReportFile(dest.File); err != nil || file.Digest != r.Digest || len(paths) != 2 {
+				if file, err := ReadReportFile(dest.File); err != nil || file.Digest != r.Digest || len(paths) != 2 {
 					t.Errorf("file = %v, %v, paths %v; want the same report", file, err, paths)
 				}
 			}

@@ -43,11 +43,7 @@ func signBeside(s Signer, path string, doc io.WriterTo) error {
 	if s == nil {
 		return nil
 	}
-	var text []byte
-	err := reading(doc, func(r io.Reader) (err error) {
-		text, err = s.Sign(r)
-		return err
-	})
+	text, err := SignDocument(s, doc)
 	if err == nil {
 		err = WriteFileMode(path+SignatureSuffix, bytesDocument(text), 0o644)
 	}
@@ -55,6 +51,20 @@ func signBeside(s Signer, path string, doc io.WriterTo) error {
 		return fmt.Errorf("%s: %w: %w", filepath.Base(path), ErrUnsigned, err)
 	}
 	return nil
+}
+
+// SignDocument returns the signature of s over what doc writes.
+func SignDocument(s Signer, doc io.WriterTo) (text []byte, err error) {
+	err = reading(doc, func(r io.Reader) (err error) {
+		text, err = s.Sign(r)
+		return err
+	})
+	return text, err
+}
+
+// CheckDocument returns nil if text is the signature of s over what doc writes.
+func CheckDocument(s Signer, doc io.WriterTo, text []byte) error {
+	return reading(doc, func(r io.Reader) error { return s.Check(r, text) })
 }
 
 // reading calls f with the content of doc.

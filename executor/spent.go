@@ -58,6 +58,11 @@ func Unspent(state, reports string, plan *planner.Plan) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
+	return UnspentIn(reports, plan)
+}
+
+// UnspentIn is [Unspent] as far as the reports in the folder tell.
+func UnspentIn(reports string, plan *planner.Plan) error {
 	if reports == "" {
 		return nil
 	}
@@ -74,7 +79,7 @@ func Unspent(state, reports string, plan *planner.Plan) error {
 		if name < since {
 			continue
 		}
-		r, err := readReportFile(filepath.Join(reports, name))
+		r, err := ReadReportFile(filepath.Join(reports, name))
 		if err == nil && r.Plan != nil && r.Plan.Digest == plan.Digest && r.Run.Command == "apply" && r.Wrote() {
 			return fmt.Errorf("%w: run %s, by %s", ErrSpent, r.Run.ID, name)
 		}

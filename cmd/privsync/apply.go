@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha512"
 	"errors"
@@ -223,7 +224,7 @@ func (r *applyRun) load(args []string) error {
 		r.plan, r.saved, r.file, r.sum = plan, true, args[0], sum
 	}
 	r.dest, r.noPlace = r.f.reports.destination(r.app, &r.f.state)
-	if r.dest == (executor.Destination{}) {
+	if r.dest == (executor.Destination{}) && r.f.state.store == nil {
 		return r.noPlace
 	}
 	return nil
@@ -519,7 +520,7 @@ func (r *applyRun) change(ctx context.Context, store executor.Store) (*executor.
 		}
 		journal, err := store.OpenJournal(ctx, r.plan, o, r.dest)
 		if err != nil {
-			return r.failed(ctx, hinted(err, "make room in the state folder, or name another with --state-dir; nothing was written"))
+			return r.failed(ctx, hinted(err, cmp.Or(hintOf(storeError(err)), "make room in the state folder, or name another with --state-dir; nothing was written")))
 		}
 		r.journal, o.Journal = journal, journal
 	}

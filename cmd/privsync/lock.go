@@ -49,6 +49,7 @@ func (a *app) releaseLock(l executor.Lock) {
 
 // lockError adds what to do when another run holds the lock.
 func lockError(err error) error {
+	err = storeError(err)
 	var locked *executor.LockedError
 	if errors.As(err, &locked) {
 		hint := "wait for that run to end, or let this one wait with --lock-timeout"

@@ -19,7 +19,7 @@ import (
 func newRecover(a *app) *cobra.Command {
 	var (
 		conn         connectionFlags
-		state        stateFlags
+		state        = stateFlags{dirBeats: true}
 		key          signKeyFlag
 		lockTimeout  = span{zeroOK: true}
 		acceptUnread bool
@@ -122,10 +122,13 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executo
 	}
 	var reports []*executor.Report
 	for _, d := range dead {
-		if to != (executor.Destination{}) {
-			d.Destination = to
-		} else if err := d.CheckDestination(ctx, o.Signer); err != nil {
-			a.log.Warn("the place for the report of a run that died cannot be used; it goes into the state folder", "run", d.Run.ID, "error", err)
+		switch err := a.destinationOf(ctx, d, to, o.Signer); {
+		case err == nil:
+		case d.Host != "":
+			a.log.Warn("the report of a run that died is in the store, and is missing where that run was to write it as well", "run", d.Run.ID, "missing", err)
+			d.Destination = store.Fallback()
+		default:
+			a.log.Warn("the place for the report of a run that died cannot be used; it goes to where reports without one go", "run", d.Run.ID, "place", store.String(), "error", err)
 			d.Destination = store.Fallback()
 		}
 		report, paths, err := executor.Recover(ctx, r, d, o)
@@ -142,6 +145,21 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executo
 		return reports, a.removeLeftLock(ctx, r, a.endedRuns(ctx, store, lock, reports), until)
 	}
 	return reports, nil
+}
+
+// destinationOf decides where the report of d goes, and returns why it cannot go where
+// that run was to write it.
+func (a *app) destinationOf(ctx context.Context, d *executor.DeadRun, to executor.Destination, s executor.Signer) error {
+	switch {
+	case to != (executor.Destination{}):
+		d.Destination = to
+	case d.Destination == (executor.Destination{}):
+	case d.Host != "":
+		return fmt.Errorf("%s, of %s", strings.Trim(d.Destination.File+", "+d.Destination.Dir, ", "), d.Host)
+	default:
+		return d.CheckDestination(ctx, s)
+	}
+	return nil
 }
 
 // ofThisServer leaves out the runs that named another server at r's address under
@@ -170,6 +188,9 @@ func (a *app) ofThisServer(ctx context.Context, r *mstrapi.Reader, dead []*execu
 func journalError(err error) error {
 	if errors.Is(err, executor.ErrJournal) {
 		return hinted(err, "what that run did cannot be told from its journal: compare the server with the policy (privsync audit), then move the file away")
+	}
+	if e := storeError(err); hintOf(e) != "" {
+		return e
 	}
 	return hinted(err, "check who may read the state folder, or name another with --state-dir")
 }

@@ -53,8 +53,15 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 		fallback = store.Fallback()
 	}
 	to := executor.Destination{File: r.file, Dir: r.dir}
+	lost := stateErr != nil && state.shared()
+	if lost {
+		var e error
+		if fallback, e = fallbackDestination(a, state); e != nil && to == (executor.Destination{}) {
+			return to, also(stateErr, e)
+		}
+	}
 	if to == (executor.Destination{}) {
-		if stateErr != nil {
+		if stateErr != nil && !lost {
 			return to, stateErr
 		}
 		to = fallback
@@ -72,6 +79,9 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 		if stateErr == nil {
 			to = fallback
 		}
+	}
+	if lost {
+		err = also(err, stateErr)
 	}
 	for _, file := range []*string{&r.html, &r.metrics} {
 		if *file == "" {
@@ -135,32 +145,12 @@ func reportsIn(dir string) executor.Destination {
 // with err so far; the error that comes back says in addition what could not be
 // written. The last line on stderr will name the report.
 //
-// A report that cannot be written to its place goes into the state folder.
+// A report that cannot be written to its place goes into the state folder; if its place
+// is a store in a database, delivered is false then: the journal there stays open.
 func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.Destination, state *stateFlags, flags *reportFlags, show func() error, err error) (delivered bool, end error) {
 	ctx = context.WithoutCancel(ctx)
-	write := report.Deliver
-	if store, e := state.open(a); e == nil {
-		write = func(ctx context.Context, to executor.Destination, s executor.Signer) ([]string, error) {
-			return store.Deliver(ctx, report, to, s)
-		}
-	}
-	paths, e := write(ctx, to, flags.signer)
-	delivered = e == nil
-	if errors.Is(e, executor.ErrUnsigned) {
-		delivered = true
-		err = also(err, hinted(fmt.Errorf("sign the report: %w", e), "the report is written; "+unsignedHint))
-	} else if e != nil {
-		err = also(err, hinted(fmt.Errorf("write the report: %w", e), "make room, or name another place with --report or --report-dir"))
-		if other, e := fallbackDestination(a, state); e == nil && other != to {
-			more, e := report.Deliver(ctx, other, flags.signer)
-			paths, delivered = append(paths, more...), e == nil || errors.Is(e, executor.ErrUnsigned)
-		}
-		// The chain there may be the one that takes no report: then beside it.
-		if dir, e := state.path(a); e == nil && !delivered {
-			more, e := report.Deliver(ctx, executor.Destination{File: filepath.Join(dir, "report-"+executor.ReportFileName(report.Run))}, flags.signer)
-			paths, delivered = append(paths, more...), e == nil || errors.Is(e, executor.ErrUnsigned)
-		}
-	}
+	paths, delivered, e := a.writeReport(ctx, report, to, state, flags.signer)
+	err = also(err, e)
 	if len(paths) > 0 {
 		a.place = strings.Join(paths, ", ")
 		a.finish = "report: " + a.place
@@ -180,6 +170,42 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 	a.logCommands(report, a.place)
 	a.logEnd(report.Run.Command, report.Run.Outcome, err)
 	return delivered, err
+}
+
+// writeReport writes the report to its place, or else to another, and says where it is.
+// Delivered says that it is where a recovery would put it.
+func (a *app) writeReport(ctx context.Context, report *executor.Report, to executor.Destination, state *stateFlags, s executor.Signer) (paths []string, delivered bool, err error) {
+	var e error
+	database := state.shared() && state.store != nil
+	if state.store != nil {
+		paths, e = state.store.Deliver(ctx, report, to, s)
+	} else {
+		paths, e = report.Deliver(ctx, to, s)
+	}
+	switch {
+	case e == nil:
+		return paths, true, nil
+	case errors.Is(e, executor.ErrUnsigned):
+		return paths, true, hinted(fmt.Errorf("sign the report: %w", e), "the report is written; "+unsignedHint)
+	}
+	err = hinted(fmt.Errorf("write the report: %w", e), cmp.Or(hintOf(storeError(e)), "make room, or name another place with --report or --report-dir"))
+	if database && len(paths) > 0 {
+		return paths, true, err // the store has it
+	}
+	if database && to != (executor.Destination{}) {
+		paths, e = report.Deliver(ctx, to, s)
+		delivered = e == nil || errors.Is(e, executor.ErrUnsigned)
+	}
+	if other, e := fallbackDestination(a, state); e == nil && other != to && !delivered {
+		more, e := report.Deliver(ctx, other, s)
+		paths, delivered = append(paths, more...), e == nil || errors.Is(e, executor.ErrUnsigned)
+	}
+	// The chain there may be the one that takes no report: then beside it.
+	if dir, e := state.path(a); e == nil && !delivered {
+		more, e := report.Deliver(ctx, executor.Destination{File: filepath.Join(dir, "report-"+executor.ReportFileName(report.Run))}, s)
+		paths, delivered = append(paths, more...), e == nil || errors.Is(e, executor.ErrUnsigned)
+	}
+	return paths, delivered && !database, err
 }
 
 // afterWrites keeps the promise that exit code 1 makes: a run that wrote and could

@@ -45,6 +45,7 @@ type app struct {
 
 	interrupts *interrupts
 	defect     *atomic.Pointer[error] // a panic beside the run, see noteDefect; copies share it
+	closers    []func() error         // called when the command has ended
 	reading    context.Context        // limits the reading of files; nil: an interrupt does
 }
 
@@ -74,6 +75,11 @@ func (a *app) execute(ctx context.Context, args []string) error {
 		root.SetOut(a.stdout)
 		root.SetErr(a.stderr)
 		err = panics.Catch(func() error { return root.ExecuteContext(ctx) })
+	}
+	for _, end := range a.closers {
+		if e := end(); e != nil {
+			a.log.Debug("not closed", "error", e)
+		}
 	}
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = errInterrupted
@@ -169,7 +175,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 	}
 	add("work", newValidate(a), newPlan(a), newApprove(a), newApply(a), newAudit(a), newCommand(a))
 	add("look", newShow(a), newWho(a), newExplain(a), newExport(a), newPrivileges(a), newLicences(a), newDoctor(a))
-	add("after", newRollback(a), newRecover(a), newUnlock(a), newVerifyReports(a))
+	add("after", newRollback(a), newRecover(a), newUnlock(a), newVerifyReports(a), newState(a))
 	add("try", newDemo(a), newSim(a), newSchema(a), newVersion(a))
 	for _, c := range root.Commands() {
 		checkArguments(c)

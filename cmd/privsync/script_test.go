@@ -52,8 +52,13 @@ func TestMain(m *testing.M) {
 //	                             the id becomes another one; an empty ID unlocks
 //	lastline TEXT       compare the start of the last line on stderr
 func TestScript(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "script"),
+	testscript.Run(t, scriptParams("script"))
+}
+
+// scriptParams are those of the scripts in a folder of testdata.
+func scriptParams(folder string) testscript.Params {
+	return testscript.Params{
+		Dir:                 filepath.Join("testdata", folder),
 		RequireExplicitExec: true,
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
@@ -69,7 +74,7 @@ func TestScript(t *testing.T) {
 			"edit": editFile, "reseal": resealFile, "mode": checkMode, "lastline": compareLastLine,
 			"serverlock": compareServerLock, "lockserver": lockServer,
 		},
-	})
+	}
 }
 
 // world is what a script has started.

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"privsync/clean"
+	"privsync/executor/pgstore"
+)
+
+func newState(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "state",
+		Short: "Set up a store in PostgreSQL, fill it from a folder, and empty it into one",
+		Long: `Locks, journals and reports are in a folder of one machine unless --state or
+PRIVSYNC_STATE names a database: then several machines can share them, and runs
+whose machine does not last leave nothing behind ("privsync help scaling").`,
+		Example: `  privsync state init --state postgres://owner@db.example.com/privsync --writer privsync_run
+  privsync apply -f policy.yaml --yes --state postgres://privsync_run@db.example.com/privsync`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newStateInit(a))
+	return cmd
+}
+
+func newStateInit(a *app) *cobra.Command {
+	var (
+		state   stateFlags
+		writers []string
+		print   bool
+	)
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make the schema of the store, and let roles write into it",
+		Long: `Make the schema in the database that --state names, or bring an older one to this
+version of privsync. Its owner runs this: the role that the URL names. Each --writer
+is a role that runs connect with: it may read and add rows, and change or remove
+none. Run it again for further writers.
+
+--print shows the SQL instead, for psql, and needs no connection.`,
+		Example: `  privsync state init --state postgres://owner@db.example.com/privsync --writer privsync_run
+  privsync state init --print --writer privsync_run | psql -v ON_ERROR_STOP=1 -d privsync`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, w := range writers {
+				if strings.TrimSpace(w) == "" || strings.ContainsAny(w, "\x00\r\n") {
+					return hinted(errors.New("--writer names no role"), "give the name of a role of the database")
+				}
+			}
+			if print {
+				_, err := fmt.Fprint(a.stdout, pgstore.Script(state.schema, writers))
+				return err
+			}
+			if state.url == "" {
+				return hinted(errors.New("no store given"), "name the database with --state or PRIVSYNC_STATE, or print the SQL for psql with --print")
+			}
+			cfg, err := state.config(a)
+			if err != nil {
+				return err
+			}
+			done, err := pgstore.Init(cmd.Context(), cfg, writers)
+			if err != nil {
+				return storeError(err)
+			}
+			return a.sayInitialised(done, &state, writers)
+		},
+	}
+	state.registerStore(cmd)
+	cmd.Flags().StringArrayVar(&writers, "writer", nil, "let `ROLE` read and add rows; may be repeated")
+	cmd.Flags().BoolVar(&print, "print", false, "show the SQL and do nothing")
+	_ = cmd.RegisterFlagCompletionFunc("writer", cobra.NoFileCompletions)
+	return cmd
+}
+
+// sayInitialised says what init did.
+func (a *app) sayInitialised(done pgstore.Initialised, state *stateFlags, writers []string) error {
+	text := fmt.Sprintf("made the schema %s, version %d", clean.Quote(state.schema), pgstore.Version)
+	switch {
+	case done.Already:
+		text = fmt.Sprintf("already there: the schema %s, version %d", clean.Quote(state.schema), pgstore.Version)
+	case done.Upgrade > 0:
+		text = fmt.Sprintf("brought the schema %s from version %d to %d", clean.Quote(state.schema), done.Upgrade, pgstore.Version)
+	}
+	if len(writers) > 0 {
+		text += "; may read and add rows: " + strings.Join(writers, ", ")
+	}
+	_, err := fmt.Fprintln(a.stdout, text)
+	return err
+}

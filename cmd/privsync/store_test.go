@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"privsync/executor/pgstore/pgtest"
+)
+
+// TestStore runs the specification of the store in PostgreSQL, against a real one. Besides
+// the commands of [TestScript] its scripts have:
+//
+//	database            make a database: $STATE is its URL for the role of a run, $OWNER, $READER,
+//	                    $GUARDED (a role with the password $PASSWORD) and $ADMIN for others
+//	sql STATEMENT [WANT]  run a statement as the superuser, and compare the value that it returns
+func TestStore(t *testing.T) {
+	server, err := pgtest.Start()
+	if errors.Is(err, pgtest.ErrMissing) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	if err := makeRoles(t.Context(), server); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("script", func(t *testing.T) {
+		p := scriptParams("store")
+		p.Cmds["database"] = func(ts *testscript.TestScript, _ bool, _ []string) { makeDatabase(ts, server) }
+		p.Cmds["sql"] = runSQL
+		testscript.Run(t, p)
+	})
+}
+
+func makeRoles(ctx context.Context, server *pgtest.Server) error {
+	conn, err := pgx.Connect(ctx, server.URL("postgres", "postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, "CREATE ROLE owner LOGIN; CREATE ROLE writer LOGIN; CREATE ROLE reader LOGIN; CREATE ROLE guarded LOGIN PASSWORD '"+server.Password+"'", pgx.QueryExecModeSimpleProtocol)
+	return err
+}
+
+func makeDatabase(ts *testscript.TestScript, server *pgtest.Server) {
+	ctx := context.Background()
+	name := server.Name()
+	conn, err := pgx.Connect(ctx, server.URL("postgres", "postgres"))
+	ts.Check(err)
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+name+" OWNER owner")
+	ts.Check(err)
+	for variable, role := range map[string]string{"STATE": "writer", "OWNER": "owner", "READER": "reader", "GUARDED": "guarded", "ADMIN": "postgres"} {
+		ts.Setenv(variable, server.URL(role, name))
+	}
+	ts.Setenv("PASSWORD", server.Password)
+}
+
+func runSQL(ts *testscript.TestScript, _ bool, args []string) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, ts.Getenv("ADMIN"))
+	ts.Check(err)
+	defer conn.Close(ctx)
+	if len(args) == 1 {
+		_, err := conn.Exec(ctx, args[0], pgx.QueryExecModeSimpleProtocol)
+		ts.Check(err)
+		return
+	}
+	var got any
+	ts.Check(conn.QueryRow(ctx, args[0]).Scan(&got))
+	if fmt.Sprint(got) != args[1] {
+		ts.Fatalf("%s: %v, want %s", args[0], got, args[1])
+	}
+}

@@ -1,0 +1,139 @@
+// Package pgtest starts a real PostgreSQL for tests: Debian's, with a data folder of its
+// own, as an ordinary user, on a socket in a temporary folder.
+package pgtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Require is the variable that forbids to do without PostgreSQL.
+const Require = "PRIVSYNC_REQUIRE_POSTGRES"
+
+// ErrMissing is matched by the error of [Start] where there is no PostgreSQL.
+var ErrMissing = errors.New("no PostgreSQL in /usr/lib/postgresql: the tests of the store in it need Debian's package postgresql")
+
+// Server is a server that was started. Its superuser is postgres; everybody is let in,
+// but for the role guarded, which has the password in [Server.Password].
+type Server struct {
+	Password string
+
+	dir  string
+	cmd  *exec.Cmd
+	log  *bytes.Buffer
+	made atomic.Int64
+}
+
+// Start starts a server; the caller stops it. Where [Require] is not set and there is no
+// PostgreSQL the error matches [ErrMissing].
+func Start() (*Server, error) {
+	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(bins) == 0 {
+		if os.Getenv(Require) != "" {
+			return nil, fmt.Errorf("%s is set: there is no PostgreSQL in /usr/lib/postgresql", Require)
+		}
+		return nil, ErrMissing
+	}
+	version := func(path string) float64 {
+		v, _ := strconv.ParseFloat(filepath.Base(filepath.Dir(filepath.Dir(path))), 64) // 0 for what is no version
+		return v
+	}
+	bin := filepath.Dir(slices.MaxFunc(bins, func(a, b string) int { return int(10 * (version(a) - version(b))) }))
+	// The path of a socket may have some hundred bytes only.
+	dir, err := os.MkdirTemp("/tmp", "pg")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Password: "pw-3f9c", dir: dir, log: new(bytes.Buffer)}
+	if err := s.start(bin); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("%w\n%s", err, s.log)
+	}
+	return s, nil
+}
+
+// command returns a command of PostgreSQL, which refuses to run as root.
+func (s *Server) command(name string, args ...string) (*exec.Cmd, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env = s.dir, []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"}
+	cmd.Stdout, cmd.Stderr = s.log, s.log
+	if os.Geteuid() != 0 {
+		return cmd, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+		return cmd, errors.Join(os.Chown(s.dir, uid, gid), os.Chmod(s.dir, 0o755))
+	}
+	return nil, errors.New("PostgreSQL does not run as root, and there is no other user")
+}
+
+func (s *Server) start(bin string) error {
+	data := filepath.Join(s.dir, "data")
+	cmd, err := s.command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+	if err == nil {
+		err = cmd.Run()
+	}
+	if err != nil {
+		return fmt.Errorf("initdb: %w", err)
+	}
+	hba := "local all guarded scram-sha-256\nlocal all all trust\n"
+	if err := os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o600); err != nil {
+		return err
+	}
+	if s.cmd, err = s.command(filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off",
+		"-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "max_wal_size=256MB"); err != nil {
+		return err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	// The server says that it is ready in a file.
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		text, _ := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+		if strings.Contains(string(text), "\nready") {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.New("PostgreSQL does not get ready")
+		}
+	}
+}
+
+// Socket returns the path of the socket.
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+
+// URL returns the URL of a database for a role.
+func (s *Server) URL(role, database string) string {
+	u := url.URL{Scheme: "postgres", User: url.User(role), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}}.Encode()}
+	return u.String()
+}
+
+// Name returns a name for a database that no other test has.
+func (s *Server) Name() string { return fmt.Sprintf("t%d", s.made.Add(1)) }
+
+// Stop ends the server and removes what it left.
+func (s *Server) Stop() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // at once, whoever is connected
+		_ = s.cmd.Wait()
+	}
+	_ = os.RemoveAll(s.dir)
+}

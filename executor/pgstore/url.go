@@ -1,0 +1,94 @@
+package pgstore
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"privsync/clean"
+)
+
+// IsURL reports whether s is meant to be the URL of a store, rather than a folder.
+func IsURL(s string) bool {
+	scheme, _, ok := strings.Cut(s, "://")
+	return ok && (strings.EqualFold(scheme, "postgres") || strings.EqualFold(scheme, "postgresql"))
+}
+
+// parseURL returns the settings of a connection, and what messages call the store.
+// Passwords have no place in the URL, which stands in process lists, logs and histories:
+// one in it is refused, and nothing of the URL is repeated then.
+func parseURL(cfg Config) (*pgx.ConnConfig, string, error) {
+	if !IsURL(cfg.URL) {
+		if strings.Contains(strings.ToLower(cfg.URL), "password") || strings.Contains(cfg.URL, "@") {
+			return nil, "", Hint(errors.New("the store is named by a URL postgres://…"), urlHint)
+		}
+		return nil, "", Hint(fmt.Errorf("%s is no URL postgres://…", clean.Quote(clip(cfg.URL, 80))), urlHint+"; a folder is named with --state-dir")
+	}
+	u, err := url.Parse(cfg.URL)
+	if err != nil {
+		// The error would repeat what may be a password.
+		return nil, "", Hint(errors.New("the URL of the store cannot be read"), urlHint)
+	}
+	_, given := u.User.Password()
+	query := u.Query()
+	for name := range query {
+		given = given || slices.Contains([]string{"password", "sslpassword"}, strings.ToLower(name))
+	}
+	if given || strings.Contains(u.Opaque, "@") {
+		return nil, "", Hint(errors.New("the URL of the store holds a password, which is refused: it would stand in process lists and logs"),
+			"take it out, and give it with PGPASSWORD, PGPASSFILE (~/.pgpass) or --state-password-file; change it if others may have seen it")
+	}
+	conf, err := pgx.ParseConfig(cfg.URL)
+	if err != nil {
+		// pgx takes passwords out of what it repeats of the URL.
+		return nil, "", Hint(fmt.Errorf("the URL of the store: %w", reason(err)), urlHint)
+	}
+	if cfg.Password != "" {
+		conf.Password = cfg.Password
+	}
+	if conf.ConnectTimeout == 0 {
+		conf.ConnectTimeout = connectTimeout
+	}
+	if conf.RuntimeParams["application_name"] == "" {
+		conf.RuntimeParams["application_name"] = "privsync"
+	}
+	conf.DialFunc = cfg.Dial
+	if conf.DialFunc == nil {
+		conf.DialFunc = dialer()
+	}
+	// One unnamed statement a call: what is prepared under a name breaks behind poolers,
+	// before they can be told from a server.
+	conf.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conf.StatementCacheCapacity, conf.DescriptionCacheCapacity = 0, 0
+
+	name := url.URL{Scheme: "postgres", Host: u.Host, Path: "/" + conf.Database}
+	if conf.User != "" {
+		name.User = url.User(conf.User)
+	}
+	if u.Host == "" && !strings.HasPrefix(conf.Host, "/") {
+		name.Host = conf.Host
+	}
+	shown := name.String()
+	if u.Host == "" && strings.HasPrefix(conf.Host, "/") {
+		shown += "?host=" + conf.Host
+	}
+	if schema := cmp.Or(cfg.Schema, DefaultSchema); schema != DefaultSchema {
+		shown += " schema " + schema
+	}
+	return conf, shown, nil
+}
+
+const urlHint = "a store is named like postgres://privsync@db.example.com/privsync?sslmode=verify-full"
+
+// clip cuts s to at most n bytes.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
