@@ -33,6 +33,7 @@ func newDoctor(a *app) *cobra.Command {
 	var (
 		pol    policyFlags
 		conn   connectionFlags
+		state  stateFlags
 		format = newChoice("text", "json")
 	)
 	cmd := &cobra.Command{
@@ -46,6 +47,9 @@ do if it is not well. Nothing is changed on the server.
 With -f it says as well whether the server that the policy names may get a login
 without --url and PRIVSYNC_URL: only those may that PRIVSYNC_SERVERS, servers in the
 user's configuration folder (~/.config/privsync) or /etc/privsync/servers lists.
+
+With --state or PRIVSYNC_STATE it looks at the store as well: whether it is reached and
+initialised, and what the role may do there.
 
 The exit code is 1 if a check did not succeed; warnings do not change it.`,
 		Example: `  privsync doctor --url https://bi.example.com/MicroStrategyLibrary --username svc_privsync
@@ -66,6 +70,7 @@ The exit code is 1 if a check did not succeed; warnings do not change it.`,
 			d.settings(cfg, conn.named, err)
 			d.allowed(environment)
 			d.examine(cmd.Context(), cfg, loaded)
+			d.state(cmd.Context(), &state)
 			if err := d.show(format.value); err != nil {
 				return err
 			}
@@ -80,6 +85,7 @@ The exit code is 1 if a check did not succeed; warnings do not change it.`,
 	}
 	pol.register(cmd)
 	conn.register(cmd)
+	state.registerStore(cmd)
 	addFormat(cmd, &format)
 	return cmd
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +17,7 @@ import (
 
 func newRollback(a *app) *cobra.Command {
 	var (
+		state  stateFlags
 		maker  makerFlag
 		source sourceFlag
 		pol    policyFlags
@@ -33,20 +36,19 @@ server: review the plan, then apply it.
 
 With -f the policy's guards and protected principals judge the plan and go into it;
 without, only the guard of the session's own privileges holds. Names in the report are
-compared with the server, and it is said whether the report belongs to a whole chain.`,
+compared with the server, and it is said whether the report belongs to a whole chain.
+
+With --state or PRIVSYNC_STATE the report may be one of the store, named as stderr named
+it, by its digest or by the id of its run; a file of that name comes first.`,
 		Example: `  privsync rollback report.json --out undo.json
   privsync rollback report.json -f policy.yaml --out undo.json
   privsync apply undo.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			doc, err := a.readDocument(args[0])
+			report, err := a.reportToUndo(ctx, &state, args[0])
 			if err != nil {
-				return fmt.Errorf("report %s: %w", args[0], err)
-			}
-			report, ok := doc.(*executor.Report)
-			if !ok {
-				return hinted(fmt.Errorf("%s is a plan, not a report", args[0]), "name the report of the apply that is to be undone")
+				return err
 			}
 			var judging *policy.Policy
 			if len(pol.files) > 0 {
@@ -54,7 +56,6 @@ compared with the server, and it is said whether the report belongs to a whole c
 					return err
 				}
 			}
-			a.sayChain(args[0], report)
 			cfg, err := conn.config(a, policy.Environment{URL: report.Environment.URL, URLPos: policy.Position{File: args[0]}})
 			if err != nil {
 				return err
@@ -116,6 +117,7 @@ compared with the server, and it is said whether the report belongs to a whole c
 	}
 	pol.register(cmd)
 	conn.register(cmd)
+	state.registerStore(cmd)
 	addFormat(cmd, &format)
 	fs := cmd.Flags()
 	maker.register(cmd, makerUsage)
@@ -124,6 +126,23 @@ compared with the server, and it is said whether the report belongs to a whole c
 	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied; at most 720h, which is 30 days")
 	_ = cmd.MarkFlagFilename("out", "json")
 	return cmd
+}
+
+// reportToUndo reads the report that name names: a file, or else one of the store.
+func (a *app) reportToUndo(ctx context.Context, state *stateFlags, name string) (*executor.Report, error) {
+	if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) && state.shared() && name != "-" {
+		return a.storedReport(ctx, state, name)
+	}
+	doc, err := a.readDocument(name)
+	if err != nil {
+		return nil, fmt.Errorf("report %s: %w", name, err)
+	}
+	report, ok := doc.(*executor.Report)
+	if !ok {
+		return nil, hinted(fmt.Errorf("%s is a plan, not a report", name), "name the report of the apply that is to be undone")
+	}
+	a.sayChain(name, report)
+	return report, nil
 }
 
 // countMembers returns how many users belong to the group at any depth. The

@@ -61,7 +61,7 @@ type sealedBy struct {
 // to its links. The head must be signed: it vouches for every report that the chain
 // leads back to. A signature beside a report must hold, and once one report is signed
 // every later one must be. Keys are judged by the time of the run.
-func (a *app) checkSignatures(dir string, chain *executor.Chain, signers *signature.Signers) sealedBy {
+func (a *app) checkSignatures(from signedFiles, chain *executor.Chain, signers *signature.Signers) sealedBy {
 	by := sealedBy{reports: map[string]string{}}
 	newest := a.now()
 	signed := false
@@ -73,7 +73,7 @@ func (a *app) checkSignatures(dir string, chain *executor.Chain, signers *signat
 		if !l.Beyond {
 			newest = l.Started
 		}
-		good, err := verifyReport(filepath.Join(dir, l.File), signers, l.Started)
+		good, err := verifyReport(from, l.File, signers, l.Started)
 		switch {
 		case err == nil:
 			by.reports[l.File], signed = good.Name, true
@@ -89,7 +89,7 @@ func (a *app) checkSignatures(dir string, chain *executor.Chain, signers *signat
 	if chain.Digest == "" {
 		return by
 	}
-	switch good, err := verifyReport(filepath.Join(dir, executor.ChainFile), signers, newest); {
+	switch good, err := verifyReport(from, executor.ChainFile, signers, newest); {
 	case err == nil:
 		by.head = good.Name
 	case errors.Is(err, fs.ErrNotExist):
@@ -100,14 +100,34 @@ func (a *app) checkSignatures(dir string, chain *executor.Chain, signers *signat
 	return by
 }
 
-// verifyReport judges the signature beside the file at path; the error matches
-// [fs.ErrNotExist] if there is none.
-func verifyReport(path string, signers *signature.Signers, at time.Time) (signature.Good, error) {
-	text, err := readSignature(path + executor.SignatureSuffix)
+// signedFiles are the reports of a chain, and its head as [executor.ChainFile], each with a
+// signature. Errors match [fs.ErrNotExist] for what is not there.
+type signedFiles interface {
+	Open(file string) (io.ReadCloser, error)
+	Signature(file string) ([]byte, error)
+}
+
+// folderFiles are those in a folder.
+type folderFiles string
+
+// Open opens the file.
+func (dir folderFiles) Open(file string) (io.ReadCloser, error) {
+	return input.Open(filepath.Join(string(dir), file))
+}
+
+// Signature reads the signature beside the file.
+func (dir folderFiles) Signature(file string) ([]byte, error) {
+	return readSignature(filepath.Join(string(dir), file+executor.SignatureSuffix))
+}
+
+// verifyReport judges the signature over a file; the error matches [fs.ErrNotExist] if
+// there is none.
+func verifyReport(from signedFiles, file string, signers *signature.Signers, at time.Time) (signature.Good, error) {
+	text, err := from.Signature(file)
 	if err != nil {
 		return signature.Good{}, err
 	}
-	f, err := input.Open(path)
+	f, err := from.Open(file)
 	if err != nil {
 		return signature.Good{}, fmt.Errorf("%w: %s", signature.ErrMessage, err)
 	}

@@ -109,6 +109,21 @@ func (s *stateFlags) database(a *app, access pgstore.Access) (executor.Store, er
 	return store, nil
 }
 
+// errNoStore says that no store in a database was named where there must be one.
+var errNoStore = errors.New("no store given")
+
+// postgres opens the store in the database, which must be named.
+func (s *stateFlags) postgres(a *app, access pgstore.Access) (*pgstore.Store, error) {
+	if !s.shared() {
+		return nil, hinted(errNoStore, "name the database with --state or PRIVSYNC_STATE")
+	}
+	store, err := s.database(a, access)
+	if err != nil {
+		return nil, err
+	}
+	return store.(*pgstore.Store), nil
+}
+
 // config returns what the flags say about the store in the database.
 func (s *stateFlags) config(a *app) (pgstore.Config, error) {
 	cfg := pgstore.Config{URL: s.url, Schema: s.schema, Tool: toolVersion()}

@@ -23,7 +23,7 @@ whose machine does not last leave nothing behind ("privsync help scaling").`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newStateInit(a))
+	cmd.AddCommand(newStateInit(a), newStateImport(a), newStateExport(a))
 	return cmd
 }
 
@@ -56,7 +56,7 @@ none. Run it again for further writers.
 				return err
 			}
 			if state.url == "" {
-				return hinted(errors.New("no store given"), "name the database with --state or PRIVSYNC_STATE, or print the SQL for psql with --print")
+				return hinted(errNoStore, "name the database with --state or PRIVSYNC_STATE, or print the SQL for psql with --print")
 			}
 			cfg, err := state.config(a)
 			if err != nil {
@@ -90,4 +90,77 @@ func (a *app) sayInitialised(done pgstore.Initialised, state *stateFlags, writer
 	}
 	_, err := fmt.Fprintln(a.stdout, text)
 	return err
+}
+
+func newStateImport(a *app) *cobra.Command {
+	var state stateFlags
+	cmd := &cobra.Command{
+		Use:   "import DIR",
+		Short: "Take the chain of reports in a folder into the store",
+		Long: `Take the chain of reports in DIR, which --report-dir wrote or which is "reports" in a
+state folder, into the store: all of it or, if it is not whole, nothing. The documents
+stay as they are, byte for byte, with their signatures. Run it again after further
+runs: only what is new is added.
+
+Into a store that has no report yet the chain comes as the one that runs add to; into
+another as a chain of its own beside it.`,
+		Example: `  privsync state import /var/lib/privsync/reports --state postgres://privsync_run@db.example.com/privsync`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, err := state.postgres(a, pgstore.Writing)
+			if err != nil {
+				return err
+			}
+			done, err := store.Import(cmd.Context(), args[0])
+			if errors.Is(err, pgstore.ErrBroken) {
+				return hinted(fmt.Errorf("nothing was imported: %w", err), "look at the folder with \"privsync verify-reports\", and compare it with a copy")
+			}
+			if err != nil {
+				return storeError(fmt.Errorf("nothing was imported: %w", err))
+			}
+			_, err = fmt.Fprintf(a.stdout, "imported %s of %d into the chain %s\n", plural(done.Added, "report", "reports"), done.Reports, clean.Quote(done.Chain))
+			return err
+		},
+		ValidArgsFunction: completeFolder,
+	}
+	state.registerStore(cmd)
+	return cmd
+}
+
+func newStateExport(a *app) *cobra.Command {
+	var state stateFlags
+	cmd := &cobra.Command{
+		Use:   "export DIR",
+		Short: "Write the reports of the store into a folder",
+		Long: `Write the reports of the store into DIR, which must be new or empty: the files that a
+folder of reports has, with the same names and bytes, and the signatures beside them.
+The chain that runs add to goes into DIR itself, each other one into a folder below.
+What was written is checked; if a chain is not whole the exit code is 1.`,
+		Example: `  privsync state export copy/ --state postgres://privsync_read@db.example.com/privsync
+  privsync verify-reports copy/`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, err := state.postgres(a, pgstore.Reading)
+			if err != nil {
+				return err
+			}
+			n, err := store.Export(cmd.Context(), args[0])
+			if errors.Is(err, pgstore.ErrBroken) {
+				return hinted(fmt.Errorf("exported %s: %w", plural(n, "report", "reports"), err), "privsync verify-reports --state URL says what is wrong in the store")
+			}
+			if err != nil {
+				return storeError(fmt.Errorf("export: %w", err))
+			}
+			_, err = fmt.Fprintf(a.stdout, "exported %s\n", plural(n, "report", "reports"))
+			return err
+		},
+		ValidArgsFunction: completeFolder,
+	}
+	state.registerStore(cmd)
+	return cmd
+}
+
+// completeFolder offers folders to shell completion.
+func completeFolder(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
 }

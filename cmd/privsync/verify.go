@@ -29,7 +29,7 @@ type verifyFlags struct {
 func newVerifyReports(a *app) *cobra.Command {
 	f := verifyFlags{least: count{1, 0, 1_000_000_000}, format: newChoice("text", "json")}
 	cmd := &cobra.Command{
-		Use:   "verify-reports DIR",
+		Use:   "verify-reports {DIR | --state URL}",
 		Short: "Check that no report in a folder was changed, removed or slipped in",
 		Long: `Check the chain of reports in a folder that --report-dir wrote: each report names
 the digest of the one before it, and chain.json names the newest. A report that
@@ -56,15 +56,22 @@ signs the head then.
 the chain is whole, and writes into chain.json where it begins from then on. The
 newest report always stays. Reports that are removed in another way break the chain.
 
-Exit codes: 0 the chain is whole; 1 it is broken, or the folder cannot be read.`,
+Without DIR the reports in the store that --state or PRIVSYNC_STATE names are checked:
+there the rows that close journals say which reports there must be, so that one that
+was removed is missed, the newest too.
+
+Exit codes: 0 the chain is whole; 1 it is broken, or cannot be read.`,
 		Example: `  privsync verify-reports reports/
   privsync verify-reports reports/ --expect-digest sha256:… --min-reports 30
   privsync verify-reports reports/ --allowed-signers /etc/privsync/allowed_signers
   privsync verify-reports reports/ --prune-before 2026-01-01
   privsync verify-reports reports/ --prune-before 400d
   privsync verify-reports reports/ --format json | jq '.links[] | select(.problem)'`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.verifyStore(cmd.Context(), &f)
+			}
 			return a.verifyReports(cmd.Context(), args[0], &f)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -131,7 +138,7 @@ func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) err
 	var by sealedBy
 	judge := func() error {
 		if signers != nil {
-			by = a.checkSignatures(dir, chain, signers)
+			by = a.checkSignatures(folderFiles(dir), chain, signers)
 		}
 		return f.judge(chain)
 	}
@@ -156,6 +163,12 @@ func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) err
 		a.say("signed the head of the chain")
 		end = judge()
 	}
+	return a.showVerified(f, chain, by, removed, end)
+}
+
+// showVerified shows a chain that was checked, and returns end.
+func (a *app) showVerified(f *verifyFlags, chain *executor.Chain, by sealedBy, removed int, end error) error {
+	var err error
 	if f.format.value == "json" {
 		links := make([]signedLink, len(chain.Links))
 		for i, l := range chain.Links {
@@ -202,8 +215,8 @@ func (f *verifyFlags) judge(c *executor.Chain) error {
 		return hinted(errors.New("the chain of reports is broken in "+plural(len(broken), "place", "places")),
 			"compare with a copy of the reports that was kept elsewhere; reports after the newest can be taken in with --accept-newer")
 	case reports < f.least.value:
-		return hinted(fmt.Errorf("the folder holds %s, and there should be at least %d", plural(reports, "report", "reports"), f.least.value),
-			"name the folder that --report-dir names; --min-reports says how many there must be")
+		return hinted(fmt.Errorf("there are %s, and there should be at least %d", plural(reports, "report", "reports"), f.least.value),
+			"name the folder that --report-dir names, or the store that --state names; --min-reports says how many there must be")
 	case f.expect != "" && !c.Holds(f.expect):
 		return hinted(fmt.Errorf("no report of the chain has the digest %s", f.expect),
 			"the report was edited or removed, the whole chain was written anew, or the report was pruned")

@@ -151,6 +151,8 @@ type closing struct {
 	run     string
 	journal *journal // of this process; nil: none
 	dead    bool     // there are rows of another process
+
+	imported bool // from a folder: whose run it was is not known
 }
 
 // add puts the report into the main chain and closes the journal of its run, in one
@@ -188,8 +190,11 @@ func (s *Store) add(ctx context.Context, report *executor.Report, c closing, sig
 			}
 		}
 		return s.addLink(ctx, tx, link{
-			chain: mainChain, head: next, report: report, write: report.WriteTo,
-			signature: signature, headSignature: headSignature, closing: c,
+			chain: mainChain, head: next, signature: signature, headSignature: headSignature, closing: c,
+			document: func(w io.Writer) (*executor.Report, error) {
+				_, err := report.WriteTo(w)
+				return report, err
+			},
 		})
 	})
 	if err != nil {
@@ -215,9 +220,8 @@ func lockChain(ctx context.Context, tx pgx.Tx) error {
 // link is a report that is about to be added to a chain.
 type link struct {
 	chain         string
-	head          head // with the report
-	report        *executor.Report
-	write         func(io.Writer) (int64, error) // writes the document as it was sealed
+	head          head                                      // with the report
+	document      func(io.Writer) (*executor.Report, error) // writes the document as it was sealed
 	signature     []byte
 	headSignature []byte
 	closing
@@ -225,7 +229,15 @@ type link struct {
 
 // addLink adds a report as the newest of its chain, and the row that closes its journal.
 func (s *Store) addLink(ctx context.Context, tx pgx.Tx, l link) error {
-	r := l.report
+	// The report comes after its parts: what it is may be known only when it was read.
+	w := &partWriter{ctx: ctx, tx: tx, link: &l}
+	r, err := l.document(w)
+	if err == nil {
+		err = w.flush()
+	}
+	if err != nil {
+		return err
+	}
 	seq := 1
 	var fence *int64
 	switch {
@@ -250,7 +262,11 @@ func (s *Store) addLink(ctx context.Context, tx pgx.Tx, l link) error {
 			return err
 		}
 	default:
-		if err := s.insertRun(ctx, tx, l.run, r.Run, r.Environment.URL, nil); err != nil {
+		me := whoami()
+		if l.imported {
+			me = self{}
+		}
+		if err := s.insertRun(ctx, tx, me, l.run, r.Run, r.Environment.URL, nil); err != nil {
 			if sqlState(err) == stateUnique {
 				return executor.ErrDelivered
 			}
@@ -271,13 +287,6 @@ func (s *Store) addLink(ctx context.Context, tx pgx.Tx, l link) error {
 		l.chain, l.head.length, l.run, l.head.file, r.Digest, r.Previous, l.signature, plain(r.Run.Command), plain(string(r.Run.Outcome)), r.Run.Recovered,
 		r.Run.StartedAt.UTC(), r.Run.FinishedAt.UTC(), plain(r.Environment.URL), plain(r.Policy.Environment), plain(r.Policy.Name), plain(r.Policy.Digest), plain(plan), string(summary))
 	if err != nil {
-		return err
-	}
-	w := &partWriter{ctx: ctx, tx: tx, link: &l}
-	if _, err := l.write(w); err != nil {
-		return err
-	}
-	if err := w.flush(); err != nil {
 		return err
 	}
 	if l.headSignature != nil {

@@ -107,7 +107,7 @@ CREATE TABLE IF NOT EXISTS part (
   n      integer NOT NULL CHECK (n >= 0),
   bytes  bytea   NOT NULL,
   PRIMARY KEY (chain, length, n),
-  FOREIGN KEY (chain, length) REFERENCES report ON DELETE CASCADE
+  FOREIGN KEY (chain, length) REFERENCES report ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
 );
 
 -- Signatures over the head of a chain, as chain.json of a folder would have it. The

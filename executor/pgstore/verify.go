@@ -1,0 +1,237 @@
+package pgstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"privsync/executor"
+)
+
+// Chains returns the names of the chains in the store: those that were imported and stand
+// for themselves, then that which runs add to.
+func (s *Store) Chains(ctx context.Context) ([]string, error) {
+	var names []string
+	err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT DISTINCT chain FROM (SELECT chain FROM report UNION SELECT chain FROM journal WHERE type = 'closed' UNION SELECT chain FROM chain) AS c ORDER BY chain`)
+		if err == nil {
+			names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		return err
+	})
+	if i := slices.Index(names, mainChain); i >= 0 {
+		names = append(slices.Delete(names, i, i+1), mainChain)
+	}
+	return names, err
+}
+
+// closed is a closing row of a journal.
+type closed struct {
+	Length int
+	Run    string
+	Digest string
+	At     time.Time
+}
+
+// Verify checks a chain by the rules of a folder ([executor.VerifyChain]): each document
+// has the digest that it says, and names that of the one before; there is one for each
+// closing row of a journal, and none without. The error says that the store could not be
+// read.
+func (s *Store) Verify(ctx context.Context, chain string) (*executor.Chain, error) {
+	var h head
+	var closings []closed
+	err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		var err error
+		if h, err = readHead(ctx, conn, chain); err != nil {
+			return err
+		}
+		rows, err := conn.Query(ctx, "SELECT length, run, digest, stored_at FROM journal WHERE type = 'closed' AND chain = $1 ORDER BY length", chain)
+		if err == nil {
+			closings, err = pgx.CollectRows(rows, pgx.RowToStructByPos[closed])
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	entries, err := s.entries(ctx, "WHERE chain = $1 ORDER BY length", chain)
+	if err != nil {
+		return nil, err
+	}
+	out := &executor.Chain{Pruned: h.pruned, Checkpoint: h.checkpoint}
+	if len(closings) > 0 {
+		out.Digest = h.digest
+	}
+	byLength := make(map[int]closed, len(closings))
+	for _, c := range closings {
+		byLength[c.Length] = c
+	}
+	previous, next := h.checkpoint, h.pruned+1
+	missing := func(upTo int) {
+		for ; next < upTo; next++ {
+			l := executor.ChainLink{Problem: "missing, and so is the row that closes its journal"}
+			if c, ok := byLength[next]; ok {
+				l = executor.ChainLink{Digest: c.Digest, RunID: c.Run, Started: c.At, Problem: fmt.Sprintf("the report is missing: the row that closes the journal of run %s names it", c.Run)}
+				previous = c.Digest
+			}
+			out.Links = append(out.Links, l)
+		}
+	}
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		missing(e.Length)
+		next = e.Length + 1
+		f, err := s.document(e).Open()
+		if err != nil {
+			return nil, err
+		}
+		read := &failing{r: f}
+		l := executor.ReadLink(e.File, read)
+		if read.err != nil && !errors.Is(read.err, fs.ErrNotExist) {
+			return nil, read.err
+		}
+		c, ok := byLength[e.Length]
+		switch {
+		case l.Problem != "":
+		case l.Digest != e.Digest || l.Previous != e.Previous || e.File != fileOf(e.Run):
+			l.Problem = "the row beside the document says otherwise: it was changed"
+		case !ok:
+			l.Problem = "no row closes a journal with it: it was slipped in"
+		case c.Digest != l.Digest || c.Run != e.Run:
+			l.Problem = "the row that closes the journal of run " + c.Run + " names another digest, " + c.Digest
+		case l.Previous != previous:
+			l.Problem = "the report before it is missing or was edited: nothing here has the digest " + l.Previous
+		}
+		previous = l.Digest
+		out.Links = append(out.Links, *l)
+	}
+	if n := len(closings); n > 0 {
+		missing(closings[n-1].Length + 1)
+	}
+	return out, nil
+}
+
+// failing keeps the first error of a reader, but for its end.
+type failing struct {
+	r   io.Reader
+	err error
+}
+
+func (f *failing) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && err != io.EOF && f.err == nil {
+		f.err = err
+	}
+	return n, err
+}
+
+// Signed is a chain with what signatures over it are about; see [Store.Signed].
+type Signed struct {
+	s     *Store
+	chain string
+	head  head
+	files map[string]signedReport
+}
+
+type signedReport struct {
+	entry     Entry
+	signature []byte
+}
+
+// Signed returns the signatures of a chain.
+func (s *Store) Signed(ctx context.Context, chain string) (*Signed, error) {
+	out := &Signed{s: s, chain: chain, files: make(map[string]signedReport)}
+	entries, err := s.entries(ctx, "WHERE chain = $1 ORDER BY length", chain)
+	if err != nil {
+		return nil, err
+	}
+	signatures := make(map[int][]byte)
+	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		if out.head, err = readHead(ctx, conn, chain); err != nil {
+			return err
+		}
+		rows, err := conn.Query(ctx, "SELECT length, signature FROM report WHERE chain = $1 AND signature IS NOT NULL", chain)
+		if err != nil {
+			return err
+		}
+		var length int
+		var signature []byte
+		_, err = pgx.ForEachRow(rows, []any{&length, &signature}, func() error {
+			signatures[length] = slices.Clone(signature)
+			return nil
+		})
+		return err
+	})
+	for _, e := range entries {
+		out.files[e.File] = signedReport{e, signatures[e.Length]}
+	}
+	return out, err
+}
+
+// Open opens the document called file: a report, or the head as [executor.ChainFile].
+func (c *Signed) Open(file string) (io.ReadCloser, error) {
+	if file == executor.ChainFile {
+		var b bytes.Buffer
+		_, err := c.head.document().WriteTo(&b)
+		return io.NopCloser(&b), err
+	}
+	f, ok := c.files[file]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return c.s.document(f.entry).Open()
+}
+
+// Signature returns the signature over the document called file; the error matches
+// [fs.ErrNotExist] if there is none.
+func (c *Signed) Signature(file string) ([]byte, error) {
+	text := c.files[file].signature
+	if file == executor.ChainFile {
+		text = c.head.signature
+	}
+	if len(text) == 0 {
+		return nil, fs.ErrNotExist
+	}
+	return text, nil
+}
+
+// SignHead signs the head of the main chain, whose newest report has the digest.
+func (s *Store) SignHead(ctx context.Context, digest string, signer executor.Signer) error {
+	return s.doLong(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if err := lockChain(ctx, tx); err != nil {
+			return err
+		}
+		h, err := readHead(ctx, tx, mainChain)
+		if err != nil {
+			return err
+		}
+		if h.digest != digest {
+			return fmt.Errorf("%w: a report was added meanwhile", executor.ErrUnsigned)
+		}
+		signature, err := executor.SignDocument(signer, h.document())
+		if err != nil {
+			return fmt.Errorf("%w: %w", executor.ErrUnsigned, err)
+		}
+		_, err = tx.Exec(ctx, "INSERT INTO head_signature (chain, length, signature) VALUES ($1, $2, $3)", mainChain, h.length, signature)
+		return err
+	})
+}
+
+// Qualified returns the name of a report's file as people are told it: with the chain
+// before it, unless that is the one that runs add to.
+func Qualified(chain, file string) string {
+	if chain == mainChain || file == "" {
+		return file
+	}
+	return strings.Join([]string{chain, file}, "/")
+}
