@@ -272,7 +272,7 @@ unlisted: report
 	if sets.spend(1, Position{}) {
 		t.Error("an entry with a list of its own is not counted")
 	}
-	if diff := cmp.Diff([]string{"p.yaml:99:1: the sets in use stand for more than 20 privileges"}, problemLines(out.error())); diff != "" {
+	if diff := cmp.Diff([]string{"p.yaml:99:1: the sets in use stand for more than 20 privileges; entries that include the same sets, without until and the like, share them: grant groups instead of users"}, problemLines(out.error())); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }

@@ -162,10 +162,6 @@ func (a *assembler) mergeOverlays() {
 	places := map[string]int{}
 	for _, d := range a.docs {
 		for _, o := range d.overlays {
-			if len(a.overlays) == maxOverlays {
-				a.out.add(o.pos, "", fmt.Sprintf("the policy has more than %d overlays", maxOverlays))
-				return
-			}
 			i, known := places[o.name]
 			if !known {
 				places[o.name] = len(a.overlays)

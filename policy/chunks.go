@@ -175,7 +175,7 @@ func (p *parser) parseChunks(data []byte) (*document, bool) {
 		p.lineBase = list.lines
 		for _, item := range list.items.Content {
 			item, ok := p.resolve(item)
-			if ok && p.spendValues(entryValues) {
+			if ok {
 				p.entry(d, item)
 			}
 		}

@@ -13,9 +13,12 @@ const (
 	// cannot be read in chunks, or one chunk of it. A node costs up to a thousand
 	// bytes while it is read.
 	maxTree = 600_000
-	// entryValues is what an entry takes of that besides what is written in it.
-	entryValues = 4
-	// maxOverlays bounds the overlays of a policy.
+	// entryValues is what an entry takes of that besides what is written in it, and
+	// itemValues what a set that is included takes, or a privilege that is forbidden or
+	// in a set: they are larger in memory than other values.
+	entryValues = 8
+	itemValues  = 2
+	// maxOverlays bounds the overlays of all files of a policy together.
 	maxOverlays = 10_000
 )
 
@@ -24,9 +27,11 @@ const (
 type account struct {
 	values  int // that may still come, see [maxValues]
 	aliased int // values that aliases stand for so far, see [maxAliased]
+
+	overlays int // that may still come; below zero: one too many came
 }
 
-func newAccount() *account { return &account{values: maxValues} }
+func newAccount() *account { return &account{values: maxValues, overlays: maxOverlays} }
 
 // valuesIn is at least how many values YAML text can hold: each but the first
 // comes after a character that begins or divides something, and a colon is between
@@ -53,6 +58,9 @@ func (p *parser) affordable(data []byte) bool {
 	}
 	return p.spendValues(n)
 }
+
+// ended reports whether the policy holds more than it may.
+func (a *account) ended() bool { return a.values < 0 || a.overlays < 0 }
 
 // spendValues takes n values from what the policy may hold.
 func (p *parser) spendValues(n int) bool {

@@ -52,7 +52,7 @@ func TestLimitsHoldForAllFiles(t *testing.T) {
 	})
 	t.Run("values", func(t *testing.T) {
 		left := newAccount()
-		left.values = 2500
+		left.values = 6500
 		for i, refused := range []bool{false, false, true, true} {
 			out := &collector{}
 			data := header + "principals:\n- group: g\n  forbid: [" + manyNames(1000) + "]\n"

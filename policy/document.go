@@ -14,6 +14,8 @@ type document struct {
 	// lost names the sections of which something could not be read because of a
 	// mistake, or [everything]: what is missing there is not worth a problem.
 	lost map[string]bool
+	// values is how much of [maxValues] the file took.
+	values int
 	// warned holds what is valid and probably not meant.
 	warned collector
 
@@ -216,7 +218,7 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 	if !kind && !d.lost["kind"] && !d.lost[everything] {
 		p.problem(root, "write kind: "+documentKind, "kind is missing")
 	}
-	if p.out.count() == before+ofEntries {
+	if p.out.count() == before+ofEntries && !p.account.ended() {
 		p.checkRoot(root)
 	}
 	return d
@@ -480,6 +482,12 @@ func (p *parser) overlays(n *yaml.Node) ([]overlay, bool) {
 	var all []overlay
 	whole := true
 	sound := p.section(n, "overlays", nil, func(name string, k, v *yaml.Node) {
+		if p.account.overlays--; p.account.overlays < 0 {
+			if whole = false; p.account.overlays == -1 {
+				p.problem(k, "", "the policy has more than %d overlays", maxOverlays)
+			}
+			return
+		}
 		o := overlay{name: p.intern(name), pos: p.pos(k)}
 		if _, ok := p.name(k, "the name of an overlay"); !ok {
 			whole = false

@@ -116,6 +116,9 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 		}
 	}
 	e.Listed = p.packer.pack(own)
+	if !p.spendValues(entryValues + itemValues*(len(e.sets)+len(e.Forbid))) {
+		return
+	}
 	if sound && subject == nil {
 		p.problem(n, "write user, group, users or groups", "the entry names nobody")
 	}
@@ -242,6 +245,9 @@ func (p *parser) memberOf(n *yaml.Node, what string) (name, id string) {
 // setNames reads a list of names of sets, each once.
 func (p *parser) setNames(n *yaml.Node, what string) []inclusion {
 	var names []inclusion
+	if n.Kind == yaml.SequenceNode {
+		names = make([]inclusion, 0, len(n.Content))
+	}
 	var seen map[string]bool
 	p.list(n, what, false, func(v *yaml.Node) {
 		in, ok := p.inclusion(v)
@@ -264,7 +270,7 @@ func (p *parser) setNames(n *yaml.Node, what string) []inclusion {
 		}
 		names = append(names, in)
 	})
-	return names
+	return slices.Clip(names)
 }
 
 // listed reads a list of privileges that may have a last day, each once.
@@ -343,7 +349,9 @@ func (p *parser) privilegeSets(n *yaml.Node) ([]*privilegeSet, bool) {
 		if sound && !wants {
 			p.problem(v, "write privileges or include", "%s has no privileges", what)
 		}
-		sets = append(sets, s)
+		if p.spendValues(itemValues * (len(s.own) + len(s.include))) {
+			sets = append(sets, s)
+		}
 	})
 	return sets, sound && whole
 }

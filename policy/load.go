@@ -77,7 +77,9 @@ func parseFile(name string, data []byte, account *account, out *collector) *docu
 	sum := sha256.Sum256(data)
 	p := newParser(name, out)
 	p.account = account
+	before := account.values
 	d := p.parse(data)
+	d.values = before - account.values
 	d.warned = p.warned
 	d.file = File{name, "sha256:" + hex.EncodeToString(sum[:])}
 	return d

@@ -8,10 +8,15 @@ import (
 	"privsync/clean"
 )
 
-// maxFlattened bounds how many privileges the entries get from sets in all, each
-// shared list counted once: 100,000 entries with lists of their own are well
-// below it, and sets that include each other cleverly cannot fill the memory.
-const maxFlattened = 10_000_000
+const (
+	// maxFlattened bounds how many privileges the entries get from sets in all, each
+	// shared list counted once: sets that include each other cleverly, or a large one
+	// in many entries of which each has terms of its own, cannot fill the memory.
+	maxFlattened = 1_500_000
+	// flattenedValues is what a privilege from a set costs in memory, in values: what
+	// the policy holds besides leaves room for fewer of them.
+	flattenedValues = 2
+)
 
 // setTable holds the sets of all files, and the flattened lists that entries
 // share: the same sets give the same slice, however many entries use them.
@@ -36,6 +41,11 @@ type flatList struct {
 
 func newSetTable(docs []*document, out *collector) *setTable {
 	t := &setTable{most: maxFlattened, out: out, byName: map[string]*privilegeSet{}, flat: map[string]*flatList{}, unknown: map[string]string{}}
+	left := maxValues
+	for _, d := range docs {
+		left -= d.values
+	}
+	t.most = min(t.most, max(0, left/flattenedValues))
 	for _, d := range docs {
 		t.partial = t.partial || d.lost[everything] || d.lost["privilegeSets"]
 		for _, s := range d.sets {
@@ -180,7 +190,7 @@ func (t *setTable) spend(n int, pos Position) bool {
 	}
 	if !t.ended {
 		t.ended = true
-		t.out.add(pos, "", fmt.Sprintf("the sets in use stand for more than %d privileges", t.most))
+		t.out.add(pos, "entries that include the same sets, without until and the like, share them: grant groups instead of users", fmt.Sprintf("the sets in use stand for more than %d privileges", t.most))
 	}
 	return false
 }

@@ -87,6 +87,22 @@ var zoo = map[string]func(size int) string{
 		}
 		return b.String()
 	},
+	"one set in many entries": func(size int) string {
+		var b strings.Builder
+		b.WriteString(zooHead + "privilegeSets:\n  big: {privileges: [p")
+		for i := range 3000 {
+			fmt.Fprintf(&b, ", p%d", i)
+		}
+		b.WriteString("]}\nprincipals:\n")
+		// Just below what may be listed in all, so that all of it is.
+		for i := 0; i < 499 && b.Len() < size; i++ {
+			fmt.Fprintf(&b, "  - {user: u%d, sets: [big], until: 2030-01-01, forbid: [x]}\n", i)
+		}
+		for i := 0; b.Len() < size; i++ {
+			fmt.Fprintf(&b, "  - {user: v%d, forbid: [x]}\n", i)
+		}
+		return b.String()
+	},
 	"rules": repeated(zooHead+"rules:\n", "  - {name: r%[1]d, deny: [a%[1]d]}\n", ""),
 	"windows lines": func(size int) string {
 		return strings.ReplaceAll(repeated(zooHead+"principals:\n", "  - user: u%d\n    privileges: [Use A, Use B, Use C]\n", "")(size), "\n", "\r\n")
