@@ -32,8 +32,11 @@ var zoo = map[string]func(size int) string{
 		return b.String()
 	},
 	"small entries": repeated(zooHead+"principals:\n", "  - {user: u%d, sets: [s]}\n", ""),
-	"flow":          repeated(zooHead+"principals: [", "a,", "a]\n"),
-	"overlays":      repeated(zooHead+"principals: [{user: a, redundant: revoke, privileges: [x]}]\noverlays:\n", "  o%d: {defaults: {satisfiedBy: direct}}\n", ""),
+	"flow, small enough": func(size int) string {
+		return repeated(zooHead+"principals: [", "a,", "a]\n")(min(size, 2*maxTree-100))
+	},
+	"flow":     repeated(zooHead+"principals: [", "a,", "a]\n"),
+	"overlays": repeated(zooHead+"principals: [{user: a, redundant: revoke, privileges: [x]}]\noverlays:\n", "  o%d: {defaults: {satisfiedBy: direct}}\n", ""),
 	"overlays and entries": func(size int) string {
 		return repeated(zooHead+"overlays:\n", "  o%d: {defaults: {satisfiedBy: direct}}\n", "")(min(size/2, 300_000)) +
 			repeated("principals:\n", "  - {user: u%d, redundant: revoke, privileges: [x]}\n", "")(size/2)
