@@ -14,38 +14,27 @@ func verifiedLicences(forecast *planner.Licences, plan *planner.Plan, results []
 	if forecast == nil {
 		return nil
 	}
-	byID := make(map[mstrapi.ObjectID]*Result, len(results))
+	v := make(outcomes, len(results))
 	for i := range results {
-		byID[results[i].Principal.ID] = &results[i]
-	}
-	settled := func(r *Result) bool { return r != nil && (r.Outcome == Applied || r.Outcome == InSync) }
-	granted := func(id mstrapi.ObjectID, q mstrapi.PrivilegeID) bool {
-		r := byID[id]
-		return settled(r) || r != nil && slices.Contains(r.Granted, q)
-	}
-	revoked := func(id mstrapi.ObjectID, q mstrapi.PrivilegeID) bool {
-		r := byID[id]
-		return settled(r) || r != nil && slices.Contains(r.Revoked, q)
+		v[results[i].Principal.ID] = &results[i]
 	}
 	out := *forecast
 	out.Products = slices.Clone(forecast.Products)
 	for i := range plan.Changes {
-		if !settled(byID[plan.Changes[i].Principal.ID]) {
+		if !settled(v[plan.Changes[i].Principal.ID]) {
 			out.Complete = false
 		}
 	}
 	for i := range out.Products {
 		p := &out.Products[i]
-		p.Gains = slices.DeleteFunc(slices.Clone(p.Gains), func(c planner.Consumer) bool {
-			return !slices.ContainsFunc(c.Through, func(t planner.Through) bool {
-				return slices.ContainsFunc(t.Changes, func(id mstrapi.ObjectID) bool { return granted(id, t.Privilege.ID) })
-			})
-		})
-		p.Frees = slices.DeleteFunc(slices.Clone(p.Frees), func(c planner.Consumer) bool {
-			return slices.ContainsFunc(c.Through, func(t planner.Through) bool {
-				return slices.ContainsFunc(t.Changes, func(id mstrapi.ObjectID) bool { return !revoked(id, t.Privilege.ID) })
-			})
-		})
+		p.Gains = slices.DeleteFunc(slices.Clone(p.Gains), func(c planner.Consumer) bool { return !v.gained(c.Through) })
+		p.Frees = slices.DeleteFunc(slices.Clone(p.Frees), func(c planner.Consumer) bool { return !v.lost(c.Through) })
+		for _, e := range p.Exchanges {
+			if v.lost(e.Loses) && !v.gained(e.Gains) {
+				p.Frees = append(p.Frees, planner.Consumer{Principal: e.Principal, Through: e.Loses})
+			}
+		}
+		slices.SortFunc(p.Frees, func(a, b planner.Consumer) int { return a.Principal.Compare(&b.Principal) })
 		after := p.Now + len(p.Gains) - len(p.Frees)
 		if p.AtMost != nil {
 			most := *p.AtMost - p.Difference + after - p.Now
@@ -54,4 +43,30 @@ func verifiedLicences(forecast *planner.Licences, plan *planner.Plan, results []
 		p.After, p.Difference = after, after-p.Now
 	}
 	return &out
+}
+
+// outcomes are the results of a run by principal.
+type outcomes map[mstrapi.ObjectID]*Result
+
+// settled reports whether everything that was planned for a principal was seen.
+func settled(r *Result) bool { return r != nil && (r.Outcome == Applied || r.Outcome == InSync) }
+
+// gained reports whether a grant was seen by which any of the privileges is held.
+func (v outcomes) gained(through []planner.Through) bool {
+	return slices.ContainsFunc(through, func(t planner.Through) bool {
+		return slices.ContainsFunc(t.Changes, func(id mstrapi.ObjectID) bool {
+			r := v[id]
+			return settled(r) || r != nil && slices.Contains(r.Granted, t.Privilege.ID)
+		})
+	})
+}
+
+// lost reports whether all revokes were seen that take the privileges.
+func (v outcomes) lost(through []planner.Through) bool {
+	return !slices.ContainsFunc(through, func(t planner.Through) bool {
+		return slices.ContainsFunc(t.Changes, func(id mstrapi.ObjectID) bool {
+			r := v[id]
+			return !settled(r) && (r == nil || !slices.Contains(r.Revoked, t.Privilege.ID))
+		})
+	})
 }

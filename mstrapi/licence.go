@@ -66,7 +66,8 @@ func (r *Reader) LicencePrivileges(ctx context.Context, user ObjectID, product s
 
 func (r *Reader) licencePrivileges(ctx context.Context, path, product string) (ids []PrivilegeID, err error) {
 	var answer struct {
-		Pws []struct {
+		Name string `json:"licenseName"`
+		Pws  []struct {
 			Privilege struct {
 				ID anyPrivilegeID `json:"id"`
 			} `json:"privilege"`
@@ -75,7 +76,7 @@ func (r *Reader) licencePrivileges(ctx context.Context, path, product string) (i
 	err = r.c.do(ctx, &request{
 		method: http.MethodGet, path: path, query: "licenseProduct=" + product, limit: r.c.cfg.MaxAnswer,
 		accept: acceptJSON(&answer, func() error {
-			if answer.Pws == nil {
+			if answer.Pws == nil && answer.Name == "" {
 				return incompletef(`no "pws"`)
 			}
 			ids = make([]PrivilegeID, 0, len(answer.Pws))
@@ -238,7 +239,7 @@ func ScanCompliance(ctx context.Context, r *Reader, patience time.Duration) (Com
 		if err != nil {
 			return Compliance{}, err
 		}
-		if !now.Time.IsZero() && !now.Time.Equal(before.Time) {
+		if now.Time.After(before.Time) {
 			return now, nil
 		}
 	}

@@ -19,7 +19,8 @@ import (
 type Licences struct {
 	Map            MapRef     `json:"map"`
 	ComplianceTime *time.Time `json:"complianceTime"` // of the server's last count; nil: none is known
-	// Complete: everybody who matters was counted and nothing is in doubt.
+	// Complete: the numbers of users are exact, because everybody was counted, and with
+	// a map of this server's version that knows what all that they hold consumes.
 	Complete bool              `json:"complete"`
 	Counted  CountedUsers      `json:"counted"`
 	Products []ProductForecast `json:"products"` // by number
@@ -68,6 +69,9 @@ type ProductForecast struct {
 	Apart int        `json:"apart,omitempty"`
 	Gains []Consumer `json:"gains"`
 	Frees []Consumer `json:"frees"`
+	// Exchanges are the users who go on to consume the product, but by nothing that
+	// they hold now.
+	Exchanges []Exchange `json:"exchanges,omitempty"`
 	// Consumers, Cheapest and ApartUsers are told by an audit only: everybody who
 	// consumes the product, those of them who do by one privilege alone, and who is
 	// counted apart.
@@ -82,6 +86,14 @@ type Consumer struct {
 	Principal Principal `json:"principal"`
 	Through   []Through `json:"through"`
 	Also      []string  `json:"also,omitempty"`
+}
+
+// Exchange is a user who loses every privilege by which it consumes a product and
+// comes to hold others.
+type Exchange struct {
+	Principal Principal `json:"principal"`
+	Loses     []Through `json:"loses"`
+	Gains     []Through `json:"gains"`
 }
 
 // Through is one privilege and one way in which it is held. Groups are those that
@@ -308,7 +320,7 @@ func (d *draft) forecast() *Licences {
 			p.AtMost = &most
 		}
 	}
-	out.Complete = everybody && l.counts.unsure+l.counts.doubtful+len(out.UnknownGrants)+len(out.NotRead) == 0
+	out.Complete = everybody && in.Map.Doubt(l.st.Environment.IServerVersion) == "" && l.counts.unsure+l.counts.doubtful+len(out.UnknownGrants)+len(out.NotRead) == 0
 	l.doubts(out)
 	return out
 }
@@ -387,6 +399,8 @@ func (l *licensing) count(out *Licences, index map[int]*ProductForecast) {
 				}
 			case had.IsEmpty() && !doubtAfter.Minus(doubtBefore).IsEmpty():
 				l.perhaps[id]++
+			case !had.IsEmpty() && had.Intersect(has).IsEmpty():
+				p.Exchanges = append(p.Exchanges, Exchange{o.Principal, l.freed(o, had), l.gained(o, has)})
 			}
 			l.audited(p, o, had, before)
 		}
@@ -606,10 +620,14 @@ func (l *licensing) doubts(out *Licences) {
 		if age := l.st.Now.Sub(in.Compliance.Time); age > staleCompliance {
 			l.doubt(nil, fmt.Sprintf("the server's last licence count is of %s, older than a day: how many licences there are of %s may have changed", in.Compliance.Time.UTC().Format(time.RFC3339), all))
 		}
+		var untold []string
 		for _, p := range out.Products {
-			if p.Entitled == nil && !p.Unlimited && len(p.Gains) > 0 {
-				l.doubt(nil, fmt.Sprintf("product %s: the server's last licence count does not list it, and %s it newly", p.Name, consume(len(p.Gains))))
+			if p.Entitled == nil && !p.Unlimited && (p.Now+p.After > 0 || p.AtMost != nil) {
+				untold = append(untold, p.Name)
 			}
+		}
+		if len(untold) > 0 {
+			l.doubt(nil, fmt.Sprintf("the server's last licence count does not tell how many licences there are of %s", strings.Join(untold, ", ")))
 		}
 	}
 	for _, p := range in.Map.NotRead {
@@ -643,13 +661,6 @@ func (l *licensing) doubtApart(out *Licences) {
 	if err := l.st.apartErr; err != nil {
 		l.doubt(nil, fmt.Sprintf("who the service accounts are could not be read, so they are counted like everybody else: %v", err))
 	}
-}
-
-func consume(n int) string {
-	if n == 1 {
-		return "1 user consumes"
-	}
-	return fmt.Sprintf("%d users consume", n)
 }
 
 // doubtRoles says where security roles give what consumes licences: whether a

@@ -49,7 +49,7 @@ func TestLicenceGuard(t *testing.T) {
 		{"entitled to less", entitled, web(func(p *ProductForecast) { p.Entitled = seats(11) }), grant, "more than the licences there are, 11"},
 		{"no limit", entitled, web(func(p *ProductForecast) { p.Entitled, p.Unlimited = nil, true }), grant, ""},
 		{"not listed, nobody new", entitled, web(func(p *ProductForecast) { p.Entitled, p.After, p.Difference = nil, 10, 0 }), grant, ""},
-		{"not listed, somebody new", entitled, web(func(p *ProductForecast) { p.Entitled = nil }), grant, "does not list it"},
+		{"not listed, somebody new", entitled, web(func(p *ProductForecast) { p.Entitled = nil }), grant, "12 users would consume CLIENT_WEB, and how many licences there are is not known: the server's last licence count does not tell"},
 		{"not all counted, count of the server enough", entitled, web(func(p *ProductForecast) { p.AtLeast = true }), grant, ""},
 		{"not all counted, count of the server too high", entitled, web(func(p *ProductForecast) { p.AtLeast, p.LastUsage = true, seats(19) }), grant, "the server's last count of 19 and 2 more"},
 		{"not all counted, no count of the server", entitled, web(func(p *ProductForecast) { p.AtLeast, p.LastUsage = true, nil }), grant, "not all users were counted"},

@@ -127,14 +127,18 @@ func (p *Plan) licenceGuard(product string, max *int) (Guard, bool) {
 	if most <= 0 {
 		return g, false
 	}
+	unentitled := func(why string) (Guard, bool) {
+		g.Message = fmt.Sprintf("licences: %d users would consume %s, and how many licences there are is not known: %s", q.Now+most, product, why)
+		return g, true
+	}
 	limit := q.Entitled
 	switch {
 	case max != nil:
 		limit = max
 	case limit == nil && p.Licences.ComplianceTime == nil:
-		return unknown("the server has no result of a licence count: see --licence-scan")
+		return unentitled("there is no result of a licence count of the server (the findings say why; see --licence-scan)")
 	case limit == nil:
-		return unknown("the server's last licence count does not list it, and users come to consume it")
+		return unentitled("the server's last licence count does not tell, and users come to consume it")
 	}
 	after, whose := q.Now+most, ""
 	if q.AtLeast && after <= *limit {
