@@ -26,10 +26,14 @@ func goneFinding(p planner.Principal, writes int) planner.Finding {
 
 // label is how messages name a principal.
 func label(p planner.Principal) string {
+	text := fmt.Sprintf("%s %s", p.Kind, clean.Quote(p.Name))
 	if p.Login != "" && p.Login != p.Name {
-		return fmt.Sprintf("%s %s (%s)", p.Kind, clean.Quote(p.Name), clean.Text(p.Login))
+		text += fmt.Sprintf(" (%s)", clean.Text(p.Login))
 	}
-	return fmt.Sprintf("%s %s", p.Kind, clean.Quote(p.Name))
+	if p.Tenant != "" {
+		text += " of tenant " + clean.Quote(p.Tenant)
+	}
+	return text
 }
 
 // tell adds a finding to the report.

@@ -65,6 +65,9 @@ func appendPrincipal(b []byte, p *planner.Principal) []byte {
 	if p.Login != "" {
 		b = appendText(append(b, `,"login":`...), p.Login)
 	}
+	if p.Tenant != "" {
+		b = appendText(append(b, `,"tenant":`...), p.Tenant)
+	}
 	return append(b, '}')
 }
 

@@ -297,6 +297,26 @@ func (c *client) principal(ctx context.Context, kind Kind, id ObjectID) (Princip
 	return row, nil
 }
 
+// Tenant returns the name of the tenant that a user or a group belongs to, or its id;
+// empty where the server tells none: it has no tenants, or its version does not know
+// them (before 11.6.0100). It asks for the whole object, because a version that does
+// not know the field might refuse to be asked for it.
+func (r *Reader) Tenant(ctx context.Context, kind Kind, id ObjectID) (string, error) {
+	path, err := principalPath(kind, id, "")
+	if err != nil {
+		return "", err
+	}
+	var row PrincipalRow
+	err = r.c.do(ctx, &request{
+		method: http.MethodGet, path: path, limit: singleLimit,
+		accept: func(body []byte, _ http.Header) (err error) {
+			row, err = decodeRow(body, kind, id)
+			return err
+		},
+	})
+	return row.Tenant, err
+}
+
 // Memberships returns the direct parent groups of a user or a group; empty, not
 // nil, for one without.
 func (r *Reader) Memberships(ctx context.Context, kind Kind, id ObjectID) ([]ObjectRef, error) {

@@ -22,6 +22,7 @@ func (s *scanner) row() (PrincipalRow, rowShape) {
 		row                    PrincipalRow
 		shape                  rowShape
 		abbreviation, username string
+		tenant                 string
 		seen                   uint
 		first                  = true
 	)
@@ -62,12 +63,23 @@ func (s *scanner) row() (PrincipalRow, rowShape) {
 			if s.once(&seen, 6) {
 				row.Memberships = s.refs()
 			}
+		case "mdTenantName":
+			if s.once(&seen, 7) && !s.null() {
+				row.Tenant = s.str().String()
+			}
+		case "mdTenantId":
+			if s.once(&seen, 8) && !s.null() {
+				tenant = s.str().String()
+			}
 		default:
 			s.skip()
 		}
 	}
 	if s.err == nil && seen&3 != 3 {
 		s.fail("a row without id or name")
+	}
+	if row.Tenant == "" {
+		row.Tenant = tenant
 	}
 	row.Login = abbreviation
 	if row.Login == "" {

@@ -95,7 +95,8 @@ const (
 // PrincipalRow is a user or a group as lists, lookups and single reads give it.
 // Enabled is Unknown and Login empty where the row lacks them; Memberships is
 // nil where the row does not tell (it is non-nil and empty for a principal
-// without parents).
+// without parents). Tenant is the name, or if it has none the id, of the tenant that
+// the principal belongs to, where the row tells; see [Reader.Tenant].
 type PrincipalRow struct {
 	Kind        Kind
 	ID          ObjectID
@@ -103,6 +104,7 @@ type PrincipalRow struct {
 	Login       string
 	Enabled     Tri
 	Memberships []ObjectRef
+	Tenant      string
 }
 
 // Held is one privilege that a principal effectively holds, with why.

@@ -565,15 +565,19 @@ func (c *compiled) entryPosition(w *want) *policy.Position {
 
 // label is how messages name a principal.
 func (p Principal) label() string {
+	label := fmt.Sprintf("%s %s", p.Kind, p.ID)
 	switch {
 	case p.Kind == mstrapi.Group:
-		return "group " + clean.Quote(p.Name)
+		label = "group " + clean.Quote(p.Name)
 	case p.Login != "" && p.Login != p.Name:
-		return fmt.Sprintf("user %s (%s)", clean.Quote(p.Name), clean.Text(p.Login))
+		label = fmt.Sprintf("user %s (%s)", clean.Quote(p.Name), clean.Text(p.Login))
 	case p.Name != "":
-		return "user " + clean.Quote(p.Name)
+		label = "user " + clean.Quote(p.Name)
 	}
-	return fmt.Sprintf("%s %s", p.Kind, p.ID)
+	if p.Tenant != "" {
+		label += " of tenant " + clean.Quote(p.Tenant)
+	}
+	return label
 }
 
 // plural joins a number with the noun that fits it.

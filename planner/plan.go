@@ -122,12 +122,15 @@ type FindingCounts struct {
 }
 
 // Principal is a user or a group of the server. Login is empty for groups.
-// ID is empty for one that the policy names and the server does not know.
+// ID is empty for one that the policy names and the server does not know. Tenant is
+// asked for where entries of a policy share a name; empty: nobody asked, or the server
+// tells none.
 type Principal struct {
-	Kind  mstrapi.Kind     `json:"kind"`
-	ID    mstrapi.ObjectID `json:"id"`
-	Name  string           `json:"name"`
-	Login string           `json:"login,omitempty"`
+	Kind   mstrapi.Kind     `json:"kind"`
+	ID     mstrapi.ObjectID `json:"id"`
+	Name   string           `json:"name"`
+	Login  string           `json:"login,omitempty"`
+	Tenant string           `json:"tenant,omitempty"`
 }
 
 // Compare is the order of plans and reports: groups before users, then names

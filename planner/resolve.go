@@ -152,6 +152,9 @@ func (ob *observer) resolve(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	if err := ob.readTenants(ctx); err != nil {
+		return err
+	}
 	return ob.place(ctx)
 }
 
@@ -344,6 +347,9 @@ func (ob *observer) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding
 	ids := make([]string, len(l.rows))
 	for i, row := range l.rows {
 		ids[i] = string(row.ID)
+		if row.Tenant != "" {
+			ids[i] += fmt.Sprintf(" (tenant %s)", clean.Quote(row.Tenant))
+		}
 	}
 	slices.Sort(ids)
 	if len(ids) > maxNamed {
@@ -605,6 +611,9 @@ func (ob *observer) cover(entry int32, row mstrapi.PrincipalRow) *Observed {
 	if o.Principal.Login == "" && row.Kind == mstrapi.User {
 		o.Principal.Login = row.Login
 	}
+	if o.Principal.Tenant == "" {
+		o.Principal.Tenant = row.Tenant
+	}
 	if n := len(o.entries); n == 0 || o.entries[n-1] != entry {
 		o.entries = append(o.entries, entry)
 	}
@@ -612,7 +621,7 @@ func (ob *observer) cover(entry int32, row mstrapi.PrincipalRow) *Observed {
 }
 
 func principalOf(row mstrapi.PrincipalRow) Principal {
-	p := Principal{Kind: row.Kind, ID: row.ID, Name: row.Name}
+	p := Principal{Kind: row.Kind, ID: row.ID, Name: row.Name, Tenant: row.Tenant}
 	if row.Kind == mstrapi.User {
 		p.Login = row.Login
 	}

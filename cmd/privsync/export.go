@@ -194,11 +194,37 @@ func (e *exporter) export(ctx context.Context, names []named, policyName string)
 	if draft.whole {
 		draft.entries = slices.DeleteFunc(slices.Clone(all), func(p exported) bool { return len(p.direct) == 0 })
 	}
+	if err := e.readTenants(ctx, draft.entries); err != nil {
+		return nil, nil, err
+	}
 	doc, sets, err := draft.write()
 	if err != nil {
 		return nil, nil, err
 	}
 	return doc, draft.summary(len(all), sets), nil
+}
+
+// readTenants reads the tenants of those in list who share their name or login with
+// another: one request for each.
+func (e *exporter) readTenants(ctx context.Context, list []exported) error {
+	name := func(p *exported) [2]string {
+		return [2]string{string(p.row.Kind), strings.ToLower(cmp.Or(p.row.Login, p.row.Name))}
+	}
+	called := make(map[[2]string]int, len(list))
+	for i := range list {
+		called[name(&list[i])]++
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(e.concurrency)
+	for i := range list {
+		if p := &list[i]; called[name(p)] > 1 {
+			panics.Go(g, func() error {
+				p.row.Tenant = tenantOf(ctx, e.r, p.row)
+				return ctx.Err()
+			})
+		}
+	}
+	return g.Wait()
 }
 
 // read reads the direct grants of rows. An error ends it: a policy that lacks
@@ -322,8 +348,18 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 		ids := make([]string, len(found))
 		for i, row := range found {
 			ids[i] = string(row.ID)
+			if tenant := tenantOf(ctx, r, row); tenant != "" {
+				ids[i] += fmt.Sprintf(" (tenant %s)", clean.Quote(tenant))
+			}
 		}
 		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has %d %ss called %s", len(found), kind, clean.Quote(name)), "name one by its id: "+strings.Join(ids, ", "))
 	}
 	return found[0], nil
+}
+
+// tenantOf returns the tenant of the principal of row; empty where there is none, or
+// where that cannot be read.
+func tenantOf(ctx context.Context, r *mstrapi.Reader, row mstrapi.PrincipalRow) string {
+	tenant, _ := r.Tenant(ctx, row.Kind, row.ID)
+	return tenant
 }

@@ -197,8 +197,15 @@ func principalNode(row mstrapi.PrincipalRow) *yaml.Node {
 		name = row.Login
 	}
 	node := mapping(pair{string(row.Kind), scalar(name)})
+	var comment []string
 	if row.Kind == mstrapi.User && row.Name != name {
-		node.Content[1].LineComment = "# " + render.Clean(row.Name)
+		comment = append(comment, render.Clean(row.Name))
+	}
+	if row.Tenant != "" {
+		comment = append(comment, "tenant "+render.Clean(row.Tenant))
+	}
+	if len(comment) > 0 {
+		node.Content[1].LineComment = "# " + strings.Join(comment, ", ")
 	}
 	add(node, "id", scalar(string(row.ID)))
 	return node

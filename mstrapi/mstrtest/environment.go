@@ -66,23 +66,28 @@ type RoleGrant struct {
 	Project mstrapi.ObjectID
 }
 
-// Group is a user group. Groups lists its direct parents.
+// Group is a user group. Groups lists its direct parents. Tenant is the name of the
+// tenant that it belongs to; empty on a server without.
 type Group struct {
 	ID         mstrapi.ObjectID
 	Name       string
+	Tenant     string
 	Groups     []mstrapi.ObjectID
 	Privileges []mstrapi.PrivilegeID // direct grants
 	Roles      []RoleGrant
 }
 
 // User is a user. Groups lists its direct groups; [mstrapi.EveryoneGroup]
-// need not be among them: if the environment has it, every user belongs to it.
-// A blank password is legal. APIToken, if not empty, logs in with mode 4096.
+// need not be among them: if the environment has it, every user but a Guest belongs to it.
+// A blank password is legal. APIToken, if not empty, logs in with mode 4096. A Guest
+// is outside Everyone, as real guests and some service accounts are.
 type User struct {
 	ID         mstrapi.ObjectID
 	Login      string
 	Name       string
+	Tenant     string
 	Disabled   bool
+	Guest      bool
 	Password   string
 	APIToken   string
 	Groups     []mstrapi.ObjectID

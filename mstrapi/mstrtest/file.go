@@ -74,6 +74,7 @@ type fileRoleGrant struct {
 type fileGroup struct {
 	Name       string          `yaml:"name"`
 	ID         string          `yaml:"id,omitempty"`
+	Tenant     string          `yaml:"tenant,omitempty"`
 	Groups     []string        `yaml:"groups,omitempty"`
 	Privileges []string        `yaml:"privileges,omitempty"`
 	Roles      []fileRoleGrant `yaml:"roles,omitempty"`
@@ -83,7 +84,9 @@ type fileUser struct {
 	Login      string          `yaml:"login"`
 	Name       string          `yaml:"name"`
 	ID         string          `yaml:"id,omitempty"`
+	Tenant     string          `yaml:"tenant,omitempty"`
 	Enabled    *bool           `yaml:"enabled,omitempty"`
+	Guest      bool            `yaml:"guest,omitempty"`
 	Password   string          `yaml:"password,omitempty"`
 	APIToken   string          `yaml:"apiToken,omitempty"`
 	Groups     []string        `yaml:"groups,omitempty"`
@@ -165,7 +168,7 @@ func (d *fileDocument) environment() (*Environment, []error) {
 	for _, g := range d.Groups {
 		where := "group " + strconv.Quote(g.Name)
 		env.Groups = append(env.Groups, Group{
-			ID: idOf("group", g.Name, g.ID), Name: g.Name,
+			ID: idOf("group", g.Name, g.ID), Name: g.Name, Tenant: g.Tenant,
 			Groups:     r.groupIDs(where, g.Groups),
 			Privileges: r.privilegeIDs(where, g.Privileges),
 			Roles:      r.roleGrants(where, g.Roles),
@@ -174,8 +177,8 @@ func (d *fileDocument) environment() (*Environment, []error) {
 	for _, u := range d.Users {
 		where := "user " + strconv.Quote(u.Login)
 		env.Users = append(env.Users, User{
-			ID: idOf("user", u.Login, u.ID), Login: u.Login, Name: u.Name,
-			Disabled: u.Enabled != nil && !*u.Enabled,
+			ID: idOf("user", u.Login, u.ID), Login: u.Login, Name: u.Name, Tenant: u.Tenant,
+			Disabled: u.Enabled != nil && !*u.Enabled, Guest: u.Guest,
 			Password: u.Password, APIToken: u.APIToken,
 			Groups:     r.groupIDs(where, u.Groups),
 			Privileges: r.privilegeIDs(where, u.Privileges),
@@ -312,13 +315,13 @@ func (e *Environment) YAML() ([]byte, error) {
 	}
 	for _, g := range e.Groups {
 		doc.Groups = append(doc.Groups, fileGroup{
-			Name: g.Name, ID: string(g.ID), Groups: texts(g.Groups),
+			Name: g.Name, ID: string(g.ID), Tenant: g.Tenant, Groups: texts(g.Groups),
 			Privileges: numbers(g.Privileges), Roles: fileRoleGrants(g.Roles),
 		})
 	}
 	for _, u := range e.Users {
 		f := fileUser{
-			Login: u.Login, Name: u.Name, ID: string(u.ID), Password: u.Password, APIToken: u.APIToken,
+			Login: u.Login, Name: u.Name, ID: string(u.ID), Tenant: u.Tenant, Guest: u.Guest, Password: u.Password, APIToken: u.APIToken,
 			Groups: texts(u.Groups), Privileges: numbers(u.Privileges), Roles: fileRoleGrants(u.Roles),
 		}
 		if u.Disabled {

@@ -64,6 +64,10 @@ func appendHead(o *object, p *principal) {
 	if o.key("dateModified") {
 		o.buf = appendTime(o.buf, p.modified)
 	}
+	if p.tenant != "" {
+		o.string("mdTenantId", string(DerivedID("tenant", p.tenant)))
+		o.string("mdTenantName", p.tenant)
+	}
 	o.raw("acg", p.acg())
 	o.raw("owner", ownerJSON)
 	o.raw("extType", "0")

@@ -48,6 +48,8 @@ type principal struct {
 	id       mstrapi.ObjectID
 	name     string
 	login    string
+	tenant   string
+	guest    bool
 	password string
 	apiToken string
 	enabled  bool
@@ -115,7 +117,7 @@ func newState(env *Environment, now int64) *state {
 	for i := range env.Groups {
 		g := &env.Groups[i]
 		st.byID[g.ID] = &principal{
-			kind: mstrapi.Group, id: g.ID, name: g.Name, enabled: true,
+			kind: mstrapi.Group, id: g.ID, name: g.Name, tenant: g.Tenant, enabled: true,
 			direct: st.set(g.Privileges), modified: now, below: &below{number: uint32(i)},
 		}
 	}
@@ -123,7 +125,7 @@ func newState(env *Environment, now int64) *state {
 		u := &env.Users[i]
 		st.byID[u.ID] = &principal{
 			kind: mstrapi.User, id: u.ID, name: u.Name, login: u.Login, password: u.Password, apiToken: u.APIToken,
-			enabled: !u.Disabled, direct: st.set(u.Privileges), modified: now,
+			tenant: u.Tenant, guest: u.Guest, enabled: !u.Disabled, direct: st.set(u.Privileges), modified: now,
 		}
 	}
 	st.classes = make(map[string]*class)
@@ -153,14 +155,14 @@ func (st *state) ids(b bitset) []mstrapi.PrivilegeID {
 	return out
 }
 
-// join puts p into the class of the given memberships. A user always belongs
-// to Everyone, where there is such a group.
+// join puts p into the class of the given memberships. A user who is no guest always
+// belongs to Everyone, where there is such a group.
 func (st *state) join(p *principal, groups []mstrapi.ObjectID, roles []RoleGrant) {
 	parents := make([]*principal, 0, len(groups)+1)
 	for _, id := range groups {
 		parents = append(parents, st.byID[id])
 	}
-	if everyone := st.byID[mstrapi.EveryoneGroup]; p.kind == mstrapi.User && everyone != nil && !slices.Contains(parents, everyone) {
+	if everyone := st.byID[mstrapi.EveryoneGroup]; p.kind == mstrapi.User && !p.guest && everyone != nil && !slices.Contains(parents, everyone) {
 		parents = append(parents, everyone)
 	}
 	slices.SortFunc(parents, nameOrder)

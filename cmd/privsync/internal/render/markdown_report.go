@@ -97,7 +97,7 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 	s.open, s.close = fold(heading, "Show the principals", s.n)
 	s.item = func(i int) (string, string) {
 		res := &r.Principals[at[i]]
-		head := "- " + spanWho(res.Principal)
+		head := "- " + known.span(res.Principal)
 		if said == "" {
 			head += " " + span(string(res.Outcome), clipName)
 		}

@@ -172,7 +172,7 @@ func changeSection(changes []changed, known names) section {
 	s.open, s.close = fold("Changes by principal", "Show the changes of "+count(s.n, "principal"), s.n)
 	s.item = func(i int) (string, string) {
 		c := changes[i]
-		head := fmt.Sprintf("- %s: %s", spanWho(c.principal), words.count(c.grant, c.revoke))
+		head := fmt.Sprintf("- %s: %s", known.span(c.principal), words.count(c.grant, c.revoke))
 		if r := reach(c.impact, c.grant, c.revoke); r != "" {
 			head += ", **" + r + "**"
 		}

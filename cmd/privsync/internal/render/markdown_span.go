@@ -41,9 +41,17 @@ func span(s string, n int) string {
 }
 
 // spanWho is a principal in a code span.
-func spanWho(p planner.Principal) string {
-	p.Name, p.Login = clip(Clean(p.Name), clipName), clip(Clean(p.Login), clipName)
-	return span(who(p), 2*clipName+20)
+func spanWho(p planner.Principal) string { return names{}.span(p) }
+
+// span is told in a code span.
+func (n names) span(p planner.Principal) string {
+	alike := n.told(p) != who(p)
+	p.Name, p.Login, p.Tenant = clip(Clean(p.Name), clipName), clip(Clean(p.Login), clipName), clip(Clean(p.Tenant), clipName)
+	short := who(p)
+	if alike {
+		short += " " + Clean(string(p.ID))
+	}
+	return span(short, 3*clipName+80)
 }
 
 func spanPrivilege(p planner.PrivilegeRef) string { return span(privilege(p), clipName) }

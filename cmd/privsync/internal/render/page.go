@@ -89,6 +89,7 @@ type column struct {
 type entry struct {
 	Anchor                string
 	Kind, Name, Login, ID string
+	Tenant                string
 	Outcome, Said, Tone   string
 	Reach, Effort         string
 	InSync                bool

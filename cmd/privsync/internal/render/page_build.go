@@ -59,7 +59,7 @@ func (b *pageBuilder) label(id mstrapi.PrivilegeID) string {
 // entry makes the entry of a principal from what it held when it was last read
 // (now; nil for unknown) and what was planned.
 func (b *pageBuilder) entry(p planner.Principal, now *planner.ObservedSets, grant, revoke []planner.PlannedPrivilege) *entry {
-	e := &entry{Kind: Clean(string(p.Kind)), Name: Clean(p.Name), Login: Clean(p.Login), ID: Clean(string(p.ID)), Known: now != nil}
+	e := &entry{Kind: Clean(string(p.Kind)), Name: Clean(p.Name), Login: Clean(p.Login), ID: Clean(string(p.ID)), Tenant: Clean(p.Tenant), Known: now != nil}
 	if e.Name == "" {
 		e.Name = cmp.Or(e.Login, e.ID, "(no name)")
 	}

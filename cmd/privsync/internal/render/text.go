@@ -246,7 +246,7 @@ func (t *textWriter) plan(p *planner.Plan) {
 	for _, c := range p.Changes {
 		shown[c.Principal.ID] = true
 		t.blank()
-		head := "~ " + who(c.Principal)
+		head := "~ " + known.told(c.Principal)
 		if r := reach(c.Impact, c.Grant, c.Revoke); r != "" {
 			head += "  (" + r + ")"
 		}

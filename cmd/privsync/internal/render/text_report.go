@@ -205,7 +205,7 @@ func orderedOutcomes(groups map[executor.Outcome][]int) []executor.Outcome {
 
 // result writes the block of one principal.
 func (t *textWriter) result(res *executor.Result, known names) {
-	head := fmt.Sprintf("%s %s: %s", outcomeSign(res.Outcome), who(res.Principal), Clean(string(res.Outcome)))
+	head := fmt.Sprintf("%s %s: %s", outcomeSign(res.Outcome), known.told(res.Principal), Clean(string(res.Outcome)))
 	if res.Attempts > 0 {
 		head += fmt.Sprintf("  (%s, %s)", count(res.Attempts, "write"), took(time.Duration(res.DurationMs)*time.Millisecond))
 	}

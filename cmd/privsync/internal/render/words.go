@@ -52,10 +52,14 @@ func who(p planner.Principal) string { return Who(p) }
 
 // Who names a principal on one clean line: user demo "Demo User".
 func Who(p planner.Principal) string {
-	if p.Kind == "" {
-		return identity(p)
+	name := identity(p)
+	if p.Kind != "" {
+		name = Clean(string(p.Kind)) + " " + name
 	}
-	return Clean(string(p.Kind)) + " " + identity(p)
+	if p.Tenant != "" {
+		name += " of tenant " + Quote(p.Tenant)
+	}
+	return name
 }
 
 // privilege names a privilege: 53 Monitor Database Connections.
@@ -202,34 +206,60 @@ func severityCounts(fs []planner.Finding) planner.FindingCounts {
 	return c
 }
 
-// names resolves the ids that a document mentions to its principals.
-type names map[mstrapi.ObjectID]planner.Principal
+// names resolves the ids that a document mentions to its principals, and tells apart
+// those of its principals that are called the same.
+type names struct {
+	byID  map[mstrapi.ObjectID]planner.Principal // those that change
+	alone map[planner.Principal]mstrapi.ObjectID // by all but the id: who is called so; empty: several are
+}
+
+func (n *names) add(p planner.Principal, grant, revoke []planner.PlannedPrivilege) {
+	if n.byID == nil {
+		n.byID, n.alone = make(map[mstrapi.ObjectID]planner.Principal), make(map[planner.Principal]mstrapi.ObjectID)
+	}
+	if len(grant) > 0 || len(revoke) > 0 {
+		n.byID[p.ID] = p
+	}
+	id := p.ID
+	p.ID = ""
+	if first, ok := n.alone[p]; ok && first != id {
+		id = ""
+	}
+	n.alone[p] = id
+}
 
 func planNames(p *planner.Plan) names {
-	n := make(names)
-	for _, c := range p.Changes {
-		if len(c.Revoke) > 0 || len(c.Grant) > 0 {
-			n[c.Principal.ID] = c.Principal
-		}
+	var n names
+	for i := range p.Changes {
+		n.add(p.Changes[i].Principal, p.Changes[i].Grant, p.Changes[i].Revoke)
 	}
 	return n
 }
 
 func reportNames(r *executor.Report) names {
-	n := make(names)
-	for _, p := range r.Principals {
-		if len(p.Grant) > 0 || len(p.Revoke) > 0 {
-			n[p.Principal.ID] = p.Principal
-		}
+	var n names
+	for i := range r.Principals {
+		n.add(r.Principals[i].Principal, r.Principals[i].Grant, r.Principals[i].Revoke)
 	}
 	return n
+}
+
+// told names the principal p of the document, with its id where others are called
+// the same.
+func (n names) told(p planner.Principal) string {
+	called := p
+	called.ID = ""
+	if id, ok := n.alone[called]; ok && id == "" {
+		return who(p) + " " + Clean(string(p.ID))
+	}
+	return who(p)
 }
 
 // who names the principal with the id, by the id alone if the document does
 // not describe it.
 func (n names) who(id mstrapi.ObjectID) string {
-	if p, ok := n[id]; ok {
-		return who(p)
+	if p, ok := n.byID[id]; ok {
+		return n.told(p)
 	}
 	return Clean(string(id))
 }
