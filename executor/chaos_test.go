@@ -35,6 +35,7 @@ type calamity struct {
 	along         bool             // writes have side effects
 	late          bool             // writes are carried out late, or readings are old
 	quirks        mstrtest.Quirks  // of the server's, besides those that are drawn
+	odd           oddities
 }
 
 // calamities returns every kind of fault alone, another administrator alone, and
@@ -82,9 +83,12 @@ func calamities() []calamity {
 		{name: "lagging sessions", quirks: mstrtest.Quirks{SessionLag: 1500 * time.Millisecond}},
 		{name: "lagging sessions that expire", quirks: mstrtest.Quirks{SessionLag: 1500 * time.Millisecond}, faults: []mstrtest.Fault{{Kind: mstrtest.ExpireSession, Rate: 1}}},
 		{name: "quoted cookies", quirks: mstrtest.Quirks{QuotedCookies: true}, faults: []mstrtest.Fault{{Kind: mstrtest.ExpireSession, Rate: 1}}},
-		{name: "odd catalogue", quirks: mstrtest.Quirks{OddCatalogue: true}},
+		{name: "odd catalogue", quirks: mstrtest.Quirks{OddCatalogue: true}, odd: oddities{nameless: true}},
+		{name: "gone principals", odd: oddities{ghosts: true}},
+		{name: "doubled names", odd: oddities{doubled: true}},
+		{name: "guests", odd: oddities{guests: true}},
 	}
-	mixed := calamity{name: "all mixed", administrator: true, along: true, late: true, quirks: mstrtest.Quirks{SessionLag: 1500 * time.Millisecond, QuotedCookies: true, OddCatalogue: true}}
+	mixed := calamity{name: "all mixed", administrator: true, along: true, late: true, quirks: mstrtest.Quirks{SessionLag: 1500 * time.Millisecond, QuotedCookies: true, OddCatalogue: true}, odd: oddities{doubled: true, nameless: true, guests: true, ghosts: true}}
 	for _, c := range list {
 		mixed.faults = append(mixed.faults, c.faults...)
 	}
@@ -222,7 +226,7 @@ func (n *night) run() {
 	n.tally.nights = 1
 	n.tally.outcomes, n.tally.runs = make(map[executor.Outcome]int), make(map[executor.RunOutcome]int)
 	var err error
-	n.world, err = newWorld(n.rng, worldOptions{size: mstrtest.Size{
+	n.world, err = newWorld(n.rng, worldOptions{odd: n.calamity.odd, size: mstrtest.Size{
 		Users: 3 + n.rng.IntN(7), Groups: 2 + n.rng.IntN(7), Privileges: 6 + n.rng.IntN(8), Depth: 7,
 	}})
 	if err != nil {
@@ -230,6 +234,7 @@ func (n *night) run() {
 	}
 	o := mstrtest.Options{SourceStyle: mstrtest.SourceStyle(n.rng.IntN(2)), PageCap: []int{0, 2, 4, 7}[n.rng.IntN(4)]}
 	o.Quirks = n.quirks
+	n.put(&o.Quirks)
 	o.Quirks.WholeRows = n.rng.IntN(3) == 0
 	n.flatIgnored = n.rng.IntN(3) == 0
 	o.Quirks.FlatIgnored = n.flatIgnored
@@ -542,7 +547,9 @@ func (n *night) checkState(state *planner.State, plan *planner.Plan, before map[
 	}
 	// A plan in peace, on a server of its own, is what this one should be, or a
 	// part of what this one should be.
-	sim := n.serve(mstrtest.Options{})
+	var o mstrtest.Options
+	n.put(&o.Quirks)
+	sim := n.serve(o)
 	defer sim.Close()
 	r, err := mstrapi.OpenReader(t.Context(), config(sim))
 	if err != nil {

@@ -32,8 +32,9 @@ type world struct {
 	pol   *policy.Policy
 	scope planner.Set // the privileges that may be touched
 	wants map[mstrapi.ObjectID]*want
-	depth int  // of the longest chain of nested groups
-	lean  bool // redundant: revoke
+	depth int             // of the longest chain of nested groups
+	lean  bool            // redundant: revoke
+	odd   mstrtest.Quirks // what worldOptions.odd made of the server
 }
 
 // A want is what the policy means for one principal that it covers.
@@ -49,6 +50,15 @@ type want struct {
 type worldOptions struct {
 	size   mstrtest.Size
 	limits bool // a safety section that may refuse the plan, an entry for the session's own user
+	odd    oddities
+}
+
+// oddities are what real servers have and well-kept ones have not.
+type oddities struct {
+	doubled  bool // groups of one name
+	nameless bool // privileges without a name
+	guests   bool // users outside Everyone
+	ghosts   bool // users and groups that lists name and that do not exist
 }
 
 // newWorld draws a world. Half of them get one chain of all their groups.
@@ -64,12 +74,84 @@ func newWorld(rng *rand.Rand, o worldOptions) (*world, error) {
 		}
 	}
 	w.sortGroups()
+	w.makeOdd(rng, o.odd)
 	b := &policyBuilder{world: w, rng: rng, limits: o.limits}
 	w.text = b.build()
+	if o.odd.ghosts {
+		w.addGhosts(rng) // no entry of the policy names them
+	}
 	var err error
 	w.pol, err = policy.Parse("random.yaml", []byte(w.text))
 	return w, err
 }
+
+func (w *world) makeOdd(rng *rand.Rand, odd oddities) {
+	if odd.doubled {
+		for i := range w.env.Groups {
+			if g := &w.env.Groups[i]; g.ID != mstrapi.EveryoneGroup && rng.IntN(2) == 0 {
+				g.Name = w.env.Groups[rng.IntN(len(w.env.Groups))].Name
+				g.Tenant = fmt.Sprint("Tenant ", i)
+			}
+		}
+	}
+	if odd.nameless {
+		for _, p := range w.env.Catalogue {
+			if p.ID != managerID && rng.IntN(3) == 0 {
+				w.odd.Nameless = append(w.odd.Nameless, p.ID)
+			}
+		}
+	}
+	if odd.guests {
+		for i := range w.env.Users {
+			w.env.Users[i].Guest = rng.IntN(3) == 0
+		}
+	}
+}
+
+// addGhosts adds users with direct grants who are in groups, a group in a group, and a
+// group above users: lists name them, and none of them exists.
+func (w *world) addGhosts(rng *rand.Rand) {
+	groups := slices.Clone(w.env.Groups)
+	for i := range 1 + rng.IntN(3) {
+		login := fmt.Sprint("ghost", i)
+		u := mstrtest.User{ID: mstrtest.DerivedID("user", login), Login: login, Name: "Gone", Guest: rng.IntN(2) == 0}
+		for _, g := range groups {
+			if g.ID != mstrapi.EveryoneGroup && rng.IntN(2) == 0 {
+				u.Groups = append(u.Groups, g.ID)
+			}
+		}
+		for _, p := range w.env.Catalogue {
+			if p.ID != managerID && rng.IntN(4) == 0 {
+				u.Privileges = append(u.Privileges, p.ID)
+			}
+		}
+		w.env.Users = append(w.env.Users, u)
+		w.odd.Ghosts = append(w.odd.Ghosts, u.ID)
+	}
+	below := mstrtest.Group{ID: mstrtest.DerivedID("group", "ghost below"), Name: "Gone", Groups: []mstrapi.ObjectID{groups[rng.IntN(len(groups))].ID}}
+	above := mstrtest.Group{ID: mstrtest.DerivedID("group", "ghost above"), Name: "Gone"}
+	for i := range w.env.Users {
+		if u := &w.env.Users[i]; rng.IntN(3) == 0 {
+			u.Groups = append(slices.Clone(u.Groups), above.ID)
+		}
+	}
+	w.env.Groups = append(w.env.Groups, below, above)
+	w.odd.Ghosts = append(w.odd.Ghosts, below.ID, above.ID)
+}
+
+// doubled reports whether several groups have the name.
+func (w *world) doubled(name string) bool {
+	n := 0
+	for _, g := range w.env.Groups {
+		if g.Name == name {
+			n++
+		}
+	}
+	return n > 1
+}
+
+// put adds the world's oddities to what a server is like.
+func (w *world) put(q *mstrtest.Quirks) { q.Ghosts, q.Nameless = w.odd.Ghosts, w.odd.Nameless }
 
 // sortGroups puts groups behind those they are in, and measures the depth.
 func (w *world) sortGroups() {
@@ -94,14 +176,17 @@ func (w *world) sortGroups() {
 }
 
 // parents returns the direct parents of groups, and of users, who are all in
-// the group Everyone.
+// the group Everyone but for guests.
 func (w *world) parents() map[mstrapi.ObjectID][]mstrapi.ObjectID {
 	out := make(map[mstrapi.ObjectID][]mstrapi.ObjectID)
 	for _, g := range w.env.Groups {
 		out[g.ID] = g.Groups
 	}
 	for _, u := range w.env.Users {
-		out[u.ID] = append([]mstrapi.ObjectID{mstrapi.EveryoneGroup}, u.Groups...)
+		out[u.ID] = u.Groups
+		if !u.Guest {
+			out[u.ID] = append([]mstrapi.ObjectID{mstrapi.EveryoneGroup}, u.Groups...)
+		}
 	}
 	return out
 }
@@ -149,7 +234,7 @@ func (b *policyBuilder) refs(s planner.Set) []any {
 	for _, p := range b.env.Catalogue {
 		switch {
 		case !s.Has(p.ID):
-		case b.chance(50):
+		case b.chance(50) && !slices.Contains(b.odd.Nameless, p.ID):
 			out = append(out, p.Name)
 		default:
 			out = append(out, p.ID)
@@ -244,7 +329,7 @@ func satisfied(onlyDirect bool) string {
 // entry adds an entry that names one principal.
 func (b *policyBuilder) entry(entries []any, kind, name string, id mstrapi.ObjectID, defaults *want, redundant bool) []any {
 	e := map[string]any{kind: name}
-	if b.chance(40) {
+	if b.chance(40) || kind == "group" && b.doubled(name) {
 		e["id"] = id
 	}
 	w := &want{covered: true, authoritative: defaults.authoritative, onlyDirect: defaults.onlyDirect}
@@ -304,7 +389,11 @@ func (b *policyBuilder) entry(entries []any, kind, name string, id mstrapi.Objec
 func (b *policyBuilder) selector(entries []any, defaults *want) []any {
 	g := b.env.Groups[b.rng.IntN(len(b.env.Groups))]
 	nested := b.chance(60)
-	e := map[string]any{"users": map[string]any{"memberOf": g.Name, "nested": nested}}
+	var from any = g.Name
+	if b.doubled(g.Name) {
+		from = map[string]any{"group": g.Name, "id": g.ID}
+	}
+	e := map[string]any{"users": map[string]any{"memberOf": from, "nested": nested}}
 	lists, forbids := b.selectorLists, b.selectorForbids
 	if lists.IsEmpty() && forbids.IsEmpty() {
 		return entries

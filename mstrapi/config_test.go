@@ -237,7 +237,7 @@ func TestReaderHasNoMethodThatWrites(t *testing.T) {
 	reads := map[string]bool{
 		"Access": true, "Catalogue": true, "Close": true, "Compliance": true, "ComplianceRunning": true, "ConfigurationLock": true, "LicenceAudit": true, "LicencePrivileges": true, "Held": true, "HeldIn": true, "ListAll": true, "ListPage": true, "MembersAll": true, "MembersPage": true, "OnlyEveryone": true,
 		"Memberships": true, "Principal": true, "Queue": true, "RenewSession": true, "SessionInfo": true, "SessionPrivilege": true,
-		"SessionUser": true, "Stats": true, "Status": true, "URL": true,
+		"SessionUser": true, "Tenant": true, "Stats": true, "Status": true, "URL": true,
 		"OddPrivileges": true, "Pace": true, "Projects": true,
 	}
 	for m := range reflect.TypeFor[*Reader]().Methods() {
