@@ -1,10 +1,14 @@
 package planner
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"privsync/mstrapi"
 	"privsync/mstrapi/mstrtest"
 	"privsync/policy"
 )
@@ -46,5 +50,47 @@ func TestPartialUserList(t *testing.T) {
 				t.Errorf("fallback %v: what is to be revoked is no drift", fallback)
 			}
 		}
+	}
+}
+
+// TestGuestsAreNotInEveryone grants the group Everyone what a guest and another user
+// are to have: the guest, who is outside it, gets it itself.
+func TestGuestsAreNotInEveryone(t *testing.T) {
+	env := &mstrtest.Environment{
+		Catalogue: []mstrapi.Privilege{{ID: 1, Name: "One"}, {ID: 2, Name: "Two"}},
+		Groups:    []mstrtest.Group{{ID: mstrapi.EveryoneGroup, Name: "Everyone", Privileges: []mstrapi.PrivilegeID{2}}},
+		Users: []mstrtest.User{
+			{ID: mstrtest.DerivedID("user", "service"), Login: mstrtest.ServiceLogin, Name: "S", Password: mstrtest.ServicePassword},
+			{ID: mstrtest.DerivedID("user", "guest"), Login: "guest", Name: "G", Guest: true, Privileges: []mstrapi.PrivilegeID{1}},
+			{ID: mstrtest.DerivedID("user", "member"), Login: "member", Name: "M", Privileges: []mstrapi.PrivilegeID{1}},
+			{ID: mstrtest.DerivedID("user", "new"), Login: "new", Name: "N", Guest: true},
+		},
+	}
+	s := mstrtest.NewServer(env, mstrtest.Options{})
+	t.Cleanup(s.Close)
+	pol, err := policy.Parse("guests.yaml", []byte(`apiVersion: privsync/v1
+kind: Policy
+metadata: {name: guests}
+defaults: {redundant: revoke}
+principals:
+  - {group: Everyone, privileges: [1]}
+  - {user: guest, privileges: [1]}
+  - {user: member, privileges: [1]}
+  - {user: new, privileges: [1]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := Observe(t.Context(), open(t, s), pol, ObserveOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for _, c := range Make(pol, st, MakeOptions{}).Changes {
+		got[c.Principal.Name] = fmt.Sprintf("%d grants, %d revokes", len(c.Grant), len(c.Revoke))
+	}
+	want := map[string]string{"Everyone": "1 grants, 0 revokes", "M": "0 grants, 1 revokes", "N": "1 grants, 0 revokes"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }

@@ -600,7 +600,9 @@ func (p *projection) above(group mstrapi.ObjectID, o *Observed) bool {
 		}
 		return true
 	}
-	if group == mstrapi.EveryoneGroup {
+	// Guests and some service accounts are outside Everyone, and a server need not
+	// list it among somebody's groups.
+	if group == mstrapi.EveryoneGroup && p.namesEveryone(o) {
 		return true
 	}
 	if o.parents.known {
@@ -626,6 +628,21 @@ func (p *projection) above(group mstrapi.ObjectID, o *Observed) bool {
 	}
 	put(&p.needs.users, o)
 	put(&p.needs.below, group)
+	return false
+}
+
+// namesEveryone reports whether the server names Everyone as what o has something from.
+func (p *projection) namesEveryone(o *Observed) bool {
+	if o.held == nil {
+		return false
+	}
+	for _, from := range o.held.all() {
+		for _, i := range from.groups() {
+			if p.st.refs.list[i].ID == mstrapi.EveryoneGroup {
+				return true
+			}
+		}
+	}
 	return false
 }
 
