@@ -103,8 +103,9 @@ func (j *journey) run() {
 }
 
 // withoutEffects returns the plan without what its changes come to for users: how much
-// of that is known depends on which groups the server names, holders or parents.
-func withoutEffects(t *rapid.T, plan *planner.Plan) *planner.Plan {
+// of that is known depends on which groups the server names, holders or parents, and
+// on what was read.
+func withoutEffects(t rapid.TB, plan *planner.Plan) *planner.Plan {
 	bare := *plan
 	bare.Changes = slices.Clone(plan.Changes)
 	for i := range bare.Changes {
