@@ -485,7 +485,7 @@ func (n *night) checkSessions() {
 		switch {
 		case q.Endpoint == mstrtest.Logout:
 			closed = true
-		case closed:
+		case closed: // but for logouts of sessions that were given up
 			n.t.Errorf("%s %s after the logout", q.Method, q.Path)
 		case q.Endpoint == mstrtest.Login && q.Fault == "":
 			logins++

@@ -141,8 +141,12 @@ func (c *client) close(ctx context.Context) error {
 	c.closing.Do(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTimeout)
 		defer cancel()
-		if s := c.sessions.close(ctx, c.end); s != nil {
-			c.closeErr = c.logout(ctx, s)
+		current, left := c.sessions.close(ctx, c.end)
+		if current != nil {
+			c.closeErr = c.logout(ctx, current)
+		}
+		for _, s := range left {
+			_ = c.logout(ctx, s) // most are gone
 		}
 		c.closeIdle()
 	})

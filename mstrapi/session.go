@@ -77,6 +77,8 @@ const (
 	strayTries = 3
 	// renewalsOfOne is how many logins one request may cause.
 	renewalsOfOne = 10
+	// leftMost is how many sessions that were given up are logged out at the end.
+	leftMost = 8
 	// renewalMost is how long one caller, for all others, tries to log in again
 	// while the server is away.
 	renewalMost = 2 * time.Minute
@@ -103,6 +105,7 @@ type sessions struct {
 	needless int        // logins spent as said at needlessLogins
 	useless  int        // fresh sessions given up since a session last worked
 	closed   bool
+	left     []*session // the last that were given up: another node may still have them open
 
 	login func(number uint64) (*session, error) // opens a session; not guarded
 	alert func()                                // called at the first useless session
@@ -211,8 +214,16 @@ func (ss *sessions) lost(s *session, t *authTrace, code string) remedy {
 		return doubtIt
 	}
 	t.renewals++
-	ss.current = nil
+	ss.leave(s)
 	return useNext
+}
+
+// leave gives up the current session s; ss.mu is held.
+func (ss *sessions) leave(s *session) {
+	ss.current = nil
+	if ss.left = append(ss.left, s); len(ss.left) > leftMost {
+		ss.left = ss.left[1:]
+	}
 }
 
 // judged is told whether s, whose 401 of that code was doubted, was found alive.
@@ -233,7 +244,7 @@ func (ss *sessions) judged(s *session, t *authTrace, code string, alive bool) re
 		return giveUp
 	}
 	t.renewals++
-	ss.current = nil
+	ss.leave(s)
 	if s.worked.Load() {
 		return useNext
 	}
@@ -266,8 +277,9 @@ func (ss *sessions) works(s *session) {
 }
 
 // close ends all acquiring, waits for a login under way until ctx ends, and
-// returns the session to log out, or nil. abort makes that login end.
-func (ss *sessions) close(ctx context.Context, abort func()) *session {
+// returns the session to log out, or nil, and those that were given up. abort makes
+// that login end.
+func (ss *sessions) close(ctx context.Context, abort func()) (current *session, left []*session) {
 	ss.mu.Lock()
 	ss.closed = true
 	call := ss.flight
@@ -283,9 +295,9 @@ func (ss *sessions) close(ctx context.Context, abort func()) *session {
 	abort()
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	s := ss.current
-	ss.current = nil
-	return s
+	current, left = ss.current, ss.left
+	ss.current, ss.left = nil, nil
+	return current, left
 }
 
 // loginBody is the body of POST /api/auth/login. An API token goes in as the user

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -254,5 +256,44 @@ func TestForbiddenIsFinal(t *testing.T) {
 			t.Errorf("%d requests for one refusal", after.Requests-before.Requests)
 		}
 		w.Close(t.Context())
+	})
+}
+
+// roundTrip is a function as a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestSessionsGivenUpAreLoggedOut lets a node that does not know the session answer
+// once: the client logs in again, and leaves no session open in the end.
+func TestSessionsGivenUpAreLoggedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stray := true
+		server, _, w := simulate(t, 3, mstrtest.Options{}, func(cfg *mstrapi.Config) {
+			real := cfg.Transport
+			cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				if stray && strings.HasSuffix(r.URL.Path, "/iserver/privileges") {
+					stray = false
+					body := `{"code":"ERR009","message":"The user's session has expired"}`
+					return &http.Response{StatusCode: 401, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+				}
+				return real.RoundTrip(r)
+			})
+		})
+		if _, err := w.SessionUser(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Catalogue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := server.OpenSessions(); n != 2 {
+			t.Errorf("%d sessions are open, want the one given up and the one in use", n)
+		}
+		if err := w.Close(t.Context()); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+		if n := server.OpenSessions(); n != 0 {
+			t.Errorf("%d sessions are open after Close", n)
+		}
 	})
 }
