@@ -170,7 +170,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 		Findings: joinFindings(plan.Findings, o.Findings), Guards: orEmpty(slices.Clone(o.Guards)),
 		Principals: []Result{}, Commands: []CommandResult{}, Rules: orEmpty(plan.Rules),
 	}
-	report.Licences = plan.Licences
+	report.Licences, report.Exceptions = plan.Licences, plan.Exceptions()
 	if c := plan.Coverage; c != (planner.Coverage{}) {
 		report.Coverage = &c
 	}

@@ -28,7 +28,7 @@ func ReadReport(r io.Reader) (*Report, error) {
 	targets := map[string]any{
 		"format": &report.Format, "run": &report.Run, "tool": &report.Tool, "environment": &report.Environment,
 		"actor": &report.Actor, "policy": &report.Policy, "scope": &report.Scope, "plan": &report.Plan,
-		"summary": &report.Summary, "coverage": &report.Coverage, "licences": &report.Licences, "rules": &report.Rules, "privileges": &report.Privileges, "findings": &report.Findings, "guards": &report.Guards,
+		"summary": &report.Summary, "coverage": &report.Coverage, "licences": &report.Licences, "rules": &report.Rules, "privileges": &report.Privileges, "findings": &report.Findings, "guards": &report.Guards, "exceptions": &report.Exceptions,
 		"commands": &report.Commands, "error": &report.Error, "previous": &report.Previous, "digest": &report.Digest,
 	}
 	results := resultDecoder{known: make(map[string]string)}

@@ -114,8 +114,14 @@ func (r *Report) members() []member {
 		list("guards", r.Guards, func(g planner.Guard) planner.Guard {
 			g.Offenders = orEmpty(g.Offenders)
 			return g
-		}),
-		list("commands", r.Commands, func(c CommandResult) CommandResult { return c }))
+		}))
+	if r.Exceptions != nil {
+		all = append(all, list("exceptions", r.Exceptions, func(x planner.Exception) planner.Exception {
+			x.Privileges = orEmpty(x.Privileges)
+			return x
+		}))
+	}
+	all = append(all, list("commands", r.Commands, func(c CommandResult) CommandResult { return c }))
 	if r.Error != nil {
 		all = append(all, value("error", r.Error))
 	}

@@ -31,10 +31,12 @@ type Report struct {
 	Privileges []planner.PrivilegeRef `json:"privileges"`
 	Findings   []planner.Finding      `json:"findings"`
 	Guards     []planner.Guard        `json:"guards"` // exceeded, allowed or not
-	Commands   []CommandResult        `json:"commands"`
-	Error      *Error                 `json:"error,omitempty"` // what ended the run early
-	Previous   string                 `json:"previous,omitempty"`
-	Digest     string                 `json:"digest"` // SHA-256 of the canonical document without digest
+	// Exceptions is, in an audit, the register of the policy's exceptions; nil: not told.
+	Exceptions []planner.Exception `json:"exceptions,omitzero"`
+	Commands   []CommandResult     `json:"commands"`
+	Error      *Error              `json:"error,omitempty"` // what ended the run early
+	Previous   string              `json:"previous,omitempty"`
+	Digest     string              `json:"digest"` // SHA-256 of the canonical document without digest
 }
 
 // Run identifies a run.

@@ -39,6 +39,9 @@ func memberOf(s *policy.Selector) policy.PrincipalRef {
 func (ob *observer) without(ctx context.Context, s *policy.Selector, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, *Finding, error) {
 	kind := mstrapi.Kind(s.Kind)
 	for _, x := range s.Except {
+		if x.Expired(ob.st.Now) {
+			continue
+		}
 		out := map[mstrapi.ObjectID]bool{}
 		if x.Principal != nil {
 			row, problem := ob.one(*x.Principal)

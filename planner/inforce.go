@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"privsync/mstrapi"
 	"privsync/policy"
 )
 
@@ -112,19 +111,10 @@ func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
 			written.MaxChangedPrincipals = s.MaxChangedPrincipals.String()
 		}
 		for _, p := range s.Protected {
-			named := ProtectedRef{User: p.Name, ID: p.ID}
-			if mstrapi.Kind(p.Kind) == mstrapi.Group {
-				named = ProtectedRef{Group: p.Name, ID: p.ID}
-			}
-			written.Protected = append(written.Protected, named)
+			written.Protected = append(written.Protected, refTo(p))
 		}
 		for _, by := range s.ProtectedBy {
-			selector := &ProtectedSelector{by.MemberOf, by.Nested, by.LoginMatches, by.NameMatches, by.Enabled, len(by.Except)}
-			if mstrapi.Kind(by.Kind) == mstrapi.Group {
-				written.Protected = append(written.Protected, ProtectedRef{Groups: selector})
-			} else {
-				written.Protected = append(written.Protected, ProtectedRef{Users: selector})
-			}
+			written.Protected = append(written.Protected, selectorTo(by))
 		}
 		for _, own := range s.OwnPrivileges {
 			written.OwnPrivileges = append(written.OwnPrivileges, own.String())

@@ -64,6 +64,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 	plan.Coverage = d.coverage()
 	plan.Rules = d.ruleResults(plan.Coverage)
 	plan.undecided = d.undecided()
+	plan.exceptions = d.exceptions()
 	plan.Complete = !slices.ContainsFunc(plan.Findings, func(f Finding) bool { return f.Code == CodeReadFailed })
 	plan.Summary = d.summary(plan)
 	return plan

@@ -48,6 +48,8 @@ type Plan struct {
 
 	unchanged map[mstrapi.ObjectID]*Wanted // see Unchanged
 	undecided map[mstrapi.ObjectID]string  // see Undecided
+
+	exceptions []Exception // see Exceptions
 }
 
 // Tool names the program that wrote a document.

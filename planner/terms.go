@@ -47,7 +47,8 @@ func (d *draft) ending(e ending) (Finding, bool) {
 	return f, false
 }
 
-// exceptionFindings tells of exceptions from rules whose last day is over or near.
+// exceptionFindings tells of exceptions from rules and selectors whose last day is over
+// or near.
 func (d *draft) exceptionFindings() []Finding {
 	var out []Finding
 	for _, r := range d.pol.Rules {
@@ -63,7 +64,42 @@ func (d *draft) exceptionFindings() []Finding {
 			out = append(out, f)
 		}
 	}
+	for i := range d.pol.Principals {
+		if s := d.pol.Principals[i].Selector; s != nil {
+			out = append(out, d.exceptedFindings(s, "the entry covers it again")...)
+		}
+	}
+	if d.pol.Safety != nil {
+		for _, s := range d.pol.Safety.ProtectedBy {
+			out = append(out, d.exceptedFindings(s, "it is protected again")...)
+		}
+	}
 	return out
+}
+
+// exceptedFindings tells of exceptions from one selector; after is what holds for
+// whoever was excepted.
+func (d *draft) exceptedFindings(s *policy.Selector, after string) []Finding {
+	var out []Finding
+	for _, x := range s.Except {
+		f, ok := d.ending(ending{x.Terms, x.Pos, fmt.Sprintf("the exception of %s from the selector at %s", exceptedWords(&x), clean.Text(s.Pos.String()))})
+		if !ok {
+			continue
+		}
+		if f.Code == CodeExpiredEntry {
+			f.Message += ": " + after
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// exceptedWords names whom a selector passes over.
+func exceptedWords(x *policy.Excepted) string {
+	if x.Selector != nil {
+		return clean.Text(cutText(x.Selector.String(), maxOriginWords))
+	}
+	return describeRef(*x.Principal)
 }
 
 // outerEnding is the end of an entry, or of the inclusion of a set, that l has its

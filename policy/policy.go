@@ -181,11 +181,13 @@ type Selector struct {
 	Except       []Excepted
 }
 
-// Excepted is whom a selector passes over although they meet its conditions. Exactly
-// one of the two is set.
+// Excepted is whom a selector passes over, until the last day is over, although they
+// meet its conditions. Exactly one of Principal and Selector is set.
 type Excepted struct {
 	Principal *PrincipalRef // a group means it and its members at any depth
 	Selector  *Selector     // has no exceptions of its own
+	Terms
+	Pos Position
 }
 
 // Environment is the optional section that says where the server is. Empty

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"privsync/clean"
 )
@@ -45,6 +46,9 @@ func (s *Selector) String() string {
 			text += fmt.Sprintf("group %s and its members", clean.Quote(x.Principal.Name))
 		default:
 			text += fmt.Sprintf("user %s", clean.Quote(x.Principal.Name))
+		}
+		if !x.Until.IsZero() {
+			text += " (until " + x.Until.UTC().Format(time.DateOnly) + ")"
 		}
 	}
 	return text

@@ -101,11 +101,26 @@ func (a *app) writeValidation(format string, pol *policy.Policy, problems policy
 	return render.WarningsText(a.stdout, warnings, a.textOptions(a.stdout))
 }
 
-// countExpired counts the privileges in entries and the exceptions from rules whose
+// countExpired counts the privileges in entries and the exceptions from rules and selectors whose
 // last day is over at now.
 func countExpired(pol *policy.Policy, now time.Time) int {
 	n := 0
+	selector := func(s *policy.Selector) {
+		for _, x := range s.Except {
+			if x.Expired(now) {
+				n++
+			}
+		}
+	}
+	if pol.Safety != nil {
+		for _, s := range pol.Safety.ProtectedBy {
+			selector(s)
+		}
+	}
 	for _, e := range pol.Principals {
+		if e.Selector != nil {
+			selector(e.Selector)
+		}
 		for l := range e.Listed.All() {
 			if l.Expired(now) {
 				n++

@@ -52,6 +52,7 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	m.add(licenceSection(r.Licences))
 	m.add(findingSection(r.Findings, planner.SeverityWarning))
 	m.add(findingSection(r.Findings, planner.SeverityInfo))
+	m.add(exceptionSection(r))
 	if isAudit(r) {
 		m.add(holdingSection(r))
 	}

@@ -26,17 +26,19 @@ type page struct {
 	Charts   []chart
 	Licences *seats
 
-	Columns     []column
-	Kinds       []string
-	Outcomes    []string
-	Principals  []*entry
-	Wide        bool   // the matrix is too wide for paper
-	MatrixNote  string // what is left out of the matrix
-	Left        string // which principals are left out of the page
-	Errors      []noted
-	Notes       []noted // warnings and infos
-	Commands    []toned
-	WholeReport bool // every covered principal is in the document
+	Columns        []column
+	Kinds          []string
+	Outcomes       []string
+	Principals     []*entry
+	Wide           bool   // the matrix is too wide for paper
+	MatrixNote     string // what is left out of the matrix
+	Left           string // which principals are left out of the page
+	Errors         []noted
+	Notes          []noted // warnings and infos
+	Exceptions     []toldException
+	Commands       []toned
+	ExceptionsLeft string // how many are left out
+	WholeReport    bool   // every covered principal is in the document
 }
 
 type fact struct{ Name, Value string }

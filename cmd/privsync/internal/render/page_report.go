@@ -133,6 +133,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 		changesTitle = "Differences by reason"
 	}
 	b.notes(doc.Findings)
+	b.exceptions(doc.Exceptions)
 	b.matrix()
 	p.Charts = charts(
 		stacked("Principals by outcome", outcomes),

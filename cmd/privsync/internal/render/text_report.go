@@ -148,6 +148,7 @@ func (t *textWriter) report(r *executor.Report) {
 	}
 	delete(shown, "")
 	t.otherFindings(r.Findings, shown)
+	t.exceptions(r.Exceptions)
 	t.commands(r.Commands)
 	t.licences(r.Licences)
 	t.blank()

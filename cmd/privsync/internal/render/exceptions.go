@@ -1,0 +1,160 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"privsync/executor"
+	"privsync/planner"
+)
+
+// maxExceptions is how many exceptions of a policy a text shows without Options.Verbose,
+// and a page at most.
+const maxExceptions = 1000
+
+// toldException is an exception of a policy in clean words.
+type toldException struct {
+	State, Tone, Who, From, Privileges, Until, Why, Place string
+}
+
+func tellException(x *planner.Exception) toldException {
+	t := toldException{State: Clean(string(x.State)), Tone: "good", Who: exceptedWho(&x.Who), Until: Clean(x.Until), Place: place(x.Position)}
+	switch x.State {
+	case planner.ExceptionExpiring:
+		t.Tone = "warn"
+	case planner.ExceptionExpired:
+		t.Tone = "bad"
+	}
+	if x.Until == "" {
+		t.Until = "no end"
+	}
+	switch x.From {
+	case planner.FromRule:
+		t.From = "rule " + Quote(clip(Clean(x.Rule), clipName))
+	default:
+		t.From = Clean(string(x.From)) + " of " + clip(Clean(x.Selector), clipMessage)
+	}
+	names := make([]string, len(x.Privileges))
+	for i, p := range x.Privileges {
+		names[i] = privilege(p)
+	}
+	t.Privileges = clip(strings.Join(names, ", "), clipMessage)
+	t.Why = clip(Clean(x.Reason), clipMessage)
+	if x.Description != "" {
+		t.Why = strings.TrimPrefix(t.Why+": ", ": ") + clip(Clean(x.Description), clipMessage)
+	}
+	return t
+}
+
+// exceptedWho names who is excepted.
+func exceptedWho(r *planner.ProtectedRef) string {
+	id := ""
+	if r.ID != "" {
+		id = " (" + Clean(r.ID) + ")"
+	}
+	selector := func(kind string, s *planner.ProtectedSelector) string {
+		var parts []string
+		if s.MemberOf != "" {
+			in := "in group " + Quote(s.MemberOf)
+			if s.Nested {
+				in += " at any depth"
+			}
+			parts = append(parts, in)
+		}
+		if s.LoginMatches != "" {
+			parts = append(parts, "with a login like "+Quote(s.LoginMatches))
+		}
+		if s.NameMatches != "" {
+			parts = append(parts, "with a name like "+Quote(s.NameMatches))
+		}
+		if s.Enabled != nil {
+			parts = append(parts, map[bool]string{true: "enabled", false: "disabled"}[*s.Enabled])
+		}
+		return "every " + kind + " " + strings.Join(parts, ", ")
+	}
+	var text string
+	switch {
+	case r.Users != nil:
+		text = selector("user", r.Users)
+	case r.Groups != nil:
+		text = selector("group", r.Groups)
+	case r.Group != "":
+		text = "group " + Quote(r.Group) + " and its members"
+	default:
+		text = "user " + Quote(r.User)
+	}
+	return clip(text, clipMessage) + id
+}
+
+// String is one line.
+func (t toldException) String() string {
+	s := fmt.Sprintf("%s: %s, from %s (%s), until %s", t.State, t.Who, t.From, t.Privileges, t.Until)
+	if t.Until == "no end" {
+		s = strings.TrimSuffix(s, "until "+t.Until) + t.Until
+	}
+	if t.Why != "" {
+		s += "; " + t.Why
+	}
+	if t.Place != "" {
+		s += " [" + t.Place + "]"
+	}
+	return s
+}
+
+// exceptions writes the register of the policy's exceptions.
+func (t *textWriter) exceptions(list []planner.Exception) {
+	if len(list) == 0 {
+		return
+	}
+	t.blank()
+	t.line(bold, "%s in the policy", count(len(list), "exception"))
+	show := list
+	if !t.o.Verbose {
+		show = list[:min(len(list), maxExceptions)]
+	}
+	for i := range show {
+		x := tellException(&show[i])
+		t.para(map[string]style{"warn": yellow, "bad": alarm}[x.Tone], 6, "  = "+x.String())
+	}
+	if more := len(list) - len(show); more > 0 {
+		t.line(dim, "  … and %d more; --format json shows all", more)
+	}
+}
+
+func exceptionSection(r *executor.Report) section {
+	return section{
+		open: "\n### 🔓 " + count(len(r.Exceptions), "exception") + " in the policy\n\n", noun: "exception", n: len(r.Exceptions), weight: 1,
+		item: func(i int) (string, string) {
+			x := tellException(&r.Exceptions[i])
+			line := fmt.Sprintf("- **%s** %s from %s: %s, until %s", stateWord(r.Exceptions[i].State), span(x.Who, clipMessage), span(x.From, clipMessage),
+				span(x.Privileges, clipMessage), span(x.Until, clipName))
+			short := line + "\n"
+			if x.Why != "" {
+				line += "; " + span(x.Why, 2*clipMessage)
+			}
+			if x.Place != "" {
+				line += " " + span(x.Place, clipMessage)
+			}
+			return line + "\n", short
+		},
+	}
+}
+
+// stateWord is a state as a word where it is one of ours.
+func stateWord(s planner.ExceptionState) string {
+	switch s {
+	case planner.ExceptionInForce, planner.ExceptionExpiring, planner.ExceptionExpired:
+		return string(s)
+	}
+	return span(string(s), clipName)
+}
+
+// exceptions adds the register of the policy's exceptions to the page.
+func (b *pageBuilder) exceptions(list []planner.Exception) {
+	for i := range list[:min(len(list), maxExceptions)] {
+		b.page.Exceptions = append(b.page.Exceptions, tellException(&list[i]))
+	}
+	if more := len(list) - maxExceptions; more > 0 {
+		b.page.ExceptionsLeft = fmt.Sprintf("and %d more, which the JSON report holds", more)
+	}
+}
