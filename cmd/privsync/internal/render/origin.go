@@ -17,7 +17,7 @@ func originWords(o *planner.Origin) string {
 		parts = append(parts, clip(at, clipMessage))
 	}
 	if o.Set != "" {
-		parts = append(parts, "set "+clip(Clean(o.Set), clipName))
+		parts = append(parts, "set "+Quote(clip(Clean(o.Set), clipName)))
 	}
 	if o.Selector != "" {
 		parts = append(parts, "selector "+clip(Clean(o.Selector), clipName))
