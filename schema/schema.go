@@ -22,6 +22,18 @@ import (
 	"privsync/clean"
 )
 
+//go:embed diff.schema.json
+var diffText []byte
+
+//go:embed doctor.schema.json
+var doctorText []byte
+
+//go:embed explain.schema.json
+var explainText []byte
+
+//go:embed history.schema.json
+var historyText []byte
+
 //go:embed licence-use.schema.json
 var licenceUseText []byte
 
@@ -34,8 +46,14 @@ var planText []byte
 //go:embed policy.schema.json
 var policyText []byte
 
+//go:embed privileges.schema.json
+var privilegesText []byte
+
 //go:embed report.schema.json
 var reportText []byte
+
+//go:embed verify-reports.schema.json
+var verifyReportsText []byte
 
 //go:embed who.schema.json
 var whoText []byte
@@ -50,11 +68,17 @@ type document struct {
 
 // documents is sorted by name and never changes.
 var documents = []document{
+	newDocument("diff", diffText),
+	newDocument("doctor", doctorText),
+	newDocument("explain", explainText),
+	newDocument("history", historyText),
 	newDocument("licence-use", licenceUseText),
 	newDocument("licences", licencesText),
 	newDocument("plan", planText),
 	newDocument("policy", policyText),
+	newDocument("privileges", privilegesText),
 	newDocument("report", reportText),
+	newDocument("verify-reports", verifyReportsText),
 	newDocument("who", whoText),
 }
 

@@ -459,9 +459,10 @@ func (d *doctor) right(ctx context.Context, r *mstrapi.Reader, need planner.Work
 func (d *doctor) show(format string) error {
 	if format == "json" {
 		return writeJSON(d.stdout, struct {
+			Format  string  `json:"format"`
 			Healthy bool    `json:"healthy"`
 			Checks  []check `json:"checks"`
-		}{d.failed == 0, d.checks})
+		}{doctorFormat, d.failed == 0, d.checks})
 	}
 	var b strings.Builder
 	color := d.textOptions(d.stdout).Color

@@ -143,8 +143,16 @@ func completePrivileges(a *app, file string) []string {
 	return names
 }
 
+// The formats of what commands print that has no other home.
+const (
+	explanationFormat   = "privsync/explain/v1"
+	doctorFormat        = "privsync/doctor/v1"
+	verifyReportsFormat = "privsync/verify-reports/v1"
+)
+
 // explanation is what explain --format json prints.
 type explanation struct {
+	Format     string               `json:"format"`
 	Principal  planner.Principal    `json:"principal"`
 	Policy     string               `json:"policy,omitempty"`      // empty: none was given
 	Overlay    string               `json:"environment,omitempty"` // that --env selected
@@ -233,6 +241,7 @@ func (x *explainer) explain(ctx context.Context, kind mstrapi.Kind, name, privil
 		return nil, err
 	}
 	doc := &explanation{
+		Format:     explanationFormat,
 		Principal:  planner.Principal{Kind: kind, ID: x.row.ID, Name: x.row.Name, Login: x.row.Login},
 		CoveredBy:  []coveringEntry{},
 		Privileges: []explainedPrivilege{},

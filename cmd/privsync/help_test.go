@@ -90,7 +90,7 @@ func shellWords(line string) []string {
 // TestCompletionOffersNoFilesInVain: where an argument names no file, a shell
 // offers none.
 func TestCompletionOffersNoFilesInVain(t *testing.T) {
-	takesFile := map[string]bool{"approve": true, "show": true, "apply": true, "rollback": true, "verify-reports": true, "man": true}
+	takesFile := map[string]bool{"approve": true, "diff": true, "show": true, "apply": true, "rollback": true, "verify-reports": true, "man": true}
 	for _, c := range newTestRoot(t).Commands() {
 		if !c.Runnable() || takesFile[c.Name()] || c.Name() == "completion" || c.Name() == "help" {
 			continue

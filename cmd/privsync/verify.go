@@ -175,6 +175,7 @@ func (a *app) showVerified(f *verifyFlags, chain *executor.Chain, by sealedBy, r
 			links[i] = signedLink{l, by.reports[l.File]}
 		}
 		err = writeJSON(a.stdout, struct {
+			Format     string       `json:"format"`
 			Sound      bool         `json:"sound"`
 			Digest     string       `json:"digest,omitempty"`     // of the newest report
 			Pruned     int          `json:"pruned,omitempty"`     // reports that were removed before the oldest
@@ -182,7 +183,7 @@ func (a *app) showVerified(f *verifyFlags, chain *executor.Chain, by sealedBy, r
 			Removed    int          `json:"removed,omitempty"`    // by this command
 			SignedBy   string       `json:"signedBy,omitempty"`   // who signed the head of the chain
 			Links      []signedLink `json:"links"`
-		}{end == nil, chain.Digest, chain.Pruned, chain.Checkpoint, removed, by.head, links})
+		}{verifyReportsFormat, end == nil, chain.Digest, chain.Pruned, chain.Checkpoint, removed, by.head, links})
 	} else {
 		err = a.showChain(chain, by, end == nil, removed)
 	}

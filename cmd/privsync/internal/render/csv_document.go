@@ -5,14 +5,15 @@ import (
 	"iter"
 	"slices"
 
+	"privsync/cmd/privsync/internal/history"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
 
-// CSVDocument writes doc, an *executor.Report, a *planner.Holders or a
-// *planner.LicenceUse, with [CSV]. The error is the writer's, or says that doc is of
-// another type or nil.
+// CSVDocument writes doc, an *executor.Report, a *planner.Holders, a
+// *planner.LicenceUse, a *history.Diff or a *history.Since, with [CSV]. The error is the
+// writer's, or says that doc is of another type or nil.
 func CSVDocument(w io.Writer, doc any) error {
 	var rows iter.Seq[[]string]
 	switch doc := doc.(type) {
@@ -31,6 +32,16 @@ func CSVDocument(w io.Writer, doc any) error {
 			return errNilDocument
 		}
 		rows = seatRows(doc)
+	case *history.Diff:
+		if doc == nil {
+			return errNilDocument
+		}
+		rows = diffRows(doc)
+	case *history.Since:
+		if doc == nil {
+			return errNilDocument
+		}
+		rows = historyRows(doc)
 	default:
 		return unknownDocument(doc)
 	}

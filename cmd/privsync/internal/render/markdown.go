@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"privsync/cmd/privsync/internal/history"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -46,7 +47,7 @@ type MarkdownOptions struct {
 // Strings from outside stand in code spans, so that no mention, link, image or
 // HTML can arise from a display name.
 //
-// A *planner.Holders is written whole. Otherwise the result is never longer than MaxBytes. Where not everything fits, whole
+// A *planner.Holders, a *history.Diff and a *history.Since are written whole. Otherwise the result is never longer than MaxBytes. Where not everything fits, whole
 // principals and findings are left out, the totals stay exact, and the end says
 // what is missing and how to see it. The error is the writer's, or says that
 // doc is of another type or nil.
@@ -72,6 +73,18 @@ func Markdown(w io.Writer, doc any, o MarkdownOptions) error {
 			return errNilDocument
 		}
 		_, err := io.WriteString(w, markdownHolders(doc))
+		return err
+	case *history.Diff:
+		if doc == nil {
+			return errNilDocument
+		}
+		_, err := io.WriteString(w, markdownDiff(doc))
+		return err
+	case *history.Since:
+		if doc == nil {
+			return errNilDocument
+		}
+		_, err := io.WriteString(w, markdownHistory(doc))
 		return err
 	default:
 		return unknownDocument(doc)

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 
+	"privsync/cmd/privsync/internal/history"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -52,8 +53,8 @@ type Options struct {
 	AfterPlan bool
 }
 
-// Text writes doc, a *planner.Plan, an *executor.Report, a *planner.Holders or a
-// *planner.LicenceUse, as text for a terminal or a mail. Changes and errors are always complete; principals that
+// Text writes doc, a *planner.Plan, an *executor.Report, a *planner.Holders, a
+// *planner.LicenceUse, a *history.Diff or a *history.Since, as text for a terminal or a mail. Changes and errors are always complete; principals that
 // are in sync are only counted, unless the report is that of an audit, which says
 // of each what it holds and from where. The error is the writer's, or says that
 // doc is of another type or nil.
@@ -81,6 +82,16 @@ func Text(w io.Writer, doc any, o Options) error {
 			return errNilDocument
 		}
 		t.licenceUse(doc)
+	case *history.Diff:
+		if doc == nil {
+			return errNilDocument
+		}
+		t.diff(doc)
+	case *history.Since:
+		if doc == nil {
+			return errNilDocument
+		}
+		t.history(doc)
 	default:
 		return unknownDocument(doc)
 	}

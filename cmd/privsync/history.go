@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"privsync/clean"
+	"privsync/cmd/privsync/internal/history"
+	"privsync/cmd/privsync/internal/render"
+	"privsync/mstrapi"
+	"privsync/policy"
+)
+
+func newHistory(a *app) *cobra.Command {
+	var (
+		from   chainFlags
+		url    string
+		format = newChoice("text", "json", "csv", "markdown")
+	)
+	cmd := &cobra.Command{
+		Use:   "history {user|group} NAME [PRIVILEGE]",
+		Short: "Say since when a principal holds what, by which run, and what changed without one",
+		Long: `Say, from the reports of audits and other runs, since when a user (named by login) or a
+group (named by name), or either by its id, holds what it holds: granted by which run,
+with the policy, its commit, the ticket and who approved it, where the reports say so;
+and what came or went without a run (out-of-band), between which moments.
+
+The reports are those of the chains in each --report-dir, and of the state folder where
+none is named. Nothing is asked of a server. Reports that say nothing of the principal
+are passed over; so are those of another level than a privilege's. That something was
+never seen in a report does not mean that it never was.
+
+Exit codes: 0; 1 no report speaks of the principal, or a chain of reports is broken.`,
+		Example: `  privsync history user gmartins --report-dir reports/
+  privsync history user gmartins "Use User Manager" --report-dir reports/ --report-dir audits/
+  privsync history group "Night Shift" 53 --format json | jq '.privileges[].events'`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) < 2 || len(args) > 3:
+				return errors.New("name a user or a group, and perhaps a privilege")
+			case args[0] != "user" && args[0] != "group":
+				return fmt.Errorf("%s is neither user nor group", clean.Quote(args[0]))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			doc, err := a.history(cmd.Context(), args, url, &from)
+			if err != nil {
+				return err
+			}
+			show := func() error {
+				switch format.value {
+				case "json":
+					return writeJSON(a.stdout, doc)
+				case "csv":
+					return render.CSVDocument(a.stdout, doc)
+				case "markdown":
+					return render.Markdown(a.stdout, doc, render.MarkdownOptions{})
+				}
+				return render.Text(a.stdout, doc, a.textOptions(a.stdout))
+			}
+			if err := a.awaitDone(show); err != nil {
+				return err
+			}
+			return brokenChains(doc.Chains)
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return []string{"user", "group"}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	addFormat(cmd, &format)
+	from.register(cmd)
+	cmd.Flags().StringVar(&url, "url", "", "only reports of the server with this `URL`, as the reports spell it")
+	_ = cmd.RegisterFlagCompletionFunc("url", cobra.NoFileCompletions)
+	return cmd
+}
+
+// history follows a principal through the reports that from names.
+func (a *app) history(ctx context.Context, args []string, url string, from *chainFlags) (*history.Since, error) {
+	kind, name := mstrapi.Kind(args[0]), args[1]
+	sources, err := from.sources(a)
+	if err != nil {
+		return nil, err
+	}
+	if len(sources) == 0 {
+		return nil, hinted(errors.New("no reports are at hand"), "name a folder that runs wrote to with --report-dir")
+	}
+	f := history.NewFollow(kind, name, url)
+	if _, err := await(a, func() (struct{}, error) { return struct{}{}, f.Read(ctx, sources) }); err != nil {
+		return nil, fmt.Errorf("read the reports: %w", err)
+	}
+	var only mstrapi.PrivilegeID
+	if len(args) == 3 && f.Met() {
+		if only, err = reportedPrivilege(f.PrivilegeNames(), args[2]); err != nil {
+			return nil, err
+		}
+	}
+	doc, err := f.Since(toolRef(), only)
+	switch {
+	case errors.Is(err, history.ErrNotSeen):
+		hint := "look into another folder with --report-dir, or look at the server: privsync explain"
+		if near := policy.Suggest(name, f.Near()); near != "" {
+			hint = fmt.Sprintf("did you mean %s? Otherwise %s", clean.Quote(near), hint)
+		}
+		return nil, also(hinted(fmt.Errorf("%s %s: %w", kind, clean.Quote(name), err), hint), brokenChains(f.Chains()))
+	case errors.Is(err, history.ErrSeveral):
+		return nil, hinted(err, "name one by its id, or the server with --url")
+	}
+	return doc, err
+}
+
+// reportedPrivilege returns the number of a privilege that is named by number, or by a
+// name that some report has.
+func reportedPrivilege(known map[mstrapi.PrivilegeID]string, text string) (mstrapi.PrivilegeID, error) {
+	if n, err := strconv.Atoi(text); err == nil && n > 0 && n <= int(mstrapi.MaxPrivilegeID) {
+		return mstrapi.PrivilegeID(n), nil
+	}
+	var found []mstrapi.PrivilegeID
+	var names []string
+	for id, name := range known {
+		if strings.EqualFold(name, text) {
+			found = append(found, id)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(found)
+	slices.Sort(names)
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return 0, hinted(fmt.Errorf("the reports have %d privileges called %s", len(found), clean.Quote(text)), fmt.Sprintf("name it by number: %v", found))
+	}
+	hint := "nobody in these reports ever held one of that name; name it by number"
+	if near := policy.Suggest(text, names); near != "" {
+		hint = fmt.Sprintf("did you mean %s?", clean.Quote(near))
+	}
+	return 0, hinted(fmt.Errorf("the reports name no privilege %s", clean.Quote(text)), hint)
+}

@@ -1,0 +1,75 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"path/filepath"
+
+	"privsync/executor"
+)
+
+// Source yields the reports of one chain.
+type Source interface {
+	// Open checks the chain, and returns what it found: a chain with problems is not
+	// whole, and what its reports say may lack something. An error means that there is
+	// no chain.
+	Open(ctx context.Context) (Chain, error)
+	// Reports yields the sealed reports, the oldest first, as the chain has them; those
+	// that a problem of the chain names are left out. An error ends it. Open comes first.
+	Reports(ctx context.Context) iter.Seq2[*executor.Report, error]
+}
+
+// Folder is the chain of reports in a folder: what --report-dir wrote.
+type Folder struct {
+	Dir   string
+	files []string
+}
+
+// Open implements [Source].
+func (f *Folder) Open(context.Context) (Chain, error) {
+	found, err := executor.VerifyChain(f.Dir, nil)
+	if err != nil {
+		return Chain{}, err
+	}
+	chain := Chain{Name: f.Dir, Pruned: found.Pruned}
+	f.files = f.files[:0]
+	for _, l := range found.Links {
+		if l.Problem != "" {
+			chain.Problems = append(chain.Problems, fmt.Sprintf("%s: %s", l.File, l.Problem))
+			continue
+		}
+		f.files = append(f.files, l.File)
+	}
+	chain.Reports = len(f.files)
+	return chain, nil
+}
+
+// Reports implements [Source].
+func (f *Folder) Reports(ctx context.Context) iter.Seq2[*executor.Report, error] {
+	return func(yield func(*executor.Report, error) bool) {
+		for _, name := range f.files {
+			if err := ctx.Err(); err != nil {
+				yield(nil, context.Cause(ctx))
+				return
+			}
+			path := filepath.Join(f.Dir, name)
+			report, err := readReport(path)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", path, err)
+			}
+			if !yield(report, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func readReport(path string) (*executor.Report, error) {
+	f, err := executor.OpenPlain(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return executor.ReadReport(f)
+}

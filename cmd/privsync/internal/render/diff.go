@@ -1,0 +1,476 @@
+package render
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"privsync/cmd/privsync/internal/history"
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// diffSummary says how much differs, in one sentence's worth of words.
+func diffSummary(d *history.Diff) string {
+	if d.Equal {
+		return "nothing differs"
+	}
+	s := d.Summary
+	words := fmt.Sprintf("%d gained, %d lost", s.Gained, s.Lost)
+	switch d.Kind {
+	case history.OfPlans:
+		words = fmt.Sprintf("%d to be held in B only, %d in A only", s.Gained, s.Lost)
+	case history.OfPolicies:
+		words = fmt.Sprintf("%d permitted in B only, %d in A only", s.Gained, s.Lost)
+	}
+	if s.Other > 0 {
+		words += fmt.Sprintf(", %d otherwise", s.Other)
+	}
+	if n := len(d.Settings); n > 0 {
+		words += ", " + count(n, "setting")
+	}
+	words += ", " + count(s.Principals, "principal")
+	if s.NotLookedAt > 0 {
+		words += fmt.Sprintf("; %d not compared", s.NotLookedAt)
+	}
+	return words
+}
+
+// changeSign is the sign before a difference.
+func changeSign(w history.What) string {
+	switch {
+	case w.Gives():
+		return "+"
+	case w.Takes():
+		return "-"
+	}
+	return "~"
+}
+
+// whatWords says what kind of difference it is.
+func whatWords(w history.What) string { return strings.ReplaceAll(string(w), "-", " ") }
+
+// numbered names a privilege of documents that need not know all names.
+func numbered(p planner.PrivilegeRef) string {
+	if p.Name == "" {
+		return "privilege " + p.ID.String()
+	}
+	return privilege(p)
+}
+
+// subject names the principal or the selector.
+func subject(p *planner.Principal, selector string) string {
+	if p != nil {
+		return who(*p)
+	}
+	return "selector: " + Clean(selector)
+}
+
+// heldBy says how a privilege is held; mark shows a name.
+func heldBy(w *history.Way, mark func(planner.Principal) string) string {
+	if w == nil {
+		return "not held"
+	}
+	h := planner.Holding{Direct: w.Direct, Inherited: w.Inherited, Groups: w.Groups, Roles: w.Roles, Other: w.Other}
+	words := waysOf(&h, mark)
+	if w.Inherited && len(w.Groups) == 0 {
+		words = append(words, "through a group")
+	}
+	return strings.Join(words, "; ")
+}
+
+// plainMark shows names in text.
+func plainMark(p planner.Principal) string {
+	if p.Kind == "" {
+		return p.Name
+	}
+	return who(p)
+}
+
+func spanMark(p planner.Principal) string {
+	if p.Kind == "" {
+		return span(p.Name, 2*clipName)
+	}
+	return spanWho(p)
+}
+
+// heldWords says what became of a privilege between two reports, or what two plans or
+// policies say of it.
+func heldWords(c *history.Change, mark func(planner.Principal) string, said func(string) string) string {
+	if c.BeforeSaid == "" && c.AfterSaid == "" {
+		switch {
+		case c.Before == nil:
+			return heldBy(c.After, mark)
+		case c.After == nil:
+			return "was held " + heldBy(c.Before, mark)
+		}
+		return "was held " + heldBy(c.Before, mark) + ", is now " + heldBy(c.After, mark)
+	}
+	switch {
+	case c.BeforeSaid == "":
+		return said(c.AfterSaid)
+	case c.AfterSaid == "":
+		return "was " + said(c.BeforeSaid)
+	}
+	return "was " + said(c.BeforeSaid) + ", is now " + said(c.AfterSaid)
+}
+
+// runWords names a run, and who let it.
+func runWords(r *history.Run) string {
+	s := fmt.Sprintf("run %s (%s) of %s", Clean(r.ID), Clean(r.Command), stamp(r.StartedAt))
+	if r.Policy.Name != "" {
+		s += ", policy " + Clean(r.Policy.Name)
+	}
+	if r.Policy.Digest != "" {
+		s += " " + Clean(shortDigest(r.Policy.Digest))
+	}
+	source := r.Source
+	if r.PlanSource != nil {
+		source = r.PlanSource // where what was reviewed came from
+	}
+	if source != nil {
+		for _, part := range [][2]string{{"commit", source.Commit}, {"ref", source.Ref}, {"pull request", source.PullRequest}, {"author", source.Author}, {"build", source.Build}} {
+			if part[1] != "" {
+				s += ", " + part[0] + " " + Clean(part[1])
+			}
+		}
+	}
+	if r.Comment != "" {
+		s += ", comment " + Quote(r.Comment)
+	}
+	var by []string
+	for _, a := range r.Approvals {
+		by = append(by, Clean(a.By))
+	}
+	if len(by) > 0 {
+		s += ", approved by " + strings.Join(by, ", ")
+	}
+	if r.Actor.Name != "" || r.Actor.ID != "" {
+		s += ", as " + actor(r.Actor)
+	}
+	if r.Recovered {
+		s += ", recovered"
+	}
+	return s
+}
+
+// shortDigest is enough of a digest to find it again.
+func shortDigest(d string) string {
+	if name, hex, ok := strings.Cut(d, ":"); ok && len(hex) > 12 {
+		return name + ":" + hex[:12]
+	}
+	return d
+}
+
+// causeWords says what made a difference; "" for a nil cause.
+func causeWords(c *history.Cause) string {
+	if c == nil {
+		return ""
+	}
+	s := "out-of-band: no run did it whose report is at hand"
+	if c.By != nil {
+		s = fmt.Sprintf("by run %s (%s) of %s", Clean(c.By.ID), Clean(c.By.Command), stamp(c.By.StartedAt))
+		if c.Ticket != "" {
+			s += ", ticket " + Quote(c.Ticket)
+		}
+		var through []string
+		for _, g := range c.Through {
+			through = append(through, who(groupOf(g)))
+		}
+		if len(through) > 0 {
+			s += ", through " + someOf(through)
+		}
+		return s
+	}
+	switch {
+	case c.After != nil && c.Until != nil:
+		s += fmt.Sprintf(", between %s and %s", stamp(*c.After), stamp(*c.Until))
+	case c.Until != nil:
+		s += ", before " + stamp(*c.Until)
+	}
+	return s
+}
+
+// unknownCause says that nothing is known of what made a difference between reports.
+const unknownCause = "by whom is not known: no reports of the runs in between are at hand (--report-dir)"
+
+// runsOf are the runs that causes name, in order of their start.
+func runsOf(causes iter.Seq[*history.Cause]) []*history.Run {
+	var out []*history.Run
+	known := make(map[string]bool)
+	for c := range causes {
+		if c != nil && c.By != nil && !known[c.By.Report] {
+			known[c.By.Report] = true
+			out = append(out, c.By)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *history.Run) int { return a.StartedAt.Compare(b.StartedAt) })
+	return out
+}
+
+func diffCauses(d *history.Diff) iter.Seq[*history.Cause] {
+	return func(yield func(*history.Cause) bool) {
+		for i := range d.Changes {
+			if !yield(d.Changes[i].Cause) {
+				return
+			}
+		}
+	}
+}
+
+// runs writes what is known of runs.
+func (t *textWriter) runs(list []*history.Run) {
+	if len(list) == 0 {
+		return
+	}
+	t.blank()
+	t.line(bold, "Runs")
+	for _, r := range list {
+		t.para(plain, 6, "  "+runWords(r))
+	}
+}
+
+func runsMarkdown(list []*history.Run) string {
+	if len(list) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n### Runs\n\n")
+	for _, r := range list {
+		fmt.Fprintf(&b, "- %s\n", span(runWords(r), 4*clipMessage))
+	}
+	return b.String()
+}
+
+func sideWords(s history.Side) string {
+	text := Clean(s.File)
+	if s.Run != nil {
+		text += ", " + Clean(s.Run.Command) + " " + Clean(s.Run.ID)
+	}
+	if s.Policy != "" {
+		text += ", policy " + Clean(s.Policy)
+	}
+	if !s.At.IsZero() {
+		text += ", " + stamp(s.At)
+	}
+	return text + ", " + Clean(shortDigest(s.Digest))
+}
+
+func chainWords(c history.Chain) string {
+	s := fmt.Sprintf("%s: %s", Clean(c.Name), count(c.Reports, "report"))
+	if c.Pruned > 0 {
+		s += fmt.Sprintf(", %d older ones were removed", c.Pruned)
+	}
+	if n := len(c.Problems); n > 0 {
+		s += ", NOT WHOLE: " + Clean(c.Problems[0])
+		if n > 1 {
+			s += fmt.Sprintf(" and %d more", n-1)
+		}
+	}
+	return s
+}
+
+// diff writes what differs.
+func (t *textWriter) diff(d *history.Diff) {
+	t.line(bold, "Difference of two %s: %s", Clean(string(d.Kind)), diffSummary(d))
+	t.field("A", sideWords(d.A))
+	t.field("B", sideWords(d.B))
+	t.field("server", Clean(d.B.Server))
+	t.field("scope", scopeWord(d.B.Scope))
+	for _, c := range d.Chains {
+		t.field("reports", chainWords(c))
+	}
+	if d.Kind == history.OfReports && len(d.Chains) > 0 {
+		t.field("between", count(len(d.Runs), "run"))
+	}
+	last := ""
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		if name := subjectID(c.Principal, c.Selector); i == 0 || name != last {
+			last = name
+			t.blank()
+			t.line(bold, "%s", subject(c.Principal, c.Selector))
+		}
+		s := yellow
+		switch {
+		case c.What.Gives():
+			s = green
+		case c.What.Takes():
+			s = red
+		}
+		t.line(s, "  %s %s: %s: %s", changeSign(c.What), numbered(c.Privilege), whatWords(c.What), heldWords(c, plainMark, Clean))
+		switch words := causeWords(c.Cause); {
+		case words != "":
+			t.para(dim, 6, "      "+words)
+		case d.Kind == history.OfReports:
+			t.para(dim, 6, "      "+unknownCause)
+		}
+	}
+	t.runs(runsOf(diffCauses(d)))
+	if len(d.Settings) > 0 {
+		t.blank()
+		t.line(bold, "Settings")
+		for _, s := range d.Settings {
+			of := ""
+			if s.Principal != nil || s.Selector != "" {
+				of = subject(s.Principal, s.Selector) + ": "
+			}
+			t.line(yellow, "  ~ %s%s: %s -> %s", of, Clean(s.Name), settingWord(s.Before), settingWord(s.After))
+		}
+	}
+	if len(d.NotLookedAt) > 0 {
+		t.blank()
+		t.line(bold, "Not compared: %s", count(len(d.NotLookedAt), "principal"))
+		for _, m := range d.NotLookedAt {
+			t.line(dim, "  ? %s: not looked at in %s: %s", subject(m.Principal, m.Selector), inWords(m.In), Clean(m.Why))
+		}
+	}
+}
+
+func inWords(in string) string {
+	if in == "both" {
+		return "A and B"
+	}
+	return strings.ToUpper(in)
+}
+
+func scopeWord(level string) string {
+	if level == "" {
+		return ""
+	}
+	return scope(planner.Scope{Level: mstrapi.Level(level)})
+}
+
+func settingWord(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return Clean(s)
+}
+
+// subjectID tells principals apart that have the same name.
+func subjectID(p *planner.Principal, selector string) string {
+	if p != nil {
+		return string(p.Kind) + "\x00" + string(p.ID) + "\x00" + p.Name + "\x00" + p.Login
+	}
+	return selector
+}
+
+// markdownDiff is the view of what differs, whole.
+func markdownDiff(d *history.Diff) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## Difference of two %s: %s\n\n- A: %s\n- B: %s\n", d.Kind, diffSummary(d), span(sideWords(d.A), clipMessage), span(sideWords(d.B), clipMessage))
+	for _, c := range d.Chains {
+		fmt.Fprintf(&b, "- reports: %s\n", span(chainWords(c), clipMessage))
+	}
+	last := ""
+	said := func(s string) string { return span(s, clipMessage) }
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		if name := subjectID(c.Principal, c.Selector); i == 0 || name != last {
+			last = name
+			fmt.Fprintf(&b, "\n### %s\n\n", span(subject(c.Principal, c.Selector), clipMessage))
+		}
+		fmt.Fprintf(&b, "- **%s** %s: %s", whatWords(c.What), span(numbered(c.Privilege), clipName), heldWords(c, spanMark, said))
+		switch words := causeWords(c.Cause); {
+		case words != "":
+			fmt.Fprintf(&b, "; %s", span(words, 4*clipMessage))
+		case d.Kind == history.OfReports:
+			b.WriteString("; by whom is not known")
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString(runsMarkdown(runsOf(diffCauses(d))))
+	if len(d.Settings) > 0 {
+		b.WriteString("\n### Settings\n\n")
+		for _, s := range d.Settings {
+			of := ""
+			if s.Principal != nil || s.Selector != "" {
+				of = span(subject(s.Principal, s.Selector), clipMessage) + ": "
+			}
+			fmt.Fprintf(&b, "- %s%s: %s → %s\n", of, span(s.Name, clipName), span(settingWord(s.Before), clipMessage), span(settingWord(s.After), clipMessage))
+		}
+	}
+	if len(d.NotLookedAt) > 0 {
+		fmt.Fprintf(&b, "\n### Not compared: %s\n\n", count(len(d.NotLookedAt), "principal"))
+		for _, m := range d.NotLookedAt {
+			fmt.Fprintf(&b, "- %s: not looked at in %s: %s\n", span(subject(m.Principal, m.Selector), clipMessage), inWords(m.In), span(m.Why, clipMessage))
+		}
+	}
+	fmt.Fprintf(&b, "\n---\n\n%s\n", toolWords(d.Tool))
+	return b.String()
+}
+
+// diffRows are what differs, for [CSV].
+func diffRows(d *history.Diff) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		if !yield([]string{
+			"what", "kind", "id", "login", "name", "selector", "privilege", "privilege_name", "before", "after",
+			"run", "command", "started", "policy", "policy_digest", "commit", "ticket", "approved_by", "through", "out_of_band", "changed_after", "changed_until",
+		}) {
+			return
+		}
+		of := func(p *planner.Principal, selector string) []string {
+			if p == nil {
+				return []string{"", "", "", "", selector}
+			}
+			return []string{string(p.Kind), string(p.ID), p.Login, p.Name, ""}
+		}
+		none := make([]string, 12)
+		for i := range d.Changes {
+			c := &d.Changes[i]
+			before, after := c.BeforeSaid, c.AfterSaid
+			if before == "" && after == "" {
+				before, after = heldBy(c.Before, plainMark), heldBy(c.After, plainMark)
+			}
+			number := ""
+			if c.Privilege.ID != 0 {
+				number = c.Privilege.ID.String()
+			}
+			row := slices.Concat([]string{string(c.What)}, of(c.Principal, c.Selector), []string{number, c.Privilege.Name, before, after}, causeCells(c.Cause))
+			if !yield(row) {
+				return
+			}
+		}
+		for _, s := range d.Settings {
+			if !yield(slices.Concat([]string{"setting"}, of(s.Principal, s.Selector), []string{"", s.Name, s.Before, s.After}, none)) {
+				return
+			}
+		}
+		for _, m := range d.NotLookedAt {
+			if !yield(slices.Concat([]string{"not-looked-at-in-" + m.In}, of(m.Principal, m.Selector), []string{"", "", "", m.Why}, none)) {
+				return
+			}
+		}
+	}
+}
+
+// causeCells are the columns from run on.
+func causeCells(c *history.Cause) []string {
+	out := make([]string, 12)
+	if c == nil {
+		return out
+	}
+	if r := c.By; r != nil {
+		copy(out, []string{r.ID, r.Command, r.StartedAt.UTC().Format(time.RFC3339), r.Policy.Name, r.Policy.Digest})
+		for _, s := range []*planner.Provenance{r.Source, r.PlanSource} {
+			if s != nil && s.Commit != "" {
+				out[5] = s.Commit
+			}
+		}
+		var by []string
+		for _, a := range r.Approvals {
+			by = append(by, a.By)
+		}
+		out[6], out[7], out[8] = c.Ticket, strings.Join(by, "; "), refsCell(c.Through)
+	}
+	out[9] = yesNo(c.OutOfBand)
+	for i, at := range []*time.Time{c.After, c.Until} {
+		if at != nil {
+			out[10+i] = at.UTC().Format(time.RFC3339)
+		}
+	}
+	return out
+}
