@@ -692,7 +692,7 @@ func (l *licensing) doubtRoles(out *Licences) {
 	}
 	for _, p := range out.Products {
 		if n := users[p.ID]; n > 0 {
-			l.doubt(nil, fmt.Sprintf("product %s: %s hold it through security roles; whether the server tells of all roles in such a reading is not documented (?)", p.Name, plural(n, "user", "users")))
+			l.doubt(nil, fmt.Sprintf("product %s: %s it through security roles; whether the server tells of all roles in such a reading is not documented (?)", p.Name, plural(n, "user holds", "users hold")))
 		}
 	}
 }

@@ -29,8 +29,9 @@ func newDemo(a *app) *cobra.Command {
 		Use:   "demo",
 		Short: "The whole story on a simulated server, offline",
 		Long: `Serve a simulated company inside this process, and run the daily work against
-it with the very commands that a real server gets: validate the policy, plan,
-apply, plan again (nothing is left to do), and show what the report says.
+it with the very commands that a real server gets: validate the policy, learn which
+privileges cost licences, plan, apply, plan again (nothing is left to do), and show
+what the report says.
 
 Everything is embedded: it works from any folder, without a network, and touches
 nothing but its own folder, whose name it prints.`,
@@ -52,7 +53,7 @@ func (a *app) demo(ctx context.Context, dir string) error {
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	policyFile, reportFile := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "report.json")
+	policyFile, reportFile, licencesFile := filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "report.json"), filepath.Join(dir, "licences.json")
 	text, err := examples.Files.ReadFile("policy.yaml")
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -68,7 +69,7 @@ func (a *app) demo(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	err = a.story(ctx, server, dir, policyFile, reportFile)
+	err = a.story(ctx, server, dir, policyFile, reportFile, licencesFile)
 	if e := server.stop(); err == nil && e != nil {
 		err = fmt.Errorf("simulated server: %w", e)
 	}
@@ -76,7 +77,7 @@ func (a *app) demo(ctx context.Context, dir string) error {
 }
 
 // story runs the demo's commands one after the other.
-func (a *app) story(ctx context.Context, server *simulator, dir, policyFile, reportFile string) error {
+func (a *app) story(ctx context.Context, server *simulator, dir, policyFile, reportFile, licencesFile string) error {
 	a.title("A simulated MicroStrategy server is running at " + server.url)
 	fmt.Fprintf(a.stdout, "It plays a company with %d users and %d groups. The policy is\n%s\n",
 		len(server.Environment().Users), len(server.Environment().Groups), render.Clean(policyFile))
@@ -86,9 +87,10 @@ func (a *app) story(ctx context.Context, server *simulator, dir, policyFile, rep
 		want  int
 	}{
 		{"1. Is the policy well-formed? (offline)", []string{"validate", "-f", policyFile}, exitDone},
-		{"2. What would have to change? (a dry run: only reads)", []string{"plan", "-f", policyFile, "--detailed-exitcode"}, exitDrift},
-		{"3. Apply it, read everything back, report", []string{"apply", "-f", policyFile, "--yes", "--report", reportFile, "--state-dir", filepath.Join(dir, "state")}, exitDone},
-		{"4. Plan again: nothing is left to do", []string{"plan", "-f", policyFile, "--detailed-exitcode"}, exitDone},
+		{"2. Which privileges cost licences? (asked about a user who holds everything)", []string{"licences", "learn", "--user", "administrator", "--out", licencesFile}, exitDone},
+		{"3. What would have to change, and what does it cost? (a dry run: only reads)", []string{"plan", "-f", policyFile, "--licences", licencesFile, "--detailed-exitcode"}, exitDrift},
+		{"4. Apply it, read everything back, report", []string{"apply", "-f", policyFile, "--licences", licencesFile, "--yes", "--report", reportFile, "--state-dir", filepath.Join(dir, "state")}, exitDone},
+		{"5. Plan again: nothing is left to do", []string{"plan", "-f", policyFile, "--detailed-exitcode"}, exitDone},
 	}
 	for _, step := range steps {
 		a.title(step.title)
@@ -101,7 +103,7 @@ func (a *app) story(ctx context.Context, server *simulator, dir, policyFile, rep
 				hint: "this is a bug in privsync: please report it with the text above"}
 		}
 	}
-	a.title("5. What is in the report?")
+	a.title("6. What is in the report?")
 	if err := a.summarizeReport(reportFile); err != nil {
 		return err
 	}
