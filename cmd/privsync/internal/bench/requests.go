@@ -28,6 +28,8 @@ type shape struct {
 	// [constantRequests], less what the bounds have taken of it.
 	bounds func(s scene, plan *planner.Plan) []bound
 	twice  bool // the second of two applies is counted
+
+	licences bool // with a licence map
 }
 
 // A bound is the most requests that some endpoints together may have.
@@ -198,19 +200,24 @@ type count struct {
 
 // countRequests applies the policy of the shape to the scene, without a network.
 func countRequests(ctx context.Context, s scene, sh shape) (count, error) {
-	server := mstrtest.NewServer(s.environment(), s.options())
+	env := s.environment()
+	server := mstrtest.NewServer(env, s.options())
 	defer server.Close()
+	var licences *planner.LicenceInput
+	if sh.licences {
+		licences = licenceInput(env)
+	}
 	if sh.twice {
-		if _, err := applyOnce(ctx, server, sh.policy(s)); err != nil {
+		if _, err := applyOnce(ctx, server, sh.policy(s), licences); err != nil {
 			return count{}, err
 		}
 		server.ResetLog()
 	}
-	plan, err := applyOnce(ctx, server, sh.policy(s))
+	plan, err := applyOnce(ctx, server, sh.policy(s), licences)
 	return count{plan, server.Counts()}, err
 }
 
-func applyOnce(ctx context.Context, server *mstrtest.Server, text string) (*planner.Plan, error) {
+func applyOnce(ctx context.Context, server *mstrtest.Server, text string, licences *planner.LicenceInput) (*planner.Plan, error) {
 	pol, err := policy.Parse("policy.yaml", []byte(text))
 	if err != nil {
 		return nil, err
@@ -221,7 +228,7 @@ func applyOnce(ctx context.Context, server *mstrtest.Server, text string) (*plan
 	if err != nil {
 		return nil, err
 	}
-	st, err := planner.Observe(ctx, w.Reader, pol, planner.ObserveOptions{URL: w.URL()})
+	st, err := planner.Observe(ctx, w.Reader, pol, planner.ObserveOptions{URL: w.URL(), Licences: licences})
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +281,7 @@ type judgement struct {
 func measureRequests(ctx context.Context, b *bench) error {
 	s := scene{Users: b.scale(10_000, 1000), PageCap: b.scale(1000, 100)}
 	s.Stray = s.Users / 10
-	for _, sh := range shapes() {
+	for _, sh := range withLicences(shapes()) {
 		c, err := countRequests(ctx, s, sh)
 		if err != nil {
 			return fmt.Errorf("%s: %w", sh.name, err)
