@@ -30,6 +30,7 @@ func TestStore(t *testing.T) {
 	if err := makeRoles(t.Context(), server); err != nil {
 		t.Fatal(err)
 	}
+	t.Run("cut", func(t *testing.T) { testCuts(t, server) })
 	t.Run("script", func(t *testing.T) {
 		p := scriptParams("store")
 		p.Cmds["database"] = func(ts *testscript.TestScript, _ bool, _ []string) { makeDatabase(ts, server) }
