@@ -40,6 +40,9 @@ type DeadRun struct {
 	// Host is the machine that the run was on, where the store knows it; empty: this
 	// one.
 	Host string
+	// Other is the digest of a report that the run wrote itself, elsewhere; empty: none is
+	// known. The recovered report names it.
+	Other string
 	// Untrusted says why others than the user and root may have written the
 	// journal, so that it must not decide which file is written; nil if they cannot.
 	Untrusted error
@@ -389,7 +392,7 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	if b.PlanDigest != "" {
 		report.Plan = &PlanRef{Digest: b.PlanDigest, Maker: b.Maker, Approvals: b.Approvals, Source: b.PlanSource}
 	}
-	report.Run.Recovered = true
+	report.Run.Recovered, report.Run.Other = true, d.Other
 	report.Run.FinishedAt = c.last
 	left := 0
 	if b.Coverage != (planner.Coverage{}) {

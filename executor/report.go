@@ -47,7 +47,10 @@ type Run struct {
 	FinishedAt time.Time  `json:"finishedAt"`
 	Outcome    RunOutcome `json:"outcome"`
 	Recovered  bool       `json:"recovered,omitempty"` // written by a later run from the journal
-	Comment    string     `json:"comment,omitempty"`   // what --comment said; empty: nothing
+	// Other is the digest of another report of this run, which it wrote itself where it
+	// could not reach its store any more; empty: none is known.
+	Other   string `json:"other,omitempty"`
+	Comment string `json:"comment,omitempty"` // what --comment said; empty: nothing
 	// Source is where the run came from; that of a saved plan is [PlanRef.Source].
 	Source *planner.Provenance `json:"source,omitempty"`
 }

@@ -322,7 +322,7 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	if err != nil {
 		return r.failed(ctx, lockError(err))
 	}
-	recovered, err := r.recoverDead(ctx, r.writer.Reader, r.server, store, r.lock, time.Time{}, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout), Signer: r.f.reports.signer})
+	recovered, err := r.recoverDead(ctx, r.writer.Reader, r.server, &r.f.state, r.lock, time.Time{}, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout), Signer: r.f.reports.signer})
 	if err != nil {
 		return r.failed(ctx, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -74,7 +75,7 @@ that is waited for.`,
 				return lockError(err)
 			}
 			defer a.releaseLock(lock)
-			recovered, err := a.recoverDead(ctx, r, server, store, lock, a.now().Add(lockTimeout.value), to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify), Signer: signer})
+			recovered, err := a.recoverDead(ctx, r, server, &state, lock, a.now().Add(lockTimeout.value), to, executor.RecoverOptions{AcceptUnread: acceptUnread, VerifyTimeout: verifyTimeout(verify), Signer: signer})
 			if err != nil {
 				return err
 			}
@@ -109,7 +110,8 @@ that is waited for.`,
 // recoverDead writes the reports of the runs on r's server that died: to to, or
 // where these runs would have, if to is zero. The caller holds lock. A lock that such
 // a run left on the server itself is removed, and waited for until the time.
-func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executor.Target, store executor.Store, lock executor.Lock, until time.Time, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
+func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executor.Target, state *stateFlags, lock executor.Lock, until time.Time, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
+	store := state.store
 	dead, err := store.FindOpen(ctx, sameServer(ctx, server))
 	if err != nil {
 		return nil, journalError(err)
@@ -131,6 +133,7 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executo
 			a.log.Warn("the place for the report of a run that died cannot be used; it goes to where reports without one go", "run", d.Run.ID, "place", store.String(), "error", err)
 			d.Destination = store.Fallback()
 		}
+		d.Other = a.otherReport(d, state)
 		report, paths, err := executor.Recover(ctx, r, d, o)
 		if err != nil {
 			return reports, hinted(err, `mend the cause and run "privsync recover"; --report-dir names another place for the report, --accept-unread reports what cannot be read as unverified`)
@@ -145,6 +148,28 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executo
 		return reports, a.removeLeftLock(ctx, r, a.endedRuns(ctx, store, lock, reports), until)
 	}
 	return reports, nil
+}
+
+// otherReport returns the digest of the report that a run wrote itself where the store
+// was lost to it, as far as that was on this machine.
+func (a *app) otherReport(d *executor.DeadRun, state *stateFlags) string {
+	if !state.shared() || d.Host != "" {
+		return ""
+	}
+	name := executor.ReportFileName(d.Run)
+	files := []string{d.Destination.File}
+	if d.Destination.Dir != "" {
+		files = append(files, filepath.Join(d.Destination.Dir, name))
+	}
+	if dir, err := state.find(a); err == nil {
+		files = append(files, filepath.Join(executor.ReportsDir(dir), name), filepath.Join(dir, "report-"+name))
+	}
+	for _, file := range files {
+		if report, err := executor.ReadReportFile(file); err == nil && report.Run.ID == d.Run.ID {
+			return report.Digest
+		}
+	}
+	return ""
 }
 
 // destinationOf decides where the report of d goes, and returns why it cannot go where

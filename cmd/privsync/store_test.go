@@ -30,6 +30,8 @@ func TestStore(t *testing.T) {
 	if err := makeRoles(t.Context(), server); err != nil {
 		t.Fatal(err)
 	}
+	t.Run("kill", func(t *testing.T) { testKills(t, server) })
+	t.Run("lost", func(t *testing.T) { testLost(t, server) })
 	t.Run("cut", func(t *testing.T) { testCuts(t, server) })
 	t.Run("script", func(t *testing.T) {
 		p := scriptParams("store")
