@@ -20,6 +20,7 @@ type chainFlags struct {
 }
 
 func (c *chainFlags) register(cmd *cobra.Command) {
+	c.state.dirBeats = true
 	c.state.register(cmd)
 	cmd.Flags().StringArrayVar(&c.dirs, "report-dir", nil, "look into the chain of reports in `DIR`; may be repeated")
 	_ = cmd.MarkFlagDirname("report-dir")
@@ -27,33 +28,53 @@ func (c *chainFlags) register(cmd *cobra.Command) {
 
 func (c *chainFlags) given() bool { return len(c.dirs) > 0 }
 
-// sources returns the chains that the flags name, or else that of the state folder, and
-// those that the files lie in, each once. Only those that are named must be there.
+// sources returns the chains that the flags name, or else those of the store or of the
+// state folder, and those that the files lie in, each once. Only what is named must be there.
 func (c *chainFlags) sources(a *app, files ...string) ([]history.Source, error) {
 	var out []history.Source
 	var known []os.FileInfo
-	add := func(dir string) (bool, error) {
+	add := func(dir string) error {
 		info, err := os.Stat(filepath.Join(dir, executor.ChainFile))
 		if err != nil {
-			return false, err
+			return nil // no chain there, and nobody said that there is one
 		}
 		if !slices.ContainsFunc(known, func(k os.FileInfo) bool { return os.SameFile(k, info) }) {
 			known = append(known, info)
-			out = append(out, &history.Folder{Dir: dir})
+			dead, err := c.state.deadRuns(a, dir)
+			if err != nil {
+				return err
+			}
+			out = append(out, &history.Folder{Dir: dir, Dead: dead})
 		}
-		return true, nil
+		return nil
 	}
 	for _, dir := range c.dirs {
-		if _, err := add(dir); err != nil {
+		if _, err := os.Stat(filepath.Join(dir, executor.ChainFile)); err != nil {
 			return nil, hinted(fmt.Errorf("no chain of reports in %s: %w", dir, err), "name a folder that a run wrote to with --report-dir")
 		}
 	}
-	if dir, err := c.state.find(a); err == nil && !c.given() {
-		_, _ = add(executor.ReportsDir(dir))
+	dirs := slices.Clone(c.dirs)
+	switch {
+	case c.given():
+	case c.state.shared():
+		stored, err := c.state.chains(a)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, stored...)
+	default:
+		if dir, err := c.state.find(a); err == nil {
+			dirs = append(dirs, executor.ReportsDir(dir))
+		}
 	}
 	for _, file := range files {
 		if file != "-" {
-			_, _ = add(filepath.Dir(file))
+			dirs = append(dirs, filepath.Dir(file))
+		}
+	}
+	for _, dir := range dirs {
+		if err := add(dir); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil

@@ -35,7 +35,7 @@ Two reports, of audits or of other runs: what everybody who is in both effective
 held at the end of each. Each difference names the run that made it, from the reports
 of the runs in between, or says out-of-band: no run did it whose report is at hand.
 These are looked for in the chains of reports that A and B lie in, and in each
---report-dir or else in the state folder. Reports of one scope and one server can be
+--report-dir or else in the store (--state) or the state folder. Reports of one scope and one server can be
 compared.
 
 Two plans: what the one would do and the other would not.

@@ -31,8 +31,8 @@ group (named by name), or either by its id, holds what it holds: granted by whic
 with the policy, its commit, the ticket and who approved it, where the reports say so;
 and what came or went without a run (out-of-band), between which moments.
 
-The reports are those of the chains in each --report-dir, and of the state folder where
-none is named. Nothing is asked of a server. Reports that say nothing of the principal
+The reports are those of the chains in each --report-dir, and where none is named those
+in the store (--state) or in the state folder. Nothing is asked of a server. Reports that say nothing of the principal
 are passed over; so are those of another level than a privilege's. That something was
 never seen in a report does not mean that it never was.
 

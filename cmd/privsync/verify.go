@@ -124,7 +124,7 @@ func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) err
 			return hinted(fmt.Errorf("accept newer reports: %w", err), "only reports that are whole and follow each other can be accepted; a damaged chain.json is put back from a copy")
 		}
 	}
-	dead, err := f.deadRuns(a, dir)
+	dead, err := f.state.deadRuns(a, dir)
 	if err != nil {
 		return err
 	}
@@ -195,8 +195,8 @@ func (a *app) showVerified(f *verifyFlags, chain *executor.Chain, by sealedBy, r
 
 // deadRuns returns the runs that died before they could name their report in the
 // chain in dir. A state folder that is not there, or not to be believed, explains none.
-func (f *verifyFlags) deadRuns(a *app, dir string) (map[string]bool, error) {
-	folder, err := f.state.find(a)
+func (s *stateFlags) deadRuns(a *app, dir string) (map[string]bool, error) {
+	folder, err := s.find(a)
 	if err != nil {
 		return nil, nil
 	}

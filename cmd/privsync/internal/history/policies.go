@@ -40,6 +40,7 @@ func Policies(tool planner.Tool, a, b PolicyDoc, catalogue []policy.CataloguePri
 	names := namesOf(catalogue)
 	written := make(map[string]string)
 	inA, inB := entriesOf(a.Policy, names, written), entriesOf(b.Policy, names, written)
+	pairPins(d, inA, inB)
 	for key, was := range inA {
 		is := inB[key]
 		if is == nil {
@@ -70,6 +71,34 @@ func Policies(tool planner.Tool, a, b PolicyDoc, catalogue []policy.CataloguePri
 	})
 	d.finish()
 	return d
+}
+
+// pairPins brings entries together that name a principal alike, where one policy pins it
+// to an id and the other does not: that is a setting that differs.
+func pairPins(d *Diff, inA, inB map[string]*stated) {
+	byName := func(in, other map[string]*stated) map[string][]string {
+		out := make(map[string][]string)
+		for key, s := range in {
+			if s.who != nil && other[key] == nil {
+				name := string(s.who.Kind) + " " + s.who.Name + strings.ToLower(s.who.Login)
+				out[name] = append(out[name], key)
+			}
+		}
+		return out
+	}
+	a, b := byName(inA, inB), byName(inB, inA)
+	for name, keys := range a {
+		if len(keys) != 1 || len(b[name]) != 1 {
+			continue
+		}
+		was, is := inA[keys[0]], inB[b[name][0]]
+		if was.who.Name+was.who.Login == "" || was.who.ID != "" && is.who.ID != "" {
+			continue
+		}
+		d.Settings = append(d.Settings, Setting{Principal: is.who, Name: "id", Before: string(was.who.ID), After: string(is.who.ID)})
+		delete(inB, b[name][0])
+		inB[keys[0]] = is
+	}
 }
 
 // compare compares what two policies say of one principal or selector.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"strings"
 
 	"privsync/executor"
 )
@@ -22,27 +23,41 @@ type Source interface {
 
 // Folder is the chain of reports in a folder: what --report-dir wrote.
 type Folder struct {
-	Dir   string
+	Dir string
+	// Dead are the ids of runs whose journals explain that their reports stand after the
+	// newest that the folder names; nil: none.
+	Dead map[string]bool
+
 	files []string
 }
 
 // Open implements [Source].
 func (f *Folder) Open(context.Context) (Chain, error) {
-	found, err := executor.VerifyChain(f.Dir, nil)
+	found, err := executor.VerifyChain(f.Dir, func(id string) bool { return f.Dead[id] })
 	if err != nil {
 		return Chain{}, err
 	}
-	chain := Chain{Name: f.Dir, Pruned: found.Pruned}
+	chain, sound := ChainOf(f.Dir, found)
 	f.files = f.files[:0]
-	for _, l := range found.Links {
-		if l.Problem != "" {
-			chain.Problems = append(chain.Problems, fmt.Sprintf("%s: %s", l.File, l.Problem))
-			continue
-		}
+	for _, l := range sound {
 		f.files = append(f.files, l.File)
 	}
-	chain.Reports = len(f.files)
 	return chain, nil
+}
+
+// ChainOf says what was found in a chain of that name, and returns the links that have no
+// problem.
+func ChainOf(name string, found *executor.Chain) (chain Chain, sound []executor.ChainLink) {
+	chain = Chain{Name: name, Pruned: found.Pruned}
+	for _, l := range found.Links {
+		if l.Problem == "" {
+			sound = append(sound, l)
+			continue
+		}
+		chain.Problems = append(chain.Problems, strings.TrimPrefix(l.File+": "+l.Problem, ": "))
+	}
+	chain.Reports = len(sound)
+	return chain, sound
 }
 
 // Reports implements [Source].
