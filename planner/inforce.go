@@ -86,7 +86,7 @@ type ProtectedSelector struct {
 func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
 	defaults := withDefaults(pol.Defaults)
 	ref := PolicyRef{
-		Name: pol.Name, Environment: pol.EnvironmentSelected, Digest: pol.Digest, Files: slices.Clone(pol.Files),
+		Name: pol.Name, Environment: pol.EnvironmentName, Digest: pol.Digest, BaseDigest: pol.BaseDigest, Files: slices.Clone(pol.Files),
 		InForce: &InForce{
 			Date:        now.UTC().Format(day),
 			Owner:       pol.Owner,

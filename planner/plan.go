@@ -79,6 +79,7 @@ type PolicyRef struct {
 	Name        string        `json:"name"`
 	Environment string        `json:"environment,omitempty"`
 	Digest      string        `json:"digest"`
+	BaseDigest  string        `json:"baseDigest,omitempty"` // without what differs by environment; empty: a document that does not say
 	Files       []policy.File `json:"files"`
 	InForce     *InForce      `json:"inForce,omitempty"`
 }

@@ -63,7 +63,7 @@ func TestDesignPolicy(t *testing.T) {
 		},
 		Commands: []Command{{"assign-watch-kpi-insight", at(41, 12)}},
 	}
-	want.Files, want.Digest = p.Files, p.Digest
+	want.Files, want.Digest, want.BaseDigest = p.Files, p.Digest, p.BaseDigest
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Errorf("Load(design.yaml) (-want +got):\n%s", diff)
 	}

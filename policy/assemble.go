@@ -51,6 +51,7 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 			defaults, safety = defaults.with(o.defaults), safety.with(o.safety)
 		}
 	}
+	p.EnvironmentName = cmp.Or(env, metadata.environment.text)
 	p.Name, p.Owner, p.Description = metadata.name.text, metadata.owner.text, metadata.description.text
 	if scope.given() {
 		p.Scope = Level(scope.text)
@@ -92,7 +93,7 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 		a.lookAlikes(p, warned)
 	}
 	p.Warnings = warned.problems()
-	p.Digest = digest(p.Files, env)
+	p.Digest, p.BaseDigest = digest(p.Files, env), baseDigest(docs)
 	return p
 }
 
@@ -135,6 +136,7 @@ func (a *assembler) metadata() metadataSection {
 		a.agree("metadata.name", &all.name, d.metadata.name)
 		a.agree("metadata.owner", &all.owner, d.metadata.owner)
 		a.agree("metadata.description", &all.description, d.metadata.description)
+		a.agree("metadata.environment", &all.environment, d.metadata.environment)
 	}
 	if !all.name.given() && a.whole("metadata") {
 		pos := all.pos

@@ -32,6 +32,7 @@ type document struct {
 	needs       []Prerequisite
 	commands    []Command
 	overlays    []overlay
+	base        baseContent
 }
 
 // word is a text with its place; the zero value was not given.
@@ -45,6 +46,7 @@ func (w word) given() bool { return w.pos.Line != 0 }
 type metadataSection struct {
 	pos                      Position
 	name, owner, description word
+	environment              word
 }
 
 type environmentSection struct {
@@ -131,7 +133,7 @@ const (
 // The known keys, in the order in which messages name them. Never changed.
 var (
 	documentKeys    = []string{"apiVersion", "kind", "metadata", "scope", "environment", "defaults", "safety", "licences", "privilegeSets", "principals", "unlisted", "rules", "prerequisites", "commands", "overlays"}
-	metadataKeys    = []string{"name", "owner", "description"}
+	metadataKeys    = []string{"name", "owner", "description", "environment"}
 	environmentKeys = []string{"url", "loginMode"}
 	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "missing", "expiringWithinDays"}
 	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges", "licences", "approval", "serverLock"}
@@ -220,6 +222,7 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 	}
 	if p.out.count() == before+ofEntries && !p.account.ended() {
 		p.checkRoot(root)
+		d.base.root(p, root)
 	}
 	return d
 }
@@ -244,6 +247,8 @@ func (p *parser) metadata(k, v *yaml.Node) metadataSection {
 			s.owner = p.wordAt(v, p.text, "owner")
 		case "description":
 			s.description = p.wordAt(v, p.text, "description")
+		case "environment":
+			s.environment = p.wordAt(v, p.name, "the name of the environment")
 		}
 	})
 	return s
@@ -497,6 +502,9 @@ func (p *parser) overlays(n *yaml.Node) ([]overlay, bool) {
 			switch key {
 			case "metadata":
 				o.metadata = p.metadata(k, v)
+				if e := o.metadata.environment; e.given() {
+					p.out.add(e.pos, "leave it out", "the environment of an overlay is the overlay's name")
+				}
 			case "environment":
 				o.environment = p.environment(k, v)
 			case "defaults":

@@ -324,4 +324,9 @@ type Policy struct {
 	Digest              string   // sha256:HEX over all files
 	Warnings            Problems // what is valid and probably not meant, or not read; nil for nothing
 	EnvironmentSelected string   // the --env NAME in force, empty for none
+	EnvironmentName     string   // that, or metadata.environment; empty: it has no name
+
+	// BaseDigest is sha256:HEX over what the files say whatever the environment: without
+	// overlays, environment sections and metadata.environment, and without comments.
+	BaseDigest string
 }
