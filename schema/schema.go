@@ -31,6 +31,9 @@ var doctorText []byte
 //go:embed explain.schema.json
 var explainText []byte
 
+//go:embed fleet.schema.json
+var fleetText []byte
+
 //go:embed history.schema.json
 var historyText []byte
 
@@ -71,6 +74,7 @@ var documents = []document{
 	newDocument("diff", diffText),
 	newDocument("doctor", doctorText),
 	newDocument("explain", explainText),
+	newDocument("fleet", fleetText),
 	newDocument("history", historyText),
 	newDocument("licence-use", licenceUseText),
 	newDocument("licences", licencesText),

@@ -49,6 +49,7 @@ type applyFlags struct {
 	maxStaleness    span
 	lockTimeout     span
 	serverLock      serverLockFlag
+	promoted        promotionFlags
 	commandTimeout  span
 	verifyTimeout   span
 	format          choice
@@ -85,6 +86,9 @@ With --server-lock, or safety.serverLock of the policy, the server's own lock on
 configuration is taken after the login and given back at the end: it keeps runs on
 other machines apart, which the lock in the state folder cannot. Somebody else's is
 waited for as --lock-timeout says (see "privsync help recovery" and "privsync unlock").
+
+With --require-applied test nothing is sent unless a report shows that the same policy,
+but for its overlays, was applied in the environment test and everything was verified.
 
 A report is written on every ending, mode 0600: to --report, into --report-dir,
 or into the state folder; the last line on stderr names it.
@@ -148,6 +152,7 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	fs.Var(&f.maxAge, "max-plan-age", "refuse a saved plan that was made longer ago than this; 0 means that its own expiry decides")
 	fs.Var(&f.lockTimeout, "lock-timeout", "wait this long for another run on the same server to end, and for the server's lock")
 	f.serverLock.register(cmd, "; beats safety.serverLock")
+	f.promoted.register(cmd)
 	fs.Var(&f.commandTimeout, "command-timeout", "how long a metadata command is followed")
 	registerVerifyTimeout(cmd, &f.verifyTimeout)
 	for _, name := range []string{"comment", "deadline", "max-plan-age", "max-staleness", "lock-timeout", "command-timeout"} {
@@ -309,6 +314,9 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 	if r.noPlace != nil {
 		return r.failed(ctx, r.noPlace)
 	}
+	if err := r.checkPromoted(ctx); err != nil {
+		return r.failed(ctx, err)
+	}
 	if err := r.connect(ctx); err != nil {
 		return r.failed(ctx, err)
 	}
@@ -355,6 +363,16 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 		return r.failed(ctx, err)
 	}
 	return r.change(ctx, store)
+}
+
+// checkPromoted refuses what was not applied where --require-applied says that it has
+// to be first.
+func (r *applyRun) checkPromoted(ctx context.Context) error {
+	store, err := r.f.state.open(r.app)
+	if err != nil {
+		return err
+	}
+	return r.f.promoted.check(ctx, r.app, store, r.dest, r.plan.Policy.BaseDigest)
 }
 
 // connect checks a saved plan as far as that needs no server, and logs in.

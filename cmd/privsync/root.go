@@ -175,7 +175,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 	}
 	add("work", newValidate(a), newPlan(a), newApprove(a), newApply(a), newAudit(a), newCommand(a))
 	add("look", newShow(a), newWho(a), newExplain(a), newDiff(a), newHistory(a), newExport(a), newPrivileges(a), newLicences(a), newDoctor(a))
-	add("after", newRollback(a), newRecover(a), newUnlock(a), newVerifyReports(a), newState(a))
+	add("after", newRollback(a), newRecover(a), newUnlock(a), newVerifyReports(a), newState(a), newFleet(a))
 	add("try", newDemo(a), newSim(a), newSchema(a), newVersion(a))
 	for _, c := range root.Commands() {
 		checkArguments(c)

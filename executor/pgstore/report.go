@@ -282,10 +282,10 @@ func (s *Store) addLink(ctx context.Context, tx pgx.Tx, l link) error {
 		plan = r.Plan.Digest
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO report (chain, length, run, file, digest, previous, signature, command, outcome, recovered,
-		started_at, finished_at, url, environment, policy, policy_digest, plan_digest, summary)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18::json)`,
+		started_at, finished_at, url, environment, policy, policy_digest, base_digest, plan_digest, summary)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19::json)`,
 		l.chain, l.head.length, l.run, l.head.file, r.Digest, r.Previous, l.signature, plain(r.Run.Command), plain(string(r.Run.Outcome)), r.Run.Recovered,
-		r.Run.StartedAt.UTC(), r.Run.FinishedAt.UTC(), plain(r.Environment.URL), plain(r.Policy.Environment), plain(r.Policy.Name), plain(r.Policy.Digest), plain(plan), string(summary))
+		r.Run.StartedAt.UTC(), r.Run.FinishedAt.UTC(), plain(r.Environment.URL), plain(r.Policy.Environment), plain(r.Policy.Name), plain(r.Policy.Digest), plain(r.Policy.BaseDigest), plain(plan), string(summary))
 	if err != nil {
 		return err
 	}

@@ -93,6 +93,7 @@ CREATE TABLE IF NOT EXISTS report (
   environment   text        NOT NULL,
   policy        text        NOT NULL,
   policy_digest text        NOT NULL,
+  base_digest   text        NOT NULL, -- of the policy without what differs by environment; empty: not told
   plan_digest   text        NOT NULL,
   summary       json        NOT NULL,
   stored_at     timestamptz NOT NULL DEFAULT clock_timestamp(),

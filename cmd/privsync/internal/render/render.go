@@ -54,7 +54,7 @@ type Options struct {
 }
 
 // Text writes doc, a *planner.Plan, an *executor.Report, a *planner.Holders, a
-// *planner.LicenceUse, a *history.Diff or a *history.Since, as text for a terminal or a mail. Changes and errors are always complete; principals that
+// *planner.LicenceUse, a *history.Diff, a *history.Since or an *executor.Fleet, as text for a terminal or a mail. Changes and errors are always complete; principals that
 // are in sync are only counted, unless the report is that of an audit, which says
 // of each what it holds and from where. The error is the writer's, or says that
 // doc is of another type or nil.
@@ -92,6 +92,11 @@ func Text(w io.Writer, doc any, o Options) error {
 			return errNilDocument
 		}
 		t.history(doc)
+	case *executor.Fleet:
+		if doc == nil {
+			return errNilDocument
+		}
+		t.fleet(doc)
 	default:
 		return unknownDocument(doc)
 	}

@@ -1,0 +1,174 @@
+package render
+
+import (
+	"bufio"
+	_ "embed" // the page's template
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+	"time"
+
+	"privsync/executor"
+)
+
+//go:embed page/fleet.tmpl
+var fleetTemplate string
+
+// fleet writes the overview of many environments.
+func (t *textWriter) fleet(f *executor.Fleet) {
+	t.line(bold, "Fleet: %s", fleetSentence(f))
+	for _, s := range f.Sources {
+		t.field("reports", fmt.Sprintf("%d in %s", s.Reports, Clean(s.Name)))
+		for _, p := range s.Problems {
+			t.para(alarm, 4, "  BROKEN CHAIN "+Clean(p))
+		}
+	}
+	for i := range f.Environments {
+		e := &f.Environments[i]
+		t.blank()
+		t.line(fleetStyle(e.State), "%-8s %s", strings.ToUpper(string(e.State)), fleetName(e))
+		for _, l := range fleetLines(e, f.CreatedAt) {
+			t.field(l[0], l[1])
+		}
+	}
+}
+
+func fleetSentence(f *executor.Fleet) string {
+	s := f.Summary
+	text := count(s.Environments, "environment") + ": "
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what executor.FleetState
+	}{{s.OK, executor.StateOK}, {s.Drift, executor.StateDrift}, {s.Failing, executor.StateFailing}, {s.Late, executor.StateLate}, {s.Never, executor.StateNever}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"no report"}
+	}
+	if s.Pending > 0 {
+		parts = append(parts, fmt.Sprintf("%s waiting", count(s.Pending, "plan")))
+	}
+	return text + strings.Join(parts, ", ")
+}
+
+func fleetStyle(s executor.FleetState) style {
+	switch s {
+	case executor.StateOK:
+		return green
+	case executor.StateLate:
+		return yellow
+	}
+	return alarm
+}
+
+// fleetName says which environment it is.
+func fleetName(e *executor.FleetEnvironment) string {
+	name := "(no name)"
+	if e.Environment != "" {
+		name = Clean(e.Environment)
+	}
+	if e.Policy != "" {
+		name += ", policy " + Clean(e.Policy)
+	}
+	if e.Server != "" {
+		name += ", " + Clean(e.Server)
+	}
+	return name
+}
+
+// fleetLines says what is known of an environment: names and values.
+func fleetLines(e *executor.FleetEnvironment, now time.Time) [][2]string {
+	var lines [][2]string
+	add := func(name, format string, args ...any) {
+		lines = append(lines, [2]string{name, fmt.Sprintf(format, args...)})
+	}
+	run := func(r *executor.FleetRun) string {
+		return fmt.Sprintf("%s (%s), %s %s, run %s: %s", r.FinishedAt.UTC().Format("2006-01-02 15:04"), ago(now.Sub(r.FinishedAt)), Clean(r.Command), Clean(string(r.Outcome)), Clean(r.ID), Clean(r.Report))
+	}
+	if e.LastSuccess != nil {
+		add("success", "%s", run(e.LastSuccess))
+	} else {
+		add("success", "never, as far as the reports tell")
+	}
+	if e.LastRun != nil && (e.LastSuccess == nil || e.LastRun.Digest != e.LastSuccess.Digest) {
+		add("last run", "%s", run(e.LastRun))
+	}
+	if e.Drift != nil {
+		add("drift", "%s not as the policy wants (run %s)", count(e.Drift.Principals, "principal"), Clean(e.Drift.Run))
+	} else {
+		add("drift", "unknown: no run has looked")
+	}
+	for _, p := range e.Pending {
+		state := "until " + p.ExpiresAt.UTC().Format("2006-01-02 15:04")
+		if p.Expired {
+			state = "EXPIRED"
+		}
+		add("pending", "%s: %s, %s, %s, of %s, %s", Clean(p.File), count(p.Principals, "principal"), count(p.Grants, "grant"), count(p.Revokes, "revoke"), p.CreatedAt.UTC().Format("2006-01-02 15:04"), state)
+	}
+	if c := e.Findings; c.Error+c.Warning+c.Info > 0 {
+		var codes []string
+		for _, n := range c.Codes {
+			codes = append(codes, fmt.Sprintf("%s %d", Clean(n.Code), n.Count))
+		}
+		add("findings", "%s, %s, %s: %s", count(c.Error, "error"), count(c.Warning, "warning"), count(c.Info, "info"), strings.Join(codes, ", "))
+	}
+	return lines
+}
+
+// ago is a duration in one unit, as people say it.
+func ago(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "in the future"
+	case d < 2*time.Hour:
+		return count(int(d.Minutes()), "minute") + " ago"
+	case d < 48*time.Hour:
+		return count(int(d.Hours()), "hour") + " ago"
+	}
+	return count(int(d.Hours()/24), "day") + " ago"
+}
+
+// FleetHTML writes f as one self-contained page, as [HTML] does for one document. The
+// error is the writer's.
+func FleetHTML(w io.Writer, f *executor.Fleet) error {
+	type fact struct{ Name, Value string }
+	type row struct {
+		State, Name string
+		Facts       []fact
+	}
+	page := struct {
+		Style                  template.HTML
+		Policy, Sentence, AsOf string
+		Broken                 []string
+		Environments           []row
+	}{
+		Style: template.HTML("<style>" + pageStyle + "</style>"), Policy: contentPolicy(pageStyle, ""),
+		Sentence: fleetSentence(f), AsOf: f.CreatedAt.UTC().Format(time.RFC3339),
+	}
+	for _, s := range f.Sources {
+		for _, p := range s.Problems {
+			page.Broken = append(page.Broken, Clean(p))
+		}
+	}
+	for i := range f.Environments {
+		e := &f.Environments[i]
+		r := row{State: string(e.State), Name: fleetName(e)}
+		for _, l := range fleetLines(e, f.CreatedAt) {
+			r.Facts = append(r.Facts, fact{l[0], l[1]})
+		}
+		page.Environments = append(page.Environments, r)
+	}
+	t, err := template.New("fleet").Parse(fleetTemplate)
+	if err != nil {
+		return err
+	}
+	b := bufio.NewWriter(w)
+	if err := t.Execute(b, page); err != nil {
+		return err
+	}
+	return b.Flush()
+}
