@@ -58,7 +58,8 @@ func newFleetStatus(a *app) *cobra.Command {
 was last as the policy wants it, how many principals were not when a run last looked,
 which saved plans wait to be applied, and which findings are open. No server is asked.
 
-The reports come from the folders that --report-dir names, or else from the state. Their
+The reports come from the folders that --report-dir names, or else from the state: the
+store that --state names (PRIVSYNC_STATE), or the state folder. Their
 chains are verified; with a broken one only what is sound in it counts, and it says so.
 Saved plans come from the files and folders that --plans names; one that a report shows
 as applied does not wait any more.
@@ -73,6 +74,7 @@ Exit codes: 0; 1 error, or a chain of reports is broken; with --detailed-exitcod
 environment is not ok.`,
 		Example: `  privsync fleet status --report-dir /srv/reports/test --report-dir /srv/reports/prod
   privsync fleet status --report-dir reports --expect prod --format html > fleet.html
+  PRIVSYNC_STATE=postgres://privsync@db/privsync privsync fleet status --expect prod
   privsync fleet status --report-dir reports --metrics-file fleet.prom --detailed-exitcode`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.fleetStatus(cmd.Context(), &f) },
