@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"privsync/clean"
 	"privsync/planner"
 )
 
@@ -135,7 +136,7 @@ var ErrNotApplied = errors.New("not applied and verified")
 // reports is broken, so that none of it proves anything.
 func CheckApplied(ctx context.Context, sources []ReportSource, environment, baseDigest string) (*ReportHead, error) {
 	if baseDigest == "" {
-		return nil, fmt.Errorf("%w in %q: the plan does not say which policy it is of in all environments", ErrNotApplied, environment)
+		return nil, fmt.Errorf("%w in %s: the plan does not say which policy it is of in all environments", ErrNotApplied, clean.Quote(environment))
 	}
 	var newest, other *ReportHead
 	var where ReportSource // of newest
@@ -145,7 +146,7 @@ func CheckApplied(ctx context.Context, sources []ReportSource, environment, base
 			return nil, err
 		}
 		if len(problems) > 0 {
-			return nil, fmt.Errorf("%w in %q as far as is known: the chain of reports in %s is broken: %s", ErrNotApplied, environment, s, problems[0])
+			return nil, fmt.Errorf("%w in %s as far as is known: the chain of reports in %s is broken: %s", ErrNotApplied, clean.Quote(environment), s, problems[0])
 		}
 		for i := range heads {
 			h := &heads[i]
@@ -165,13 +166,13 @@ func CheckApplied(ctx context.Context, sources []ReportSource, environment, base
 	switch {
 	case newest != nil && newest.Fine():
 		if _, err := where.Findings(ctx, *newest); err != nil {
-			return nil, fmt.Errorf("%w in %q as far as is known: %w", ErrNotApplied, environment, err)
+			return nil, fmt.Errorf("%w in %s as far as is known: %w", ErrNotApplied, clean.Quote(environment), err)
 		}
 		return newest, nil
 	case newest != nil:
-		return nil, fmt.Errorf("%w in %q: its last apply there, run %s of %s, ended as %s (%s)", ErrNotApplied, environment, clip(newest.Run.ID, 80), stamp(newest.Run.StartedAt).Format("2006-01-02 15:04"), newest.Run.Outcome, newest.Report)
+		return nil, fmt.Errorf("%w in %s: its last apply there, run %s of %s, ended as %s (%s)", ErrNotApplied, clean.Quote(environment), clip(newest.Run.ID, 80), stamp(newest.Run.StartedAt).Format("2006-01-02 15:04"), newest.Run.Outcome, newest.Report)
 	case other != nil:
-		return nil, fmt.Errorf("%w in %q: the last apply there, run %s of %s, was of another policy (%s)", ErrNotApplied, environment, clip(other.Run.ID, 80), stamp(other.Run.StartedAt).Format("2006-01-02 15:04"), other.Report)
+		return nil, fmt.Errorf("%w in %s: the last apply there, run %s of %s, was of another policy (%s)", ErrNotApplied, clean.Quote(environment), clip(other.Run.ID, 80), stamp(other.Run.StartedAt).Format("2006-01-02 15:04"), other.Report)
 	}
-	return nil, fmt.Errorf("%w in %q: no report of an apply there", ErrNotApplied, environment)
+	return nil, fmt.Errorf("%w in %s: no report of an apply there", ErrNotApplied, clean.Quote(environment))
 }

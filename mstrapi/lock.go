@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"privsync/clean"
 )
 
 // LockType is the kind of a lock on the server's configuration object, as the
@@ -358,7 +360,7 @@ func lockIDOf(comment string) string {
 // checkLockID returns why the server would not take id.
 func checkLockID(id string) error {
 	if id == "" || len(id) > MaxLockID || strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return fmt.Errorf("%q is no id of a lock: want 1 to %d printable ASCII characters", clip(id, codeLimit), MaxLockID)
+		return fmt.Errorf("%s is no id of a lock: want 1 to %d printable ASCII characters", clean.Quote(clip(id, codeLimit)), MaxLockID)
 	}
 	return nil
 }

@@ -29,8 +29,9 @@ func newFleet(a *app) *cobra.Command {
 		Short: "Look at many environments at once",
 		Long: `Look at many environments at once: privsync has no scheduler of its own, each
 environment is one job of an engine that exists (see examples/fleet).`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  privsync fleet status --report-dir reports",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newFleetStatus(a))
 	return cmd
