@@ -12,7 +12,7 @@ const (
 	// maxTree bounds how many values are in memory as nodes at once: a file that
 	// cannot be read in chunks, or one chunk of it. A node costs up to a thousand
 	// bytes while it is read.
-	maxTree = 400_000
+	maxTree = 300_000
 	// entryValues is what an entry takes of that besides what is written in it, and
 	// itemValues what a set that is included takes, or a privilege that is forbidden or
 	// in a set: they are larger in memory than other values.

@@ -6,7 +6,7 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -243,7 +243,7 @@ func (a *app) readPlan(path string) (*planner.Plan, [sha512.Size]byte, error) {
 	doc, err := a.readDocumentInto(path, hash)
 	switch {
 	case err == nil:
-	case errors.Is(err, errNotADocument), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+	case errors.Is(err, errNotADocument), errors.As(err, new(*fs.PathError)): // a device, a folder, nothing at all
 		return nil, sum, hinted(fmt.Errorf("plan %s: %w", path, err), `name a file written by "privsync plan --out"`)
 	case errors.Is(err, planner.ErrPlanRefused):
 		return nil, sum, refused(fmt.Errorf("%s: %w", path, err), newPlanHint)

@@ -78,7 +78,7 @@ func TestPipes(t *testing.T) {
 	t.Run("device", func(t *testing.T) {
 		for _, args := range [][]string{
 			{"validate", "-f", "/dev/zero"}, {"show", "/dev/zero"}, {"validate", "-f", "policy.yaml", "--catalog", "/dev/zero"},
-			{"plan", "-f", "policy.yaml", "--ca-file", "/dev/zero"}, {"plan", "-f", "policy.yaml", "--password-file", "/dev/zero"},
+			{"plan", "-f", "policy.yaml", "--ca-file", "/dev/zero"}, {"plan", "-f", "policy.yaml", "--password-file", "/dev/zero"}, {"apply", "/dev/zero", "--yes"},
 		} {
 			p := newProgram(t, mstrtest.Options{})
 			if code, _, stderr := p.run(args...); code != exitError {

@@ -53,7 +53,7 @@ passwords and tokens are not in it.`,
 			if sources.value == "parent" {
 				o.SourceStyle = mstrtest.Parent
 			}
-			server, err := startSimulator(env, o, listen, logFile)
+			server, err := await(a, func() (*simulator, error) { return startSimulator(env, o, listen, logFile) })
 			if err != nil {
 				return err
 			}
