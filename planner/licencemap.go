@@ -329,12 +329,15 @@ type Learnt struct {
 // server's version does not tell about licences.
 var ErrNoLicenceRoute = errors.New("this version of the server does not tell which privileges belong to which product (it can since 2021 Update 10)")
 
+// ErrNothingLearnt is matched by the error of [LearnLicences] that says that no
+// product was named. A map of it would say that nothing costs anything.
+var ErrNothingLearnt = errors.New("holds nothing of any product, so nothing can be learnt from it")
+
 // LearnLicences asks for every product of the enumeration which privileges of the
 // user consume it. What the user holds and no product names is known to consume
 // nothing, if every product could be asked about; what it does not hold nobody
 // knows. The error is the server's refusal to the session (see
-// [mstrapi.IsForbidden]), matches [ErrNoLicenceRoute], or says that no product was
-// named at all.
+// [mstrapi.IsForbidden]), or matches [ErrNoLicenceRoute] or [ErrNothingLearnt].
 func LearnLicences(ctx context.Context, r LicenceReader, user Principal) (*Learnt, error) {
 	list, err := r.Catalogue(ctx)
 	if err != nil {
@@ -395,7 +398,7 @@ func LearnLicences(ctx context.Context, r LicenceReader, user Principal) (*Learn
 	case refusals == len(mstrapi.LicenceProducts()):
 		return nil, fmt.Errorf("the server refuses every product: %w", refused)
 	case len(out.Map.Products) == 0:
-		return nil, fmt.Errorf("%s holds nothing of any product, so nothing can be learnt from it", user.label())
+		return nil, fmt.Errorf("%s: %w", user.label(), ErrNothingLearnt)
 	}
 	for _, p := range list {
 		ref := PrivilegeRef{ID: p.ID, Name: p.Name}

@@ -120,6 +120,10 @@ func printError(a *app, err error) {
 	var problems policy.Problems
 	if errors.As(err, &problems) {
 		text = countProblems(problems)
+		var broken brokenMap
+		if errors.As(err, &broken) {
+			text = "the licence map is not valid"
+		}
 		if hint == "" {
 			hint = "correct the policy; nothing was sent to a server"
 		}

@@ -94,7 +94,10 @@ Exit codes: 0; 1 if the server's version cannot tell, or the session may not ask
 			learnt, err := planner.LearnLicences(ctx, r, who)
 			if err != nil {
 				hint := ""
-				if mstrapi.IsForbidden(err) {
+				switch {
+				case errors.Is(err, planner.ErrNothingLearnt):
+					hint = "ask about a user who holds everything with --user"
+				case mstrapi.IsForbidden(err):
 					hint = "the session's user needs the privilege " + planner.ManagerPrivilege + " and may need more to read licences: see the message of the server"
 				}
 				return hinted(fmt.Errorf("learn the licences: %w", err), hint)
@@ -212,9 +215,16 @@ func (f *licenceFlags) readMap(a *app, pol *policy.Policy) (*planner.LicenceInpu
 	if err != nil {
 		return nil, hinted(fmt.Errorf("licence map: %w", err), "name a file that can be read, or learn a map with privsync licences learn")
 	}
-	in.Map, err = planner.ParseLicenceMap(path, data)
-	return in, err
+	if in.Map, err = planner.ParseLicenceMap(path, data); err != nil {
+		return nil, hinted(brokenMap{err}, "correct the licence map, or name another one; nothing was sent to a server")
+	}
+	return in, nil
 }
+
+// brokenMap says that the problems are those of a licence map, not of a policy.
+type brokenMap struct{ error }
+
+func (b brokenMap) Unwrap() error { return b.error }
 
 // count adds the server's last licence count to in, after a new one where the flag
 // asks for it.
