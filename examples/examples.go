@@ -3,7 +3,7 @@
 //
 // environment.yaml is the company, licences.json what "privsync licences learn" says
 // of it, policy.yaml the policy of the demo, and policies/ has one policy for each
-// thing that a policy can say. All of them are planned by a test of the command. The recipes in ci/ and cron/ are not embedded.
+// thing that a policy can say. All of them are planned by a test of the command. The recipes in ci/, cron/ and fleet/ are not embedded.
 package examples
 
 import "embed"

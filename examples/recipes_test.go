@@ -42,6 +42,7 @@ func TestRecipes(t *testing.T) {
 	t.Run("github", func(t *testing.T) { testGitHub(t, p) })
 	t.Run("gitlab", func(t *testing.T) { testGitLab(t, p) })
 	t.Run("cron", func(t *testing.T) { testCron(t, p) })
+	t.Run("fleet", func(t *testing.T) { testFleet(t, p) })
 }
 
 // program is the built binary, and the archive that a release of it would be.
@@ -244,7 +245,7 @@ func commandLines(text string) []string {
 
 // Every recipe in YAML must be YAML, whatever else is tested about it.
 func TestRecipesAreYAML(t *testing.T) {
-	for _, pattern := range []string{"ci/*.yml", "cron/*.yml", "cron/*.yaml"} {
+	for _, pattern := range []string{"ci/*.yml", "cron/*.yml", "cron/*.yaml", "fleet/*.yml", "fleet/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files %s: %v", pattern, err)
