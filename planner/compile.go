@@ -261,6 +261,11 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 				find(policy.Ref{ID: ref.ID, Name: ref.Name, Pos: ref.Pos})
 			}
 		}
+		for _, ref := range pol.Safety.Administrative {
+			if len(cat.own(ref)) == 0 {
+				find(ref)
+			}
+		}
 		if a := pol.Safety.Approval; a != nil && a.Above != nil {
 			for _, ref := range a.Above.GrantsOf {
 				if len(cat.own(ref)) == 0 {

@@ -46,6 +46,7 @@ type PolicySafety struct {
 	OwnPrivileges        []string        `json:"ownPrivileges,omitempty"` // numbers or names; empty: known by their names
 	Approval             *PolicyApproval `json:"approval,omitempty"`      // nil: none is wanted
 	ServerLock           bool            `json:"serverLock,omitempty"`
+	Administrative       []string        `json:"administrative,omitempty"` // numbers or names; empty: known by their names
 }
 
 // PolicyApproval is safety.approval as a policy writes it.
@@ -118,6 +119,9 @@ func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
 		}
 		for _, own := range s.OwnPrivileges {
 			written.OwnPrivileges = append(written.OwnPrivileges, own.String())
+		}
+		for _, ref := range s.Administrative {
+			written.Administrative = append(written.Administrative, ref.String())
 		}
 		if a := s.Approval; a != nil {
 			written.Approval = &PolicyApproval{Required: a.Required}

@@ -61,6 +61,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 	d.watch(plan)
 	plan.Licences = d.licences
 	plan.normalise()
+	plan.MarkAdministrative(pol)
 	plan.Coverage = d.coverage()
 	plan.Rules = d.ruleResults(plan.Coverage)
 	plan.undecided = d.undecided()

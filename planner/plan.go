@@ -191,6 +191,8 @@ type PlannedPrivilege struct {
 	Origin *Origin `json:"origin,omitempty"`
 	// Because is what the first documents called Ticket; see [Adopt].
 	Because string `json:"because,omitempty"`
+	// Administrative: see [Plan.MarkAdministrative].
+	Administrative bool `json:"administrative,omitempty"`
 	// Impact (changes of groups only) is whom this one privilege reaches.
 	Impact *Impact `json:"impact,omitempty"`
 }

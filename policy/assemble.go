@@ -66,7 +66,7 @@ func assemble(docs []*document, env string, out, warned *collector) *Policy {
 		p.ExpiringWithinDays = *defaults.expiringWithinDays
 	}
 	if safety.pos.Line != 0 {
-		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.protectedBy, safety.ownPrivileges, safety.licences, safety.approval, safety.serverLock != nil && *safety.serverLock}
+		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.protectedBy, safety.ownPrivileges, safety.licences, safety.approval, safety.serverLock != nil && *safety.serverLock, safety.administrative}
 	}
 	if licences.path.given() {
 		p.Licences = &LicenceFile{Path: licences.path.text, Pos: licences.path.pos}
@@ -240,6 +240,9 @@ func (s safetySection) with(o safetySection) safetySection {
 	if o.ownPrivileges != nil {
 		// Numbers and names differ from server to server.
 		s.ownPrivileges = o.ownPrivileges
+	}
+	if o.administrative != nil {
+		s.administrative = o.administrative
 	}
 	s.approval = cmp.Or(o.approval, s.approval)
 	s.serverLock = cmp.Or(o.serverLock, s.serverLock)

@@ -36,6 +36,9 @@ func (p *Policy) CheckCatalogue(catalogue []CataloguePrivilege) Problems {
 		for _, r := range p.Safety.OwnPrivileges {
 			c.own(r)
 		}
+		for _, r := range p.Safety.Administrative {
+			c.own(r)
+		}
 		if a := p.Safety.Approval; a != nil && a.Above != nil {
 			for _, r := range a.Above.GrantsOf {
 				c.own(r)

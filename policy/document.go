@@ -71,6 +71,7 @@ type safetySection struct {
 	licences             []LicenceLimit
 	approval             *Approval
 	serverLock           *bool
+	administrative       []Ref
 }
 
 type overlay struct {
@@ -136,7 +137,7 @@ var (
 	metadataKeys    = []string{"name", "owner", "description", "environment"}
 	environmentKeys = []string{"url", "loginMode"}
 	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "missing", "expiringWithinDays"}
-	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges", "licences", "approval", "serverLock"}
+	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges", "licences", "approval", "serverLock", "administrative"}
 	approvalKeys    = []string{"required", "above"}
 	aboveKeys       = []string{"revokes", "grantsOf"}
 	overlayKeys     = []string{"metadata", "environment", "defaults", "safety"}
@@ -362,6 +363,8 @@ func (p *parser) safety(k, v *yaml.Node) safetySection {
 			s.protected, s.protectedBy = p.protected(v, key)
 		case "ownPrivileges":
 			s.ownPrivileges = p.refs(v, key)
+		case "administrative":
+			s.administrative = p.refs(v, key)
 		case "approval":
 			s.approval = p.approval(k, v)
 		case "licences":

@@ -223,7 +223,8 @@ type Safety struct {
 	OwnPrivileges        []Ref          // that the session's user works with; nil: known by their names
 	Licences             []LicenceLimit // how many users may consume which product
 	Approval             *Approval
-	ServerLock           bool // an apply takes the server's own lock
+	ServerLock           bool  // an apply takes the server's own lock
+	Administrative       []Ref // that reviewers are to see first; nil: known by their names
 }
 
 // MaxApprovals is how many people a policy may want to approve a plan.
