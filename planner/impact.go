@@ -98,14 +98,19 @@ func (d *draft) measure() {
 			return
 		}
 	}
+	all := &wholeTally{reached: make(map[idKey]struct{}), unread: make(map[idKey]struct{}), tally: newTally(nil, 0)}
 	for i := range d.changes {
 		c := &d.changes[i]
 		if o := d.st.byID[c.Principal.ID]; c.Principal.Kind == mstrapi.Group {
-			e.ofGroup(c, o)
+			t := newTally(e.membersOf(o), c.Impact.Members)
+			e.ofGroup(c, o, t)
+			all.addGroup(e, t, e.st.members[o.Principal.ID])
 		} else {
 			e.ofUser(c, o)
+			all.addUser(c, o)
 		}
 	}
+	d.impact = all.impact(d.st.known[mstrapi.User])
 }
 
 // placeMembers asks for the members of changed groups beyond the first page, where
@@ -224,9 +229,7 @@ func (e *effects) membersOf(g *Observed) []*Observed {
 }
 
 // ofGroup works out what a change of a group comes to for its members.
-func (e *effects) ofGroup(c *Change, g *Observed) {
-	t := &tally{members: e.membersOf(g), total: c.Impact.Members, gain: make(map[*Observed]bool), lose: make(map[*Observed]bool), unsure: make(map[*Observed]bool)}
-	t.rest = max(0, t.total-len(t.members))
+func (e *effects) ofGroup(c *Change, g *Observed, t *tally) {
 	for i := range c.Grant {
 		p := &c.Grant[i]
 		effect := new(Effect)
@@ -266,6 +269,71 @@ type tally struct {
 	total, rest        int
 	gain, lose, unsure map[*Observed]bool
 	doubted            int // rest, where something is not known of them
+}
+
+func newTally(members []*Observed, total int) *tally {
+	return &tally{
+		members: members, total: total, rest: max(0, total-len(members)),
+		gain: make(map[*Observed]bool), lose: make(map[*Observed]bool), unsure: make(map[*Observed]bool),
+	}
+}
+
+// wholeTally counts the users of a whole plan, each once.
+type wholeTally struct {
+	*tally
+	reached, unread map[idKey]struct{}
+	unlisted, vague int // members of large groups of whom nobody knows who they are, and those of them of whom it matters
+}
+
+func (w *wholeTally) addGroup(e *effects, t *tally, m *memberList) {
+	for o := range t.gain {
+		w.gain[o] = true
+	}
+	for o := range t.lose {
+		w.lose[o] = true
+	}
+	for o := range t.unsure {
+		w.unsure[o] = true
+	}
+	for _, o := range t.members {
+		w.reached[keyOf(o.Principal.ID)] = struct{}{}
+	}
+	for _, k := range m.keys {
+		w.reached[k] = struct{}{}
+		if e.users[k] == nil && t.doubted > 0 {
+			w.unread[k] = struct{}{}
+		}
+	}
+	if !m.complete {
+		rest := max(0, t.total-max(len(m.keys), len(t.members)))
+		w.unlisted += rest
+		if t.doubted > 0 {
+			w.vague += rest
+		}
+	}
+}
+
+func (w *wholeTally) addUser(c *Change, o *Observed) {
+	w.reached[keyOf(o.Principal.ID)] = struct{}{}
+	if c.Impact.Gain > 0 {
+		w.gain[o] = true
+	}
+	if c.Impact.Lose > 0 {
+		w.lose[o] = true
+	}
+	if c.Impact.Unknown > 0 {
+		w.unsure[o] = true
+	}
+}
+
+// impact returns the sum, of at most so many users as the server has; 0: not known.
+func (w *wholeTally) impact(most int) *Impact {
+	i := &Impact{len(w.reached) + w.unlisted, &Effect{Gain: len(w.gain), Lose: len(w.lose), Unknown: len(w.unsure) + len(w.unread) + w.vague}}
+	if most > 0 {
+		i.Members = max(len(w.reached), min(i.Members, most))
+	}
+	i.Unknown = min(i.Unknown, i.Members)
+	return i
 }
 
 // count counts for how many members is says Yes, and for how many nobody can say. It

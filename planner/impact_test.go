@@ -18,6 +18,9 @@ import (
 // impacts are all impacts of a plan.
 func impacts(p *Plan) []*Impact {
 	var out []*Impact
+	if p.Summary.Impact != nil {
+		out = append(out, p.Summary.Impact)
+	}
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		out = append(out, &c.Impact)
@@ -50,6 +53,7 @@ func levelEffects(a, b *Plan) error {
 		}
 		x.Effect, y.Effect = nil, nil
 	}
+	a.Summary.Impact, b.Summary.Impact = nil, nil
 	return nil
 }
 
@@ -70,6 +74,43 @@ func (n *naive) effect(c *Change, grant, revoke []PlannedPrivilege) (gain, lose 
 		}
 	}
 	return gain, lose
+}
+
+// checkWhole compares what the whole plan comes to, each user once.
+func (n *naive) checkWhole(t *rapid.T, plan *Plan) {
+	gained, lost, reached := make(map[mstrapi.ObjectID]bool), make(map[mstrapi.ObjectID]bool), make(map[mstrapi.ObjectID]bool)
+	for _, s := range n.m.principals {
+		id := s.row.ID
+		if s.row.Kind != mstrapi.User {
+			continue
+		}
+		before, after := s.direct.Union(n.m.inherited(id)), n.after.byID[id].direct.Union(n.after.inherited(id))
+		for _, c := range plan.Changes {
+			if id != c.Principal.ID && !n.m.ancestors(id)[c.Principal.ID] {
+				continue
+			}
+			reached[id] = true
+			for _, p := range c.Grant {
+				gained[id] = gained[id] || !before.Has(p.ID) && after.Has(p.ID)
+			}
+			for _, p := range c.Revoke {
+				lost[id] = lost[id] || before.Has(p.ID) && !after.Has(p.ID)
+			}
+		}
+	}
+	gain, lose := 0, 0
+	for id := range reached {
+		if gained[id] {
+			gain++
+		}
+		if lost[id] {
+			lose++
+		}
+	}
+	whole := plan.Summary.Impact
+	if right, _ := whole.bounds(gain, lose); !right || whole.Members < len(reached) || n.m.pageCap == 0 && whole.Members != len(reached) {
+		t.Fatalf("the whole plan: %d members, effect = %+v, and %d are reached, %d gain, %d lose", whole.Members, *whole.Effect, len(reached), gain, lose)
+	}
 }
 
 // bounds reports whether what a plan says of an effect can be true, and whether it
@@ -115,6 +156,9 @@ func TestEffects(t *testing.T) {
 			default:
 				exact.Add(1)
 			}
+		}
+		if len(plan.Changes) > 0 {
+			n.checkWhole(t, plan)
 		}
 		for i := range plan.Changes {
 			c := &plan.Changes[i]
@@ -245,6 +289,38 @@ func TestEffectNeedsNoAnswer(t *testing.T) {
 	}
 	if diff := cmp.Diff(Impact{250, &Effect{Gain: 140, Unknown: 110}}, plan.Changes[0].Impact); diff != "" {
 		t.Errorf("impact differs (-want +got):\n%s", diff)
+	}
+}
+
+// TestMarkAdministrative: by the vendor's names, in any case of letters, or by what the
+// policy names instead, by name or number.
+func TestMarkAdministrative(t *testing.T) {
+	grants := []PlannedPrivilege{
+		{PrivilegeRef: PrivilegeRef{50, "use user manager"}}, {PrivilegeRef: PrivilegeRef{53, "Monitor Database Connections"}},
+		{PrivilegeRef: PrivilegeRef{153, "Grant/Revoke privileges"}},
+	}
+	for _, c := range []struct {
+		pol  *policy.Policy
+		want []mstrapi.PrivilegeID
+	}{
+		{nil, ids(50, 153)},
+		{&policy.Policy{}, ids(50, 153)},
+		{&policy.Policy{Safety: &policy.Safety{}}, ids(50, 153)},
+		{&policy.Policy{Safety: &policy.Safety{Administrative: []policy.Ref{{ID: 53}, {Name: "Use User Manager"}}}}, ids(50, 53)},
+	} {
+		plan := &Plan{Changes: []Change{{Grant: slices.Clone(grants), Revoke: slices.Clone(grants)}}}
+		plan.MarkAdministrative(c.pol)
+		for _, list := range [][]PlannedPrivilege{plan.Changes[0].Grant, plan.Changes[0].Revoke} {
+			var got []mstrapi.PrivilegeID
+			for _, p := range list {
+				if p.Administrative {
+					got = append(got, p.ID)
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("administrative by %+v differs (-want +got):\n%s", c.pol, diff)
+			}
+		}
 	}
 }
 

@@ -82,6 +82,7 @@ type draft struct {
 	risks    []Principal                                       // whose revokes may be that, where nobody knows
 	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
 	licences *Licences
+	impact   *Impact // of all changes together
 	required map[requirement]*holders
 	breaches []breach
 	broken   map[int]*offenders // by rule
@@ -506,6 +507,7 @@ func (d *draft) summary(plan *Plan) Summary {
 		}
 	}
 	s.InSync = s.Principals - s.Changed - s.Unknown
+	s.Impact = d.impact
 	for _, f := range plan.Findings {
 		s.Findings.count(f.Severity)
 	}

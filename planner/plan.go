@@ -115,6 +115,10 @@ type Summary struct {
 	Revokes    int           `json:"revokes"`
 	Unknown    int           `json:"unknown"`
 	Findings   FindingCounts `json:"findings"`
+	// Impact is what the whole plan comes to: the users that any change reaches, once
+	// each. Where not all members of a large group were read it is the most that they
+	// can be. nil where nobody worked it out, and without changes.
+	Impact *Impact `json:"impact,omitempty"`
 }
 
 // FindingCounts counts findings by severity.

@@ -322,7 +322,7 @@ func agreesWithNaive(t *rapid.T, m *model, pol *policy.Policy) bool {
 		t.Fatalf("findings differ (-naive +plan):\n%s", diff)
 	}
 	checkOrder(t, plan)
-	wantSummary := Summary{Principals: len(want.entries), Changed: len(plan.Changes), Findings: plan.Summary.Findings}
+	wantSummary := Summary{Principals: len(want.entries), Changed: len(plan.Changes), Findings: plan.Summary.Findings, Impact: plan.Summary.Impact}
 	for _, c := range plan.Changes {
 		wantSummary.Grants += len(c.Grant)
 		wantSummary.Revokes += len(c.Revoke)

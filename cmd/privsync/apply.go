@@ -41,6 +41,7 @@ type applyFlags struct {
 	source   sourceFlag
 
 	yes             bool
+	verbose         bool
 	allowIncomplete bool
 	comment         string
 	commentGiven    bool
@@ -144,6 +145,7 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	addFormat(cmd, &f.format)
 	fs := cmd.Flags()
 	fs.BoolVarP(&f.yes, "yes", "y", false, "apply without asking")
+	addVerbose(cmd, &f.verbose)
 	fs.BoolVar(&f.allowIncomplete, "allow-incomplete", false, "apply the rest when some principals could not be read (then exit 4)")
 	fs.StringVar(&f.comment, "comment", "", "`TEXT` for the report, and for the server's change journal where its version takes one (default there: policy, digest and run)")
 	allowEmpty(fs, "comment") // no comment at all
@@ -193,6 +195,7 @@ type applyRun struct {
 	states *planner.State // nil for a saved plan
 
 	earlier  *executor.Earlier                    // runs of the saved plan
+	before   shown                                // what the person who is asked has seen
 	shown    *planner.Plan                        // a saved plan in its own words, for the person who is asked; nil: plan
 	findings []planner.Finding                    // of a saved plan's principals and policy
 	misnamed map[mstrapi.ObjectID]*executor.Error // of a saved plan, left alone
@@ -487,19 +490,25 @@ func (r *applyRun) judgeSaved(ctx context.Context) error {
 // show shows the plan: on stdout, or, where stdout is for the JSON report, to
 // the person who will be asked.
 func (r *applyRun) show() error {
-	plan := r.plan
-	if r.shown != nil {
-		plan = r.shown
-	}
-	v := view{format: "text", guards: r.guards}
+	plan := r.onScreen()
+	v := view{format: "text", guards: r.guards, verbose: r.f.verbose}
+	var err error
 	switch {
 	case r.nothingToSay():
 	case r.f.format.value == "text":
-		return r.render(r.stdout, plan, v)
+		r.before, err = r.showAsked(r.stdout, plan, v)
 	case !r.f.yes:
-		return r.render(r.stderr, plan, v)
+		r.before, err = r.showAsked(r.stderr, plan, v)
 	}
-	return nil
+	return err
+}
+
+// onScreen is the plan as a person is shown it.
+func (r *applyRun) onScreen() *planner.Plan {
+	if r.shown != nil {
+		return r.shown
+	}
+	return r.plan
 }
 
 // nothingToSay reports whether --quiet leaves the plan out: it changes nothing, and
@@ -521,6 +530,9 @@ func (r *applyRun) refusal() error {
 func (r *applyRun) ask() error {
 	if r.f.yes || len(r.plan.Changes)+len(r.plan.Commands) == 0 {
 		return nil
+	}
+	if err := r.recap(r.onScreen(), r.guards, r.before); err != nil {
+		return err
 	}
 	yes, err := r.confirm(fmt.Sprintf("Apply these changes to %s?", r.writer.URL()))
 	if err == nil && !yes {

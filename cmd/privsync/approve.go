@@ -96,13 +96,18 @@ func (a *app) approve(path, keyFile, as string, yes bool) error {
 	if err := executor.CheckFile(out); err != nil {
 		return hinted(err, "approve a copy of the plan in a folder that you can write; the bytes count, not the name")
 	}
-	if err := a.render(a.stdout, plan, view{format: "text", guards: planner.Guards(plan, planner.Overrides{})}); err != nil {
+	guards := planner.Guards(plan, planner.Overrides{})
+	before, err := a.showAsked(a.stdout, plan, view{guards: guards})
+	if err != nil {
 		return err
 	}
 	if plan.Maker == "" {
 		a.say("who made the plan is not known: apply will ask for --maker")
 	}
 	if !yes {
+		if err := a.recap(plan, guards, before); err != nil {
+			return err
+		}
 		ok, err := a.confirm(fmt.Sprintf("Sign this plan for %s with key %s?", plan.Environment.URL, signer.Fingerprint()))
 		if err == nil && !ok {
 			err = hinted(errors.New("not confirmed: nothing was signed"), "answer yes, in full, to sign")

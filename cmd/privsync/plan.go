@@ -26,8 +26,9 @@ func newPlan(a *app) *cobra.Command {
 		out      string
 		ttl      = span{value: defaultPlanTTL, most: planner.MaxPlanTTL}
 		detailed bool
+		verbose  bool
 		deadline = span{value: defaultDeadline, zeroOK: true}
-		format   = newChoice("text", "json", "markdown")
+		format   = newChoice("text", "json", "markdown", "github")
 		state    stateFlags
 		reports  string
 	)
@@ -45,6 +46,11 @@ that exceeds a guard is shown and saved too.
 What the report of the policy's last run shows as done, and this plan would undo, is
 told (oscillation), and so is what that granted and no entry lists any more
 (no-longer-listed). The reports are looked for in the state folder and in --report-dir.
+
+--format markdown is for the comment of a pull request: what matters first, with links
+to the run and its artifacts where the CI system names them. --format github annotates
+the policy's lines in a workflow of GitHub, and appends the Markdown to the file that
+GITHUB_STEP_SUMMARY names.
 
 Exit codes: 0; with --detailed-exitcode 2 if there is drift; 1 if a name of the
 policy cannot be resolved or something could not be read; 3 if a guard is
@@ -89,7 +95,7 @@ exceeded or a rule broken.`,
 			if err != nil {
 				return err
 			}
-			if err := a.presentPlan(plan, over, format.value, out); err != nil {
+			if err := a.presentPlan(plan, view{format: format.value, guards: over, file: out, verbose: verbose, links: a.ciLinks()}); err != nil {
 				return err
 			}
 			return planEnding(plan, over, detailed)
@@ -102,6 +108,7 @@ exceeded or a rule broken.`,
 	source.register(cmd)
 	licences.register(cmd)
 	addFormat(cmd, &format)
+	addVerbose(cmd, &verbose)
 	fs := cmd.Flags()
 	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`, readable by its owner only")
 	addDeadline(cmd, &deadline)
@@ -133,18 +140,18 @@ func overdue(ctx context.Context, err error) error {
 	return hinted(fmt.Errorf("the deadline was over: %w", err), "raise --deadline")
 }
 
-// presentPlan saves plan in the file out, if that is not empty, and shows it.
-func (a *app) presentPlan(plan *planner.Plan, guards []planner.Guard, format, out string) error {
-	if out != "" {
-		if err := executor.WriteFile(out, plan); err != nil {
+// presentPlan saves plan in the file that v names, if it names one, and shows it.
+func (a *app) presentPlan(plan *planner.Plan, v view) error {
+	if v.file != "" {
+		if err := executor.WriteFile(v.file, plan); err != nil {
 			return hinted(fmt.Errorf("save the plan: %w", err), "name a file that can be written with --out")
 		}
 	}
-	if err := a.awaitDone(func() error { return a.render(a.stdout, plan, view{format: format, guards: guards, file: out}) }); err != nil {
+	if err := a.awaitDone(func() error { return a.render(a.stdout, plan, v) }); err != nil {
 		return err
 	}
-	if out != "" {
-		a.say("plan: %s", out)
+	if v.file != "" {
+		a.say("plan: %s", v.file)
 	}
 	return nil
 }

@@ -93,6 +93,7 @@ it, by its digest or by the id of its run; a file of that name comes first.`,
 			} else if err := a.judgeRollback(ctx, r, cfg.Concurrency, judging, pol.at(a), plan); err != nil {
 				return err
 			}
+			plan.MarkAdministrative(judging)
 			plan.Maker, plan.Source = maker.of(a), source.of(a)
 			if err := plan.Seal(); err != nil {
 				return fmt.Errorf("plan: %w", err)
@@ -101,7 +102,7 @@ it, by its digest or by the id of its run; a file of that name comes first.`,
 			if err != nil {
 				return err
 			}
-			if err := a.presentPlan(plan, guards, format.value, out); err != nil {
+			if err := a.presentPlan(plan, view{format: format.value, guards: guards, file: out}); err != nil {
 				return err
 			}
 			if out == "" && len(plan.Changes) > 0 {

@@ -46,16 +46,22 @@ The guards that a saved plan exceeds are judged again from what it holds.`,
 		ValidArgsFunction: completeJSONFile,
 	}
 	addFormat(cmd, &format)
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "text: show every finding, and every principal of an audit, also where there are very many")
+	addVerbose(cmd, &verbose)
 	return cmd
+}
+
+// addVerbose registers --verbose.
+func addVerbose(cmd *cobra.Command, verbose *bool) {
+	cmd.Flags().BoolVar(verbose, "verbose", false, "text: show every finding, infos too, and every principal of an audit, also where there are very many")
 }
 
 // view says how a document is shown.
 type view struct {
-	format  string          // text, json, markdown, html or, of a report, csv
+	format  string          // text, json, markdown, html or, of a report, csv; of a fresh plan github
 	guards  []planner.Guard // that a plan exceeds; a report holds its own
 	file    string          // where the document can be found; empty if it is not saved
 	verbose bool
+	links   render.Links // of the run that shows it, for Markdown
 	// afterPlan says that the plan of a report has just been shown.
 	afterPlan bool
 }
@@ -67,7 +73,7 @@ func (a *app) render(w io.Writer, doc any, v view) error {
 		_, err := doc.(io.WriterTo).WriteTo(&jsonSafe{w: w})
 		return err
 	case "markdown":
-		o := render.MarkdownOptions{Guards: v.guards}
+		o := render.MarkdownOptions{Guards: v.guards, Links: v.links}
 		_, isPlan := doc.(*planner.Plan)
 		switch {
 		case v.file != "" && v.file != "-":
@@ -76,6 +82,8 @@ func (a *app) render(w io.Writer, doc any, v view) error {
 			o.ShowHint = "privsync plan"
 		}
 		return render.Markdown(w, doc, o)
+	case "github":
+		return a.renderGitHub(w, doc.(*planner.Plan), v)
 	case "csv":
 		return render.CSVDocument(w, doc)
 	case "html":

@@ -279,3 +279,44 @@ func TestServerIsAskedAboutOnce(t *testing.T) {
 		t.Errorf("exit code %d after it was remembered: %s", code, stderr)
 	}
 }
+
+// TestChangesAboveTheQuestion: the changes stand right above the question, also where
+// the plan itself went to a file, or is longer than the screen.
+func TestChangesAboveTheQuestion(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		toFile bool
+		rows   uint16
+		recaps bool
+	}{{"on the screen", false, 500, false}, {"longer than the screen", false, 12, true}, {"in a file", true, 60, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
+			if err := unix.IoctlSetWinsize(int(s.tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: tt.rows, Col: 120}); err != nil {
+				t.Fatal(err)
+			}
+			cmd, _, _ := p.command("apply", "-f", "policy.yaml", "--report", "report.json")
+			cmd.Stdin, cmd.Stderr = s.tty, s.tty
+			if !tt.toFile {
+				cmd.Stdout = s.tty
+			}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			s.await("Only 'yes' is accepted:")
+			above, _, _ := strings.Cut(s.content(), "Apply these changes")
+			if got := strings.Contains(above, " to user "); got != tt.recaps {
+				t.Errorf("the foremost changes are named above the question: %v, want %v\n%s", got, tt.recaps, above)
+			}
+			if !strings.Contains(above, "grant ") && !strings.Contains(above, "revoke ") {
+				t.Errorf("no change stands above the question:\n%s", above)
+			}
+			if lines := strings.Split(above, "\n"); tt.recaps && !strings.Contains(strings.Join(lines[max(0, len(lines)-int(tt.rows)+2):], "\n"), " principals at http://") {
+				t.Errorf("what is above the question does not fit on its screen:\n%s", above)
+			}
+			s.typeLine("no")
+			p.wait(cmd)
+		})
+	}
+}

@@ -39,6 +39,9 @@ type MarkdownOptions struct {
 	// ShowHint is the command that shows the whole document; empty for
 	// "privsync show plan.json", or report.json.
 	ShowHint string
+
+	// Links lead to the run that made a plan.
+	Links Links
 }
 
 // Markdown writes doc, a *planner.Plan or an *executor.Report, as GitHub

@@ -11,12 +11,13 @@ import (
 // markdownPlan is the view of a plan.
 func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 	known := planNames(p)
-	changes := make([]changed, len(p.Changes))
-	for i, c := range p.Changes {
+	weighed := byWeight(p)
+	changes := make([]changed, len(weighed))
+	for i, c := range weighed {
 		changes[i] = changed{c.Principal, c.Grant, c.Revoke, c.Impact}
 	}
 	var head strings.Builder
-	fmt.Fprintf(&head, "## privsync plan for %s on %s\n\n", span(policyName(p.Policy), clipName), span(p.Environment.URL, clipName))
+	fmt.Fprintf(&head, "**privsync plan for %s: %s**\n\n", span(policyName(p.Policy), clipName), headline(p, o.Guards, spanName))
 	if !p.Complete {
 		fmt.Fprintf(&head, "⛔ **%s**\n\n", incompletePlan(p))
 	}
@@ -27,22 +28,31 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 	if n := mostReached(p); n > 0 {
 		summary += fmt.Sprintf("\nThe change with the widest reach is on a group of %s.\n", count(n, "user"))
 	}
+	if text := infoCounts(p.Findings, spanName); text != "" {
+		summary += fmt.Sprintf("\nℹ️ %s; `--verbose` lists them.\n", text)
+	}
 	summary += coverageMarkdown(&p.Coverage, p.Rules)
 	m := markdown{head: head.String(), noun: "plan", hint: cmp.Or(o.ShowHint, "privsync show plan.json")}
 	m.add(licenceTable(p.Licences))
 	m.add(guardSection(o.Guards))
 	m.add(findingSection(p.Findings, planner.SeverityError))
-	m.add(overviewSection("➖ "+count(p.Summary.Revokes, "revoke"), "privilege to revoke", changes, func(c changed) []planner.PlannedPrivilege { return c.revoke }))
-	m.add(overviewSection("➕ "+count(p.Summary.Grants, "grant"), "privilege to grant", changes, func(c changed) []planner.PlannedPrivilege { return c.grant }))
+	administrative := administrativeSection(weighed)
+	grants := count(p.Summary.Grants, "grant")
+	if administrative.n > 0 {
+		grants = count(p.Summary.Grants-administrative.n, "other grant")
+	}
+	m.add(administrative)
+	m.add(overviewSection("➕ "+grants, "privilege to grant", weighed, true))
+	m.add(overviewSection("➖ "+count(p.Summary.Revokes, "revoke"), "privilege to revoke", weighed, false))
 	m.text("\n### Summary\n\n" + summary)
 	m.add(changeSection(changes, known))
 	m.add(licenceSection(p.Licences))
 	m.add(findingSection(p.Findings, planner.SeverityWarning))
-	m.add(findingSection(p.Findings, planner.SeverityInfo))
 	m.add(listSection("Commands at the end of the apply", "command", p.Commands))
 	m.foot = fmt.Sprintf("Made %s by %s, valid until %s. Server %s. Scope: %s. Digest %s. %s\n",
 		stamp(p.CreatedAt), span(actor(p.Actor), clipName), stamp(p.ExpiresAt), span(server(p.Environment), clipMessage),
 		span(scope(p.Scope), clipName), span(p.Digest, clipName), toolWords(p.Tool)) + fromMarkdown("Source", provenanceWords(p.Source))
+	m.foot += o.Links.markdown()
 	return m
 }
 

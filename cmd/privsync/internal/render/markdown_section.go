@@ -20,6 +20,9 @@ type changed struct {
 // foldFrom is how many items of a kind are folded away.
 const foldFrom = 12
 
+// foldChangesFrom is how many principals are folded away: what matters stands above.
+const foldChangesFrom = 5
+
 // fold frames a section: a heading, and a <details> if it has many items.
 func fold(heading, summary string, n int) (open, close string) {
 	open = "\n### " + heading + "\n\n"
@@ -118,46 +121,93 @@ func findingItem(f planner.Finding) (full, short string) {
 	return b.String() + "\n", short
 }
 
-// overviewSection says for each privilege whom its revokes (or grants) hit: the
-// most hit first.
-func overviewSection(heading, noun string, changes []changed, of func(changed) []planner.PlannedPrivilege) section {
+// administrativeSection lists the grants of administrative privileges, the widest
+// effect first.
+func administrativeSection(changes []weighed) section {
 	type hit struct {
-		privilege  planner.PrivilegeRef
-		principals []int
+		c *planner.Change
+		g *planner.PlannedPrivilege
+	}
+	var hits []hit
+	for _, c := range changes {
+		for _, g := range kindOf(c.Change, administrativeGrants) {
+			hits = append(hits, hit{c.Change, g})
+		}
+	}
+	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(usersOf(b.c, b.g, true), usersOf(a.c, a.g, true)) })
+	return section{
+		open: "\n### ⚠️ " + count(len(hits), "grant") + " of administrative privileges\n\n", noun: "administrative grant", n: len(hits), weight: 6,
+		item: func(i int) (string, string) {
+			h := hits[i]
+			short := fmt.Sprintf("- %s to %s\n", spanPrivilege(h.g.PrivilegeRef), spanWho(h.c.Principal))
+			full := strings.TrimSuffix(short, "\n")
+			if text := effect(h.g.Impact, true, spanName); text != "" {
+				full += ": **" + text + "**"
+			} else if r := reach(h.c.Impact, h.c.Grant, h.c.Revoke); r != "" {
+				full += ": **" + r + "**"
+			}
+			if at := originWords(h.g.Origin); at != "" {
+				full += " at " + span(at, 2*clipName)
+			}
+			return full + "\n", short
+		},
+	}
+}
+
+// overviewSection says for each privilege whom its grants (or revokes) hit: those first
+// that make a difference to the most users.
+func overviewSection(heading, noun string, changes []weighed, granted bool) section {
+	type on struct {
+		c     *planner.Change
+		g     *planner.PlannedPrivilege
+		users int
+	}
+	type hit struct {
+		privilege planner.PrivilegeRef
+		users     int
+		on        []on
 	}
 	index := make(map[mstrapi.PrivilegeID]int)
 	var hits []hit
-	for i, c := range changes {
-		for _, g := range of(c) {
+	for _, c := range changes {
+		list := kindOf(c.Change, otherGrants)
+		if !granted {
+			list = kindOf(c.Change, revokes)
+		}
+		for _, g := range list {
 			at, ok := index[g.ID]
 			if !ok {
 				at = len(hits)
 				index[g.ID] = at
 				hits = append(hits, hit{privilege: g.PrivilegeRef})
 			}
-			hits[at].principals = append(hits[at].principals, i)
+			users := usersOf(c.Change, g, granted)
+			hits[at].users += users
+			hits[at].on = append(hits[at].on, on{c.Change, g, users})
 		}
 	}
 	slices.SortFunc(hits, func(a, b hit) int {
-		return cmp.Or(cmp.Compare(len(b.principals), len(a.principals)), cmp.Compare(a.privilege.ID, b.privilege.ID))
+		return cmp.Or(cmp.Compare(b.users, a.users), cmp.Compare(len(b.on), len(a.on)), cmp.Compare(a.privilege.ID, b.privilege.ID))
 	})
 	const most = 5
 	return section{
 		open: "\n### " + heading + "\n\n", noun: noun, n: len(hits), weight: 2,
 		item: func(i int) (string, string) {
 			h := hits[i]
-			short := fmt.Sprintf("- %s on %s\n", spanPrivilege(h.privilege), count(len(h.principals), "principal"))
+			slices.SortStableFunc(h.on, func(a, b on) int { return cmp.Compare(b.users, a.users) })
+			short := fmt.Sprintf("- %s on %s\n", spanPrivilege(h.privilege), count(len(h.on), "principal"))
 			var s []string
-			for _, at := range h.principals[:min(len(h.principals), most)] {
-				c := changes[at]
-				who := spanWho(c.principal)
-				if r := reach(c.impact, c.grant, c.revoke); r != "" {
-					who += " (**" + r + "**)"
+			for _, x := range h.on[:min(len(h.on), most)] {
+				who := spanWho(x.c.Principal)
+				if text := effect(x.g.Impact, granted, spanName); text != "" {
+					who += " (**" + text + "**)"
+				} else if n := x.c.Impact.Members; n > 0 {
+					who += " (**reaches " + count(n, "user") + "**)"
 				}
 				s = append(s, who)
 			}
 			rest := ""
-			if n := len(h.principals) - most; n > 0 {
+			if n := len(h.on) - most; n > 0 {
 				rest = fmt.Sprintf(" and %d more", n)
 			}
 			return strings.TrimSuffix(short, "\n") + ": " + strings.Join(s, ", ") + rest + "\n", short
@@ -169,7 +219,7 @@ func overviewSection(heading, noun string, changes []changed, of func(changed) [
 func changeSection(changes []changed, known names) section {
 	s := section{noun: "principal", n: len(changes), weight: 8}
 	words := changeWords{"grant", "revoke"}
-	s.open, s.close = fold("Changes by principal", "Show the changes of "+count(s.n, "principal"), s.n)
+	s.open, s.close = fold("Changes by principal", "Show the changes of "+count(s.n, "principal"), s.n+foldFrom-foldChangesFrom)
 	s.item = func(i int) (string, string) {
 		c := changes[i]
 		head := fmt.Sprintf("- %s: %s", known.span(c.principal), words.count(c.grant, c.revoke))

@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -24,6 +25,9 @@ func runnerCommand(log string) string {
 	return ""
 }
 
+// annotation is a workflow command as GitHubPlan writes it, with its title and message.
+var annotation = regexp.MustCompile(`^::(?:error|warning|notice) (?:file=[^,:]*,)?(?:line=[0-9]+,)?(?:col=[0-9]+,)?title=(privsync [^,:]*)::(.*)$`)
+
 // Whatever the names are, nothing that is meant for a log commands the runner that
 // reads it.
 func TestNoViewCommandsARunner(t *testing.T) {
@@ -38,6 +42,24 @@ func TestNoViewCommandsARunner(t *testing.T) {
 			ours(report, pick)
 		}
 		guards := hostileGuards(2, next)
+		var annotations strings.Builder
+		if err := GitHubPlan(&annotations, plan, guards); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(annotations.String(), "\n"), "\n")
+		for i, line := range lines {
+			rest := line
+			if i < len(lines)-1 {
+				m := annotation.FindStringSubmatch(line)
+				if m == nil {
+					t.Fatalf("line %d is no annotation of ours: %q", i+1, line)
+				}
+				rest = m[1] + m[2]
+			}
+			if command := runnerCommand(rest); command != "" {
+				t.Fatalf("an annotation commands a runner: %q", line)
+			}
+		}
 		for _, doc := range []any{plan, report} {
 			var text, markdown strings.Builder
 			if err := Text(&text, doc, Options{Width: width, Verbose: verbose, Guards: guards}); err != nil {

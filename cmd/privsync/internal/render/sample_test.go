@@ -93,6 +93,11 @@ func reaching(p planner.PlannedPrivilege, members int, e planner.Effect) planner
 	return p
 }
 
+func administrative(p planner.PlannedPrivilege) planner.PlannedPrivilege {
+	p.Administrative = true
+	return p
+}
+
 // samplePlan is a plan of a believable night.
 func samplePlan() *planner.Plan {
 	night, contractors := group(1, "Night Shift"), group(2, "Contractors")
@@ -119,7 +124,7 @@ func samplePlan() *planner.Plan {
 			{Principal: night, Grant: []planner.PlannedPrivilege{
 				reaching(planned(53, planner.ReasonListed), 1, planner.Effect{Unknown: 1}), planned(54, planner.ReasonListed)},
 				Observed: planner.ObservedSets{Direct: planner.SetOf(55)}, Impact: planner.Impact{Members: 1, Effect: &planner.Effect{Unknown: 1}}},
-			{Principal: demo, Grant: []planner.PlannedPrivilege{planned(2, planner.ReasonListed)},
+			{Principal: demo, Grant: []planner.PlannedPrivilege{administrative(planned(2, planner.ReasonListed))},
 				Revoke:   []planner.PlannedPrivilege{planned(53, planner.ReasonNotListed, night.ID)},
 				Observed: planner.ObservedSets{Direct: planner.SetOf(53, 55), Inherited: planner.SetOf(4, 55)}},
 			{Principal: svc, Revoke: []planner.PlannedPrivilege{planned(47, planner.ReasonExpired), planned(999, planner.ReasonUnlisted)},

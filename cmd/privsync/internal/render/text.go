@@ -167,6 +167,9 @@ func (t *textWriter) errorFindings(fs []planner.Finding) {
 // at the top already, so they are only recalled.
 func (t *textWriter) ownFindings(fs []planner.Finding) {
 	for _, f := range fs {
+		if t.folds(f) {
+			continue
+		}
 		if f.Severity != planner.SeverityError {
 			t.finding(f, true)
 			continue
@@ -180,13 +183,14 @@ func (t *textWriter) ownFindings(fs []planner.Finding) {
 }
 
 // otherFindings writes the warnings and infos that stand in no principal's
-// block: shown holds the ids of the principals that have one.
+// block: shown holds the ids of the principals that have one. Infos are counted.
 func (t *textWriter) otherFindings(fs []planner.Finding, shown map[mstrapi.ObjectID]bool) {
 	var codes []planner.Code
 	byCode := make(map[planner.Code][]planner.Finding)
 	n := 0
+	defer t.infos(fs)
 	for _, f := range fs {
-		if f.Severity == planner.SeverityError || f.Principal != nil && shown[f.Principal.ID] {
+		if f.Severity == planner.SeverityError || f.Principal != nil && shown[f.Principal.ID] || t.folds(f) {
 			continue
 		}
 		if byCode[f.Code] == nil {
@@ -217,7 +221,7 @@ func (t *textWriter) otherFindings(fs []planner.Finding, shown map[mstrapi.Objec
 
 // plan writes a plan.
 func (t *textWriter) plan(p *planner.Plan) {
-	t.line(bold, "Plan of policy %s", policyName(p.Policy))
+	t.line(bold, "Plan of policy %s: %s", policyName(p.Policy), headline(p, t.o.Guards, Clean))
 	t.field("server", server(p.Environment))
 	t.field("actor", actor(p.Actor))
 	when := stamp(p.CreatedAt)
@@ -243,7 +247,7 @@ func (t *textWriter) plan(p *planner.Plan) {
 	known := planNames(p)
 	findings := byPrincipal(p.Findings)
 	shown := make(map[mstrapi.ObjectID]bool, len(p.Changes))
-	for _, c := range p.Changes {
+	for _, c := range byWeight(p) {
 		shown[c.Principal.ID] = true
 		t.blank()
 		head := "~ " + known.told(c.Principal)
@@ -289,7 +293,10 @@ func (t *textWriter) change(s style, sign string, g planner.PlannedPrivilege, kn
 
 // why joins the reason of a change, whom it waits for and a note.
 func why(g planner.PlannedPrivilege, known names, note string) string {
-	parts := make([]string, 0, 3)
+	parts := make([]string, 0, 4)
+	if g.Administrative && g.Reason == planner.ReasonListed {
+		parts = append(parts, "ADMINISTRATIVE")
+	}
 	if g.Reason != "" {
 		parts = append(parts, Clean(string(g.Reason)))
 	}
@@ -340,12 +347,14 @@ func planVerdict(p *planner.Plan) style {
 // PlanSummary returns the one line that ends the text of a plan, for instance
 // "Plan: 3 of 123 principals change: 2 grants, 1 revoke; 120 in sync; 0
 // unknown; findings 0 errors, 1 warning, 0 infos.". Without changes it begins
-// with "No changes.".
+// with "No changes.", or says why there is no plan.
 func PlanSummary(p *planner.Plan) string {
 	s := p.Summary
 	if s.Changed == 0 && len(p.Changes) == 0 {
 		head := "No changes."
-		if !p.Complete {
+		if why := noPlan(p); why != "" {
+			head = why + "."
+		} else if !p.Complete {
 			head = "No changes, but the plan is incomplete."
 		}
 		return fmt.Sprintf("%s %s: %d in sync; %d unknown; findings %s.",

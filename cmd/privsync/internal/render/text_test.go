@@ -99,7 +99,8 @@ func TestTextShowsEveryChangeAndError(t *testing.T) {
 		p.Changes = append(p.Changes, planner.Change{Principal: u, Grant: []planner.PlannedPrivilege{planned(54, planner.ReasonListed)}})
 		p.Findings = append(p.Findings,
 			planner.Finding{Code: planner.CodeReadFailed, Severity: planner.SeverityError, Message: fmt.Sprintf("error %04d", i)},
-			planner.Finding{Code: planner.CodeUnlistedPrincipal, Severity: planner.SeverityInfo, Message: fmt.Sprintf("info %04d", i)})
+			planner.Finding{Code: planner.CodeUnlistedPrincipal, Severity: planner.SeverityWarning, Message: fmt.Sprintf("warning %04d", i)},
+			planner.Finding{Code: planner.CodeRedundantDirect, Severity: planner.SeverityInfo, Privilege: &planner.PrivilegeRef{ID: 1}, Message: fmt.Sprintf("info %04d", i)})
 	}
 	got := text(t, p, Options{})
 	for i := range 3000 {
@@ -107,11 +108,14 @@ func TestTextShowsEveryChangeAndError(t *testing.T) {
 			t.Fatalf("principal or error %d is missing", i)
 		}
 	}
-	if n := strings.Count(got, "! info"); n != shownFindings {
-		t.Errorf("%d infos shown, want %d", n, shownFindings)
+	if n := strings.Count(got, "! warning"); n != shownFindings {
+		t.Errorf("%d warnings shown, want %d", n, shownFindings)
 	}
 	if !strings.Contains(got, "and 2980 more of unlisted-principal") {
-		t.Error("the text does not say how many infos it leaves out")
+		t.Error("the text does not say how many warnings it leaves out")
+	}
+	if !strings.Contains(got, "\n3000 redundant direct grants (redundant-direct); --verbose lists them\n") || strings.Contains(got, "! info") {
+		t.Error("infos are not counted on one line")
 	}
 	if n := strings.Count(text(t, p, Options{Verbose: true}), "! info"); n != 3000 {
 		t.Errorf("with Verbose %d infos shown, want 3000", n)

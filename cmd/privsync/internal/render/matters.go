@@ -1,0 +1,260 @@
+package render
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"privsync/mstrapi"
+	"privsync/planner"
+)
+
+// The kinds of what a plan does, what a reviewer must see first first.
+const (
+	administrativeGrants = iota
+	otherGrants
+	revokes
+	kinds
+)
+
+// kindOf returns what the change does of one kind.
+func kindOf(c *planner.Change, kind int) []*planner.PlannedPrivilege {
+	var out []*planner.PlannedPrivilege
+	if kind == revokes {
+		for i := range c.Revoke {
+			out = append(out, &c.Revoke[i])
+		}
+		return out
+	}
+	for i := range c.Grant {
+		if g := &c.Grant[i]; g.Administrative == (kind == administrativeGrants) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// weighed is a change and what it comes to: the foremost kind of what it does, and the
+// users to whom the widest of these makes a difference.
+type weighed struct {
+	*planner.Change
+	kind, users int
+}
+
+// byWeight returns the changes of a plan in the order in which a reviewer must see
+// them: grants of administrative privileges, other grants, revokes; of each the widest
+// effect first.
+func byWeight(p *planner.Plan) []weighed {
+	out := make([]weighed, len(p.Changes))
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		w := weighed{c, revokes, 0}
+		note := func(g *planner.PlannedPrivilege, kind int) {
+			if kind < w.kind {
+				w.kind, w.users = kind, 0
+			}
+			if kind == w.kind {
+				w.users = max(w.users, usersOf(c, g, kind != revokes))
+			}
+		}
+		for j := range c.Grant {
+			if c.Grant[j].Administrative {
+				note(&c.Grant[j], administrativeGrants)
+			} else {
+				note(&c.Grant[j], otherGrants)
+			}
+		}
+		for j := range c.Revoke {
+			note(&c.Revoke[j], revokes)
+		}
+		out[i] = w
+	}
+	slices.SortStableFunc(out, func(a, b weighed) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(b.users, a.users)) })
+	return out
+}
+
+// usersOf returns how many users gain or lose a privilege by a change, counting those
+// of whom it is not known.
+func usersOf(c *planner.Change, p *planner.PlannedPrivilege, granted bool) int {
+	i := p.Impact
+	if i == nil {
+		i = &c.Impact // of a user's own change: of all its privileges together
+	}
+	switch {
+	case i.Effect == nil && c.Principal.Kind == mstrapi.Group:
+		return i.Members
+	case i.Effect == nil:
+		return 1
+	case granted:
+		return i.Gain + i.Unknown
+	}
+	return i.Lose + i.Unknown
+}
+
+// Recap writes the foremost of what a plan does, in about so many lines, for a person
+// who is asked right below it.
+func Recap(w io.Writer, p *planner.Plan, lines int, o Options) error {
+	b := bufio.NewWriter(w)
+	t := &textWriter{w: b, o: o}
+	t.line(bold, "%s", headline(p, o.Guards, Clean))
+	known := planNames(p)
+	changes := byWeight(p)
+	left, room := 0, max(lines-3, 1)
+	for i := range p.Changes {
+		left += len(p.Changes[i].Grant) + len(p.Changes[i].Revoke)
+	}
+	for kind := range kinds {
+		s, sign, to := green, "+ grant ", "to"
+		if kind == revokes {
+			s, sign, to = red, "- revoke", "from"
+		}
+		for _, c := range changes {
+			if room == 0 {
+				break
+			}
+			for _, g := range kindOf(c.Change, kind) {
+				if room == 0 {
+					break
+				}
+				room--
+				left--
+				text := fmt.Sprintf("  %s %s %s %s (%s)", sign, privilege(g.PrivilegeRef), to, who(c.Principal),
+					why(*g, known, effect(g.Impact, kind != revokes, plainName)))
+				if o.Width >= 40 {
+					text = clip(text, o.Width)
+				}
+				t.line(s, "%s", text)
+			}
+		}
+	}
+	if left > 0 {
+		t.line(bold, "  … and %d more", left)
+	}
+	for _, c := range p.Commands {
+		t.line(plain, "  > run command %s", Clean(c))
+	}
+	return b.Flush()
+}
+
+// headline says in one line what a plan does, on which server, whom it reaches, and
+// what guards, rules and licences say. name shows names from outside.
+func headline(p *planner.Plan, guards []planner.Guard, name func(string) string) string {
+	s := p.Summary
+	parts := make([]string, 0, 5)
+	what := noPlan(p)
+	switch {
+	case len(p.Changes) > 0 && what != "":
+		what += fmt.Sprintf("; without it %s, %s on %s", count(s.Grants, "grant"), count(s.Revokes, "revoke"), ofPrincipals(s))
+	case len(p.Changes) > 0:
+		what = fmt.Sprintf("%s, %s on %s", count(s.Grants, "grant"), count(s.Revokes, "revoke"), ofPrincipals(s))
+	case what == "" && !p.Complete:
+		what = "no changes, but not everything could be read"
+	case what == "":
+		what = "no changes"
+	}
+	parts = append(parts, what+" at "+name(p.Environment.URL))
+	if len(p.Commands) > 0 {
+		parts = append(parts, count(len(p.Commands), "command"))
+	}
+	if i := s.Impact; i != nil && i.Effect != nil {
+		parts = append(parts, fmt.Sprintf("reaches %s: %s%d gain, %s%d lose%s", count(i.Members, "user"),
+			least(i.Effect), i.Gain, least(i.Effect), i.Lose, notKnown(i.Effect)))
+	} else if n := mostReached(p); n > 0 {
+		parts = append(parts, fmt.Sprintf("reaches %s and more", count(n, "user")))
+	}
+	parts = append(parts, guardsVerdict(guards, name))
+	if text := rulesVerdict(p.Rules); text != "" {
+		parts = append(parts, text)
+	}
+	if text := licencesVerdict(p.Licences, name); text != "" {
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func ofPrincipals(s planner.Summary) string {
+	return fmt.Sprintf("%d of %s", s.Changed, count(s.Principals, "principal"))
+}
+
+// noPlan says why there is no plan, or only one that is never applied; "" if there is.
+func noPlan(p *planner.Plan) string {
+	names, conflicts := 0, 0
+	for _, f := range p.Blocking() {
+		if f.Code == planner.CodeConflictingEntries {
+			conflicts++
+		} else {
+			names++
+		}
+	}
+	var parts []string
+	if names > 0 {
+		parts = append(parts, count(names, "name")+" cannot be resolved")
+	}
+	if conflicts > 0 {
+		parts = append(parts, count(conflicts, "contradiction")+" in the policy")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "No plan: " + strings.Join(parts, ", ")
+}
+
+func guardsVerdict(guards []planner.Guard, name func(string) string) string {
+	var refused, allowed []string
+	for _, g := range guards {
+		if g.Allowed {
+			allowed = append(allowed, name(g.Name))
+		} else {
+			refused = append(refused, name(g.Name))
+		}
+	}
+	switch {
+	case len(refused) > 0:
+		return "REFUSED by " + count(len(refused), "guard") + ": " + strings.Join(refused, ", ")
+	case len(allowed) > 0:
+		return "guards: " + strings.Join(allowed, ", ") + " allowed by a flag"
+	}
+	return "no guard exceeded"
+}
+
+func rulesVerdict(rules []planner.RuleResult) string {
+	broken, n := 0, 0
+	for _, r := range rules {
+		if r.Violations > 0 {
+			broken++
+			n += r.Violations
+		}
+	}
+	switch {
+	case len(rules) == 0:
+		return ""
+	case broken > 0:
+		return fmt.Sprintf("%d of %s broken (%s)", broken, count(len(rules), "rule"), count(n, "violation"))
+	}
+	return count(len(rules), "rule") + " kept"
+}
+
+// licencesVerdict says which products are consumed more or less.
+func licencesVerdict(l *planner.Licences, name func(string) string) string {
+	if l == nil {
+		return ""
+	}
+	var parts []string
+	for _, p := range l.Products {
+		if p.Difference == 0 && p.AtMost == nil {
+			continue
+		}
+		text := fmt.Sprintf("%+d", p.Difference)
+		if p.AtMost != nil && *p.AtMost != p.Difference {
+			text += fmt.Sprintf(" to %+d", *p.AtMost)
+		}
+		parts = append(parts, text+" "+name(p.Name))
+	}
+	if len(parts) == 0 {
+		return "licences: no difference"
+	}
+	return "licences: " + strings.Join(parts, ", ")
+}
