@@ -107,7 +107,7 @@ func (j *journey) run() {
 // on what was read.
 func withoutEffects(t rapid.TB, plan *planner.Plan) *planner.Plan {
 	bare := *plan
-	bare.Changes = slices.Clone(plan.Changes)
+	bare.Changes, bare.Summary.Impact = slices.Clone(plan.Changes), nil
 	for i := range bare.Changes {
 		c := &bare.Changes[i]
 		c.Impact.Effect = nil
