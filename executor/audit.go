@@ -225,6 +225,8 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	switch {
 	case report.Summary.Unknown > 0, !plan.Complete, unresolved(report.Findings):
 		report.Run.Outcome = RunPartial
+	case plan.Policy.Name == "" && plan.Policy.Digest == "":
+		// Without a policy nothing is against it; findings say what is wrong.
 	case report.Summary.Drifted > 0, slices.ContainsFunc(report.Findings, func(f planner.Finding) bool {
 		return drift(f) || brokenRule(f)
 	}):

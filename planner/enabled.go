@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -28,7 +29,7 @@ func (ob *observer) learnEnabled(ctx context.Context) error {
 }
 
 // learnHoldersEnabled finds out whether the users are enabled who hold what somebody
-// asks for, where nothing has told it yet.
+// asks for, and what they log in as, where nothing has told it yet.
 func (ob *observer) learnHoldersEnabled(ctx context.Context) error {
 	if ob.asked.IsEmpty() {
 		return nil
@@ -37,7 +38,7 @@ func (ob *observer) learnHoldersEnabled(ctx context.Context) error {
 	for _, list := range [][]*Observed{ob.st.covered, ob.st.unlisted, ob.st.strangers} {
 		for _, o := range list {
 			held := o.Direct.Union(o.Inherited).Union(o.elsewhere())
-			if o.Principal.Kind == mstrapi.User && o.Enabled == mstrapi.Unknown && !o.asked && o.Err == nil && !held.Intersect(ob.asked).IsEmpty() {
+			if o.Principal.Kind == mstrapi.User && (o.Enabled == mstrapi.Unknown || o.Principal.Login == "") && !o.asked && o.Err == nil && !held.Intersect(ob.asked).IsEmpty() {
 				open = append(open, o)
 			}
 		}
@@ -59,13 +60,13 @@ func (ob *observer) askEnabled(ctx context.Context, open []*Observed) error {
 		defer ob.progress.add(1)
 		o := open[i]
 		if row, ok := ob.everyone[o.Principal.ID]; ok && row.Enabled != mstrapi.Unknown {
-			o.Enabled = row.Enabled
+			o.Enabled, o.Principal.Login = row.Enabled, cmp.Or(o.Principal.Login, row.Login)
 			return nil
 		}
 		row, err := ob.r.Principal(ctx, mstrapi.User, o.Principal.ID)
 		switch {
 		case err == nil:
-			o.Enabled, o.asked = row.Enabled, true
+			o.Enabled, o.asked, o.Principal.Login = row.Enabled, true, cmp.Or(o.Principal.Login, row.Login)
 			if row.Memberships != nil {
 				ob.mu.Lock()
 				ob.noteParents(o, row.Memberships)

@@ -174,6 +174,9 @@ func projectWords(p *planner.ProjectRef) string {
 	if p == nil {
 		return ""
 	}
+	if p.Name == "" {
+		return Clean(string(p.ID))
+	}
 	return named(mstrapi.ObjectRef{ID: p.ID, Name: p.Name}) + " (" + Clean(string(p.ID)) + ")"
 }
 
