@@ -79,7 +79,7 @@ type LockedError struct {
 func (e *LockedError) Error() string {
 	on := e.URL
 	if other := e.Holder.Server; other != "" && other != e.URL {
-		on = fmt.Sprintf("%s, which has the same network address as %s,", e.URL, clean.Quote(other))
+		on = fmt.Sprintf("%s, which has the same network address as %s", e.URL, clean.Quote(other))
 	}
 	return fmt.Sprintf("another run works on %s: %s holds the lock %s", on, e.Holder, e.Path)
 }

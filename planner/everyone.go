@@ -10,11 +10,15 @@ type everyoneReader interface {
 	OnlyEveryone() bool
 }
 
-// noteEveryone notes that a list of users was one of the members of Everyone.
+// onlyEveryone reports whether a list of users was one of the members of Everyone.
+func (ob *observer) onlyEveryone() bool {
+	r, ok := ob.r.(everyoneReader)
+	return ok && r.OnlyEveryone()
+}
+
+// noteEveryone notes what onlyEveryone reports.
 func (ob *observer) noteEveryone() {
-	if r, ok := ob.r.(everyoneReader); ok && r.OnlyEveryone() {
-		ob.st.onlyEveryone = true
-	}
+	ob.st.onlyEveryone = ob.st.onlyEveryone || ob.onlyEveryone()
 }
 
 // everyoneFindings tells that nobody knows all users. Where those are to lose what

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,5 +93,35 @@ principals:
 	want := map[string]string{"Everyone": "1 grants, 0 revokes", "M": "0 grants, 1 revokes", "N": "1 grants, 0 revokes"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
+
+// TestGuestsOfAServerWithoutAList: a guest whom an entry names by its login is not
+// found there, which is not to say that there is none; by its id it is.
+func TestGuestsOfAServerWithoutAList(t *testing.T) {
+	guest := mstrtest.DerivedID("user", "guest")
+	env := &mstrtest.Environment{
+		Catalogue: []mstrapi.Privilege{{ID: 1, Name: "One"}},
+		Groups:    []mstrtest.Group{{ID: mstrapi.EveryoneGroup, Name: "Everyone"}},
+		Users: []mstrtest.User{
+			{ID: mstrtest.DerivedID("user", "service"), Login: mstrtest.ServiceLogin, Name: "S", Password: mstrtest.ServicePassword},
+			{ID: guest, Login: "guest", Name: "G", Guest: true},
+		},
+	}
+	s := mstrtest.NewServer(env, mstrtest.Options{Quirks: mstrtest.Quirks{EmptyUserList: true}})
+	t.Cleanup(s.Close)
+	for id, want := range map[string]int{"": 0, string(guest): 1} {
+		pol := policyOf(policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "guest", ID: id}, Listed: policy.ListOf(listed(1))})
+		st, err := Observe(t.Context(), open(t, s), pol, ObserveOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := Make(pol, st, MakeOptions{})
+		told := slices.ContainsFunc(plan.Blocking(), func(f Finding) bool {
+			return f.Code == CodeUnknownPrincipal && strings.Contains(f.Message, "gives no list of its users")
+		})
+		if len(plan.Changes) != want || told != (want == 0) {
+			t.Errorf("id %q: %d changes, findings %+v", id, len(plan.Changes), plan.Findings)
+		}
 	}
 }

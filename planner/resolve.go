@@ -336,6 +336,9 @@ func (ob *observer) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding
 	if len(l.rows) == 0 {
 		f.Code = CodeUnknownPrincipal
 		f.Message = fmt.Sprintf("the server has no %s", describeRef(ref))
+		if ref.ID == "" && key.kind == mstrapi.User && ob.onlyEveryone() {
+			f.Message = fmt.Sprintf("the server gives no list of its users, and %s is not among the members of the group Everyone: if it is a guest or a service account add its id", describeRef(ref))
+		}
 		if near := ob.suggest(key, ref.Name); near != "" {
 			f.Message += fmt.Sprintf("; did you mean %s?", clean.Quote(near))
 			if how := policy.Difference(ref.Name, near); how != "" {

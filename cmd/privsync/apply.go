@@ -247,7 +247,11 @@ func (a *app) readPlan(path string) (*planner.Plan, [sha512.Size]byte, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, errNotADocument), errors.As(err, new(*fs.PathError)): // a device, a folder, nothing at all
-		return nil, sum, hinted(fmt.Errorf("plan %s: %w", path, err), `name a file written by "privsync plan --out"`)
+		hint := `name a file written by "privsync plan --out"`
+		if mayBePolicy(path) {
+			hint = fmt.Sprintf("a policy is given with -f: did you mean -f %s?", path)
+		}
+		return nil, sum, hinted(fmt.Errorf("plan %s: %w", path, err), hint)
 	case errors.Is(err, planner.ErrPlanRefused):
 		return nil, sum, refused(fmt.Errorf("%s: %w", path, err), newPlanHint)
 	default:

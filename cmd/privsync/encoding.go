@@ -14,7 +14,8 @@ var errUTF16 = errors.New("it is UTF-16: save it as UTF-8 (PowerShell 5 writes U
 // withoutMark returns text without the mark of its encoding that editors and
 // PowerShell put before UTF-8. UTF-16 is an error.
 func withoutMark(text []byte) ([]byte, error) {
-	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+	zero := bytes.IndexByte(text[:min(len(text), 2)], 0) >= 0 // as the first character of JSON has it without a mark
+	if zero || bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
 		return nil, errUTF16
 	}
 	return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -27,6 +28,23 @@ func TestPlainSecret(t *testing.T) {
 	} {
 		if got, err := plainSecret([]byte(in)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("plainSecret(%q) = %q, %v, want an error with %q", in, got, err, want)
+		}
+	}
+}
+
+// Documents in UTF-16 are named as such with and without a mark.
+func TestDocumentsInUTF16(t *testing.T) {
+	for name, text := range map[string]string{
+		"little-endian, marked": "\xff\xfe{\x00}\x00", "big-endian, marked": "\xfe\xff\x00{\x00}",
+		"little-endian": "{\x00}\x00", "big-endian": "\x00{\x00}",
+	} {
+		if _, err := withoutMark([]byte(text)); !errors.Is(err, errUTF16) {
+			t.Errorf("%s: %v, want errUTF16", name, err)
+		}
+	}
+	for _, text := range []string{"", "{", "{}", "\xef\xbb\xbf{}"} {
+		if got, err := withoutMark([]byte(text)); err != nil || string(got) != strings.TrimPrefix(text, "\xef\xbb\xbf") {
+			t.Errorf("withoutMark(%q) = %q, %v", text, got, err)
 		}
 	}
 }

@@ -335,6 +335,9 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 	switch {
 	case err != nil:
 		return mstrapi.PrincipalRow{}, fmt.Errorf("find %s %s: %w", kind, clean.Quote(name), err)
+	case len(found) == 0 && kind == mstrapi.User && r.OnlyEveryone():
+		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server gives no list of its users, and user %s is not among the members of the group Everyone", clean.Quote(name)),
+			"check the spelling; a guest or a service account may be outside that group: name it by its id")
 	case len(found) == 0:
 		hint := "check the spelling; a user is named by its login"
 		if s := meant(ctx, r, kind, name, near); s != "" {

@@ -78,7 +78,7 @@ func hintFor(err error) string {
 	case errors.Is(err, mstrapi.ErrCAFile):
 		return "--ca-file must name a file that you may read, with certificates in PEM (-----BEGIN CERTIFICATE-----)"
 	case errors.Is(err, mstrapi.ErrSessionUseless):
-		return "log in works but no session is kept: see that every proxy and balancer on the way passes the cookies of the login on and back, unchanged, and sends one session to one node"
+		return "the login works and no session is kept: see that every proxy and balancer on the way passes the cookies of the login on and back, unchanged, and sends one session to one node"
 	case errors.Is(err, mstrapi.ErrMaintenance):
 		return "a page answers in place of the server: run this again when its maintenance is over"
 	case errors.Is(err, mstrapi.ErrUnreachable):

@@ -48,14 +48,19 @@ func flagHint(cmd *cobra.Command, err error) string {
 func argumentHint(cmd *cobra.Command, args []string) string {
 	if f := cmd.Flags().Lookup("file"); f != nil {
 		for _, arg := range args {
-			info, err := os.Stat(arg)
-			lower := strings.ToLower(arg)
-			if strings.HasSuffix(lower, ".yaml") || strings.HasSuffix(lower, ".yml") || err == nil && info.IsDir() {
+			if mayBePolicy(arg) {
 				return "did you mean -f " + arg + "?"
 			}
 		}
 	}
 	return "usage: " + cmd.UseLine()
+}
+
+// mayBePolicy reports whether path looks like that of a policy.
+func mayBePolicy(path string) bool {
+	info, err := os.Stat(path)
+	lower := strings.ToLower(path)
+	return strings.HasSuffix(lower, ".yaml") || strings.HasSuffix(lower, ".yml") || err == nil && info.IsDir()
 }
 
 // strictHelp makes help of something that is not there an error.
