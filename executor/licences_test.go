@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"pgregory.net/rapid"
 
@@ -262,4 +263,47 @@ func TestForecastIsTrue(t *testing.T) {
 			t.Errorf("the cases do not reach what they are for: %v", seen)
 		}
 	}
+}
+
+// A free that a privilege may prevent of which the map does not know what it consumes
+// counts for the guard as if it did not come.
+func TestDoubtfulFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		user := mstrtest.DerivedID("user", "ann")
+		env := &mstrtest.Environment{
+			Catalogue: []mstrapi.Privilege{{ID: 17, Name: "Web administration"}, {ID: 18, Name: "Web user"}, {ID: 50, Name: mstrtest.UserManagerName}},
+			Users: []mstrtest.User{
+				{ID: mstrtest.DerivedID("user", mstrtest.ServiceLogin), Login: mstrtest.ServiceLogin, Name: "Service", Password: mstrtest.ServicePassword, Privileges: []mstrapi.PrivilegeID{50}},
+				{ID: user, Login: "ann", Name: "Ann", Privileges: []mstrapi.PrivilegeID{17, 18}},
+			},
+			Licences: []mstrtest.Licence{{Product: 2, Privileges: []mstrapi.PrivilegeID{17, 18}, Max: 5}},
+		}
+		sim := mstrtest.NewServer(env, mstrtest.Options{})
+		defer sim.Close()
+		wr, err := mstrapi.OpenWriter(t.Context(), config(sim))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer wr.Close(t.Context())
+		pol, err := policy.Parse("policy.yaml", []byte("apiVersion: privsync/v1\nkind: Policy\nmetadata: {name: p}\nprincipals:\n  - {user: ann, forbid: [17]}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := licenceMapOf(env, func(id mstrapi.PrivilegeID) bool { return id == 18 })
+		state, err := planner.Observe(t.Context(), wr.Reader, pol, planner.ObserveOptions{URL: worldURL, Now: planDate(), Licences: &planner.LicenceInput{Map: m}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := planner.Make(pol, state, planner.MakeOptions{})
+		p := plan.Licences.Products[0]
+		if p.Now != 1 || p.After != 0 || p.AtMost == nil || *p.AtMost != 0 || !p.AtLeast || plan.Licences.Complete {
+			t.Errorf("forecast %+v, want one free that may not come", p)
+		}
+		if err := sim.Revoke(user, 17); err != nil {
+			t.Fatal(err)
+		}
+		if got := sim.Licensed(user); !slices.Equal(got, []int{2}) {
+			t.Errorf("the server counts %v for her, want product 2", got)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"privsync/mstrapi"
@@ -151,6 +152,8 @@ func (s *Server) auditNow(at time.Time) json.RawMessage {
 		LDAP    bool             `json:"LDAPUser"`
 		Types   []int            `json:"licenseTypes"`
 		Groups  []int            `json:"userGroupsIndex"`
+		Created string           `json:"creationTime"`
+		Changed string           `json:"modificationTime"`
 	}
 	groups := [][2]string{}
 	index := make(map[*principal]int)
@@ -160,13 +163,15 @@ func (s *Server) auditNow(at time.Time) json.RawMessage {
 	}
 	users := []user{}
 	for _, p := range s.st.usersByName {
-		u := user{ID: p.id, Name: p.name, Enabled: p.enabled, Types: s.consumes(p), Groups: []int{}}
+		u := user{ID: p.id, Name: p.name, Enabled: p.enabled, Types: s.consumes(p), Groups: []int{}, Created: licenceDate(time.UnixMilli(0)), Changed: licenceDate(time.UnixMilli(p.modified))}
 		for _, g := range p.class.parents {
 			u.Groups = append(u.Groups, index[g])
 		}
 		users = append(users, u)
 	}
-	return encoded(map[string]any{"auditTime": licenceDate(at), "userLicenses": users, "userGroups": groups})
+	return encoded(map[string]any{
+		"auditTime": licenceDate(at), "userLicenses": users, "userGroups": groups, "contactLicenses": []int{}, "includeLDAP": false,
+	})
 }
 
 func encoded(v any) json.RawMessage {
@@ -199,7 +204,7 @@ func (s *Server) licencePrivileges(c *call) {
 	}
 	held := s.appendHeld(nil, p, mask, "", time.Time{})
 	o := newObject(c.resp.body, c.fields())
-	o.string("licenseName", name)
+	o.string("licenseName", strings.ToLower(name))
 	o.raw("pws", string(held[len(`{"privileges":`):len(held)-1]))
 	c.resp.body = o.end()
 }
@@ -221,6 +226,7 @@ func (s *Server) startJob(c *call, j *job, result json.RawMessage) {
 	if o.key("link") {
 		link := newObject(o.buf, nil)
 		link.string("href", "/queues/"+id)
+		link.string("type", http.MethodGet)
 		o.buf = link.end()
 	}
 	c.resp.body = o.end()
