@@ -34,6 +34,9 @@ func (a *app) past(ctx context.Context, server executor.Target, pol *policy.Poli
 	if err == nil {
 		past, err = store.Past(ctx, to, same, ref)
 	} else {
+		if state.shared() {
+			a.log.Warn("the store could not be read, so this run is not compared with the policy's last run", "error", err)
+		}
 		past, err = executor.FindPast([]executor.Destination{to}, same, ref)
 	}
 	if err != nil {

@@ -119,6 +119,7 @@ exceeded or a rule broken.`,
 	_ = cmd.MarkFlagFilename("out", "json")
 	_ = cmd.MarkFlagDirname("report-dir")
 	_ = cmd.MarkFlagDirname("state-dir")
+	state.registerStore(cmd)
 	return cmd
 }
 

@@ -36,9 +36,9 @@ type Server struct {
 	made atomic.Int64
 }
 
-// Start starts a server; the caller stops it. Where [Require] is not set and there is no
+// Start starts a server, with settings like "fsync=on"; the caller stops it. Where [Require] is not set and there is no
 // PostgreSQL the error matches [ErrMissing].
-func Start() (*Server, error) {
+func Start(settings ...string) (*Server, error) {
 	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(bins) == 0 {
 		if os.Getenv(Require) != "" {
@@ -57,7 +57,7 @@ func Start() (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Password: "pw-3f9c", dir: dir, log: new(bytes.Buffer)}
-	if err := s.start(bin); err != nil {
+	if err := s.start(bin, settings); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("%w\n%s", err, s.log)
 	}
@@ -85,7 +85,7 @@ func (s *Server) command(name string, args ...string) (*exec.Cmd, error) {
 	return nil, errors.New("PostgreSQL does not run as root, and there is no other user")
 }
 
-func (s *Server) start(bin string) error {
+func (s *Server) start(bin string, settings []string) error {
 	data := filepath.Join(s.dir, "data")
 	cmd, err := s.command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 	if err == nil {
@@ -98,8 +98,11 @@ func (s *Server) start(bin string) error {
 	if err := os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o600); err != nil {
 		return err
 	}
-	if s.cmd, err = s.command(filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "fsync=off",
-		"-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "autovacuum=off", "-c", "max_wal_size=256MB"); err != nil {
+	args := []string{"-D", data, "-k", s.dir}
+	for _, setting := range append([]string{"listen_addresses=", "fsync=off", "max_connections=200", "shared_buffers=32MB", "autovacuum=off"}, settings...) {
+		args = append(args, "-c", setting)
+	}
+	if s.cmd, err = s.command(filepath.Join(bin, "postgres"), args...); err != nil {
 		return err
 	}
 	if err := s.cmd.Start(); err != nil {

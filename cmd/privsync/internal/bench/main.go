@@ -41,6 +41,7 @@ func measurements() []measurement {
 	return []measurement{
 		{"requests", "requests by endpoint, against the formula for the shape of the policy", measureRequests},
 		{"wall", "wall time of an apply with 20 ms latency", measureWall},
+		{"store", "wall time of an apply with the journal in PostgreSQL against one in a folder", measureStore},
 		{"rate", "the rate of requests under --rate", measureRate},
 		{"overhead", "throughput against a bare client and the simulator's own", measureOverhead},
 		{"progress", "CPU time with a progress bar against none", measureProgress},
