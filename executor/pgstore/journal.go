@@ -61,6 +61,9 @@ func (s *Store) newJournal(ctx context.Context, url string, run executor.Run) (*
 	}
 	j := &journal{s: s, run: runName(run), fence: l.fence}
 	err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		if _, err := conn.Prepare(ctx, insertRecords, insertRecordsSQL); err != nil {
+			return err
+		}
 		if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
 			return err
 		}
@@ -214,6 +217,14 @@ func (j *journal) insert(ctx context.Context, q execer, records []executor.Recor
 	return nil
 }
 
+// insertRecords is the name of the statement that adds rows: it is prepared once, for
+// it is carried out thousands of times.
+const insertRecords = "privsync_records"
+
+const insertRecordsSQL = `INSERT INTO journal (run, fence, seq, type, at, kind, principal_id, principal, login, record)
+	SELECT $1, $2, r.seq, r.type, r.at, nullif(r.kind, ''), nullif(r.id, ''), nullif(r.name, ''), nullif(r.login, ''), r.record::json
+	FROM unnest($3::integer[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[]) AS r (seq, type, at, kind, id, name, login, record)`
+
 func (j *journal) insertBatch(ctx context.Context, q execer, records []executor.Record) error {
 	n := len(records)
 	seqs, times := make([]int32, n), make([]time.Time, n)
@@ -224,10 +235,7 @@ func (j *journal) insertBatch(ctx context.Context, q execer, records []executor.
 			kinds[i], ids[i], names[i], logins[i] = clean.Text(string(p.Kind)), clean.Text(string(p.ID)), clean.Text(p.Name), clean.Text(p.Login)
 		}
 	}
-	_, err := q.Exec(ctx, `INSERT INTO journal (run, fence, seq, type, at, kind, principal_id, principal, login, record)
-		SELECT $1, $2, r.seq, r.type, r.at, nullif(r.kind, ''), nullif(r.id, ''), nullif(r.name, ''), nullif(r.login, ''), r.record::json
-		FROM unnest($3::integer[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[]) AS r (seq, type, at, kind, id, name, login, record)`,
-		j.run, j.fence, seqs, types, times, kinds, ids, names, logins, texts)
+	_, err := q.Exec(ctx, insertRecords, j.run, j.fence, seqs, types, times, kinds, ids, names, logins, texts)
 	return err
 }
 

@@ -48,11 +48,14 @@ func (s *Store) checkPooler(ctx context.Context) error {
 		if err != nil {
 			return s.explain(err)
 		}
+		if second == first {
+			return shared
+		}
 		again, err := mine()
 		if err != nil {
 			return err
 		}
-		if again != first || second == first {
+		if again != first {
 			return shared
 		}
 		if err := tx.Rollback(limited); err != nil {

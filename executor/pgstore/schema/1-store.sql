@@ -46,13 +46,15 @@ CREATE TABLE IF NOT EXISTS run (
 -- What runs announced before they did it, and what came of it. The row "closed" is the
 -- last one of a run and names its report: the newest of a chain is known from it, whatever
 -- became of the report.
+--
+-- That run and fence exist is checked by check_journal, once for all rows of a statement.
 CREATE TABLE IF NOT EXISTS journal (
-  run          text        NOT NULL REFERENCES run,
+  run          text        NOT NULL,
   seq          integer     NOT NULL CHECK (seq > 0),
   type         text        NOT NULL,
   at           timestamptz NOT NULL, -- by the clock of the run's machine
   stored_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-  fence        bigint      REFERENCES hold,
+  fence        bigint,
   kind         text,                 -- user or group
   principal_id text,
   principal    text,                 -- its name
@@ -180,6 +182,9 @@ BEGIN
            (SELECT r.fence FROM run r WHERE r.name = f.run) AS opened
     FROM fresh f GROUP BY f.run, f.fence
   LOOP
+    IF NOT EXISTS (SELECT FROM run r WHERE r.name = w.run) THEN
+      RAISE EXCEPTION 'there is no run %', w.run USING ERRCODE = 'PS002';
+    END IF;
     IF w.last - w.first + 1 <> w.rows OR w.ends AND w.ending <> w.last
        OR w.first > 1 AND NOT EXISTS (SELECT FROM journal j WHERE j.run = w.run AND j.seq = w.first - 1) THEN
       RAISE EXCEPTION 'the journal of run % would have a gap', w.run USING ERRCODE = 'PS002';
@@ -193,8 +198,10 @@ BEGIN
       END IF;
       CONTINUE;
     END IF;
+    -- The session that drew the fence had the locks then, and has them until it ends or
+    -- gives them back.
     SELECT * INTO h FROM hold WHERE fence = w.fence;
-    IF NOT FOUND OR NOT holds_locks(h.keys)
+    IF NOT FOUND OR h.backend <> pg_backend_pid() OR EXISTS (SELECT FROM released r WHERE r.fence = h.fence)
        OR EXISTS (SELECT FROM hold n WHERE n.fence > h.fence AND n.keys && h.keys) THEN
       RAISE EXCEPTION 'the lock under which run % would be written (fence %) is lost', w.run, coalesce(w.fence::text, 'none')
         USING ERRCODE = 'PS001', HINT = 'another run may work on the server now';
