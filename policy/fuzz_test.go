@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,8 +24,23 @@ func yamlLines(data string) []string {
 	return strings.Split(strings.NewReplacer("\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(data), "\n")
 }
 
-// FuzzParse: whatever the bytes, there is either a list of problems, each at a
-// place in the file, or a policy that keeps the promises of its types.
+// bounded runs parse and fails if that takes more than 5 s or 1 GiB: what is allocated
+// in all is more than what is in memory at once.
+func bounded(t *testing.T, parse func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	parse()
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	if bytes := after.TotalAlloc - before.TotalAlloc; took > 5*time.Second || bytes > zooMemory {
+		t.Fatalf("it took %s and %d MiB", took, bytes>>20)
+	}
+}
+
+// FuzzParse: whatever the bytes, there is within bounds either a list of problems, each
+// at a place in the file, or a policy that keeps the promises of its types.
 func FuzzParse(f *testing.F) {
 	for _, name := range []string{"design.yaml", "wrong.yaml"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))
@@ -33,6 +50,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	for _, seed := range []string{
+		zoo["aliases of mistakes"](0)[:1800] + strings.Repeat(", *a", 60) + "]\n", zoo["nested aliases"](0)[:2000], zoo["alias of itself"](0),
 		"", "a", "---\n", "- x\n", "\xff\xfe", header + "unlisted: report\n", header + "principals:\n- user: a\n  privileges: [1]\n- user: b\n  forbid: [2]\n",
 		header + "principals:\n- &a {user: a, forbid: [*a]}\n", header + "principals:\n- user:\n  forbid:\n  -\n", header + "overlays: {dev: {defaults: {mode: additive}}}\ncommands: [assign-watch-kpi-insight]\n",
 		header + "principals:\n- users: {enabled: false}\n  privileges: [{privilege: 1, until: 2026-01-01}]\n", "\ufeff" + header, "a: 'b\u2028\r\n",
@@ -40,7 +58,9 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := Parse("p.yaml", data)
+		var p *Policy
+		var err error
+		bounded(t, func() { p, err = Parse("p.yaml", data) })
 		again, errAgain := Parse("p.yaml", data)
 		if diff := cmp.Diff(problemLines(err), problemLines(errAgain)); diff != "" {
 			t.Fatalf("parsed twice (-first +second):\n%s", diff)

@@ -39,6 +39,7 @@ folder without reports is broken, too: see --min-reports.
 A report after the newest that chain.json names was slipped in, or its run died in
 just that moment. The journal of that run in the state folder tells; otherwise look
 at the report and take it in with --accept-newer. Until then no run adds to the chain.
+In a signed chain the next run with the key that signed such a report takes it in.
 
 Whoever can write to the folder can also rewrite the whole chain, unless it is signed
 (apply --sign-key): with --allowed-signers the head of the chain must bear a signature
