@@ -98,6 +98,16 @@ func administrative(p planner.PlannedPrivilege) planner.PlannedPrivilege {
 	return p
 }
 
+// told is p with what a policy says of it.
+func told(p planner.PlannedPrivilege, ticket, until string, o planner.Origin) planner.PlannedPrivilege {
+	p.Ticket, p.Until, p.Origin = ticket, until, &o
+	return p
+}
+
+func sampleSource() *planner.Provenance {
+	return &planner.Provenance{Commit: "5f2c1e9", Ref: "refs/pull/42/merge", PullRequest: "42", Build: "https://ci.example.com/builds/977", Author: "mreyes"}
+}
+
 // samplePlan is a plan of a believable night.
 func samplePlan() *planner.Plan {
 	night, contractors := group(1, "Night Shift"), group(2, "Contractors")
@@ -124,12 +134,15 @@ func samplePlan() *planner.Plan {
 			{Principal: night, Grant: []planner.PlannedPrivilege{
 				reaching(planned(53, planner.ReasonListed), 1, planner.Effect{Unknown: 1}), planned(54, planner.ReasonListed)},
 				Observed: planner.ObservedSets{Direct: planner.SetOf(55)}, Impact: planner.Impact{Members: 1, Effect: &planner.Effect{Unknown: 1}}},
-			{Principal: demo, Grant: []planner.PlannedPrivilege{administrative(planned(2, planner.ReasonListed))},
+			{Principal: demo, Grant: []planner.PlannedPrivilege{told(administrative(planned(2, planner.ReasonListed)), "CHG-1234", "2026-08-10",
+				planner.Origin{Position: *at(22, 9), Entry: `user "demo"`})},
 				Revoke:   []planner.PlannedPrivilege{planned(53, planner.ReasonNotListed, night.ID)},
 				Observed: planner.ObservedSets{Direct: planner.SetOf(53, 55), Inherited: planner.SetOf(4, 55)}},
-			{Principal: svc, Revoke: []planner.PlannedPrivilege{planned(47, planner.ReasonExpired), planned(999, planner.ReasonUnlisted)},
+			{Principal: svc, Revoke: []planner.PlannedPrivilege{told(planned(47, planner.ReasonExpired), "CHG-7: the old export", "2026-07-31",
+				planner.Origin{Position: *at(40, 9), Selector: `every user with a login like "svc_*"`}), planned(999, planner.ReasonUnlisted)},
 				Observed: planner.ObservedSets{Direct: planner.SetOf(47, 999)}},
-			{Principal: mreyes, Grant: []planner.PlannedPrivilege{planned(54, planner.ReasonListed)},
+			{Principal: mreyes, Grant: []planner.PlannedPrivilege{told(planned(54, planner.ReasonListed), "", "",
+				planner.Origin{Position: *at(12, 20), Entry: `user "CORP\mreyes"`, Set: "monitoring"})},
 				Revoke:   []planner.PlannedPrivilege{planned(5, planner.ReasonForbidden)},
 				Observed: planner.ObservedSets{Direct: planner.SetOf(5), Inherited: planner.SetOf(5, 1)}},
 		},
@@ -146,6 +159,7 @@ func samplePlan() *planner.Plan {
 				Message: "the user is disabled on the server", Position: at(55, 5)},
 		},
 		Commands: []string{"assign-watch-kpi-insight"},
+		Source:   sampleSource(),
 		Digest:   "sha256:" + strings.Repeat("d1", 32),
 	}
 }
@@ -174,9 +188,10 @@ func sampleReport() *executor.Report {
 	r := &executor.Report{
 		Format: executor.ReportFormat,
 		Run: executor.Run{ID: "20260801T020000Z-7f3a", Command: "apply", StartedAt: day(2, 0, 0),
-			FinishedAt: day(2, 1, 12).Add(350 * time.Millisecond), Outcome: executor.RunPartial},
+			FinishedAt: day(2, 1, 12).Add(350 * time.Millisecond), Outcome: executor.RunPartial,
+			Comment: "nightly run for CHG-1234", Source: &planner.Provenance{Commit: "77ab01c", Ref: "main"}},
 		Tool: p.Tool, Environment: p.Environment, Actor: p.Actor, Policy: p.Policy, Scope: p.Scope,
-		Plan: &executor.PlanRef{Digest: p.Digest},
+		Plan: &executor.PlanRef{Digest: p.Digest, Source: p.Source},
 		Summary: executor.Summary{Principals: 123, InSync: 117, Applied: 1, Failed: 1, Stale: 1, HeldBack: 1, Unverified: 1, Unknown: 1,
 			Grants: 3, Revokes: 1, Requests: 412, Retries: 1},
 		Principals: []executor.Result{
@@ -210,6 +225,16 @@ func sampleAudit() *executor.Report {
 	r.Coverage = &planner.Coverage{Covered: 6, Known: &known, LookedAt: 6}
 	r.Rules = []planner.RuleResult{{Name: "bypass-only-for-admins", Severity: planner.SeverityError, Violations: 2}}
 	r.Plan, r.Guards, r.Commands = nil, nil, nil
+	enabled := false
+	r.Exceptions = []planner.Exception{
+		{From: planner.FromRule, Rule: "bypass-only-for-admins", Who: planner.ProtectedRef{Group: "System Administrators", ID: string(oid(7))},
+			Privileges: []planner.PrivilegeRef{priv(5)}, State: planner.ExceptionInForce, Position: at(52, 14)},
+		{From: planner.FromRule, Rule: "bypass-only-for-admins", Who: planner.ProtectedRef{User: "mig_robot"}, Until: "2026-07-31", Reason: "CHG-9",
+			Description: "migration", Privileges: []planner.PrivilegeRef{priv(5)}, State: planner.ExceptionExpired, Position: at(53, 14)},
+		{From: planner.FromForbid, Selector: `every user in group "Contractors" at any depth`, Until: "2026-08-09", Reason: "CHG-10",
+			Who:        planner.ProtectedRef{Users: &planner.ProtectedSelector{MemberOf: "Robots", Nested: true, Enabled: &enabled}},
+			Privileges: []planner.PrivilegeRef{priv(70), {Name: "Unknown one"}}, State: planner.ExceptionExpiring, Position: at(61, 30)},
+	}
 	r.Summary = executor.Summary{Principals: 6, InSync: 1, Drifted: 5, Requests: 40}
 	for _, id := range []mstrapi.PrivilegeID{1, 2, 4, 5, 47, 53, 54, 55, 70} {
 		r.Privileges = append(r.Privileges, priv(id))
