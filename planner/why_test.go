@@ -47,6 +47,7 @@ principals:
     forbid: [{privilege: P3, until: 2031-05-05, reason: BAN}]
   - user: bob
     sets: [{set: base, reason: SET}]
+    privileges: [9]
   - users: {loginMatches: "b*"}
     reason: SEL
     privileges: [9, {privilege: 7, until: 2040-01-01}]
@@ -88,12 +89,13 @@ prerequisites:
 		"bob 6":  `listed; ; SET; line 7; user "bob"||base`,
 		"bob 7":  `listed; ; SET; line 7; user "bob"||base`,
 		"bob 8":  `listed; 2030-01-31; deep down; line 8; user "bob"||deep`,
-		"bob 9":  `listed; ; SEL; line 20; |every user with a login like "b*"|`,
-		"cat 10": `listed; ; NEEDS; line 24; user "cat"||`,
+		// Words beside none.
+		"bob 9":  `listed; ; SEL; line 21; |every user with a login like "b*"|`,
+		"cat 10": `listed; ; NEEDS; line 25; user "cat"||`,
 		// What another one needs has the words of that.
-		"cat 12": `listed; ; NEEDS; line 24; user "cat"||`,
-		"dan 5":  `forbidden; ; NOT FIVE; line 26; user "dan"||`,
-		"dan 4":  `dependent; ; NOT FIVE; line 26; user "dan"||`,
+		"cat 12": `listed; ; NEEDS; line 25; user "cat"||`,
+		"dan 5":  `forbidden; ; NOT FIVE; line 27; user "dan"||`,
+		"dan 4":  `dependent; ; NOT FIVE; line 27; user "dan"||`,
 		"eve 9":  `unlisted; ; ; line 4; ||`,
 	} {
 		if got[key] != want {
