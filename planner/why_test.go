@@ -86,9 +86,9 @@ prerequisites:
 		"ann 6":  `listed; 2029-12-31; ANN; line 14; user "ann"||`,
 		"ann 11": `redundant; ; twice; line 14; user "ann"||`,
 		// An item without an end beside one with: it does not end.
-		"bob 6":  `listed; ; SET; line 7; user "bob"||base`,
-		"bob 7":  `listed; ; SET; line 7; user "bob"||base`,
-		"bob 8":  `listed; 2030-01-31; deep down; line 8; user "bob"||deep`,
+		"bob 6": `listed; ; SET; line 7; user "bob"||base`,
+		"bob 7": `listed; ; SET; line 7; user "bob"||base`,
+		"bob 8": `listed; 2030-01-31; deep down; line 8; user "bob"||deep`,
 		// Words beside none.
 		"bob 9":  `listed; ; SEL; line 21; |every user with a login like "b*"|`,
 		"cat 10": `listed; ; NEEDS; line 25; user "cat"||`,
