@@ -20,7 +20,7 @@ func readBody(r io.Reader, limit int64, buffer []byte) ([]byte, error) {
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		if int64(len(b)) > limit {
-			return b, permanentError{incompletef("larger than %d MiB (--max-answer sets the bound of lists and privileges)", limit>>20)}
+			return b, permanentError{fmt.Errorf("%w of %d MiB (--max-answer sets that of lists and privileges)", ErrTooLarge, limit>>20)}
 		}
 		if err == io.EOF {
 			return b, nil

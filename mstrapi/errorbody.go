@@ -99,6 +99,10 @@ var maintenance = regexp.MustCompile(`(?i)maintenance|maintain|wartung|unavailab
 // answers, with status 200, whose title speaks of maintenance.
 var ErrMaintenance = fmt.Errorf("%w: a maintenance page answers in place of the server", ErrIncomplete)
 
+// ErrTooLarge is matched by errors that say: an answer is larger than what is read,
+// for lists and privileges [Config] MaxAnswer.
+var ErrTooLarge = fmt.Errorf("%w: larger than the bound", ErrIncomplete)
+
 // describeNonAPI says in a few words what an error answer is that does not come
 // from the API.
 func describeNonAPI(body []byte) string {

@@ -563,7 +563,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	})
 	r := f.reader(t, func(c *Config) { c.MaxAnswer = 8 << 20 })
 	_, err := r.Held(t.Context(), User, demoUser, LevelServer)
-	if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "larger than 8 MiB (--max-answer") {
+	if !errors.Is(err, ErrIncomplete) || !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "larger than the bound of 8 MiB (--max-answer") {
 		t.Errorf("Held = %v", err)
 	}
 	checkAttempts(t, "read", err, 1)

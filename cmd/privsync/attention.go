@@ -168,6 +168,9 @@ func whatToDo(report *executor.Report, r *executor.Result) string {
 	case executor.HeldBack:
 		return "what it relies on was not done: mend that, then " + again
 	case executor.UnknownState:
+		if r.Error != nil && r.Error.Status == 200 {
+			return "what the server answered cannot be used, and the error says why: mend that; where it was only cut off, run this again"
+		}
 		if report.Run.Command == "audit" {
 			return "audit again; if it stays, see that the account may read it (privsync doctor)"
 		}

@@ -121,6 +121,8 @@ func hintFor(err error) string {
 			return "the server did not answer in time: see how busy it is, or raise --timeout"
 		}
 		return "the server did not answer in time: check --url, firewalls and proxies, or raise --timeout"
+	case errors.Is(err, mstrapi.ErrTooLarge):
+		return "where so large a list is to be expected, or privileges by so many groups, raise --max-answer; else look at what answers there"
 	case errors.Is(err, mstrapi.ErrIncomplete):
 		if underWay {
 			return "the server's answer was cut off, or something on the way replaced it: try again, and if that does not help look into the server's and the proxy's log"

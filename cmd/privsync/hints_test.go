@@ -90,6 +90,22 @@ func TestHintsDuringARun(t *testing.T) {
 	}
 }
 
+// Another try reads as little of an answer that is larger than what is read.
+func TestHintOfAnAnswerThatIsTooLarge(t *testing.T) {
+	got := hintFor(&mstrapi.Error{Method: "GET", Path: "/api/users/X/privileges", Status: 200, Err: mstrapi.ErrTooLarge})
+	if !strings.Contains(got, "--max-answer") || strings.Contains(got, "again") {
+		t.Errorf("hint: %q", got)
+	}
+	unread := &executor.Result{Outcome: executor.UnknownState, Error: &executor.Error{Status: 200}}
+	for _, command := range []string{"apply", "audit"} {
+		report := &executor.Report{}
+		report.Run.Command = command
+		if got := whatToDo(report, unread); !strings.Contains(got, "the error says why") {
+			t.Errorf("what to do after %s: %q", command, got)
+		}
+	}
+}
+
 // "Apply again" is said where another apply can do more.
 func TestReportHint(t *testing.T) {
 	result := func(o executor.Outcome, status int) executor.Result {
