@@ -30,7 +30,7 @@ type object = map[string]any
 // types that are written: the same keys everywhere, required unless left out
 // when empty.
 func TestDocumentsMatchTheirTypes(t *testing.T) {
-	for name, typ := range map[string]reflect.Type{"plan": reflect.TypeFor[planner.Plan](), "report": reflect.TypeFor[executor.Report](), "licences": reflect.TypeFor[planner.LicenceMap](), "licence-use": reflect.TypeFor[planner.LicenceUse](), "who": reflect.TypeFor[planner.Holders](), "fleet": reflect.TypeFor[executor.Fleet]()} {
+	for name, typ := range map[string]reflect.Type{"plan": reflect.TypeFor[planner.Plan](), "report": reflect.TypeFor[executor.Report](), "licences": reflect.TypeFor[planner.LicenceMap](), "licence-use": reflect.TypeFor[planner.LicenceUse](), "who": reflect.TypeFor[planner.Holders](), "who-at": reflect.TypeFor[executor.HeldAt](), "fleet": reflect.TypeFor[executor.Fleet]()} {
 		text, err := schema.Text(name)
 		if err != nil {
 			t.Fatal(err)

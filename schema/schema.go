@@ -58,6 +58,9 @@ var reportText []byte
 //go:embed verify-reports.schema.json
 var verifyReportsText []byte
 
+//go:embed who-at.schema.json
+var whoAtText []byte
+
 //go:embed who.schema.json
 var whoText []byte
 
@@ -84,6 +87,7 @@ var documents = []document{
 	newDocument("report", reportText),
 	newDocument("verify-reports", verifyReportsText),
 	newDocument("who", whoText),
+	newDocument("who-at", whoAtText),
 }
 
 func newDocument(name string, text []byte) document {

@@ -20,7 +20,7 @@ func decode(t *testing.T, text string) any {
 }
 
 func TestNames(t *testing.T) {
-	if got := strings.Join(Names(), " "); got != "diff doctor explain fleet history licence-use licences plan policy privileges report verify-reports who" {
+	if got := strings.Join(Names(), " "); got != "diff doctor explain fleet history licence-use licences plan policy privileges report verify-reports who who-at" {
 		t.Errorf("Names() = %s", got)
 	}
 	for _, name := range Names() {
@@ -56,7 +56,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestUnknownName(t *testing.T) {
-	const want = `unknown schema "x": known are diff, doctor, explain, fleet, history, licence-use, licences, plan, policy, privileges, report, verify-reports, who`
+	const want = `unknown schema "x": known are diff, doctor, explain, fleet, history, licence-use, licences, plan, policy, privileges, report, verify-reports, who, who-at`
 	_, textErr := Text("x")
 	_, compiledErr := Compiled("x")
 	for _, err := range []error{textErr, compiledErr, Validate("x", nil)} {

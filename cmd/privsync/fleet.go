@@ -80,6 +80,7 @@ environment is not ok.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.fleetStatus(cmd.Context(), &f) },
 	}
+	f.state.dirBeats = true
 	f.state.register(cmd)
 	addFormat(cmd, &f.format)
 	fs := cmd.Flags()

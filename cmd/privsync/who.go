@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,6 +21,8 @@ func newWho(a *app) *cobra.Command {
 		conn     connectionFlags
 		project  string
 		names    string
+		state    stateFlags
+		at       string
 		deadline = span{value: defaultDeadline, zeroOK: true}
 		format   = newChoice("text", "json", "csv", "markdown")
 	)
@@ -38,17 +41,29 @@ holds it itself.
 --project leaves out what security roles give in other projects. Server-level
 privileges, and what is granted directly or through a group, hold in every project.
 
+With --at no server is asked: the reports in the store that --state names say who held it
+then, as the latest report before that time saw it, when and by which run that was, and at
+whom no report had looked by then. Only principals that reports cover are known there, and
+before the first report the exit code is 1. --url chooses among the servers of the store.
+
 Exit codes: 0; 1 if not everybody could be read, whom the output then names: nobody
 else is missing from the list. A server that gives no list of its users, but only the
 members of the group Everyone, counts as one that was not read completely.`,
 		Example: `  privsync who "Use User Manager"
   privsync who 53 54 --format csv > holders.csv
+  privsync who "Bypass all object security access checks" --at 2026-03-03 --state postgres://privsync@db/privsync
   privsync who "Web administration" --format json | jq -r '.holders[].principal.login'
   privsync who "Use Report Objects" --project "MicroStrategy Tutorial"`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, done := a.within(cmd.Context(), deadline)
 			defer done()
+			if at != "" {
+				if format.value == "markdown" || project != "" {
+					return hinted(errors.New("--at knows no projects and no Markdown"), "leave --project out, and take text, json or csv")
+				}
+				return a.whoAt(ctx, &state, args, at, conn.url, format.value)
+			}
 			cfg, err := conn.config(a, policy.Environment{})
 			if err != nil {
 				return err
@@ -85,6 +100,9 @@ members of the group Everyone, counts as one that was not read completely.`,
 	conn.register(cmd)
 	addFormat(cmd, &format)
 	addDeadline(cmd, &deadline)
+	state.registerStore(cmd)
+	cmd.Flags().StringVar(&at, "at", "", "ask the reports of the store (--state) who held it at this `TIME` (RFC 3339, or a date, which means the end of that day in UTC)")
+	_ = cmd.RegisterFlagCompletionFunc("at", cobra.NoFileCompletions)
 	cmd.Flags().StringVar(&project, "project", "", "count security roles in the project with this `NAME` or id only")
 	cmd.Flags().StringVar(&names, "catalog", "", "complete the names of privileges in the shell from the catalogue in `FILE`")
 	_ = cmd.MarkFlagFilename("catalog", "json")

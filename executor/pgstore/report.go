@@ -294,6 +294,9 @@ func (s *Store) addLink(ctx context.Context, tx pgx.Tx, l link) error {
 			return err
 		}
 	}
+	if err := s.addHistory(ctx, tx, l, r); err != nil {
+		return err
+	}
 	_, err = tx.Exec(ctx, `INSERT INTO journal (run, seq, type, at, fence, chain, length, digest) VALUES ($1, $2, 'closed', $3, $4, $5, $6, $7)`,
 		l.run, seq, r.Run.FinishedAt.UTC(), fence, l.chain, l.head.length, r.Digest)
 	return err

@@ -147,7 +147,7 @@ func newer(version int) error {
 }
 
 // writtenTables are the tables that a run adds rows to.
-var writtenTables = []string{"chain", "hold", "released", "run", "journal", "report", "part", "head_signature", "spent"}
+var writtenTables = []string{"chain", "hold", "released", "run", "journal", "report", "part", "head_signature", "spent", "seen", "privilege_name"}
 
 // checkSchema returns why the store cannot be used for what access says.
 func (s *Store) checkSchema(ctx context.Context, access Access) error {

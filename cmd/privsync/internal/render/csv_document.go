@@ -32,6 +32,11 @@ func CSVDocument(w io.Writer, doc any) error {
 			return errNilDocument
 		}
 		rows = seatRows(doc)
+	case *executor.HeldAt:
+		if doc == nil {
+			return errNilDocument
+		}
+		rows = heldAtRows(doc)
 	case *history.Diff:
 		if doc == nil {
 			return errNilDocument

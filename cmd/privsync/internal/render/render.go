@@ -92,6 +92,11 @@ func Text(w io.Writer, doc any, o Options) error {
 			return errNilDocument
 		}
 		t.history(doc)
+	case *executor.HeldAt:
+		if doc == nil {
+			return errNilDocument
+		}
+		t.heldAt(doc)
 	case *executor.Fleet:
 		if doc == nil {
 			return errNilDocument
