@@ -47,7 +47,7 @@ func newStoreSite(t *testing.T, db *pgtest.Server, name, schema string) *storeSi
 func (s *storeSite) restart() {
 	s.t.Helper()
 	rng := rand.New(rand.NewPCG(7, 1))
-	env := mstrtest.Random(rng, mstrtest.Size{Users: 6, Groups: 3, Privileges: 6, Depth: 2})
+	env := mstrtest.Random(rng, mstrtest.Size{Users: 4, Groups: 2, Privileges: 5, Depth: 2})
 	server := mstrtest.NewServer(env, mstrtest.Options{})
 	listener := httptest.NewServer(server)
 	s.t.Cleanup(func() { server.Close(); listener.Close() })

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"privsync/executor"
 	"privsync/executor/pgstore"
@@ -253,7 +254,7 @@ func TestHostileNames(t *testing.T) {
 	if err != nil || len(dead) != 1 {
 		t.Fatalf("FindOpen = %v, %v", dead, err)
 	}
-	if name := d.value("SELECT principal FROM privsync.journal WHERE type = 'change'"); strings.ContainsAny(name, "\u202e\xff\x00") {
+	if name := d.value("SELECT principal FROM privsync.journal WHERE type = 'change'"); strings.ContainsRune(name, 0x202e) || strings.ContainsRune(name, 0) || !utf8.ValidString(name) {
 		t.Errorf("the name in the row is %q", name)
 	}
 }

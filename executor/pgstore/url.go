@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,17 +30,21 @@ func parseURL(cfg Config) (*pgx.ConnConfig, string, error) {
 		}
 		return nil, "", Hint(fmt.Errorf("%s is no URL postgres://…", clean.Quote(clip(cfg.URL, 80))), urlHint+"; a folder is named with --state-dir")
 	}
-	u, err := url.Parse(cfg.URL)
-	if err != nil {
-		// The error would repeat what may be a password.
+	// Several hosts with ports are no URL to net/url, and its errors repeat what may be a
+	// password.
+	_, rest, _ := strings.Cut(cfg.URL, "://")
+	rest, query, _ := strings.Cut(rest, "?")
+	authority, _, _ := strings.Cut(rest, "/")
+	hosts := authority[strings.LastIndexByte(authority, '@')+1:]
+	given := strings.Contains(strings.TrimSuffix(authority, hosts), ":") || strings.Count(rest, "@") > 1
+	options, err := url.ParseQuery(query)
+	if err != nil || strings.Contains(query, "@") || !regexp.MustCompile(`^([^:,\[\]]*(\[[0-9A-Fa-f:.%]+\])?(:[0-9]{1,5})?(,|$))*$`).MatchString(hosts) {
 		return nil, "", Hint(errors.New("the URL of the store cannot be read"), urlHint)
 	}
-	_, given := u.User.Password()
-	query := u.Query()
-	for name := range query {
+	for name := range options {
 		given = given || slices.Contains([]string{"password", "sslpassword"}, strings.ToLower(name))
 	}
-	if given || strings.Contains(u.Opaque, "@") {
+	if given {
 		return nil, "", Hint(errors.New("the URL of the store holds a password, which is refused: it would stand in process lists and logs"),
 			"take it out, and give it with PGPASSWORD, PGPASSFILE (~/.pgpass) or --state-password-file; change it if others may have seen it")
 	}
@@ -66,16 +71,17 @@ func parseURL(cfg Config) (*pgx.ConnConfig, string, error) {
 	conf.DefaultQueryExecMode = pgx.QueryExecModeExec
 	conf.StatementCacheCapacity, conf.DescriptionCacheCapacity = 0, 0
 
-	name := url.URL{Scheme: "postgres", Host: u.Host, Path: "/" + conf.Database}
+	shown := "postgres://"
 	if conf.User != "" {
-		name.User = url.User(conf.User)
+		shown += url.User(conf.User).String() + "@"
 	}
-	if u.Host == "" && !strings.HasPrefix(conf.Host, "/") {
-		name.Host = conf.Host
-	}
-	shown := name.String()
-	if u.Host == "" && strings.HasPrefix(conf.Host, "/") {
-		shown += "?host=" + conf.Host
+	switch {
+	case hosts != "":
+		shown += hosts + "/" + conf.Database
+	case strings.HasPrefix(conf.Host, "/"):
+		shown += "/" + conf.Database + "?host=" + conf.Host
+	default:
+		shown += conf.Host + "/" + conf.Database
 	}
 	if schema := cmp.Or(cfg.Schema, DefaultSchema); schema != DefaultSchema {
 		shown += " schema " + schema
