@@ -107,7 +107,7 @@ func (s *storeSite) kill(where string, n int) bool {
 	if cmd.ProcessState.ExitCode() != -1 {
 		s.t.Fatalf("apply: %v\n%s", err, &out)
 	}
-	proxy.Close()
+	proxy.Wait()
 	s.announced()
 
 	dead := s.query("SELECT count(*) FROM run WHERE url = $1 AND fence IS NOT NULL AND NOT EXISTS (SELECT FROM journal WHERE run = name AND type = 'closed')", s.env["PRIVSYNC_URL"])

@@ -26,7 +26,9 @@ type Proxy struct {
 	socket   string
 	decide   func(n int, text string) Action
 
-	mu    sync.Mutex
+	sessions sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
 	n     int
 	conns []net.Conn
 }
@@ -57,6 +59,10 @@ func (p *Proxy) Statements() int {
 	return p.n
 }
 
+// Wait returns when no client is connected any more, and the server has done what they
+// told it.
+func (p *Proxy) Wait() { p.sessions.Wait() }
+
 // Close ends the proxy and every connection through it.
 func (p *Proxy) Close() {
 	_ = p.listener.Close()
@@ -82,6 +88,7 @@ func (p *Proxy) accept() {
 		p.conns = append(p.conns, client, server)
 		p.mu.Unlock()
 		s := &session{p: p, client: client, server: server, status: 'I'}
+		p.sessions.Add(1)
 		go s.answers()
 		go s.statements()
 	}
@@ -128,7 +135,9 @@ func (s *session) forward() (answered bool) {
 	for {
 		kind, message, err := readMessage(s.client)
 		if err != nil {
-			return false
+			// What it sent before the server still does.
+			_, err := s.server.Write([]byte{'X', 0, 0, 0, 4})
+			return err == nil
 		}
 		pending = append(pending, message...)
 		if kind != 'S' && kind != 'Q' {
@@ -187,6 +196,7 @@ func (s *session) refuse() error {
 
 // answers passes on what the server says.
 func (s *session) answers() {
+	defer s.p.sessions.Done()
 	defer s.end()
 	for {
 		kind, message, err := readMessage(s.server)
@@ -204,11 +214,8 @@ func (s *session) answers() {
 			}
 			continue
 		}
-		_, err = s.client.Write(message)
+		_, _ = s.client.Write(message) // it may be gone; what it told the server is done all the same
 		s.mu.Unlock()
-		if err != nil {
-			return
-		}
 	}
 }
 
