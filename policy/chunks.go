@@ -105,7 +105,8 @@ func isBlank(line []byte) bool {
 // never all in memory; if it cannot be cut, or is not valid as cut, it is read
 // as a whole.
 func (p *parser) parse(data []byte) *document {
-	if !p.readable(data) {
+	// Where more is wrong than is kept, what is wrong with another file is not told.
+	if p.out.dropped > 0 || !p.readable(data) {
 		return unread()
 	}
 	if len(data) >= 2*p.chunkSize {

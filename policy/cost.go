@@ -12,12 +12,15 @@ const (
 	// maxTree bounds how many values are in memory as nodes at once: a file that
 	// cannot be read in chunks, or one chunk of it. A node costs up to a thousand
 	// bytes while it is read.
-	maxTree = 300_000
+	maxTree = 200_000
 	// entryValues is what an entry takes of that besides what is written in it, and
 	// itemValues what a set that is included takes, or a privilege that is forbidden or
 	// in a set: they are larger in memory than other values.
 	entryValues = 8
 	itemValues  = 2
+	// ruleValues is what a rule, a prerequisite or a set takes besides: each is held
+	// against the schema as well, which takes time.
+	ruleValues = 24
 	// maxOverlays bounds the overlays of all files of a policy together.
 	maxOverlays = 10_000
 )

@@ -212,7 +212,11 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 			}
 		}
 	})
-	if !sound {
+	switch {
+	case sound:
+	case p.out.full(): // what each of so many keys may mean is not worth the time
+		d.lose(everything)
+	default:
 		d.loseMistaken(root)
 	}
 	if !version && !d.lost["apiVersion"] && !d.lost[everything] {
@@ -522,6 +526,9 @@ func (p *parser) overlays(n *yaml.Node) ([]overlay, bool) {
 }
 
 func (p *parser) rule(d *document, n *yaml.Node) {
+	if !p.spendValues(ruleValues) {
+		return
+	}
 	r := Rule{Severity: RuleError, Pos: p.pos(n)}
 	var kind, except, atLeast *yaml.Node // the keys
 	named := false

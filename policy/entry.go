@@ -350,7 +350,7 @@ func (p *parser) privilegeSets(n *yaml.Node) ([]*privilegeSet, bool) {
 		if sound && !wants {
 			p.problem(v, "write privileges or include", "%s has no privileges", what)
 		}
-		if p.spendValues(itemValues * (len(s.own) + len(s.include))) {
+		if p.spendValues(ruleValues + itemValues*(len(s.own)+len(s.include))) {
 			sets = append(sets, s)
 		}
 	})

@@ -9,6 +9,9 @@ import (
 
 // prerequisite reads one item of prerequisites.
 func (p *parser) prerequisite(d *document, n *yaml.Node) {
+	if !p.spendValues(ruleValues) {
+		return
+	}
 	pre := Prerequisite{Pos: p.pos(n)}
 	var privilege, needs bool
 	sound := p.mapping(n, "a prerequisite", []string{"privilege", "needs"}, func(key string, _, v *yaml.Node) {
