@@ -179,8 +179,16 @@ const (
 	status        = `document.getElementById("shown").textContent`
 )
 
-func TestBrowserFilters(t *testing.T) {
-	b := openBrowser(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue()}), true)
+// forms are the two forms of a page: whole, and drawn from data.
+func forms(t *testing.T, f func(t *testing.T, dataFrom int)) {
+	t.Run("whole", func(t *testing.T) { f(t, 0) })
+	t.Run("data", func(t *testing.T) { f(t, 1) })
+}
+
+func TestBrowserFilters(t *testing.T) { forms(t, testFilters) }
+
+func testFilters(t *testing.T, dataFrom int) {
+	b := openBrowser(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue(), DataFrom: dataFrom}), true)
 	all := eval[int](t, b, shownRows)
 	columns := eval[int](t, b, shownColumns)
 	if all != 6 || columns < 8 || !eval[bool](t, b, `!document.getElementById("filters").hidden`) {
@@ -202,6 +210,7 @@ func TestBrowserFilters(t *testing.T) {
 		{"f-s", "f", 2, columns},
 		{"f-s", "msf", 5, columns},
 		{"f-s", "ib", 2, columns},
+		{"f-s", "dibsf", 6, columns},
 	} {
 		b.set(t, c.id, c.value)
 		rows, sections, cols := eval[int](t, b, shownRows), eval[int](t, b, shownSections), eval[int](t, b, shownColumns)
@@ -223,11 +232,64 @@ func TestBrowserFilters(t *testing.T) {
 	if n, who := eval[int](t, b, shownRows), eval[string](t, b, firstRow); n != 1 || who != "Contractors" {
 		t.Errorf("forbidden web privileges: %d rows, the first %s", n, who)
 	}
+	// They stand in the address, and an address that has them shows the same.
+	if got := eval[string](t, b, "location.hash"); got != "#p=web&s=f" {
+		t.Errorf("the address says %q", got)
+	}
+	b.do(t, chromedp.Click("#filters button[type=reset]"))
+	b.settled(t)
+	if got := eval[string](t, b, "location.hash"); got != "" {
+		t.Errorf("after a reset the address says %q", got)
+	}
+	eval[bool](t, b, `(location.hash = "#q=demo&s=nonsense", true)`)
+	b.settled(t)
+	if n, q, s := eval[int](t, b, shownRows), eval[string](t, b, `document.getElementById("f-q").value`), eval[string](t, b, `document.getElementById("f-s").value`); n != 1 || q != "demo" || s != "" {
+		t.Errorf("the address #q=demo shows %d rows, the fields say %q and %q", n, q, s)
+	}
+	b.do(t, chromedp.Navigate("about:blank"), chromedp.Navigate("file://"+b.file+"#q=demo"), chromedp.WaitVisible("#filters"))
+	b.settled(t)
+	if n := eval[int](t, b, shownRows); n != 1 {
+		t.Errorf("opened with #q=demo the page shows %d rows", n)
+	}
 	b.blameless(t)
 }
 
-func TestBrowserSorts(t *testing.T) {
-	b := openBrowser(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue()}), true)
+// TestBrowserTellsSources: an inherited cell says which groups it comes from.
+func TestBrowserTellsSources(t *testing.T) { forms(t, testSources) }
+
+func testSources(t *testing.T, dataFrom int) {
+	b := openBrowser(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue(), DataFrom: dataFrom}), true)
+	eval[bool](t, b, `(() => { const e = document.querySelector("#grid td.i, #grid td.b"); e.dispatchEvent(new MouseEvent("mouseover", {bubbles: true})); e.click(); return true; })()`)
+	title := eval[string](t, b, `document.querySelector("#grid td.i, #grid td.b").title`)
+	if !strings.Contains(title, "inherited through group \"") || eval[string](t, b, `document.getElementById("cell").textContent`) != title {
+		t.Errorf("an inherited cell says %q, and the line above %q", title, eval[string](t, b, `document.getElementById("cell").textContent`))
+	}
+	b.blameless(t)
+}
+
+// TestBrowserNamesTheWorst: who drifted is named where attention is asked for, and
+// leads to its section.
+func TestBrowserNamesTheWorst(t *testing.T) { forms(t, testWorst) }
+
+func testWorst(t *testing.T, dataFrom int) {
+	b := openBrowser(t, htmlOf(t, believable(12, 80, 40), HTMLOptions{Names: bigCatalogue(), DataFrom: dataFrom}), true)
+	if n := eval[int](t, b, `document.querySelectorAll("#attention .worst a").length`); n == 0 || n > worstShown {
+		t.Fatalf("%d principals are named", n)
+	}
+	eval[bool](t, b, `(document.querySelector("#attention .worst a").click(), true)`)
+	b.settled(t)
+	name := eval[string](t, b, `document.querySelector("#attention .worst a").textContent`)
+	hash := eval[string](t, b, "location.hash")
+	if name == "" || !strings.HasPrefix(hash, "#p") || eval[string](t, b, `document.querySelector(location.hash + " h3 bdi").textContent`) != name {
+		t.Errorf("the link of %s leads to %q", name, hash)
+	}
+	b.blameless(t)
+}
+
+func TestBrowserSorts(t *testing.T) { forms(t, testSorts) }
+
+func testSorts(t *testing.T, dataFrom int) {
+	b := openBrowser(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue(), DataFrom: dataFrom}), true)
 	click := func(selector string) string {
 		t.Helper()
 		b.do(t, chromedp.Click(selector+" button"))
@@ -281,8 +343,8 @@ func TestBrowserHostile(t *testing.T) {
 	at := 0
 	all := payloads()
 	next := func() string { at++; return all[at%len(all)] + marker + all[(at/len(all)+at)%len(all)] }
-	for _, doc := range []any{hostilePlan(40, next), hostileReport(25, next)} {
-		b := openBrowser(t, htmlOf(t, doc, HTMLOptions{Guards: hostileGuards(40, next)}), true)
+	for i, doc := range []any{hostilePlan(40, next), hostileReport(25, next), hostilePlan(40, next), hostileReport(25, next)} {
+		b := openBrowser(t, htmlOf(t, doc, HTMLOptions{Guards: hostileGuards(40, next), DataFrom: 100*(1-i/2) + i/2}), true)
 		b.set(t, "f-q", "<script>")
 		if n := eval[int](t, b, shownSections); n == 0 {
 			t.Errorf("%T: no principal named <script> is found", doc)
@@ -358,12 +420,19 @@ func TestBrowserOnPaper(t *testing.T) {
 	}
 }
 
-// TestBrowserLargeAudit: with 2,000 principals a filter answers at once.
+// TestBrowserLargeAudit: with 2,000 principals the page is there within 3 s, draws what
+// is seen, and a filter answers at once.
 func TestBrowserLargeAudit(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a page of some megabytes")
 	}
 	b := openBrowser(t, htmlOf(t, believable(24, 1976, 60), HTMLOptions{Names: bigCatalogue()}), true)
+	loaded := eval[float64](t, b, `performance.getEntriesByType("navigation")[0].loadEventEnd`)
+	elements := eval[int](t, b, `document.querySelectorAll("*").length`)
+	t.Logf("loaded in %.0f ms, %d elements", loaded, elements)
+	if loaded > 3000 || elements > 30_000 {
+		t.Errorf("loaded in %.0f ms with %d elements, want 3 s and 30,000", loaded, elements)
+	}
 	for _, c := range []struct{ id, value string }{{"f-q", "tanaka"}, {"f-p", "monitor"}, {"f-q", ""}, {"f-s", "f"}} {
 		start := time.Now()
 		b.set(t, c.id, c.value)
@@ -371,10 +440,42 @@ func TestBrowserLargeAudit(t *testing.T) {
 	}
 	b.do(t, chromedp.Click("#filters button[type=reset]"))
 	b.settled(t)
-	if n := eval[int](t, b, shownRows); n != 2000 {
-		t.Errorf("%d rows are shown, want 2000", n)
+	if got := eval[string](t, b, status); !strings.HasPrefix(got, "2000 of 2000 principals") {
+		t.Errorf("after a reset it says %q", got)
+	}
+	// The end of the matrix is drawn when it is scrolled to, and so is the middle.
+	for _, at := range []string{"e.scrollHeight", "e.scrollHeight / 2", "0"} {
+		eval[bool](t, b, `(() => { const e = document.querySelector(".scroll"); e.scrollTop = `+at+`; return true; })()`)
+		b.settled(t)
+		if !eval[bool](t, b, `(() => { const box = document.querySelector(".scroll").getBoundingClientRect();
+			const e = document.elementFromPoint(box.left + 100, Math.min(box.bottom, innerHeight) - 40); return !!e.closest("tr[data-at]") || box.top > innerHeight; })()`) {
+			t.Errorf("scrolled to %s nothing is drawn", at)
+		}
+	}
+	sections := eval[int](t, b, shownSections)
+	eval[bool](t, b, `(document.getElementById("more").click(), true)`)
+	b.settled(t)
+	if n := eval[int](t, b, shownSections); n != 2*sections {
+		t.Errorf("%d sections, after asking for more %d", sections, n)
+	}
+	// On paper there is the plain list instead.
+	call(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+	if n := eval[int](t, b, `[...document.querySelectorAll("ul.plain > li")].filter((e) => e.checkVisibility()).length`); n != 2000 {
+		t.Errorf("on paper %d principals are listed, want 2000", n)
 	}
 	b.blameless(t)
+}
+
+// TestBrowserLargeWithoutJavaScript: everybody is listed with what is to be done.
+func TestBrowserLargeWithoutJavaScript(t *testing.T) {
+	b := openBrowser(t, htmlOf(t, sampleReport(), HTMLOptions{DataFrom: 1}), false)
+	text := run(t, b, chromedp.Text("body"))
+	for _, want := range []string{"Needs attention", "Night Shift", "ERR017", "assign-watch-kpi-insight", "Demo User (demo): "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q cannot be read without JavaScript", want)
+		}
+	}
+	b.silent(t)
 }
 
 // TestScreenshots writes pictures of believable pages into the folder named by

@@ -19,8 +19,16 @@ var pageTemplate string
 //go:embed page/page.css
 var pageStyle string
 
+// pageShared is the beginning of both scripts.
+//
+//go:embed page/pageshared.js
+var pageShared string
+
 //go:embed page/page.js
 var pageScript string
+
+//go:embed page/pagedata.js
+var pageDataScript string
 
 // Limits of a page: a browser must still be able to show it. What is left out
 // is said on the page.
@@ -29,9 +37,8 @@ const (
 	// a person come before those that are in sync.
 	DefaultMaxPrincipals = 5000
 
-	maxColumns = 1000    // privileges in the matrix
-	maxCells   = 400_000 // of the matrix
-	maxSourced = 200_000 // privileges in the principals' source graphs
+	maxColumns = 1000      // privileges in the matrix
+	maxCells   = 2_000_000 // of the matrix
 )
 
 // HTMLOptions are the settings of [HTML]. The zero value is ready to use.
@@ -47,13 +54,18 @@ type HTMLOptions struct {
 	// MaxPrincipals is how many principals are shown, 0 for
 	// [DefaultMaxPrincipals]. The totals count all of them.
 	MaxPrincipals int
+
+	// DataFrom is from how many principals on the page holds them as data; 0 for 400,
+	// or 50,000 cells of the matrix.
+	DataFrom int
 }
 
 // HTML writes doc, a *planner.Plan or an *executor.Report, as one HTML page
 // that needs nothing else: no network, no other file. A Content-Security-Policy
 // forbids everything but the page's own style and script, which it names by
 // their digests. Without JavaScript the page can be read whole; with it the
-// matrix can be filtered, searched and sorted. The error is the writer's, or
+// matrix can be filtered, searched and sorted. Very many principals are held as
+// data, of which the script draws what is seen; without it they are a plain list. The error is the writer's, or
 // says that doc is of another type or nil.
 func HTML(w io.Writer, doc any, o HTMLOptions) error {
 	if o.MaxPrincipals <= 0 {
@@ -77,8 +89,16 @@ func HTML(w io.Writer, doc any, o HTMLOptions) error {
 	// Style and script go in as they are, outside the template's own escaping:
 	// it takes comments out of them, and the digests would no longer fit.
 	p.Style = template.HTML("<style>" + pageStyle + "</style>")
-	p.Script = template.HTML("<script>" + pageScript + "</script>")
-	p.Policy = contentPolicy(pageStyle, pageScript)
+	script := pageShared + pageScript
+	if p.packed != nil {
+		script = pageShared + pageDataScript
+		var err error
+		if p.Data, err = p.packed.element(); err != nil {
+			return err
+		}
+	}
+	p.Script = template.HTML("<script>" + script + "</script>")
+	p.Policy = contentPolicy(pageStyle, script)
 	t, err := template.New("page").Parse(pageTemplate)
 	if err != nil {
 		return err

@@ -33,12 +33,20 @@ type page struct {
 	Wide           bool   // the matrix is too wide for paper
 	MatrixNote     string // what is left out of the matrix
 	Left           string // which principals are left out of the page
+	Packed         bool   // the principals are data, and a plain list
+	Data           template.HTML
+	Plain          []plainEntry
+	Worst          []worstEntry // who needs a person most
+	WorstTitle     string
+	WorstLeft      string
 	Errors         []noted
 	Notes          []noted // warnings and infos
 	Exceptions     []toldException
 	Commands       []toned
 	ExceptionsLeft string // how many are left out
 	WholeReport    bool   // every covered principal is in the document
+
+	packed *pageData // nil unless Packed
 }
 
 type fact struct{ Name, Value string }
@@ -104,8 +112,9 @@ type entry struct {
 	Error                 string
 	Notes                 []noted
 	Sources               []source
-	SourcesCut            bool
 
+	administrative                                 int        // grants of administrative privileges
+	from                                           []heldFrom // where the inherited comes from
 	direct, inherited, missing, surplus, forbidden planner.Set
 }
 

@@ -18,11 +18,11 @@ type pageBuilder struct {
 	known    names
 	findings map[mstrapi.ObjectID][]planner.Finding
 	anchors  map[mstrapi.ObjectID]string
-	sourced  int // privileges in source graphs so far
+	dataFrom int // see HTMLOptions
 }
 
 func newPageBuilder(findings []planner.Finding, o HTMLOptions) *pageBuilder {
-	b := &pageBuilder{page: &page{}, names: make(map[mstrapi.PrivilegeID]string), findings: byPrincipal(findings), anchors: make(map[mstrapi.ObjectID]string)}
+	b := &pageBuilder{page: &page{}, names: make(map[mstrapi.PrivilegeID]string), findings: byPrincipal(findings), anchors: make(map[mstrapi.ObjectID]string), dataFrom: o.DataFrom}
 	for id, name := range o.Names {
 		b.names[id] = Clean(name)
 	}
@@ -118,10 +118,6 @@ func (b *pageBuilder) sources(e *entry, from []executor.PrivilegeSource) {
 	if !e.Known {
 		return
 	}
-	if b.sourced += e.direct.Len() + e.inherited.Len() + e.missing.Len(); b.sourced > maxSourced {
-		e.SourcesCut = true
-		return
-	}
 	list := func(ids []mstrapi.PrivilegeID, otherwise byte) []held {
 		out := make([]held, 0, len(ids))
 		for _, id := range ids {
@@ -139,7 +135,8 @@ func (b *pageBuilder) sources(e *entry, from []executor.PrivilegeSource) {
 	if !e.direct.IsEmpty() {
 		e.Sources = append(e.Sources, source{"direct", "direct grants", list(e.direct.IDs(), stateDirect)})
 	}
-	for _, h := range heldBySource(&executor.Sets{Inherited: e.inherited, Sources: from}) {
+	e.from = heldBySource(&executor.Sets{Inherited: e.inherited, Sources: from})
+	for _, h := range e.from {
 		e.Sources = append(e.Sources, source{"group", h.source, list(h.privileges, stateInherited)})
 	}
 	if !e.missing.IsEmpty() {

@@ -126,4 +126,5 @@ func (b *pageBuilder) matrix() {
 	slices.Sort(kinds)
 	slices.Sort(outcomes)
 	p.Kinds, p.Outcomes = slices.Compact(kinds), slices.Compact(outcomes)
+	b.pack(ids)
 }

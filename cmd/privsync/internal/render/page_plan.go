@@ -28,7 +28,7 @@ func pageOfPlan(doc *planner.Plan, o HTMLOptions) *page {
 	}
 	p.Facts = facts([]fact{
 		{"Server", doc.Environment.URL}, {"Observed by", cmp.Or(doc.Actor.Name, string(doc.Actor.ID))}, {"Made", stamp(doc.CreatedAt)},
-		{"Valid until", stamp(doc.ExpiresAt)}, {"Scope", scope(doc.Scope)}, {"Coverage", coverageText(&doc.Coverage)}, {"Rules", rulesText(&doc.Coverage, doc.Rules)},
+		{"Maker", doc.Maker}, {"Valid until", stamp(doc.ExpiresAt)}, {"Scope", scope(doc.Scope)}, {"Coverage", coverageText(&doc.Coverage)}, {"Rules", rulesText(&doc.Coverage, doc.Rules)},
 		{"Source", provenanceWords(doc.Source)},
 	})
 	p.Evidence = evidence(doc.Tool, doc.Environment, doc.Actor, doc.Policy, fact{"Plan digest", doc.Digest})
@@ -38,6 +38,9 @@ func pageOfPlan(doc *planner.Plan, o HTMLOptions) *page {
 		{"errors", "bad", int64(s.Findings.Error)}, {"warnings", "warn", int64(s.Findings.Warning)},
 	}
 	b.guards(o.Guards)
+	if text := approvalNeeded(doc); text != "" {
+		p.Alarms = append(p.Alarms, alarmed{"warn", "Approval", Clean(text)})
+	}
 	p.Licences = seatsOf(doc.Licences)
 	reasons := newTally()
 	holding := newHoldings()
@@ -59,11 +62,13 @@ func pageOfPlan(doc *planner.Plan, o HTMLOptions) *page {
 		b.changes(e, c.Grant, c.Revoke, "grant", "revoke", func(g planner.PlannedPrivilege, granted bool) string {
 			return effect(g.Impact, granted, plainName)
 		})
+		e.administrative = administrativeCount(c.Grant)
 		b.sources(e, nil)
 		b.add(e)
 	}
 	p.Left = left(len(doc.Changes) - len(chosen))
 	b.notes(doc.Findings)
+	b.foremost(doc)
 	b.matrix()
 	p.Charts = charts(
 		stacked("Principals", []bar{{"in sync", "good", s.InSync}, {"to change", "warn", s.Changed}, {"unknown", "bad", s.Unknown}}),

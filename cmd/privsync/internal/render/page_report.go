@@ -59,6 +59,10 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	if doc.Plan != nil {
 		from = provenanceWords(doc.Plan.Source)
 		plan = doc.Plan.Digest
+		p.Facts = append(p.Facts, facts([]fact{{"Plan's maker", doc.Plan.Maker}})...)
+		for _, a := range doc.Plan.Approvals {
+			p.Facts = append(p.Facts, facts([]fact{{"Approved by", a.By + " with key " + a.Key}})...)
+		}
 	}
 	p.Evidence = evidence(doc.Tool, doc.Environment, doc.Actor, doc.Policy, fact{"Run", doc.Run.ID}, fact{"Plan digest", plan}, fact{"Plan made from", from},
 		fact{"Report digest", doc.Digest}, fact{"Previous report", doc.Previous})
@@ -134,6 +138,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	}
 	b.notes(doc.Findings)
 	b.exceptions(doc.Exceptions)
+	b.worst("%s not as the policy wants it, the worst first")
 	b.matrix()
 	p.Charts = charts(
 		stacked("Principals by outcome", outcomes),

@@ -1,11 +1,10 @@
-"use strict";
 // The page is whole without this script: it only filters and sorts what stands
-// there. Text from the document is compared, never turned into HTML.
+// there.
 (() => {
-  const grid = document.getElementById("grid");
-  const form = document.getElementById("filters");
+  const { byId, words, rank } = page;
+  const grid = byId("grid");
+  const form = byId("filters");
   if (!grid || !form) return;
-  const byId = (id) => document.getElementById(id);
   const fixed = 4; // columns before the privileges
   const body = grid.tBodies[0];
   const heads = Array.from(grid.tHead.rows[0].cells);
@@ -25,9 +24,10 @@
       states: row ? row.dataset.s : "",
     };
   });
+  const ofRow = new Map(entries.filter((e) => e.row).map((e) => [e.row, e]));
 
   // Columns are hidden by one rule in a style sheet of the script's own: with
-  // thousands of rows that is much faster than hiding their cells.
+  // hundreds of rows that is much faster than hiding their cells.
   const sheet = new CSSStyleSheet();
   document.adoptedStyleSheets = [sheet];
   let visible = privileges.map((_, i) => i);
@@ -54,14 +54,14 @@
   };
 
   const apply = () => {
-    const words = byId("f-q").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const q = words();
     const kind = byId("f-k").value;
     const outcome = byId("f-o").value;
     const states = byId("f-s").value;
     showColumns(byId("f-p").value.trim().toLowerCase());
     let shown = 0;
     for (const e of entries) {
-      const hit = words.every((w) => e.text.includes(w)) && (!kind || e.kind === kind) &&
+      const hit = q.every((w) => e.text.includes(w)) && (!kind || e.kind === kind) &&
         (!outcome || e.outcome === outcome) && holds(e, states, visible);
       if (hit) shown++;
       e.section.hidden = !hit;
@@ -71,7 +71,20 @@
     byId("shown").textContent = `${shown} of ${entries.length} principals and ${visible.length} of ${privileges.length} privileges shown.`;
   };
 
-  const rank = "fsmbdi"; // what needs a person first
+  // How a privilege is held stands in the section of the principal, by group.
+  const said = { m: "missing: the policy grants it", s: "surplus: the policy revokes it", f: "forbidden, yet held" };
+  page.told(grid, (cell) => {
+    const e = ofRow.get(cell.parentElement);
+    if (!e || cell.cellIndex < fixed || !cell.className || cell.hasAttribute("colspan")) return "";
+    const name = heads[cell.cellIndex].title;
+    const ways = said[cell.className] ? [said[cell.className]] : [];
+    for (const from of e.section.querySelectorAll(".graph > li:not(.none)")) {
+      const holdsIt = [...from.querySelectorAll("ul > li")].some((li) => li.textContent === name || li.textContent === "privilege " + name.split(" ")[0]);
+      if (holdsIt) ways.push(from.classList.contains("direct") ? "granted directly" : page.inherited(from.querySelector(".node bdi").textContent));
+    }
+    return `${e.name}: ${name}: ${ways.join("; ")}`;
+  });
+
   const compare = {
     name: (a, b) => a.name.localeCompare(b.name),
     kind: (a, b) => a.kind.localeCompare(b.kind),
@@ -86,35 +99,13 @@
     };
     return (a, b) => at(a) - at(b);
   };
-
-  const sort = (th) => {
-    const direction = th.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
-    for (const other of heads) other.removeAttribute("aria-sort");
-    th.setAttribute("aria-sort", direction);
+  page.buttons(heads, (th, sign) => {
     const order = compare[th.dataset.sort] || byState(heads.indexOf(th));
-    const sign = direction === "ascending" ? 1 : -1;
     const rows = entries.filter((e) => e.row);
     rows.sort((a, b) => sign * order(a, b));
     const all = document.createDocumentFragment();
     for (const e of rows) all.append(e.row);
     body.append(all);
-  };
-
-  for (const th of heads) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...th.childNodes);
-    th.append(button);
-    button.addEventListener("click", () => sort(th));
-  }
-
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(apply, 0));
-  let waiting = 0;
-  form.addEventListener("input", () => {
-    cancelAnimationFrame(waiting);
-    waiting = requestAnimationFrame(apply);
   });
-  form.hidden = false;
-  apply();
+  page.start(form, apply);
 })();
