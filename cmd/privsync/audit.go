@@ -19,6 +19,7 @@ import (
 func newAudit(a *app) *cobra.Command {
 	var (
 		covered  bool
+		verbose  bool
 		all      bool
 		scope    = newChoice("server", "project", "all")
 		pol      policyFlags
@@ -93,7 +94,7 @@ its users, but only the members of the group Everyone, was not read completely.`
 				if failed && format.value != "json" {
 					return nil // the error says it all
 				}
-				return a.render(a.stdout, report, view{format: format.value})
+				return a.render(a.stdout, report, view{format: format.value, verbose: verbose})
 			}
 			_, err = a.deliver(ctx, report, dest, &state, &reports, show, err)
 			return err
@@ -111,6 +112,7 @@ its users, but only the members of the group Everyone, was not read completely.`
 	cmd.Flags().Var(&scope, "scope", "with --all and without a policy: the `LEVEL` of the privileges, server, project or all")
 	_ = cmd.RegisterFlagCompletionFunc("scope", scope.complete)
 	addDeadline(cmd, &deadline)
+	addVerbose(cmd, &verbose)
 	return cmd
 }
 
