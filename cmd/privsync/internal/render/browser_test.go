@@ -273,7 +273,7 @@ func TestBrowserNamesTheWorst(t *testing.T) { forms(t, testWorst) }
 
 func testWorst(t *testing.T, dataFrom int) {
 	b := openBrowser(t, htmlOf(t, believable(12, 80, 40), HTMLOptions{Names: bigCatalogue(), DataFrom: dataFrom}), true)
-	if n := eval[int](t, b, `document.querySelectorAll("#attention .worst a").length`); n == 0 || n > worstShown {
+	if n := eval[int](t, b, `document.querySelector("#attention .worst").querySelectorAll("a").length`); n == 0 || n > worstShown {
 		t.Fatalf("%d principals are named", n)
 	}
 	eval[bool](t, b, `(document.querySelector("#attention .worst a").click(), true)`)

@@ -36,9 +36,7 @@ type page struct {
 	Packed         bool   // the principals are data, and a plain list
 	Data           template.HTML
 	Plain          []plainEntry
-	Worst          []worstEntry // who needs a person most
-	WorstTitle     string
-	WorstLeft      string
+	Worst          []worstList // who needs a person most
 	Errors         []noted
 	Notes          []noted // warnings and infos
 	Exceptions     []toldException

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -215,7 +216,7 @@ func (d *pageData) element() (template.HTML, error) {
 const worstShown = 20
 
 // worst names those who are not as the policy wants it, what is worst first.
-func (b *pageBuilder) worst(title string) {
+func (b *pageBuilder) worst() {
 	var all []*entry
 	for _, e := range b.page.Principals {
 		if !e.InSync {
@@ -230,7 +231,21 @@ func (b *pageBuilder) worst(title string) {
 		return n
 	}
 	slices.SortStableFunc(all, func(x, y *entry) int { return cmp.Compare(weight(y), weight(x)) })
-	b.name(title, all)
+	// Those that drifted are told apart from those of whom less is known.
+	var outcomes []string
+	byOutcome := make(map[string][]*entry)
+	for _, e := range all {
+		if byOutcome[e.Outcome] == nil {
+			outcomes = append(outcomes, e.Outcome)
+		}
+		byOutcome[e.Outcome] = append(byOutcome[e.Outcome], e)
+	}
+	slices.SortStableFunc(outcomes, func(x, y string) int {
+		return cmp.Compare(btoi(y == string(executor.Drifted)), btoi(x == string(executor.Drifted)))
+	})
+	for _, o := range outcomes {
+		b.name("%s "+strings.ReplaceAll(o, "%", "%%")+", the worst first", byOutcome[o])
+	}
 }
 
 // foremost names the principals of a plan that a reviewer must see first.
@@ -253,7 +268,7 @@ func (b *pageBuilder) name(title string, all []*entry) {
 	if len(all) == 0 {
 		return
 	}
-	b.page.WorstTitle = fmt.Sprintf(title, count(len(all), "principal"))
+	list := worstList{Title: fmt.Sprintf(title, count(len(all), "principal"))}
 	for _, e := range all[:min(len(all), worstShown)] {
 		w := worstEntry{Anchor: e.Anchor, Name: e.Name, Login: e.Login, Tone: e.Tone, Outcome: e.Outcome}
 		var parts []string
@@ -275,11 +290,26 @@ func (b *pageBuilder) name(title string, all []*entry) {
 			parts = append(parts, clip(e.Error, clipMessage))
 		}
 		w.Said = strings.Join(parts, ", ")
-		b.page.Worst = append(b.page.Worst, w)
+		list.Named = append(list.Named, w)
 	}
 	if left := len(all) - worstShown; left > 0 {
-		b.page.WorstLeft = fmt.Sprintf("… and %d more: choose an outcome in the filter to see them.", left)
+		list.Left = fmt.Sprintf("… and %d more: choose the outcome in the filter to see them.", left)
 	}
+	b.page.Worst = append(b.page.Worst, list)
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// worstList are principals that need a person for one reason.
+type worstList struct {
+	Title string
+	Named []worstEntry
+	Left  string
 }
 
 // worstEntry is a principal that needs a person.

@@ -138,7 +138,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	}
 	b.notes(doc.Findings)
 	b.exceptions(doc.Exceptions)
-	b.worst("%s not as the policy wants it, the worst first")
+	b.worst()
 	b.matrix()
 	p.Charts = charts(
 		stacked("Principals by outcome", outcomes),
