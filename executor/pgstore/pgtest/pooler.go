@@ -45,7 +45,7 @@ func (s *Server) NewPooler(sessions int, role, database string) (*Pooler, error)
 			var message []byte
 			if kind, message, err = readMessage(conn); err != nil || kind == 'E' {
 				p.Close()
-				return nil, fmt.Errorf("session of the pooler: %w %q", err, message)
+				return nil, fmt.Errorf("session of the pooler: %w %x", err, message)
 			}
 			p.greeting = append(p.greeting, message...)
 		}
