@@ -283,10 +283,6 @@ func (d *draft) forecast() *Licences {
 		Map:     MapRef{Digest: in.Map.Digest, IServerVersion: in.Map.Environment.IServerVersion},
 		NotRead: in.Map.NotRead, Products: []ProductForecast{},
 	}
-	if t := in.Compliance.Time; !t.IsZero() {
-		t = t.UTC().Truncate(time.Second)
-		out.ComplianceTime = &t
-	}
 	for q := range l.granted.Minus(in.known).All() {
 		out.UnknownGrants = append(out.UnknownGrants, d.cat.ref(q))
 	}
@@ -298,7 +294,7 @@ func (d *draft) forecast() *Licences {
 	for i := range out.Products {
 		index[out.Products[i].ID] = &out.Products[i]
 	}
-	l.entitle(out)
+	out.entitle(in.Compliance)
 	l.count(out, index)
 	l.boundGains(index)
 	if of, ok := d.st.known[mstrapi.User]; ok {
@@ -326,14 +322,20 @@ func (d *draft) forecast() *Licences {
 }
 
 // entitle joins the products with the server's last count, by number.
-func (l *licensing) entitle(out *Licences) {
-	for i := range out.Products {
-		p := &out.Products[i]
-		k, ok := slices.BinarySearchFunc(l.in.Compliance.Products, p.ID, func(u mstrapi.ProductUsage, id int) int { return cmp.Compare(u.ID, id) })
+func (l *Licences) entitle(last mstrapi.Compliance) {
+	l.ComplianceTime = nil
+	if t := last.Time; !t.IsZero() {
+		t = t.UTC().Truncate(time.Second)
+		l.ComplianceTime = &t
+	}
+	for i := range l.Products {
+		p := &l.Products[i]
+		p.LastUsage, p.Entitled, p.Unlimited = nil, nil, false
+		k, ok := slices.BinarySearchFunc(last.Products, p.ID, func(u mstrapi.ProductUsage, id int) int { return cmp.Compare(u.ID, id) })
 		if !ok {
 			continue
 		}
-		u := l.in.Compliance.Products[k]
+		u := last.Products[k]
 		p.LastUsage = u.Current
 		if u.Max != nil && *u.Max == mstrapi.Unlimited {
 			p.Unlimited = true

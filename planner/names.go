@@ -233,6 +233,7 @@ func (p *Plan) JudgedBy(fresh *Plan) *Plan {
 		wanted[fresh.Changes[i].Principal.ID] = fresh.Changes[i].Wanted
 	}
 	judged.Changes = slices.Clone(p.Changes)
+	judged.Licences = fresh.Licences.plannedBy(judged.Changes)
 	changed := make(map[mstrapi.ObjectID]bool, len(p.Changes))
 	for i := range judged.Changes {
 		c := &judged.Changes[i]

@@ -348,7 +348,7 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 			return r.failed(ctx, err)
 		}
 	}
-	if err := r.decidePlan(ctx); err != nil {
+	if err := r.decidePlan(ctx, store); err != nil {
 		return r.failed(ctx, err)
 	}
 	if r.saved {
@@ -434,9 +434,9 @@ func (r *applyRun) wantsServerLock() bool {
 }
 
 // decidePlan plans, or takes the saved plan, and judges its guards.
-func (r *applyRun) decidePlan(ctx context.Context) error {
+func (r *applyRun) decidePlan(ctx context.Context, store executor.Store) error {
 	if r.saved {
-		return r.judgeSaved(ctx)
+		return r.judgeSaved(ctx, store)
 	}
 	now := r.f.policy.at(r.app)
 	in, err := r.f.licences.readMap(r.app, r.policy)
@@ -465,13 +465,18 @@ func (r *applyRun) decidePlan(ctx context.Context) error {
 
 // judgeSaved judges a saved plan for the user who applies it: by the policy at hand,
 // or by what the plan says of its own.
-func (r *applyRun) judgeSaved(ctx context.Context) error {
+func (r *applyRun) judgeSaved(ctx context.Context, store executor.Store) error {
 	var err error
 	if r.actor, err = sessionUser(ctx, r.writer.Reader); err != nil {
 		return err
 	}
 	if err := r.checkNames(ctx); err != nil {
 		return err
+	}
+	if r.policy == nil {
+		if err := r.recount(ctx, store); err != nil {
+			return err
+		}
 	}
 	judged := r.plan
 	if r.policy == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,6 +62,38 @@ func (r *applyRun) unjudged(ctx context.Context) error {
 		Code: planner.CodePolicyUnchecked, Severity: planner.SeverityInfo,
 		Message: "no policy was at hand: name, digest, files and limits of the policy are those that the saved plan says of itself",
 	})
+	return nil
+}
+
+// recount puts the server's last licence count, after a new one where the flag asks
+// for it, in the place of the one that the saved plan tells of.
+func (r *applyRun) recount(ctx context.Context, store executor.Store) error {
+	f := &r.f.licences
+	switch {
+	case f.file != "":
+		return hinted(errors.New("--licences without a policy: a saved plan is counted with the map that it was made with"), "give the policy with -f, or leave --licences out")
+	case r.plan.Licences == nil:
+		_, err := f.count(ctx, r.app, r.writer.Reader, nil)
+		return err
+	case len(r.plan.Safety.Licences) == 0 && !f.scan:
+		return nil // no guard asks
+	}
+	if earlier, err := store.Earlier(ctx, r.dest, r.plan, sameServer(ctx, r.server)); err == nil && earlier.Last.ID != "" && !f.scan {
+		return nil // the server's count may hold what the plan's difference does
+	}
+	in, err := f.count(ctx, r.app, r.writer.Reader, &planner.LicenceInput{})
+	if err != nil {
+		return err
+	}
+	r.plan.Licences = r.plan.Licences.Recounted(in.Compliance)
+	for _, doubt := range []error{in.ScanErr, in.ComplianceErr} {
+		if doubt != nil {
+			r.findings = append(r.findings, planner.Finding{
+				Code: planner.CodeLicenceUncertain, Severity: planner.SeverityWarning,
+				Message: fmt.Sprintf("the server's licence count, of all products of the plan: %v", doubt),
+			})
+		}
+	}
 	return nil
 }
 
