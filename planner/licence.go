@@ -670,7 +670,7 @@ func (l *licensing) doubtApart(out *Licences) {
 func (l *licensing) doubtRoles(out *Licences) {
 	users := make(map[int]int)
 	for _, o := range l.st.byID {
-		if o.Principal.Kind != mstrapi.User || o.Err != nil {
+		if o.Principal.Kind != mstrapi.User || o.Err != nil || o.Enabled == mstrapi.No {
 			continue
 		}
 		var roles Set

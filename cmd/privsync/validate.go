@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/policy"
 )
@@ -26,6 +27,8 @@ func newValidate(a *app) *cobra.Command {
 dates. All problems are reported at once, each as file:line:column: message.
 Warnings name what is valid and probably not meant, and what a folder holds that
 is not read; they do not change the exit code.
+
+A licence map that the policy names is checked as well.
 
 Names of privileges are known only to a server. With --catalog they are checked
 too, against a catalogue saved with "privsync privileges --save FILE".
@@ -55,6 +58,13 @@ pull request. The exit code is 0 for a valid policy and 1 otherwise.`,
 				}
 				problems = append(problems, unknown...)
 			}
+			if pol != nil {
+				broken, err := checkMap(a, pol)
+				if err != nil {
+					return err
+				}
+				problems = append(problems, broken...)
+			}
 			if err := a.writeValidation(format.value, pol, problems, flags.at(a)); err != nil {
 				return err
 			}
@@ -69,6 +79,22 @@ pull request. The exit code is 0 for a valid policy and 1 otherwise.`,
 	cmd.Flags().StringVar(&catalog, "catalog", "", "check privilege names against the catalogue in `FILE`")
 	_ = cmd.MarkFlagFilename("catalog", "json")
 	return cmd
+}
+
+// checkMap returns the problems of the licence map that the policy names. That there
+// is none is a warning, as it is in a plan.
+func checkMap(a *app, pol *policy.Policy) (policy.Problems, error) {
+	var problems policy.Problems
+	in, err := new(licenceFlags).readMap(a, pol)
+	if err != nil && !errors.As(err, &problems) {
+		return nil, err
+	}
+	if in != nil && in.Map == nil {
+		pol.Warnings = append(pol.Warnings, policy.Problem{
+			Pos: pol.Licences.Pos, Message: fmt.Sprintf("the licence map %s is not there", clean.Quote(in.Missing)), Hint: "learn one with privsync licences learn",
+		})
+	}
+	return problems, nil
 }
 
 // writeValidation writes the result of a validation. The policy is nil when it could not
