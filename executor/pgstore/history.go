@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,28 +17,59 @@ import (
 	"privsync/planner"
 )
 
+// seenBatch is how many rows of seen go in one statement.
+const seenBatch = 2000
+
+// seenRow is what a report saw of one principal; null sets: it could not be read.
+type seenRow struct {
+	Kind      string  `json:"kind"`
+	ID        string  `json:"id"`
+	Name      string  `json:"name"`
+	Login     string  `json:"login"`
+	Direct    []int32 `json:"direct"`
+	Inherited []int32 `json:"inherited"`
+}
+
 // addHistory notes what the report saw of each principal.
 func (s *Store) addHistory(ctx context.Context, tx pgx.Tx, l link, r *executor.Report) error {
 	level := string(r.Scope.Level)
 	if level == "" {
 		level = string(mstrapi.LevelServer) // as a policy without a scope means
 	}
-	rows := make([][]any, 0, len(r.Principals))
 	noted := make(map[mstrapi.ObjectID]bool, len(r.Principals))
+	rows := make([]seenRow, 0, seenBatch)
+	insert := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		text, err := json.Marshal(rows)
+		if err != nil {
+			return err
+		}
+		rows = rows[:0]
+		_, err = tx.Exec(ctx, `INSERT INTO seen (chain, length, run, command, at, url, level, kind, principal_id, principal, login, direct, inherited)
+			SELECT $1, $2, $3, $4, $5, $6, $7, kind, id, name, login, direct, inherited
+			FROM json_to_recordset($8::json) AS p (kind text, id text, name text, login text, direct integer[], inherited integer[])`,
+			l.chain, l.head.length, plain(r.Run.ID), plain(r.Run.Command), r.Run.FinishedAt.UTC(), plain(r.Environment.URL), plain(level), string(text))
+		return err
+	}
 	for i := range r.Principals {
 		p := &r.Principals[i]
 		if noted[p.Principal.ID] {
 			continue
 		}
 		noted[p.Principal.ID] = true
-		var direct, inherited []int32 // null
+		row := seenRow{Kind: plain(string(p.Principal.Kind)), ID: plain(string(p.Principal.ID)), Name: plain(p.Principal.Name), Login: plain(p.Principal.Login)}
 		if p.After != nil {
-			direct, inherited = numbersOf(p.After.Direct), numbersOf(p.After.Inherited)
+			row.Direct, row.Inherited = numbersOf(p.After.Direct), numbersOf(p.After.Inherited)
 		}
-		rows = append(rows, []any{l.chain, l.head.length, plain(r.Run.ID), plain(r.Run.Command), r.Run.FinishedAt.UTC(), plain(r.Environment.URL), plain(level),
-			plain(string(p.Principal.Kind)), plain(string(p.Principal.ID)), plain(p.Principal.Name), plain(p.Principal.Login), direct, inherited})
+		if rows = append(rows, row); len(rows) == seenBatch {
+			if err := insert(); err != nil {
+				return err
+			}
+		}
 	}
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"seen"}, []string{"chain", "length", "run", "command", "at", "url", "level", "kind", "principal_id", "principal", "login", "direct", "inherited"}, pgx.CopyFromRows(rows))
+	err := insert()
 	if err != nil || len(r.Privileges) == 0 {
 		return err
 	}
