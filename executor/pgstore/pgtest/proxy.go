@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"time"
 )
 
 // Action is what a [Proxy] does with a statement.
@@ -61,7 +62,13 @@ func (p *Proxy) Statements() int {
 
 // Wait returns when no client is connected any more, and the server has done what they
 // told it.
-func (p *Proxy) Wait() { p.sessions.Wait() }
+//
+// A session whose server does not end within some seconds is cut.
+func (p *Proxy) Wait() {
+	late := time.AfterFunc(5*time.Second, p.Close)
+	defer late.Stop()
+	p.sessions.Wait()
+}
 
 // Close ends the proxy and every connection through it.
 func (p *Proxy) Close() {
