@@ -96,9 +96,11 @@ func (r *Reader) licencePrivileges(ctx context.Context, path, product string) (i
 
 // Compliance is the result of the server's last licence scan. Time is zero where
 // there was none, and where the licence key mixes kinds of licences, which the
-// server does not count by products. Products are sorted by number, each once.
+// server does not count by products: Mixed says that this is why, or that there was
+// no scan. Products are sorted by number, each once.
 type Compliance struct {
 	Time     time.Time
+	Mixed    bool
 	Products []ProductUsage
 }
 
@@ -134,6 +136,7 @@ func (r *Reader) Compliance(ctx context.Context) (Compliance, error) {
 				return incompletef("no compliance result")
 			}
 			if answer.Type != nil && *answer.Type == 0 {
+				out.Mixed = true
 				return nil
 			}
 			out.Time = licenceTime(answer.Time)
@@ -206,24 +209,30 @@ func startCompliance(ctx context.Context, r *Reader) error {
 	})
 }
 
+// mixedPatience is how long a scan that is done may answer as if licence keys were
+// mixed, as before a first scan, until that is believed.
+const mixedPatience = 10 * time.Second
+
 // errScanLate explains a scan of which no new result came.
 var errScanLate = errors.New("the licence scan has no new result yet")
 
 // ScanCompliance starts a licence scan and returns its result, or an error once
 // the patience is over: a result lags behind the status that says the scan is
-// done, so it counts only if its time is a new one. It sends a POST, which changes
+// done, so it counts only if its time is a new one, or if it tells for a while of
+// mixed keys, which have none. It sends a POST, which changes
 // no privilege and no licence: it is no method of [Reader] so that nothing but an
 // explicit wish leads to it.
 func ScanCompliance(ctx context.Context, r *Reader, patience time.Duration) (Compliance, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errScanLate)
 	defer cancel()
 	before, err := r.Compliance(ctx)
-	if err != nil {
+	if err != nil && !IsNotFound(err) {
 		return Compliance{}, err
 	}
 	if err := startCompliance(ctx, r); err != nil {
 		return Compliance{}, err
 	}
+	var mixed time.Time // since when
 	for wait := 500 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		if err := sleep(ctx, wait); err != nil {
 			return Compliance{}, err
@@ -236,10 +245,18 @@ func ScanCompliance(ctx context.Context, r *Reader, patience time.Duration) (Com
 			continue
 		}
 		now, err := r.Compliance(ctx)
-		if err != nil {
+		switch {
+		case IsNotFound(err):
+			continue
+		case err != nil:
 			return Compliance{}, err
-		}
-		if now.Time.After(before.Time) {
+		case now.Time.After(before.Time):
+			return now, nil
+		case !now.Mixed:
+			mixed = time.Time{}
+		case mixed.IsZero():
+			mixed = time.Now()
+		case time.Since(mixed) >= mixedPatience:
 			return now, nil
 		}
 	}

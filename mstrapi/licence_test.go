@@ -95,6 +95,19 @@ func TestScanComplianceEnds(t *testing.T) {
 	})
 }
 
+// Keys of several kinds never come to a new time, so it is not waited for.
+func TestScanComplianceOfMixedKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, r := licensed(t, mstrtest.Options{Quirks: mstrtest.Quirks{MixedLicenceKeys: true}})
+		defer r.Close(t.Context())
+		start := time.Now()
+		got, err := mstrapi.ScanCompliance(t.Context(), r, 5*time.Minute)
+		if err != nil || !got.Mixed || !got.Time.IsZero() || time.Since(start) > 30*time.Second {
+			t.Errorf("ScanCompliance = %+v, %v after %s, want no time and no error", got, err, time.Since(start))
+		}
+	})
+}
+
 // Results that tell nothing are no numbers.
 func TestComplianceWithoutNumbers(t *testing.T) {
 	for name, o := range map[string]mstrtest.Options{
