@@ -117,7 +117,11 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 			case len(args) == 0 && len(f.policy.files) == 0:
 				return hinted(errors.New("nothing to apply given"), "give a policy with -f FILE, or the file of a saved plan")
 			case !f.yes && !a.interactive():
-				return hinted(errors.New("apply needs a yes, and there is no terminal to ask on"), "review the plan first, then apply it with --yes")
+				hint := "review the plan first, then apply it with --yes"
+				if len(args) == 1 && mayBePolicy(args[0]) {
+					hint = fmt.Sprintf("a policy is given with -f: did you mean -f %s? If so %s", args[0], hint)
+				}
+				return hinted(errors.New("apply needs a yes, and there is no terminal to ask on"), hint)
 			}
 			if off := f.policy.at(a).Sub(a.now()).Abs(); off > maxNowOffset {
 				return hinted(fmt.Errorf("--now is %s away from the clock, and apply decides about real revokes: more than %s is refused, nothing was written", off.Round(time.Minute), maxNowOffset),

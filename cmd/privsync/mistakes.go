@@ -21,7 +21,11 @@ func flagHint(cmd *cobra.Command, err error) string {
 	if !errors.As(err, &unknown) {
 		return hint
 	}
-	switch name := unknown.GetSpecifiedName(); name {
+	name := unknown.GetSpecifiedName()
+	if short := unknown.GetSpecifiedShortnames(); len(short) > 1 { // -auto-approve
+		name, _, _ = strings.Cut(short, "=")
+	}
+	switch name {
 	case "dry-run", "check", "noop", "diff":
 		return `"privsync plan" is the dry run: it has nothing to write with`
 	case "auto-approve", "approve", "force", "assume-yes", "non-interactive":
@@ -44,8 +48,31 @@ func flagHint(cmd *cobra.Command, err error) string {
 	return hint
 }
 
+// unknownCommand is the error of a command that parent, which only has others below it,
+// does not have.
+func unknownCommand(parent *cobra.Command, name string) error {
+	return hinted(fmt.Errorf("unknown command %s for %s", clean.Quote(name), clean.Quote(parent.CommandPath())), commandHint(parent, name))
+}
+
+// commandHint says which of the commands below parent name was probably meant to be.
+func commandHint(parent *cobra.Command, name string) string {
+	var known []string
+	for _, c := range parent.Commands() {
+		if c.IsAvailableCommand() {
+			known = append(known, c.Name())
+		}
+	}
+	if near := policy.Suggest(name, known); near != "" {
+		return fmt.Sprintf("did you mean %s?", near)
+	}
+	return fmt.Sprintf("%s --help lists the commands", parent.CommandPath())
+}
+
 // argumentHint says what was probably meant by arguments that a command does not take.
 func argumentHint(cmd *cobra.Command, args []string) string {
+	if len(args) > 0 && cmd.HasAvailableSubCommands() {
+		return commandHint(cmd, args[0])
+	}
 	if f := cmd.Flags().Lookup("file"); f != nil {
 		for _, arg := range args {
 			if mayBePolicy(arg) {

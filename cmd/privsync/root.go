@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -127,11 +126,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 			if len(args) == 0 {
 				return nil
 			}
-			err := fmt.Errorf("unknown command %s", clean.Quote(args[0]))
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return hinted(err, "did you mean "+strings.Join(near, " or ")+"?")
-			}
-			return hinted(err, "privsync --help lists the commands")
+			return unknownCommand(cmd, args[0])
 		},
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
@@ -150,6 +145,9 @@ func newRoot(a *app) (*cobra.Command, error) {
 	}
 	root.SetVersionTemplate("privsync {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if args := cmd.Flags().Args(); len(args) > 0 && cmd.HasAvailableSubCommands() {
+			return unknownCommand(cmd, args[0]) // it is that one's flag, not cmd's
+		}
 		return hinted(err, flagHint(cmd, err))
 	})
 	fs := root.PersistentFlags()
@@ -183,7 +181,6 @@ func newRoot(a *app) (*cobra.Command, error) {
 			c.ValidArgsFunction = cobra.NoFileCompletions // otherwise a shell offers files that mean nothing
 		}
 	}
-	root.SuggestionsMinimumDistance = 2
 	addMan(a, root)
 	describeCompletion(root)
 	strictHelp(root)
