@@ -63,7 +63,8 @@ var (
 )
 
 // filesApart refuses an output that is one of the files that are read, or that
-// another output is: it would be lost, and often before it was read.
+// another output is: it would be lost, and often before it was read. It refuses "-",
+// which elsewhere means stdin or stdout, too.
 func filesApart(cmd *cobra.Command, args []string) error {
 	var read []string
 	names := map[string]string{} // what a read file was given as
@@ -98,6 +99,9 @@ func filesApart(cmd *cobra.Command, args []string) error {
 			continue
 		}
 		out := f.Value.String()
+		if out == "-" {
+			return hinted(fmt.Errorf("--%s - would be a file of that name", flag), "stdout is what a command writes to without a file's name; a file that is called - is named ./-")
+		}
 		for _, in := range read {
 			if sameFile(out, in) {
 				return hinted(fmt.Errorf("--%s %s would overwrite what %s reads: %s", flag, out, names[in], in), "name another file")

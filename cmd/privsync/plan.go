@@ -64,6 +64,9 @@ exceeded or a rule broken.`,
 			ctx, done := a.within(cmd.Context(), deadline)
 			defer done()
 			p, err := pol.load(a)
+			if err != nil && format.value == "github" {
+				return a.noPolicy(err)
+			}
 			if err != nil {
 				return err
 			}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"privsync/cmd/privsync/internal/render"
 	"privsync/planner"
+	"privsync/policy"
 )
 
 // stepSummaryVariable names the file whose Markdown GitHub shows with the run.
@@ -17,7 +19,7 @@ const stepSummaryVariable = "GITHUB_STEP_SUMMARY"
 // renderGitHub annotates a workflow with plan on w, and appends its Markdown to the
 // summary of the step, if there is one.
 func (a *app) renderGitHub(w io.Writer, plan *planner.Plan, v view) error {
-	if err := render.GitHubPlan(w, plan, v.guards); err != nil {
+	if err := render.GitHubPlan(w, plan, v.guards, a.inRepository()); err != nil {
 		return err
 	}
 	path, _ := a.env(stepSummaryVariable)
@@ -37,6 +39,48 @@ func (a *app) renderGitHub(w io.Writer, plan *planner.Plan, v view) error {
 		return hinted(fmt.Errorf("write the summary of the step: %w", err), stepSummaryVariable+" must name a file that can be appended to; without it only annotations are made")
 	}
 	return nil
+}
+
+// noPolicy annotates a workflow with what is wrong with a policy that err says is not
+// valid, so that no plan is made of it.
+func (a *app) noPolicy(err error) error {
+	var problems policy.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	if failed := a.awaitDone(func() error { return render.GitHub(a.stdout, problems, nil, a.inRepository()) }); failed != nil {
+		return failed
+	}
+	return err
+}
+
+// inRepository returns what names a file from the root of the repository that GitHub
+// checked out: annotations find their place only then, and a step may work in a folder
+// below it. Outside of it a file keeps its name.
+func (a *app) inRepository() func(file string) string {
+	root, _ := a.env("GITHUB_WORKSPACE")
+	here, err := os.Getwd()
+	if root == "" || err != nil {
+		return filepath.Clean
+	}
+	resolved := func(path string) string {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			return real
+		}
+		return filepath.Clean(path)
+	}
+	root, here = resolved(root), resolved(here)
+	return func(file string) string {
+		path := file
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(here, path)
+		}
+		below, err := filepath.Rel(root, path)
+		if err != nil || !filepath.IsLocal(below) {
+			return filepath.Clean(file)
+		}
+		return filepath.ToSlash(below)
+	}
 }
 
 // appendTo appends to a plain file, which is made if it is not there.

@@ -108,7 +108,7 @@ func (a *app) writeValidation(format string, pol *policy.Policy, problems policy
 	case "json":
 		return render.ProblemsJSON(a.stdout, problems, warnings)
 	case "github":
-		return render.GitHub(a.stdout, problems, warnings)
+		return render.GitHub(a.stdout, problems, warnings, a.inRepository())
 	}
 	if len(problems) > 0 || pol == nil {
 		return render.ProblemsText(a.stdout, problems, a.textOptions(a.stdout))

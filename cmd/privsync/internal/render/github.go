@@ -17,14 +17,14 @@ const maxAnnotations = 50
 // GitHubPlan writes a plan as GitHub Actions workflow commands, which make the workflow
 // show them at the policy's lines: errors, exceeded guards and grants of administrative
 // privileges first, then warnings, then the other changes; of each kind the most
-// important ones. The last line is that of [PlanSummary]. See [GitHub] for the form. The
-// error is the writer's.
-func GitHubPlan(w io.Writer, p *planner.Plan, guards []planner.Guard) error {
+// important ones. The last line is that of [PlanSummary]. See [GitHub] for the form and for
+// inRepository. The error is the writer's.
+func GitHubPlan(w io.Writer, p *planner.Plan, guards []planner.Guard, inRepository func(file string) string) error {
 	b := bufio.NewWriter(w)
 	write := func(level string, at *policy.Position, title, message string) {
 		b.WriteString("::" + level + " ")
 		if at != nil && at.File != "" {
-			fmt.Fprintf(b, "file=%s,", commandProperty(strings.TrimPrefix(at.File, "./")))
+			fmt.Fprintf(b, "file=%s,", commandProperty(inRepository(at.File)))
 			if at.Line > 0 {
 				fmt.Fprintf(b, "line=%d,", at.Line)
 			}

@@ -61,6 +61,35 @@ func TestHTMLGolden(t *testing.T) {
 	}
 }
 
+// Who made a plan, that it needs approval, and who gave it stand on the page.
+func TestHTMLApprovals(t *testing.T) {
+	plan := samplePlan()
+	plan.Maker = "octo <b>"
+	plan.Safety.Approval = &planner.Approval{Required: 2}
+	report := sampleReport()
+	report.Plan = &executor.PlanRef{
+		Digest: "sha256:0", Maker: "octo <b>",
+		Approvals: []executor.Approval{{By: "alice@x", Key: "SHA256:aaa"}, {By: "bob@x", Key: "SHA256:bbb"}},
+	}
+	for _, c := range []struct {
+		name string
+		doc  any
+		want []string
+	}{
+		{"plan", plan, []string{"<dt>Maker</dt><dd><bdi>octo &lt;b&gt;</bdi></dd>", "needs approval by 2 people"}},
+		{"report", report, []string{"<dt>Plan&#39;s maker</dt><dd><bdi>octo &lt;b&gt;</bdi></dd>", "alice@x with key SHA256:aaa", "bob@x with key SHA256:bbb"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			page := htmlOf(t, c.doc, HTMLOptions{})
+			for _, want := range c.want {
+				if !strings.Contains(page, want) {
+					t.Errorf("the page lacks %q", want)
+				}
+			}
+		})
+	}
+}
+
 // elements gives every element of a page and fails if it is not well formed
 // enough to say.
 func elements(t interface{ Fatal(...any) }, page string) []html.Token {

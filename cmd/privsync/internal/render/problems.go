@@ -47,11 +47,11 @@ func problemsText(w io.Writer, prefix string, ps policy.Problems, o Options) err
 //
 //	::error file=policy.yaml,line=12,col=7,title=privsync::message
 //
-// The file is written as the problem names it, so it must be relative to the
-// root of the repository for the annotation to find its place. A problem
+// The annotation finds its place only if the file is relative to the root of the
+// repository, which inRepository makes of the file that the problem names. A problem
 // without a file annotates the run. The error is the writer's.
 // Warnings become ::warning commands.
-func GitHub(w io.Writer, ps, warnings policy.Problems) error {
+func GitHub(w io.Writer, ps, warnings policy.Problems, inRepository func(file string) string) error {
 	b := bufio.NewWriter(w)
 	for i, p := range slices.Concat(ps, warnings) {
 		command := "::error "
@@ -60,7 +60,7 @@ func GitHub(w io.Writer, ps, warnings policy.Problems) error {
 		}
 		b.WriteString(command)
 		if p.Pos.File != "" {
-			fmt.Fprintf(b, "file=%s,", commandProperty(strings.TrimPrefix(p.Pos.File, "./")))
+			fmt.Fprintf(b, "file=%s,", commandProperty(inRepository(p.Pos.File)))
 			if p.Pos.Line > 0 {
 				fmt.Fprintf(b, "line=%d,", p.Pos.Line)
 			}

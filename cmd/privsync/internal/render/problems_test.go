@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func TestProblems(t *testing.T) {
 			"\x1b[1m./policies/a,b:c.yaml:12:7:\x1b[0m unknown privilege 100%; did you mean \"Monitor Jobs\"?\n" +
 				"\x1b[1mmissing.yaml:\x1b[0m no such file\n" +
 				`:\x3aerror::x\n:\x3aerror::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
-		{"github", func(b *bytes.Buffer, ps policy.Problems) error { return GitHub(b, ps, nil) },
+		{"github", func(b *bytes.Buffer, ps policy.Problems) error { return GitHub(b, ps, nil, filepath.Clean) },
 			"::error file=policies/a%2Cb%3Ac.yaml,line=12,col=7,title=privsync::unknown privilege 100%25 (did you mean \"Monitor Jobs\"?)\n" +
 				"::error file=missing.yaml,title=privsync::no such file\n" +
 				`::error title=privsync:::\x3aerror::x\n:\x3aerror::y\r\x1b[2J\u202e\U000e0041` + "\n", ""},
@@ -72,7 +73,7 @@ func TestProblemsJSONLosesNothing(t *testing.T) {
 func TestProblemsReturnTheWritersError(t *testing.T) {
 	for name, err := range map[string]error{
 		"text":   ProblemsText(brokenWriter{}, sampleProblems(), Options{}),
-		"github": GitHub(brokenWriter{}, sampleProblems(), nil),
+		"github": GitHub(brokenWriter{}, sampleProblems(), nil, filepath.Clean),
 		"json":   ProblemsJSON(brokenWriter{}, sampleProblems(), nil),
 	} {
 		if !errors.Is(err, errBroken) {

@@ -2,6 +2,7 @@ package render
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -43,7 +44,7 @@ func TestNoViewCommandsARunner(t *testing.T) {
 		}
 		guards := hostileGuards(2, next)
 		var annotations strings.Builder
-		if err := GitHubPlan(&annotations, plan, guards); err != nil {
+		if err := GitHubPlan(&annotations, plan, guards, filepath.Clean); err != nil {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSuffix(annotations.String(), "\n"), "\n")
@@ -83,7 +84,7 @@ func TestNoProblemCommandsARunner(t *testing.T) {
 		var ps policy.Problems
 		fill(reflect.ValueOf(&ps).Elem(), 3, func() string { return hostileString().Draw(t, "text") })
 		var text, github, document strings.Builder
-		if ProblemsText(&text, ps, Options{}) != nil || GitHub(&github, ps, ps) != nil || ProblemsJSON(&document, ps, ps) != nil {
+		if ProblemsText(&text, ps, Options{}) != nil || GitHub(&github, ps, ps, filepath.Clean) != nil || ProblemsJSON(&document, ps, ps) != nil {
 			t.Fatal("a strings.Builder takes everything")
 		}
 		if line := runnerCommand(text.String()); line != "" {
