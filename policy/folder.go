@@ -78,6 +78,8 @@ func readFolder(root string, out, warned *collector) []foundFile {
 			pass(path, "a link that leads nowhere")
 		case info.IsDir():
 			pass(path, "a link to a folder")
+		case ext == ".json" && info.Mode().IsRegular() && isLicenceMap(path):
+			// Kept beside the policy, which has a key for it.
 		case !isPolicy:
 			pass(path, "other ending")
 		default:

@@ -1,6 +1,9 @@
 package policy
 
 import (
+	"bytes"
+	"io"
+	"os"
 	"slices"
 
 	"gopkg.in/yaml.v3"
@@ -87,4 +90,16 @@ func (p *parser) licenceLimits(v *yaml.Node) []LicenceLimit {
 		}
 	})
 	return all
+}
+
+// isLicenceMap reports whether the file begins as the maps do that privsync licences
+// learn writes.
+func isLicenceMap(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	head, err := io.ReadAll(io.LimitReader(file, 128))
+	return err == nil && bytes.Contains(head, []byte(`"privsync/licences/v1"`))
 }

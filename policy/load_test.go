@@ -41,6 +41,8 @@ func TestSeveralFiles(t *testing.T) {
 		"teams/a.yaml":      start + "privilegeSets: {shared: {privileges: [7]}}\nprincipals:\n- group: A\n  sets: [shared]\n",
 		"teams/.hid.yaml":   "not: read\n",
 		"teams/README.md":   "not read",
+		"teams/seats.json":  "{\n  \"format\": \"privsync/licences/v1\"}",
+		"teams/other.json":  "{\"format\": \"privsync/plan/v1\"}",
 		"teams/sub/x.yaml~": "not: read\n",
 		"teams/folder.yaml": "", // replaced below
 	})
@@ -67,7 +69,7 @@ func TestSeveralFiles(t *testing.T) {
 	if diff := cmp.Diff([]string{"A:7", "B:7"}, groups); diff != "" {
 		t.Errorf("principals (-want +got):\n%s", diff)
 	}
-	left := []string{`teams: not read: ".hid.yaml" (hidden), "README.md" (other ending), "sub/x.yaml~" (other ending)`}
+	left := []string{`teams: not read: ".hid.yaml" (hidden), "README.md" (other ending), "other.json" (other ending), "sub/x.yaml~" (other ending)`}
 	if diff := cmp.Diff(left, problemLines(p.Warnings)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
