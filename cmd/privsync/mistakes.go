@@ -51,7 +51,11 @@ func flagHint(cmd *cobra.Command, err error) string {
 // unknownCommand is the error of a command that parent, which only has others below it,
 // does not have.
 func unknownCommand(parent *cobra.Command, name string) error {
-	return hinted(fmt.Errorf("unknown command %s for %s", clean.Quote(name), clean.Quote(parent.CommandPath())), commandHint(parent, name))
+	text := "unknown command " + clean.Quote(name)
+	if parent.HasParent() {
+		text += " for " + clean.Quote(parent.CommandPath())
+	}
+	return hinted(errors.New(text), commandHint(parent, name))
 }
 
 // commandHint says which of the commands below parent name was probably meant to be.
