@@ -57,6 +57,7 @@ type effects struct {
 	sources map[*profile]map[int]struct{} // by number in the table of groups
 	kept    map[traceKey]fate
 	gained  map[mstrapi.PrivilegeID]*gained
+	vague   Set // what a group may hold through a security role alone, for all that was asked
 }
 
 // fate says whether a privilege is inherited after the plan, as far as it is known,
@@ -82,6 +83,9 @@ func (d *draft) measure() {
 	e := &effects{
 		draft: d, changed: make(map[mstrapi.ObjectID]*Change, len(d.changes)), sources: make(map[*profile]map[int]struct{}),
 		kept: make(map[traceKey]fate), gained: make(map[mstrapi.PrivilegeID]*gained),
+	}
+	if d.st.Level != mstrapi.LevelServer && !d.st.everybody {
+		e.vague = d.cat.projectLevel().Minus(d.projectLevel())
 	}
 	for i := range d.changes {
 		e.changed[d.changes[i].Principal.ID] = &d.changes[i]
@@ -434,7 +438,7 @@ func (e *effects) remains(o *Observed, q mstrapi.PrivilegeID) fate {
 	if f, ok := e.kept[key]; ok {
 		return f
 	}
-	if !e.lossy.Has(q) {
+	if !e.lossy.Has(q) && !e.vague.Has(q) {
 		return fate{held: mstrapi.Yes} // nobody asks from where
 	}
 	f := fate{held: mstrapi.No}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -177,6 +178,23 @@ func TestEffects(t *testing.T) {
 	t.Logf("%d effects exactly, %d of them on some of the members, %d within bounds", exact.Load()+partly.Load(), partly.Load(), vague.Load())
 	if partly.Load() < 3 || exact.Load() < 100 {
 		t.Error("the cases do not reach what they are for")
+	}
+}
+
+// TestEffectOfARoleAbove: what a group may hold through a security role alone keeps
+// nobody's privilege, for a role holds in one project.
+func TestEffectOfARoleAbove(t *testing.T) {
+	m := newModel()
+	staff := m.group("Staff", nil)
+	staff.other.Add(21)
+	m.user("ada", ids(21), staff)
+	pol := &policy.Policy{Scope: policy.LevelProject, Principals: []policy.Entry{entry(policy.User, "ada", policy.Additive, until(21, time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)))}}
+	plan := planFor(t, m, pol)
+	if len(plan.Changes) != 1 {
+		t.Fatalf("changes = %+v, want one revoke", plan.Changes)
+	}
+	if e := plan.Changes[0].Impact.Effect; e.Lose+e.Unknown != 1 {
+		t.Errorf("effect = %+v, want one user who may lose it", *e)
 	}
 }
 
