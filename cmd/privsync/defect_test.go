@@ -61,7 +61,7 @@ func TestAPanicIsAnError(t *testing.T) {
 					t.Error("the report is empty")
 				}
 				metrics, err := os.ReadFile(filepath.Join(p.dir, "m.prom"))
-				if err != nil || !strings.Contains(string(metrics), "privsync_run_exit_code{policy=\"everybody\"} 1") {
+				if err != nil || !strings.Contains(string(metrics), "privsync_run_exit_code{command=\""+args[0]+"\",policy=\"everybody\"} 1") {
 					t.Errorf("metrics: %v\n%s", err, metrics)
 				}
 			})
@@ -122,7 +122,7 @@ func TestAPanicAfterWrites(t *testing.T) {
 			t.Error("nothing was written before the panic")
 		}
 		metrics, err := os.ReadFile(filepath.Join(p.dir, "m.prom"))
-		if err != nil || !strings.Contains(string(metrics), "privsync_run_exit_code{policy=\"everybody\"} 1") {
+		if err != nil || !strings.Contains(string(metrics), "privsync_run_exit_code{command=\""+args[0]+"\",policy=\"everybody\"} 1") {
 			t.Errorf("metrics: %v\n%s", err, metrics)
 		}
 		if n := p.server.OpenSessions(); n != 0 {

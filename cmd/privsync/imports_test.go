@@ -28,10 +28,10 @@ func TestImportDirections(t *testing.T) {
 		"privsync/mstrapi/mstrtest":             {"privsync/mstrapi"},
 		"privsync/planner":                      {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/panics"},
 		"privsync/executor":                     {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/panics"},
-		"privsync/executor/pgstore":             {"privsync/clean", "privsync/planner", "privsync/executor", "privsync/panics"},
+		"privsync/executor/pgstore":             {"privsync/clean", "privsync/mstrapi", "privsync/planner", "privsync/executor", "privsync/panics"},
 		"privsync/executor/pgstore/pgtest":      {},
 		"privsync/examples":                     {},
-		"privsync/cmd/privsync/internal/render": {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/executor"},
+		"privsync/cmd/privsync/internal/render": {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/executor", "privsync/cmd/privsync/internal/history"},
 		"privsync/cmd/privsync":                 {"*"},
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "privsync/...")

@@ -73,7 +73,7 @@ func TestRecoverIntoTheStateFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "next.json")
-	if code != exitDone || len(p.open()) != 0 || !strings.Contains(stderr, "recovered the report of run") || !strings.Contains(stderr, "state folder") {
+	if code != exitDone || len(p.open()) != 0 || !strings.Contains(stderr, "recovered the report of run") || !strings.Contains(stderr, "it goes to where reports without one go") {
 		t.Errorf("apply: exit code %d, open journals %v\n%s", code, p.open(), stderr)
 	}
 }
