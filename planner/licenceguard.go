@@ -100,7 +100,7 @@ func (p *Plan) licenceGuard(product string, max *int) (Guard, bool) {
 		return g, false // who is over already can always come down
 	}
 	if p.Licences == nil {
-		return unknown("there is no licence map: learn one with privsync licences learn")
+		return unknown("there is no licence map (learn one with privsync licences learn), or the plan undoes a run, which is not counted")
 	}
 	if slices.ContainsFunc(p.Licences.NotRead, func(q LicenceProduct) bool { return q.Name == product }) {
 		return unknown("the licence map could not ask about it")

@@ -72,9 +72,10 @@ func (r *applyRun) recount(ctx context.Context, store executor.Store) error {
 	switch {
 	case f.file != "":
 		return hinted(errors.New("--licences without a policy: a saved plan is counted with the map that it was made with"), "give the policy with -f, or leave --licences out")
+	case r.plan.Licences == nil && f.scan:
+		return hinted(errors.New("--licence-scan: the saved plan was made without a licence map"), "give the policy with -f, and a map, or leave --licence-scan out")
 	case r.plan.Licences == nil:
-		_, err := f.count(ctx, r.app, r.writer.Reader, nil)
-		return err
+		return nil
 	case len(r.plan.Safety.Licences) == 0 && !f.scan:
 		return nil // no guard asks
 	}
