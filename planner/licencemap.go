@@ -298,6 +298,10 @@ func (p *jsonPlaces) syntax(dec *json.Decoder, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return p.problem(int64(len(p.data)), "the licence map ends too early")
 	}
+	if broken != nil {
+		// Not in the decoder's words, which quote the file: a policy may name any.
+		return p.problem(at, "not a licence map: it is no JSON from here on")
+	}
 	return p.problem(at, "not a licence map: "+clean.Text(err.Error()))
 }
 

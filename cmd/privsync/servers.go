@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strings"
 
-	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/policy"
@@ -105,8 +104,8 @@ func (l allowList) allows(url string) (string, error) {
 	return found, nil
 }
 
-// read returns the base URLs in a file of servers, one a line; blank lines
-// and lines that begin with # are comments. None if there is no such file.
+// read returns the base URLs in a file of servers, one a line; # at the start of
+// a line, or after a blank, begins a comment. None if there is no such file.
 func (l allowList) read(path string) ([]string, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("list of servers %s is not a plain file", path)
@@ -131,7 +130,10 @@ func (l allowList) read(path string) ([]string, error) {
 	}
 	var out []string
 	for i, line := range strings.Split(string(data), "\n") {
-		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+		if at := strings.IndexByte(line, '#'); at == 0 || at > 0 && strings.ContainsRune(" \t", rune(line[at-1])) {
+			line = line[:at]
+		}
+		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
 		base, err := mstrapi.BaseURL(line)
@@ -204,7 +206,7 @@ func (c *connectionFlags) serverURL(a *app, fallback policy.Environment) (string
 		return "", err
 	}
 	if by == "" && a.interactive() && list.remember != "" {
-		yes, err := a.confirm(fmt.Sprintf("%s names the server %s; nothing on this machine does yet.\nSend the login there? A yes is remembered in %s.", render.Clean(document), url, list.remember))
+		yes, err := a.confirm(fmt.Sprintf("%s names the server %s; nothing on this machine does yet. Send the login there? A yes is remembered in %s.", document, url, list.remember))
 		if err != nil {
 			return "", err
 		}

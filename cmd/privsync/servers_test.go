@@ -104,7 +104,7 @@ func TestServerListsMustBeInOrder(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return
 	}
-	env, path = listed(t, bi+"\n")
+	env, path = listed(t, "  # servers\n"+bi+" # production, see #12\r\n")
 	if err := try(env); err != nil {
 		t.Fatal(err)
 	}

@@ -259,7 +259,7 @@ func TestServerIsAskedAboutOnce(t *testing.T) {
 		s := newScreen(t)
 		cmd := s.start(p, "plan", "-f", "named.yaml")
 		s.await("Only 'yes' is accepted:")
-		if text := s.content(); !strings.Contains(text, "names the server "+url) || !strings.Contains(text, "/.config/privsync/servers") {
+		if text := s.content(); !strings.Contains(text, "names the server "+url) || strings.Contains(text, `\n`) || !strings.Contains(text, "/.config/privsync/servers") {
 			t.Errorf("the question does not name the server and the file:\n%s", text)
 		}
 		if n := p.server.Requests(); n != 0 {

@@ -32,6 +32,12 @@ func checkReportNames(ctx context.Context, r *mstrapi.Reader, self mstrapi.Objec
 			principals = append(principals, res.Principal)
 		}
 	}
+	// What principals merely held may name numbers that the server does not have any more.
+	for _, ref := range report.Privileges {
+		if slices.ContainsFunc(list, func(p mstrapi.Privilege) bool { return p.ID == ref.ID }) {
+			refs = append(refs, ref)
+		}
+	}
 	if err := planner.CheckPrivileges(list, refs); err != nil {
 		return nil, nil, refused(fmt.Errorf("the report is not undone: %w", err), "compare the report with a copy that was kept elsewhere")
 	}
