@@ -7,7 +7,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 LDFLAGS     := -s -w -X main.version=$(VERSION)
 FUZZTIME    ?= 30s
 CHAOS       ?= 500
-PREFIX      ?= /usr/local
+PREFIX      ?= $(or $(prefix),/usr/local)
 DESTDIR     ?=
 
 .PHONY: help build demo test check race cover chaos crash fuzz bench golden generate man release install clean

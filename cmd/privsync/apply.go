@@ -525,10 +525,15 @@ func (r *applyRun) onScreen() *planner.Plan {
 }
 
 // nothingToSay reports whether --quiet leaves the plan out: it changes nothing, and
-// nobody has to know anything.
+// nobody has to know anything. A document that was asked for is written all the same.
 func (r *applyRun) nothingToSay() bool {
+	return r.f.format.value == "text" && r.quietNight()
+}
+
+// quietNight reports whether --quiet leaves out all that nobody asked for.
+func (r *applyRun) quietNight() bool {
 	f := r.plan.Summary.Findings
-	return r.quiet && r.f.format.value == "text" && len(r.plan.Changes) == 0 && r.plan.Complete &&
+	return r.quiet && len(r.plan.Changes) == 0 && r.plan.Complete &&
 		len(r.guards) == 0 && f.Error+f.Warning == 0
 }
 
@@ -639,7 +644,7 @@ func (r *applyRun) end(ctx context.Context, report *executor.Report, err error) 
 		err = &ending{code: exitInterrupted, err: errInterrupted, hint: r.interruptedHint(report)}
 	}
 	delivered, err := r.deliver(ctx, report, r.dest, &r.f.state, &r.f.reports, func() error { return r.showReport(report) }, err)
-	if err == nil && r.nothingToSay() && r.idle(report) {
+	if err == nil && r.quietNight() && r.idle(report) {
 		r.finish = ""
 	}
 	putAway := r.journal.Abandon
