@@ -62,7 +62,7 @@ chaos: ## faults of every kind, alone and mixed, on CHAOS random servers
 	PRIVSYNC_CHAOS=$(CHAOS) $(GO) test ./executor -run '^TestChaos$$' -count=1 -timeout 30m -v | grep -vE '^ *(=== |--- PASS)'
 
 crash: ## kill the program before, in and after every write, and at random moments
-	PRIVSYNC_CRASH=all $(GO) test ./cmd/privsync -run '^TestCrash$$' -count=1 -timeout 30m -v | grep -vE '^ *(=== |--- PASS)'
+	PRIVSYNC_CRASH=all $(GO) test ./cmd/privsync -run '^(TestCrash|TestStore)$$' -count=1 -timeout 30m -v | grep -vE '^ *(=== |--- PASS)'
 
 bench: ## measure against the limits: requests, speed, memory (BENCH="--json wall memory" for parts)
 	$(GO) run ./cmd/privsync/internal/bench $(BENCH)

@@ -27,9 +27,12 @@ func testKills(t *testing.T, db *pgtest.Server) {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			s := newStoreSite(t, db, name, "kill_"+where)
-			step := 2
+			step := 3
 			if where == "before" || where == "in" {
-				step = 3 // they add rows for every intent and outcome
+				step = 5 // they add rows for every intent and outcome
+			}
+			if os.Getenv("PRIVSYNC_CRASH") == "all" {
+				step = 1
 			}
 			for n := 1; ; n += step {
 				s.restart()
