@@ -198,6 +198,7 @@ type applyRun struct {
 	actor  planner.Actor
 	states *planner.State // nil for a saved plan
 
+	named    []mstrapi.Privilege                  // the catalogue, by number, that a saved plan was compared with
 	earlier  *executor.Earlier                    // runs of the saved plan
 	before   shown                                // what the person who is asked has seen
 	shown    *planner.Plan                        // a saved plan in its own words, for the person who is asked; nil: plan
@@ -601,7 +602,7 @@ func (r *applyRun) options(ctx context.Context) executor.Options {
 		o.Stats = r.writer.Stats
 	}
 	o.Misnamed, o.Earlier = r.misnamed, r.earlier
-	o.Findings = r.findings
+	o.Findings, o.Catalogue = r.findings, r.named
 	if r.states != nil {
 		o.InSync = executor.InSyncOf(r.states, r.plan)
 		o.Catalogue = r.states.Catalogue

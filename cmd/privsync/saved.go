@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ func (r *applyRun) checkNames(ctx context.Context) error {
 	if err := planner.CheckPrivileges(list, r.plan.Privileges()); err != nil {
 		return refused(err, newPlanHint)
 	}
+	slices.SortFunc(list, func(a, b mstrapi.Privilege) int { return cmp.Compare(a.ID, b.ID) })
+	r.named = list
 	ids, err := planner.Identify(ctx, r.writer.Reader, r.actor.ID, r.plan.Principals(), r.f.conn.concurrency.value)
 	if err != nil {
 		return err
