@@ -34,14 +34,14 @@ type visit struct {
 // touched is what the run has changed for others than those it wrote to.
 type touched struct {
 	gained map[mstrapi.ObjectID]planner.Set   // by groups, which hand it down
-	lost   planner.Set                        // by some group
+	lost   map[mstrapi.ObjectID]planner.Set   // by groups, which handed it down
 	odd    struct{ gained, lost planner.Set } // of these what the plan does not ask for
 }
 
 // touched compares what the groups held before the run with what they hold now.
 // Where that is not known, what was planned counts.
 func (r *run) touched() touched {
-	out := touched{gained: make(map[mstrapi.ObjectID]planner.Set)}
+	out := touched{gained: make(map[mstrapi.ObjectID]planner.Set), lost: make(map[mstrapi.ObjectID]planner.Set)}
 	for _, t := range r.tasks {
 		if t.change.Principal.Kind != mstrapi.Group || !t.wrote || t.res.Before == nil {
 			continue
@@ -50,16 +50,18 @@ func (r *run) touched() touched {
 		if t.res.After != nil {
 			after = t.res.After.Direct
 		}
-		gained := after.Minus(before)
+		gained, lost := after.Minus(before), before.Minus(after)
 		if t.res.Outcome == Unverified {
 			// It may come later.
 			gained = gained.Union(planned(t.change.Grant))
-			out.lost = out.lost.Union(planned(t.change.Revoke))
+			lost = lost.Union(planned(t.change.Revoke))
 		}
 		if !gained.IsEmpty() {
 			out.gained[t.change.Principal.ID] = gained
 		}
-		out.lost = out.lost.Union(before.Minus(after))
+		if !lost.IsEmpty() {
+			out.lost[t.change.Principal.ID] = lost
+		}
 		out.odd.gained = out.odd.gained.Union(gained.Minus(planned(t.change.Grant)))
 		out.odd.lost = out.odd.lost.Union(before.Minus(after).Minus(planned(t.change.Revoke)))
 	}
@@ -78,6 +80,27 @@ func (m *touched) reaches(id mstrapi.ObjectID, inherited planner.Set) []mstrapi.
 	return groups
 }
 
+// deprives returns the groups other than the principal itself that lost what it
+// inherited.
+func (m *touched) deprives(id mstrapi.ObjectID, inherited planner.Set) []mstrapi.ObjectID {
+	var groups []mstrapi.ObjectID
+	for g, lost := range m.lost {
+		if g != id && !lost.Intersect(inherited).IsEmpty() {
+			groups = append(groups, g)
+		}
+	}
+	return groups
+}
+
+// taken returns what some group lost.
+func (m *touched) taken() planner.Set {
+	var all planner.Set
+	for _, lost := range m.lost {
+		all = all.Union(lost)
+	}
+	return all
+}
+
 // lookAgain reads everybody whom the waves or the commands may have touched after
 // the last reading.
 func (r *run) lookAgain(commands []CommandResult) {
@@ -91,10 +114,10 @@ func (r *run) lookAgain(commands []CommandResult) {
 		switch {
 		case r.died, // what it read last may be long ago
 			len(v.awaits) > 0,
-			ran && v.principal.Kind == mstrapi.User && r.commandTouches(v.last),
-			v.last != nil && !m.lost.Intersect(v.last.Inherited).IsEmpty():
+			ran && v.principal.Kind == mstrapi.User && r.commandTouches(v.last):
 			list = append(list, v)
-		case v.last != nil && seenIn != users && len(m.reaches(v.principal.ID, v.last.Inherited)) > 0:
+		case v.last != nil && (len(m.deprives(v.principal.ID, v.last.Inherited)) > 0 ||
+			seenIn != users && len(m.reaches(v.principal.ID, v.last.Inherited)) > 0):
 			unsure = append(unsure, v)
 		}
 	}
@@ -122,7 +145,7 @@ func (r *run) lookAgain(commands []CommandResult) {
 		for i := range r.plan.Watch {
 			w := &r.plan.Watch[i]
 			for _, p := range w.Principals {
-				if brought := m.brought(); len(w.Awaits) > 0 || ran || !w.Wanted.Forbidden.Intersect(brought).IsEmpty() || !w.Wanted.Listed.Intersect(m.lost).IsEmpty() {
+				if brought := m.brought(); len(w.Awaits) > 0 || ran || !w.Wanted.Forbidden.Intersect(brought).IsEmpty() || !w.Wanted.Listed.Intersect(m.taken()).IsEmpty() {
 					v := &visit{principal: p, wanted: &w.Wanted, awaits: w.Awaits}
 					if r.o.Saved {
 						v.claimed, v.principal = &p, planner.Unnamed(p)
@@ -155,10 +178,10 @@ func (m *touched) brought() (all planner.Set) {
 }
 
 // below returns those of list who belong to one of the groups that gained what
-// they did not inherit. The members are asked for where that takes fewer requests
+// they did not inherit, or lost what they did. The members are asked for where that takes fewer requests
 // than reading everybody on the list; if they cannot be read everybody counts.
 func (r *run) below(list []*visit, m *touched) []*visit {
-	if len(list) <= 2*len(m.gained) || r.stopped() {
+	if len(list) <= 2*(len(m.gained)+len(m.lost)) || r.stopped() {
 		return list
 	}
 	members := make(map[mstrapi.ObjectID]map[mstrapi.ObjectID]bool)
@@ -177,7 +200,8 @@ func (r *run) below(list []*visit, m *touched) []*visit {
 	}
 	var out []*visit
 	for _, v := range list {
-		if slices.ContainsFunc(m.reaches(v.principal.ID, v.last.Inherited), func(group mstrapi.ObjectID) bool {
+		groups := append(m.reaches(v.principal.ID, v.last.Inherited), m.deprives(v.principal.ID, v.last.Inherited)...)
+		if slices.ContainsFunc(groups, func(group mstrapi.ObjectID) bool {
 			if group == mstrapi.EveryoneGroup && v.principal.Kind == mstrapi.User {
 				return true
 			}
