@@ -79,7 +79,7 @@ func TestPlantedJournal(t *testing.T) {
 			}
 			code, _, stderr = p.run("apply", "-f", "policy.yaml", "--yes", "--report", "mine.json", "--insecure-permissions")
 			check()
-			if code != exitDone || !strings.Contains(stderr, "recovered the report of run planted") || !strings.Contains(stderr, "it goes into the state folder") {
+			if code != exitDone || !strings.Contains(stderr, "recovered the report of run planted") || !strings.Contains(stderr, "it goes to where reports without one go") {
 				t.Errorf("apply --insecure-permissions: exit code %d\n%s", code, stderr)
 			}
 		})
