@@ -74,7 +74,8 @@ func fill(v reflect.Value, n int, next func() string) {
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), n, n))
 		for i := range n {
-			fill(v.Index(i), n, next)
+			// Lists of lists of lists grow out of all measure.
+			fill(v.Index(i), max(min(n, 2), n/8), next)
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
