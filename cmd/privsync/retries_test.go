@@ -149,7 +149,7 @@ func TestRetriesAreVisible(t *testing.T) {
 func TestLyingWrites(t *testing.T) {
 	t.Parallel()
 	for _, rate := range []float64{0.25, 1} {
-		r := roughRun(t, []mstrtest.Fault{{Kind: mstrtest.LyingWrite, Rate: rate, Seed: 11}}, "--concurrency", "32")
+		r := roughRun(t, []mstrtest.Fault{{Kind: mstrtest.LyingWrite, Rate: rate, Seed: 11}}, "--concurrency", "32", "--verify-timeout", "300ms")
 		if r.exit != exitPartial {
 			t.Errorf("exit code %d, want %d\n%s", r.exit, exitPartial, r.stderr)
 		}
