@@ -113,34 +113,15 @@ func AcquireLock(ctx context.Context, dir string, server Target, holder Holder, 
 		base := filepath.Join(dir, lockPrefix+hex.EncodeToString(sum[:8]))
 		files = append(files, lockFile{flock: newFlock(base + ".lock"), holder: base + ".holder.json"})
 	}
-	var over <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		over = timer.C
-	}
-	for {
+	err := WaitForLock(ctx, timeout, func() (*LockedError, error) {
 		taken, err := tryAll(files)
-		if err != nil {
-			return nil, fmt.Errorf("lock: %w", err)
+		if taken == nil || err != nil {
+			return nil, err
 		}
-		if taken == nil {
-			break
-		}
-		held := &LockedError{URL: server.URL, Path: taken.flock.Path(), Holder: readHolder(taken.holder)}
-		if timeout <= 0 {
-			return nil, held
-		}
-		poll := time.NewTimer(lockPoll)
-		select {
-		case <-poll.C:
-		case <-over:
-			poll.Stop()
-			return nil, held
-		case <-ctx.Done():
-			poll.Stop()
-			return nil, errors.Join(fmt.Errorf("lock: %w", ctx.Err()), held)
-		}
+		return &LockedError{URL: server.URL, Path: taken.flock.Path(), Holder: readHolder(taken.holder)}, nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	l := &folderLock{held: files}
 	holder.Started, holder.Server = stamp(holder.Started), server.URL
@@ -153,6 +134,40 @@ func AcquireLock(ctx context.Context, dir string, server Target, holder Holder, 
 		}
 	}
 	return l, nil
+}
+
+// WaitForLock calls try until it returns neither who holds the lock nor an error, which
+// ends the wait. It waits up to timeout (0: not at all) and then returns the
+// [*LockedError] of the last try; ctx ends the wait early with its error and that one.
+func WaitForLock(ctx context.Context, timeout time.Duration, try func() (*LockedError, error)) error {
+	var over <-chan time.Time
+	if timeout > 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		over = timer.C
+	}
+	for {
+		held, err := try()
+		if err != nil {
+			return fmt.Errorf("lock: %w", err)
+		}
+		if held == nil {
+			return nil
+		}
+		if timeout <= 0 {
+			return held
+		}
+		poll := time.NewTimer(lockPoll)
+		select {
+		case <-poll.C:
+		case <-over:
+			poll.Stop()
+			return held
+		case <-ctx.Done():
+			poll.Stop()
+			return errors.Join(fmt.Errorf("lock: %w", ctx.Err()), held)
+		}
+	}
 }
 
 // tryAll takes all locks, or none; then it returns one that is taken.

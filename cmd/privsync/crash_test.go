@@ -120,12 +120,18 @@ func (t *crashTally) add(o *crashTally) {
 func crashWorld() (*mstrtest.Environment, string) {
 	rng := rand.New(rand.NewPCG(4, 2))
 	env := mstrtest.Random(rng, mstrtest.Size{Users: 44, Groups: 14, Privileges: 12, Depth: 6})
+	return env, randomPolicy(rng, env, 3)
+}
+
+// randomPolicy lists for everybody but the service user one in so many of the server-level
+// privileges, and nothing else.
+func randomPolicy(rng *rand.Rand, env *mstrtest.Environment, oneIn int) string {
 	var b strings.Builder
-	b.WriteString("apiVersion: privsync/v1\nkind: Policy\nmetadata: {name: crash, owner: tests}\nprincipals:\n")
+	b.WriteString("apiVersion: privsync/v1\nkind: Policy\nmetadata: {name: random, owner: tests}\nprincipals:\n")
 	entry := func(kind, name string, id mstrapi.ObjectID) {
 		list := []mstrapi.PrivilegeID{}
 		for _, p := range env.Catalogue {
-			if !p.ProjectLevel && p.Name != mstrtest.UserManagerName && rng.IntN(3) == 0 {
+			if !p.ProjectLevel && p.Name != mstrtest.UserManagerName && rng.IntN(oneIn) == 0 {
 				list = append(list, p.ID)
 			}
 		}
@@ -143,7 +149,7 @@ func crashWorld() (*mstrtest.Environment, string) {
 			entry("user", u.Login, u.ID)
 		}
 	}
-	return env, b.String()
+	return b.String()
 }
 
 // crashSite is a server, and a folder where the program runs.

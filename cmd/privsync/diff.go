@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"privsync/cmd/privsync/internal/history"
-	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -60,18 +59,7 @@ that is broken.`,
 			if err != nil {
 				return err
 			}
-			show := func() error {
-				switch format.value {
-				case "json":
-					return writeJSON(a.stdout, doc)
-				case "csv":
-					return render.CSVDocument(a.stdout, doc)
-				case "markdown":
-					return render.Markdown(a.stdout, doc, render.MarkdownOptions{})
-				}
-				return render.Text(a.stdout, doc, a.textOptions(a.stdout))
-			}
-			if err := a.awaitDone(show); err != nil {
+			if err := a.writeAnswer(doc, format.value); err != nil {
 				return err
 			}
 			if err := brokenChains(doc.Chains); err != nil {

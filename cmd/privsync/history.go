@@ -12,7 +12,6 @@ import (
 
 	"privsync/clean"
 	"privsync/cmd/privsync/internal/history"
-	"privsync/cmd/privsync/internal/render"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -54,18 +53,7 @@ Exit codes: 0; 1 no report speaks of the principal, or a chain of reports is bro
 			if err != nil {
 				return err
 			}
-			show := func() error {
-				switch format.value {
-				case "json":
-					return writeJSON(a.stdout, doc)
-				case "csv":
-					return render.CSVDocument(a.stdout, doc)
-				case "markdown":
-					return render.Markdown(a.stdout, doc, render.MarkdownOptions{})
-				}
-				return render.Text(a.stdout, doc, a.textOptions(a.stdout))
-			}
-			if err := a.awaitDone(show); err != nil {
+			if err := a.writeAnswer(doc, format.value); err != nil {
 				return err
 			}
 			return brokenChains(doc.Chains)

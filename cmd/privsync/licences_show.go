@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"privsync/cmd/privsync/internal/render"
 	"privsync/planner"
 	"privsync/policy"
 )
@@ -48,16 +47,7 @@ Exit codes: 0; 1 if somebody could not be found or read, or there is no map.`,
 			if err != nil {
 				return overdue(ctx, err)
 			}
-			show := func() error {
-				switch format.value {
-				case "json":
-					return writeJSON(a.stdout, use)
-				case "csv":
-					return render.CSVDocument(a.stdout, use)
-				}
-				return render.Text(a.stdout, use, a.textOptions(a.stdout))
-			}
-			if err := a.awaitDone(show); err != nil {
+			if err := a.writeAnswer(use, format.value); err != nil {
 				return err
 			}
 			if !use.Complete {

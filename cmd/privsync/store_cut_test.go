@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -57,36 +56,9 @@ func (s *storeSite) restart() {
 		"PRIVSYNC_URL": listener.URL + s.server.PathPrefix(), "PRIVSYNC_USERNAME": mstrtest.ServiceLogin, "PRIVSYNC_PASSWORD": mstrtest.ServicePassword,
 		"PRIVSYNC_RATE": "0", "PRIVSYNC_CONCURRENCY": "2", "PRIVSYNC_STATE": s.db.URL("writer", s.name), "PRIVSYNC_STATE_SCHEMA": s.schema,
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "policy.yaml"), []byte(storePolicy(rng, env)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.dir, "policy.yaml"), []byte(randomPolicy(rng, env, 2)), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-}
-
-func storePolicy(rng *rand.Rand, env *mstrtest.Environment) string {
-	var b strings.Builder
-	b.WriteString("apiVersion: privsync/v1\nkind: Policy\nmetadata: {name: store, owner: tests}\nprincipals:\n")
-	entry := func(kind, name string, id mstrapi.ObjectID) {
-		list := []mstrapi.PrivilegeID{}
-		for _, p := range env.Catalogue {
-			if !p.ProjectLevel && p.Name != mstrtest.UserManagerName && rng.IntN(2) == 0 {
-				list = append(list, p.ID)
-			}
-		}
-		line, err := json.Marshal(map[string]any{kind: name, "id": id, "mode": "authoritative", "privileges": list})
-		if err != nil {
-			panic(err) // of strings and numbers
-		}
-		fmt.Fprintf(&b, "  - %s\n", line)
-	}
-	for _, g := range env.Groups {
-		entry("group", g.Name, g.ID)
-	}
-	for _, u := range env.Users {
-		if u.Login != mstrtest.ServiceLogin {
-			entry("user", u.Login, u.ID)
-		}
-	}
-	return b.String()
 }
 
 // code runs the program and returns its exit code and what it wrote to stderr.

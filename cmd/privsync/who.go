@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"privsync/clean"
-	"privsync/cmd/privsync/internal/render"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -77,18 +76,7 @@ members of the group Everyone, counts as one that was not read completely.`,
 			if err != nil {
 				return err
 			}
-			show := func() error {
-				switch format.value {
-				case "json":
-					return writeJSON(a.stdout, doc)
-				case "csv":
-					return render.CSVDocument(a.stdout, doc)
-				case "markdown":
-					return render.Markdown(a.stdout, doc, render.MarkdownOptions{})
-				}
-				return render.Text(a.stdout, doc, a.textOptions(a.stdout))
-			}
-			if err := a.awaitDone(show); err != nil {
+			if err := a.writeAnswer(doc, format.value); err != nil {
 				return err
 			}
 			return whoEnding(doc)

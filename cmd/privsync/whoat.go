@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"privsync/clean"
-	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/executor/pgstore"
 	"privsync/mstrapi"
@@ -55,13 +54,5 @@ func (a *app) whoAt(ctx context.Context, state *stateFlags, privileges []string,
 		return storeError(err)
 	}
 	doc.Tool = toolRef()
-	return a.awaitDone(func() error {
-		switch format {
-		case "json":
-			return writeJSON(a.stdout, doc)
-		case "csv":
-			return render.CSVDocument(a.stdout, doc)
-		}
-		return render.Text(a.stdout, doc, a.textOptions(a.stdout))
-	})
+	return a.writeAnswer(doc, format)
 }

@@ -11,9 +11,6 @@ import (
 	"privsync/executor"
 )
 
-// lockPoll is the pause between two tries to take a lock.
-const lockPoll = 100 * time.Millisecond
-
 // lock is the [executor.Lock] of a [Store].
 type lock struct {
 	s     *Store
@@ -31,34 +28,10 @@ func (s *Store) Lock(ctx context.Context, server executor.Target, holder executo
 	for i, key := range l.keys {
 		l.keys[i] = plain(key)
 	}
-	var over <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		over = timer.C
+	if err := executor.WaitForLock(ctx, timeout, func() (*executor.LockedError, error) { return l.try(ctx) }); err != nil {
+		return nil, err
 	}
-	for {
-		held, err := l.try(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("lock: %w", err)
-		}
-		if held == nil {
-			return l, nil
-		}
-		if timeout <= 0 {
-			return nil, held
-		}
-		poll := time.NewTimer(lockPoll)
-		select {
-		case <-poll.C:
-		case <-over:
-			poll.Stop()
-			return nil, held
-		case <-ctx.Done():
-			poll.Stop()
-			return nil, errors.Join(fmt.Errorf("lock: %w", ctx.Err()), held)
-		}
-	}
+	return l, nil
 }
 
 // try takes the locks, or says who holds one of them.
