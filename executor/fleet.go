@@ -263,15 +263,9 @@ func (e *FleetEnvironment) state(o FleetOptions) FleetState {
 
 func (c *FleetFindings) count(findings []planner.Finding) {
 	codes := make(map[string]int)
+	n := planner.CountFindings(findings)
+	c.Error, c.Warning, c.Info = n.Error, n.Warning, n.Info
 	for _, f := range findings {
-		switch f.Severity {
-		case planner.SeverityError:
-			c.Error++
-		case planner.SeverityWarning:
-			c.Warning++
-		default:
-			c.Info++
-		}
 		codes[clip(string(f.Code), 80)]++
 	}
 	for _, code := range slices.Sorted(maps.Keys(codes)) {

@@ -508,19 +508,23 @@ func (d *draft) summary(plan *Plan) Summary {
 	}
 	s.InSync = s.Principals - s.Changed - s.Unknown
 	s.Impact = d.impact
-	for _, f := range plan.Findings {
-		s.Findings.count(f.Severity)
-	}
+	s.Findings = CountFindings(plan.Findings)
 	return s
 }
 
-func (n *FindingCounts) count(s Severity) {
-	switch s {
-	case SeverityError:
-		n.Error++
-	case SeverityWarning:
-		n.Warning++
-	case SeverityInfo:
-		n.Info++
+// CountFindings counts findings by severity. One of a severity that no version of the
+// program knows counts as an info.
+func CountFindings(findings []Finding) FindingCounts {
+	var n FindingCounts
+	for i := range findings {
+		switch findings[i].Severity {
+		case SeverityError:
+			n.Error++
+		case SeverityWarning:
+			n.Warning++
+		default:
+			n.Info++
+		}
 	}
+	return n
 }

@@ -79,7 +79,7 @@ func reportTotals(r *executor.Report) string {
 			fmt.Fprintf(&b, "| %s | %d |\n", c.word, c.n)
 		}
 	}
-	fmt.Fprintf(&b, "\n%s. Findings: %s. %s, %s.\n", changeTotals(r), severities(severityCounts(r.Findings)), count(r.Summary.Requests, "request"), count(r.Summary.Retries, "retry"))
+	fmt.Fprintf(&b, "\n%s. Findings: %s. %s, %s.\n", changeTotals(r), severities(planner.CountFindings(r.Findings)), count(r.Summary.Requests, "request"), count(r.Summary.Retries, "retry"))
 	b.WriteString(coverageMarkdown(r.Coverage, r.Rules))
 	return b.String()
 }

@@ -66,7 +66,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	}
 	p.Evidence = evidence(doc.Tool, doc.Environment, doc.Actor, doc.Policy, fact{"Run", doc.Run.ID}, fact{"Plan digest", plan}, fact{"Plan made from", from},
 		fact{"Report digest", doc.Digest}, fact{"Previous report", doc.Previous})
-	found := severityCounts(doc.Findings)
+	found := planner.CountFindings(doc.Findings)
 	s := doc.Summary
 	p.Tiles = []tile{{"principals", "", int64(s.Principals)}}
 	var outcomes []bar

@@ -150,7 +150,7 @@ func findingText(f planner.Finding, named bool) string {
 // errorFindings writes the findings of severity error, which come before
 // everything else.
 func (t *textWriter) errorFindings(fs []planner.Finding) {
-	n := severityCounts(fs).Error
+	n := planner.CountFindings(fs).Error
 	if n == 0 {
 		return
 	}

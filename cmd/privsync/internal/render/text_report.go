@@ -371,7 +371,7 @@ func ReportSummary(r *executor.Report) string {
 	}
 	return fmt.Sprintf("%s %s: %s: %s; %s; findings %s; %s, %s; %s.",
 		capital(Clean(r.Run.Command)), runOutcome(r), count(s.Principals, "principal"), strings.Join(parts, ", "),
-		changeTotals(r), severities(severityCounts(r.Findings)),
+		changeTotals(r), severities(planner.CountFindings(r.Findings)),
 		count(s.Requests, "request"), count(s.Retries, "retry"), runTook(r))
 }
 

@@ -190,22 +190,6 @@ func severities(c planner.FindingCounts) string {
 	return fmt.Sprintf("%s, %s, %s", count(c.Error, "error"), count(c.Warning, "warning"), count(c.Info, "info"))
 }
 
-// severityCounts counts the findings of a report, whose summary does not.
-func severityCounts(fs []planner.Finding) planner.FindingCounts {
-	var c planner.FindingCounts
-	for _, f := range fs {
-		switch f.Severity {
-		case planner.SeverityError:
-			c.Error++
-		case planner.SeverityWarning:
-			c.Warning++
-		default:
-			c.Info++
-		}
-	}
-	return c
-}
-
 // names resolves the ids that a document mentions to its principals, and tells apart
 // those of its principals that are called the same.
 type names struct {
