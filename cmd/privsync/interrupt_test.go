@@ -73,6 +73,7 @@ func TestInterruptWhileWaiting(t *testing.T) {
 		for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 			t.Run(tt.name+" "+signal.String(), func(t *testing.T) {
 				t.Parallel()
+				notUnderNohup(t, signal)
 				p := newProgram(t, mstrtest.Options{QueueEndless: strings.Contains(tt.name, "command")})
 				p.file("command.yaml", everybody+"commands: [assign-watch-kpi-insight]\n")
 				if tt.args[0] == "rollback" {

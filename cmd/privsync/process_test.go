@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -449,5 +450,14 @@ func TestSimServesUntilInterrupted(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &line); err != nil || line.Status == 0 {
 			t.Errorf("line %q: %v", text, err)
 		}
+	}
+}
+
+// notUnderNohup skips a test of SIGHUP where that is ignored: the program, which
+// inherits it, then goes on as nohup says.
+func notUnderNohup(t *testing.T, s os.Signal) {
+	t.Helper()
+	if s == syscall.SIGHUP && signal.Ignored(syscall.SIGHUP) {
+		t.Skip("SIGHUP is ignored, as under nohup")
 	}
 }

@@ -131,6 +131,7 @@ func TestServerLockGivenBack(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			notUnderNohup(t, tt.signal)
 			p := newProgram(t, mstrtest.Options{})
 			if tt.fault != nil {
 				if err := p.server.Inject(*tt.fault); err != nil {
