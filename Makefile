@@ -56,7 +56,7 @@ race: ## all tests under the race detector, with examples and import rules
 
 cover: ## statement coverage of the four core packages, at least 85 %
 	@echo '[3/3] statement coverage of the core, the long tests in their short form: a minute'
-	$(GO) test -short -coverpkg=./policy,./planner,./executor,./mstrapi -coverprofile=coverage.out ./policy/... ./planner/... ./executor ./mstrapi/... > /dev/null
+	@$(GO) test -short -coverpkg=./policy,./planner,./executor,./mstrapi -coverprofile=coverage.out ./policy/... ./planner/... ./executor ./mstrapi/...
 	@$(GO) tool cover -func=coverage.out | awk '/^total:/ {sub("%","",$$3); print "statement coverage of policy, planner, executor, mstrapi: " $$3 " %"; exit ($$3 < 85)}'
 
 chaos: ## faults of every kind, alone and mixed, on CHAOS random servers

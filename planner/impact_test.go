@@ -176,7 +176,7 @@ func TestEffects(t *testing.T) {
 		}
 	})
 	t.Logf("%d effects exactly, %d of them on some of the members, %d within bounds", exact.Load()+partly.Load(), partly.Load(), vague.Load())
-	if partly.Load() < 3 || exact.Load() < 100 {
+	if !testing.Short() && (partly.Load() < 3 || exact.Load() < 100) {
 		t.Error("the cases do not reach what they are for")
 	}
 }
