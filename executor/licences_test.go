@@ -259,7 +259,7 @@ func TestForecastIsTrue(t *testing.T) {
 	})
 	t.Log(seen)
 	for _, what := range []string{"gains", "frees", "apart", "roles", "everybody", "some", "partial map"} {
-		if seen[what] == 0 {
+		if seen[what] == 0 && !testing.Short() {
 			t.Errorf("the cases do not reach what they are for: %v", seen)
 		}
 	}

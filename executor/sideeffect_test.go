@@ -75,7 +75,7 @@ func TestNightsOfAGreedyServer(t *testing.T) {
 		}
 	})
 	t.Logf("%d came to rest, %d did not within four nights", rested.Load(), restless.Load())
-	if rested.Load() == 0 || restless.Load() == 0 {
+	if !testing.Short() && (rested.Load() == 0 || restless.Load() == 0) {
 		t.Error("the cases do not reach what they are for")
 	}
 }

@@ -693,7 +693,7 @@ func TestTheSessionKeepsItsPrivilege(t *testing.T) {
 			}
 		}
 	})
-	if judged == 0 {
+	if judged == 0 && !testing.Short() {
 		t.Error("no plan that was drawn revokes the privilege from anybody")
 	}
 }
