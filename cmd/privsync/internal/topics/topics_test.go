@@ -41,7 +41,7 @@ func TestEveryPageIsATopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if name := strings.TrimSuffix(e.Name(), ".md"); !slices.Contains(Names(), name) {
+		if name := strings.TrimSuffix(e.Name(), ".md"); e.Name() != keys && !slices.Contains(Names(), name) {
 			t.Errorf("%s is no topic", e.Name())
 		}
 	}
@@ -88,21 +88,17 @@ func TestReferenceGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const golden = "testdata/reference.golden.md"
 	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+		if err := os.WriteFile(keys, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(keys)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("the reference differs from %s (renew it with -update):\n%s", golden, diff)
+		t.Errorf("the reference differs from %s (renew it with -update):\n%s", keys, diff)
 	}
 }
 
