@@ -15,12 +15,12 @@ type cycles map[mstrapi.ObjectID]int
 // findCycles looks for groups that contain themselves in the memberships that
 // were read, and in the groups that the server names as sources, which are above
 // the group that inherits from them.
-func (p *projection) findCycles() {
+func (l *lineage) findCycles() {
 	above := make(map[mstrapi.ObjectID][]mstrapi.ObjectID)
-	for id, list := range p.st.parents {
+	for id, list := range l.st.parents {
 		above[id] = append(above[id], list.ids...)
 	}
-	for id, o := range p.st.byID {
+	for id, o := range l.st.byID {
 		if o.Principal.Kind != mstrapi.Group || o.held == nil || o.Err != nil {
 			continue
 		}
@@ -29,12 +29,12 @@ func (p *projection) findCycles() {
 			for _, i := range from.groups() {
 				if !seen[i] {
 					seen[i] = true
-					above[id] = append(above[id], p.st.refs.list[i].ID)
+					above[id] = append(above[id], l.st.refs.list[i].ID)
 				}
 			}
 		}
 	}
-	p.cycles = make(cycles)
+	l.cycles = make(cycles)
 	// Tarjan's strongly connected components.
 	type node struct{ index, low int }
 	nodes := make(map[mstrapi.ObjectID]*node, len(above))
@@ -61,9 +61,9 @@ func (p *projection) findCycles() {
 		for _, m := range members {
 			delete(open, m)
 			if len(members) > 1 || slices.Contains(above[m], m) {
-				p.cycles[m] = n.index + 1
-				if !p.st.parents[m].known {
-					put(&p.needs.parents, m) // the server may name only the holder: who else is in it?
+				l.cycles[m] = n.index + 1
+				if !l.st.parents[m].known {
+					put(&l.needs.parents, m) // the server may name only the holder: who else is in it?
 				}
 			}
 		}
@@ -77,36 +77,16 @@ func (p *projection) findCycles() {
 }
 
 // inCycle reports whether two groups, or a group with itself, contain each other.
-func (p *projection) inCycle(a, b *Observed) bool {
-	n := p.cycles[a.Principal.ID]
-	return n != 0 && n == p.cycles[b.Principal.ID]
-}
-
-// spareCyclic keeps the direct grants of o that may be redundant only because of
-// what groups that contain themselves hand down.
-func (p *projection) spareCyclic(o *Observed, w *want, d *decision) {
-	if len(p.cycles) == 0 || d.redundant.IsEmpty() {
-		return
-	}
-	var spared Set
-	for q := range d.redundant.All() {
-		sound := false
-		for _, g := range p.trace(o, q).groups {
-			sound = sound || p.cycles[g.Principal.ID] == 0 && g.Err == nil && p.holdsAfter(g, q)
-		}
-		if !sound {
-			spared.Add(q)
-		}
-	}
-	d.redundant = d.redundant.Minus(spared)
-	d.keepNeeded(w, o.Direct)
+func (l *lineage) inCycle(a, b *Observed) bool {
+	n := l.cycles[a.Principal.ID]
+	return n != 0 && n == l.cycles[b.Principal.ID]
 }
 
 // cycleFindings tells of each group that contains itself.
-func (p *projection) cycleFindings() []Finding {
+func (l *lineage) cycleFindings() []Finding {
 	members := make(map[int][]Principal)
-	for id, n := range p.cycles {
-		who := Principal{Kind: mstrapi.Group, ID: id, Name: p.st.groupName(id)}
+	for id, n := range l.cycles {
+		who := Principal{Kind: mstrapi.Group, ID: id, Name: l.st.groupName(id)}
 		members[n] = append(members[n], who)
 	}
 	var out []Finding

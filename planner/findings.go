@@ -15,7 +15,7 @@ import (
 // order: those without a principal first, then by principal in report order,
 // code, privilege and position.
 func (d *draft) allFindings() []Finding {
-	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.exceptionFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.cycleFindings(), d.pastFindings(), d.everyoneFindings(), oddFindings(d.st.odd))
+	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.exceptionFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.kin.cycleFindings(), d.pastFindings(), d.everyoneFindings(), oddFindings(d.st.odd))
 	if d.complete {
 		all = append(all, d.findings...)
 	} else {

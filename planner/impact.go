@@ -442,7 +442,7 @@ func (e *effects) remains(o *Observed, q mstrapi.PrivilegeID) fate {
 		return fate{held: mstrapi.Yes} // nobody asks from where
 	}
 	f := fate{held: mstrapi.No}
-	t := e.trace(o, q)
+	t := e.kin.trace(o, q)
 	for _, id := range t.unread {
 		if id == mstrapi.EveryoneGroup {
 			f.held, f.everyone = mstrapi.Yes, true

@@ -473,7 +473,7 @@ func (l *licensing) freed(o *Observed, had Set) []Through {
 		}
 		t := Through{Privilege: l.cat.ref(q), Source: ThroughGroup}
 		var losing []*Observed
-		for _, g := range l.trace(o, q).groups {
+		for _, g := range l.kin.trace(o, q).groups {
 			if slices.Contains(l.cut[q], g) {
 				losing = append(losing, g)
 				t.Groups = append(t.Groups, mstrapi.ObjectRef{ID: g.Principal.ID, Name: g.Principal.Name})

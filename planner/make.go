@@ -243,7 +243,7 @@ func (d *draft) waitFor(o *Observed, dec *decision) {
 		if dec.inherited.Has(q) {
 			continue
 		}
-		for _, g := range d.trace(o, q).groups {
+		for _, g := range d.kin.trace(o, q).groups {
 			if !slices.Contains(d.cut[q], g) {
 				continue
 			}

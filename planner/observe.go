@@ -170,7 +170,7 @@ func (ob *observer) observe(ctx context.Context) error {
 		}
 		ob.log.DebugContext(ctx, "reading more of the groups", "held", len(d.needs.held), "memberships", len(d.needs.parents),
 			"users", len(d.needs.users), "changed groups", len(d.needs.count)+len(d.needs.expand), "others", len(d.needs.principals))
-		if err := ob.fetch(ctx, &d.needs); err != nil {
+		if err := ob.fetch(ctx, d.needs); err != nil {
 			return err
 		}
 		ob.dropGone()

@@ -44,10 +44,8 @@ type projection struct {
 	gaining    Set
 	gainers    map[mstrapi.PrivilegeID][]*Observed // groups that may gain it; once groups are decided: those that do
 
-	cycles   cycles
-	closures map[mstrapi.ObjectID]*closure
-	traces   map[traceKey]*trace
-	needs    needs
+	kin   *lineage
+	needs *needs
 }
 
 // suppressed is a revoke that is not planned because of somebody who could not
@@ -59,53 +57,9 @@ type suppressed struct {
 	by        *Observed // nil: an entry that could not be resolved
 }
 
-// needs are the facts that a projection lacks.
-type needs struct {
-	held       map[mstrapi.ObjectID]Set      // groups whose privileges are needed, and which of them
-	parents    map[mstrapi.ObjectID]struct{} // groups whose memberships are needed, and those of all groups above
-	users      map[*Observed]struct{}        // users whose place in the groups of below is needed
-	below      map[mstrapi.ObjectID]struct{}
-	memberOf   map[*Observed]struct{} // users whose own memberships are needed
-	count      []*Observed            // changed groups whose members are to be counted
-	rows       []*Observed            // groups whose members must be known, not what they hold
-	complete   []*Observed            // changed groups whose members are to be known beyond the first page
-	expand     []*Observed            // changed groups whose members are to be read themselves
-	principals []mstrapi.PrincipalRow // users to be read
-	enabled    map[*Observed]struct{}
-	everyUser  bool
-	broken     map[*Observed]error // principals about which something could not be read
-}
-
-func (n *needs) isEmpty() bool {
-	return len(n.held) == 0 && len(n.parents) == 0 && len(n.users) == 0 && len(n.memberOf) == 0 && len(n.count) == 0 &&
-		len(n.expand) == 0 && len(n.rows) == 0 && len(n.complete) == 0 && len(n.principals) == 0 && len(n.enabled) == 0 && !n.everyUser && len(n.broken) == 0
-}
-
-func (n *needs) addHeld(id mstrapi.ObjectID, p mstrapi.PrivilegeID) {
-	if n.held == nil {
-		n.held = make(map[mstrapi.ObjectID]Set)
-	}
-	s := n.held[id].Union(Set{}) // a copy: Add changes in place
-	s.Add(p)
-	n.held[id] = s
-}
-
-func put[K comparable](m *map[K]struct{}, k K) {
-	if *m == nil {
-		*m = make(map[K]struct{})
-	}
-	(*m)[k] = struct{}{}
-}
-
-func (n *needs) addBroken(o *Observed, err error) {
-	if n.broken == nil {
-		n.broken = make(map[*Observed]error)
-	}
-	n.broken[o] = err
-}
-
 // project decides the groups and says what is missing.
 func project(c *compiled, st *State) *projection {
+	n := new(needs)
 	p := &projection{
 		compiled:  c,
 		st:        st,
@@ -115,8 +69,8 @@ func project(c *compiled, st *State) *projection {
 		promised:  make(map[mstrapi.PrivilegeID]*Observed),
 		cut:       make(map[mstrapi.PrivilegeID][]*Observed),
 		gainers:   make(map[mstrapi.PrivilegeID][]*Observed),
-		closures:  make(map[mstrapi.ObjectID]*closure),
-		traces:    make(map[traceKey]*trace),
+		kin:       newLineage(st, n),
+		needs:     n,
 	}
 	for i := range c.pol.Principals {
 		if st.failed[i] != nil && c.pol.Principals[i].Selector != nil && !slices.Contains(c.doubtful, int32(i)) {
@@ -137,7 +91,7 @@ func project(c *compiled, st *State) *projection {
 	if st.Actor.ID != "" {
 		p.actor = st.byID[st.Actor.ID]
 	}
-	p.findCycles()
+	p.kin.findCycles()
 	p.decideGroups()
 	return p
 }
@@ -342,7 +296,7 @@ func (p *projection) spareUser(o *Observed, w *want, d *decision) {
 func (p *projection) spareRedundant(o *Observed, w *want, d *decision) {
 	if o.Principal.Kind == mstrapi.Group {
 		for q := range d.redundant.All() {
-			p.wantRead(p.trace(o, q), q) // it may come from the group itself
+			p.kin.wantRead(p.kin.trace(o, q), q) // it may come from the group itself
 		}
 	}
 	p.spareCyclic(o, w, d)
@@ -357,6 +311,26 @@ func (p *projection) spareRedundant(o *Observed, w *want, d *decision) {
 		d.redundant = d.redundant.Minus(spared)
 		d.keepNeeded(w, o.Direct)
 	}
+}
+
+// spareCyclic keeps the direct grants of o that may be redundant only because of
+// what groups that contain themselves hand down.
+func (p *projection) spareCyclic(o *Observed, w *want, d *decision) {
+	if len(p.kin.cycles) == 0 || d.redundant.IsEmpty() {
+		return
+	}
+	var spared Set
+	for q := range d.redundant.All() {
+		sound := false
+		for _, g := range p.kin.trace(o, q).groups {
+			sound = sound || p.kin.cycles[g.Principal.ID] == 0 && g.Err == nil && p.holdsAfter(g, q)
+		}
+		if !sound {
+			spared.Add(q)
+		}
+	}
+	d.redundant = d.redundant.Minus(spared)
+	d.keepNeeded(w, o.Direct)
 }
 
 // isForbidden reports whether q is revoked because it is forbidden, or needs
@@ -422,7 +396,7 @@ func (p *projection) inheritedAfter(o *Observed, w *want, ruled bool) Set {
 // gains reports whether a gaining group is above o.
 func (p *projection) gains(o *Observed, q mstrapi.PrivilegeID) bool {
 	for _, g := range p.gainers[q] {
-		if g != o && !p.inCycle(g, o) && p.above(g.Principal.ID, o) {
+		if g != o && !p.kin.inCycle(g, o) && p.kin.above(g.Principal.ID, o) {
 			return true
 		}
 	}
@@ -433,7 +407,7 @@ func (p *projection) gains(o *Observed, q mstrapi.PrivilegeID) bool {
 func (p *projection) gainersAbove(o *Observed, q mstrapi.PrivilegeID) []*Observed {
 	var out []*Observed
 	for _, g := range p.gainers[q] {
-		if g != o && p.above(g.Principal.ID, o) {
+		if g != o && p.kin.above(g.Principal.ID, o) {
 			out = append(out, g)
 		}
 	}
@@ -443,16 +417,16 @@ func (p *projection) gainersAbove(o *Observed, q mstrapi.PrivilegeID) []*Observe
 // keeps reports whether o still inherits q from a group above it, one that it
 // inherits it from now.
 func (p *projection) keeps(o *Observed, q mstrapi.PrivilegeID) bool {
-	t := p.trace(o, q)
+	t := p.kin.trace(o, q)
 	for _, g := range t.groups {
-		if p.inCycle(g, o) {
+		if p.kin.inCycle(g, o) {
 			continue
 		}
 		if w := p.active[g]; w != nil && w.listed.Has(q) || g.Direct.Has(q) && !slices.Contains(p.cut[q], g) {
 			return true
 		}
 	}
-	p.wantRead(t, q)
+	p.kin.wantRead(t, q)
 	return false
 }
 
@@ -465,13 +439,13 @@ func (p *projection) stays(o *Observed, q mstrapi.PrivilegeID) bool {
 	if !p.lossy.Has(q) && !p.spared.Has(q) {
 		return true
 	}
-	t := p.trace(o, q)
+	t := p.kin.trace(o, q)
 	for _, g := range t.groups {
-		if g.Err == nil && !p.inCycle(g, o) && g.Direct.Has(q) && !p.loses(g, q) {
+		if g.Err == nil && !p.kin.inCycle(g, o) && g.Direct.Has(q) && !p.loses(g, q) {
 			return true
 		}
 	}
-	p.wantRead(t, q)
+	p.kin.wantRead(t, q)
 	return false
 }
 
@@ -498,20 +472,20 @@ func (p *projection) holders(o *Observed, q mstrapi.PrivilegeID) (groups []*Obse
 	}
 	if p.st.judging != JudgeProjected {
 		if o.Inherited.Has(q) {
-			t := p.trace(o, q)
+			t := p.kin.trace(o, q)
 			groups = slices.DeleteFunc(slices.Clone(t.groups), func(g *Observed) bool { return g.Err == nil && !g.Direct.Has(q) })
-			p.wantRead(t, q)
+			p.kin.wantRead(t, q)
 		}
 		return groups, others
 	}
 	if o.Inherited.Has(q) {
-		t := p.trace(o, q)
+		t := p.kin.trace(o, q)
 		for _, g := range t.groups {
 			if g.Err != nil || p.holdsAfter(g, q) {
 				groups = append(groups, g)
 			}
 		}
-		p.wantRead(t, q)
+		p.kin.wantRead(t, q)
 	}
 	for _, g := range p.gainersAbove(o, q) {
 		if !slices.Contains(groups, g) {
@@ -520,165 +494,4 @@ func (p *projection) holders(o *Observed, q mstrapi.PrivilegeID) (groups []*Obse
 	}
 	slices.SortFunc(groups, compareObserved)
 	return groups, others
-}
-
-// traceKey is what a trace depends on: principals with the same sources share
-// their traces.
-type traceKey struct {
-	from      *profile
-	privilege mstrapi.PrivilegeID
-}
-
-// trace is every group that a privilege arrives through, as far as they were
-// read: the sources that the server names, their sources, and so on.
-type trace struct {
-	groups []*Observed
-	unread []mstrapi.ObjectID
-}
-
-func (p *projection) trace(o *Observed, q mstrapi.PrivilegeID) *trace {
-	if o.held == nil {
-		return &trace{}
-	}
-	key := traceKey{o.held, q}
-	if t := p.traces[key]; t != nil {
-		return t
-	}
-	t := &trace{}
-	p.traces[key] = t
-	seen := make(map[int]bool)
-	var todo []int
-	follow := func(f *profile) {
-		for _, i := range f.sources(q).groups() {
-			if !seen[i] {
-				seen[i] = true
-				todo = append(todo, i)
-			}
-		}
-	}
-	follow(o.held)
-	for len(todo) > 0 {
-		i := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		id := p.st.refs.list[i].ID
-		g := p.st.byID[id]
-		if g == nil {
-			t.unread = append(t.unread, id)
-			continue
-		}
-		t.groups = append(t.groups, g)
-		if g.Err == nil && g.held != nil {
-			follow(g.held)
-		}
-	}
-	slices.SortFunc(t.groups, compareObserved)
-	return t
-}
-
-func (p *projection) wantRead(t *trace, q mstrapi.PrivilegeID) {
-	for _, id := range t.unread {
-		p.needs.addHeld(id, q)
-	}
-}
-
-// above reports whether o belongs to the group at any depth, and asks for what
-// it takes to know.
-func (p *projection) above(group mstrapi.ObjectID, o *Observed) bool {
-	if o.Principal.Kind == mstrapi.Group {
-		c := p.closure(o.Principal.ID)
-		if c.err != nil {
-			p.needs.addBroken(o, c.err)
-			return false
-		}
-		if !c.ids[group] {
-			return false
-		}
-		// Groups that contain each other cannot be on a sound server. Then the one
-		// that comes first counts as the upper, so that one of them is granted.
-		if c.ids[o.Principal.ID] && p.closure(group).ids[o.Principal.ID] {
-			return group < o.Principal.ID
-		}
-		return true
-	}
-	// Guests and some service accounts are outside Everyone, and a server need not
-	// list it among somebody's groups.
-	if group == mstrapi.EveryoneGroup && p.namesEveryone(o) {
-		return true
-	}
-	if o.parents.known {
-		if o.parents.err != nil {
-			p.needs.addBroken(o, o.parents.err)
-			return false
-		}
-		found := false
-		for _, parent := range o.parents.ids {
-			if parent == group {
-				return true
-			}
-			c := p.closure(parent)
-			if c.err != nil {
-				p.needs.addBroken(o, c.err)
-			}
-			found = found || c.ids[group]
-		}
-		return found
-	}
-	if m := p.st.members[group]; m != nil && m.complete {
-		return m.has(o.Principal.ID)
-	}
-	put(&p.needs.users, o)
-	put(&p.needs.below, group)
-	return false
-}
-
-// namesEveryone reports whether the server names Everyone as what o has something from.
-func (p *projection) namesEveryone(o *Observed) bool {
-	if o.held == nil {
-		return false
-	}
-	for _, from := range o.held.all() {
-		for _, i := range from.groups() {
-			if p.st.refs.list[i].ID == mstrapi.EveryoneGroup {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// closure is every group above a group.
-type closure struct {
-	ids map[mstrapi.ObjectID]bool
-	err error
-}
-
-func (p *projection) closure(id mstrapi.ObjectID) *closure {
-	if c := p.closures[id]; c != nil {
-		return c
-	}
-	c := &closure{ids: make(map[mstrapi.ObjectID]bool)}
-	p.closures[id] = c
-	todo := []mstrapi.ObjectID{id}
-	asked := map[mstrapi.ObjectID]bool{id: true}
-	for len(todo) > 0 {
-		at := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		list := p.st.parents[at]
-		if !list.known {
-			put(&p.needs.parents, at)
-			continue
-		}
-		if list.err != nil {
-			c.err = list.err
-			return c
-		}
-		for _, parent := range list.ids {
-			c.ids[parent] = true
-			if !asked[parent] {
-				asked[parent] = true
-				todo = append(todo, parent)
-			}
-		}
-	}
-	return c
 }

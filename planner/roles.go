@@ -26,20 +26,20 @@ func (ob *observer) settleRoles(ctx context.Context, c *compiled) error {
 		return nil
 	}
 	for {
-		p := &projection{compiled: c, st: ob.st, traces: make(map[traceKey]*trace)}
+		kin := newLineage(ob.st, new(needs))
 		for _, o := range ob.st.byID {
 			if o.held == nil || o.Err != nil || o.held.settled {
 				continue
 			}
 			for q := range o.held.inherited.Intersect(wanted).All() {
-				p.wantRead(p.trace(o, q), q)
+				kin.wantRead(kin.trace(o, q), q)
 			}
 		}
-		if len(p.needs.held) == 0 {
-			p.settle(wanted, decided)
+		if len(kin.needs.held) == 0 {
+			kin.settle(wanted, decided, c.cat)
 			return nil
 		}
-		if err := ob.fetchHeld(ctx, &p.needs); err != nil {
+		if err := ob.fetchHeld(ctx, kin.needs); err != nil {
 			return err
 		}
 	}
@@ -48,14 +48,14 @@ func (ob *observer) settleRoles(ctx context.Context, c *compiled) error {
 // settle marks what comes from roles of groups, once all of these are read. Where one
 // could not be read, nothing is known about whoever is below it if it matters for what
 // is decided; otherwise the server's word stands.
-func (p *projection) settle(wanted, decided Set) {
+func (l *lineage) settle(wanted, decided Set, cat *catalogue) {
 	type found struct {
 		inherited, elsewhere Set
 		others               map[mstrapi.PrivilegeID]otherSources
 		unread               map[mstrapi.PrivilegeID]*Observed
 	}
 	profiles := make(map[*profile]*found)
-	for _, o := range p.st.byID {
+	for _, o := range l.st.byID {
 		if o.held == nil || o.Err != nil || o.held.settled || profiles[o.held] != nil {
 			continue
 		}
@@ -64,7 +64,7 @@ func (p *projection) settle(wanted, decided Set) {
 			var lost *Observed
 			granted := false
 			roles := o.held.others[q]
-			for _, g := range p.trace(o, q).groups {
+			for _, g := range l.trace(o, q).groups {
 				switch {
 				case g.Err != nil:
 					lost = g
@@ -93,7 +93,7 @@ func (p *projection) settle(wanted, decided Set) {
 		}
 		profiles[o.held] = f
 	}
-	for _, o := range p.st.byID {
+	for _, o := range l.st.byID {
 		f := profiles[o.held]
 		if o.held == nil || f == nil || o.Err != nil {
 			continue
@@ -107,7 +107,7 @@ func (p *projection) settle(wanted, decided Set) {
 		}
 		o.Inherited = o.held.inherited
 		for q, g := range f.unread {
-			o.Err = fmt.Errorf("whether %s gives privilege %s in every project: %w", g.Principal.label(), p.cat.label(q), g.Err)
+			o.Err = fmt.Errorf("whether %s gives privilege %s in every project: %w", g.Principal.label(), cat.label(q), g.Err)
 			break
 		}
 	}

@@ -81,7 +81,7 @@ func (d *draft) exempt(rule int, o *Observed) bool {
 		}
 	}
 	for i := range except {
-		if e, ok := d.st.except[[2]int{rule, i}]; ok && !except[i].Expired(d.now) && e.Kind == mstrapi.Group && d.above(e.ID, o) {
+		if e, ok := d.st.except[[2]int{rule, i}]; ok && !except[i].Expired(d.now) && e.Kind == mstrapi.Group && d.kin.above(e.ID, o) {
 			return true
 		}
 	}

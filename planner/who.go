@@ -168,7 +168,7 @@ func (doc *Holders) add(st *State, o WhoOptions) {
 			doc.Privileges = append(doc.Privileges, AskedPrivilege{PrivilegeRef: PrivilegeRef{ID: p.ID, Name: p.Name}, Level: p.Level()})
 		}
 	}
-	ways := ways{projection: &projection{st: st, traces: make(map[traceKey]*trace)}, known: make(map[traceKey]Holding)}
+	ways := ways{newLineage(st, new(needs)), make(map[traceKey]Holding)}
 	for _, who := range st.strangers {
 		count := &doc.Coverage.Users
 		if who.Principal.Kind == mstrapi.Group {
@@ -227,7 +227,7 @@ func (doc *Holders) add(st *State, o WhoOptions) {
 
 // ways finds by which ways somebody holds a privilege. Many hold one by the same ways.
 type ways struct {
-	*projection
+	*lineage
 	known map[traceKey]Holding
 }
 

@@ -229,7 +229,7 @@ func (d *draft) checkRisks() {
 		case d.actor == nil:
 			d.needs.principals = append(d.needs.principals, mstrapi.PrincipalRow{Kind: mstrapi.User, ID: d.st.Actor.ID, Name: d.st.Actor.Name})
 			return
-		case d.actor.Err == nil && !d.above(c.Principal.ID, d.actor):
+		case d.actor.Err == nil && !d.kin.above(c.Principal.ID, d.actor):
 			continue
 		}
 		d.risks = append(d.risks, c.Principal)
