@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -305,6 +306,31 @@ func TestLongListsFindRepetitions(t *testing.T) {
 	got := problemsOf(t, err)
 	if len(got) != 5 {
 		t.Errorf("problems = %q, want two in forbid, two in sets, one in privilegeSets", got)
+	}
+}
+
+// TestLongMappingsFindRepetitions: a key that stands twice is found however many keys
+// stand around it.
+func TestLongMappingsFindRepetitions(t *testing.T) {
+	for _, n := range []int{1, 15, 16, 17, 18, 40} {
+		products := slices.Clone(licenceProducts[1 : n+1])
+		text := "safety:\n  licences:\n"
+		for i, product := range append(products, products[n/2]) {
+			text += fmt.Sprintf("    %s: {max: %d}\n", product, i)
+		}
+		text += "overlays:\n"
+		for i := range n + 1 {
+			text += fmt.Sprintf("  o%d: {safety: {maxRevokes: %d}}\n", i%n, i)
+		}
+		_, err := Parse("p.yaml", []byte(header+text+"unlisted: report\n"))
+		line := strings.Count(header, "\n") + 3
+		want := []string{
+			fmt.Sprintf("p.yaml:%d:5: key %q is given twice in licences: first at %d:5", line+n, products[n/2], line+n/2),
+			fmt.Sprintf("p.yaml:%d:3: key \"o0\" is given twice in overlays: first at %d:3", line+2+2*n, line+2+n),
+		}
+		if diff := cmp.Diff(want, problemLines(err)); diff != "" {
+			t.Errorf("%d keys (-want +got):\n%s", n, diff)
+		}
 	}
 }
 

@@ -18,8 +18,8 @@ const (
 	// in a set: they are larger in memory than other values.
 	entryValues = 8
 	itemValues  = 2
-	// ruleValues is what a rule, a prerequisite or a set takes besides: each is held
-	// against the schema as well, which takes time.
+	// ruleValues is what a rule, a prerequisite or a set takes besides: each is larger in
+	// memory, and takes time again in whatever is judged by it.
 	ruleValues = 24
 	// maxOverlays bounds the overlays of all files of a policy together.
 	maxOverlays = 10_000

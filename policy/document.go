@@ -226,7 +226,6 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 		p.problem(root, "write kind: "+documentKind, "kind is missing")
 	}
 	if p.out.count() == before+ofEntries && !p.account.ended() {
-		p.checkRoot(root)
 		d.base.root(p, root)
 	}
 	return d

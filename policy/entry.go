@@ -140,7 +140,6 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 	}
 	d.principals = append(d.principals, e)
 	if p.out.count() == before {
-		p.checkEntry(n)
 		d.base.entry(p, n)
 	}
 }

@@ -28,9 +28,7 @@ type parser struct {
 	warned    collector
 	packer    *packer
 
-	names   map[string]string // one copy of every name
-	shapes  map[string]bool   // shapes of entries that the schema accepts
-	scratch []byte
+	names map[string]string // one copy of every name
 
 	account      *account // of all files together
 	maxAliased   int
@@ -42,7 +40,7 @@ func newParser(file string, out *collector) *parser {
 	return &parser{
 		account: newAccount(),
 		file:    file, chunkSize: chunkSize, maxAliased: maxAliased, out: out, packer: newPacker(file),
-		names: map[string]string{}, shapes: map[string]bool{}, sizes: map[*yaml.Node]int{},
+		names: map[string]string{}, sizes: map[*yaml.Node]int{},
 	}
 }
 
