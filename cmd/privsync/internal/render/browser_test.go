@@ -34,9 +34,12 @@ type browser struct {
 	asked  []string // URLs
 }
 
-// openBrowser opens page in Chromium, with or without JavaScript. Without
-// Chromium the test is skipped, unless PRIVSYNC_REQUIRE_CHROMIUM is 1.
-func openBrowser(t *testing.T, page string, javascript bool) *browser {
+// chromium is a running headless Chromium; every page is a tab of it.
+type chromium struct{ ctx context.Context }
+
+// startChromium starts the browser. Without Chromium the test is skipped, unless
+// PRIVSYNC_REQUIRE_CHROMIUM is 1.
+func startChromium(t *testing.T) chromium {
 	t.Helper()
 	binary := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -51,17 +54,28 @@ func openBrowser(t *testing.T, page string, javascript bool) *browser {
 		}
 		t.Skip("no Chromium in PATH: install the package chromium to test the HTML page in a browser")
 	}
-	b := &browser{file: filepath.Join(t.TempDir(), "page.html")}
-	if err := os.WriteFile(b.file, []byte(page), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(binary), chromedp.WindowSize(1400, 1000))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses its sandbox to root
 	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 4*time.Minute)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return chromium{ctx}
+}
+
+// open opens page in a tab of its own, with or without JavaScript.
+func (c chromium) open(t *testing.T, page string, javascript bool) *browser {
+	t.Helper()
+	b := &browser{file: filepath.Join(t.TempDir(), "page.html")}
+	if err := os.WriteFile(b.file, []byte(page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, 4*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
@@ -179,16 +193,26 @@ const (
 	status        = `document.getElementById("shown").textContent`
 )
 
-// forms are the two forms of a page: whole, and drawn from data.
-func forms(t *testing.T, f func(t *testing.T, dataFrom int)) {
-	t.Run("whole", func(t *testing.T) { f(t, 0) })
-	t.Run("data", func(t *testing.T) { f(t, 1) })
+// TestBrowser shows pages in one browser, each in a tab of its own: both forms of a page,
+// whole and drawn from data, where they must do the same.
+func TestBrowser(t *testing.T) {
+	c := startChromium(t)
+	for name, test := range map[string]func(*testing.T, int){
+		"filters": c.filters, "tells sources": c.tellsSources, "names the worst": c.namesTheWorst, "sorts": c.sorts, "hostile": c.hostile,
+	} {
+		t.Run(name+"/whole", func(t *testing.T) { test(t, 0) })
+		t.Run(name+"/data", func(t *testing.T) { test(t, 1) })
+	}
+	for name, test := range map[string]func(*testing.T){
+		"keyboard": c.keyboard, "asks for nothing": c.asksForNothing, "without JavaScript": c.withoutJavaScript, "on paper": c.onPaper,
+		"large audit": c.largeAudit, "large without JavaScript": c.largeWithoutJavaScript,
+	} {
+		t.Run(name, test)
+	}
 }
 
-func TestBrowserFilters(t *testing.T) { forms(t, testFilters) }
-
-func testFilters(t *testing.T, dataFrom int) {
-	b := openBrowser(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue(), DataFrom: dataFrom}), true)
+func (c chromium) filters(t *testing.T, dataFrom int) {
+	b := c.open(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue(), DataFrom: dataFrom}), true)
 	all := eval[int](t, b, shownRows)
 	columns := eval[int](t, b, shownColumns)
 	if all != 6 || columns < 8 || !eval[bool](t, b, `!document.getElementById("filters").hidden`) {
@@ -254,11 +278,9 @@ func testFilters(t *testing.T, dataFrom int) {
 	b.blameless(t)
 }
 
-// TestBrowserTellsSources: an inherited cell says which groups it comes from.
-func TestBrowserTellsSources(t *testing.T) { forms(t, testSources) }
-
-func testSources(t *testing.T, dataFrom int) {
-	b := openBrowser(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue(), DataFrom: dataFrom}), true)
+// tellsSources: an inherited cell says which groups it comes from.
+func (c chromium) tellsSources(t *testing.T, dataFrom int) {
+	b := c.open(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue(), DataFrom: dataFrom}), true)
 	eval[bool](t, b, `(() => { const e = document.querySelector("#grid td.i, #grid td.b"); e.dispatchEvent(new MouseEvent("mouseover", {bubbles: true})); e.click(); return true; })()`)
 	title := eval[string](t, b, `document.querySelector("#grid td.i, #grid td.b").title`)
 	if !strings.Contains(title, "inherited through group \"") || eval[string](t, b, `document.getElementById("cell").textContent`) != title {
@@ -267,12 +289,10 @@ func testSources(t *testing.T, dataFrom int) {
 	b.blameless(t)
 }
 
-// TestBrowserNamesTheWorst: who drifted is named where attention is asked for, and
+// namesTheWorst: who drifted is named where attention is asked for, and
 // leads to its section.
-func TestBrowserNamesTheWorst(t *testing.T) { forms(t, testWorst) }
-
-func testWorst(t *testing.T, dataFrom int) {
-	b := openBrowser(t, htmlOf(t, believable(12, 80, 40), HTMLOptions{Names: bigCatalogue(), DataFrom: dataFrom}), true)
+func (c chromium) namesTheWorst(t *testing.T, dataFrom int) {
+	b := c.open(t, htmlOf(t, believable(12, 80, 40), HTMLOptions{Names: bigCatalogue(), DataFrom: dataFrom}), true)
 	if n := eval[int](t, b, `document.querySelector("#attention .worst").querySelectorAll("a").length`); n == 0 || n > worstShown {
 		t.Fatalf("%d principals are named", n)
 	}
@@ -286,10 +306,8 @@ func testWorst(t *testing.T, dataFrom int) {
 	b.blameless(t)
 }
 
-func TestBrowserSorts(t *testing.T) { forms(t, testSorts) }
-
-func testSorts(t *testing.T, dataFrom int) {
-	b := openBrowser(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue(), DataFrom: dataFrom}), true)
+func (c chromium) sorts(t *testing.T, dataFrom int) {
+	b := c.open(t, htmlOf(t, sampleAudit(), HTMLOptions{Names: catalogue(), DataFrom: dataFrom}), true)
 	click := func(selector string) string {
 		t.Helper()
 		b.do(t, chromedp.Click(selector+" button"))
@@ -317,10 +335,10 @@ func testSorts(t *testing.T, dataFrom int) {
 	b.blameless(t)
 }
 
-// TestBrowserKeyboard: every control can be reached by the tab key, the skip
+// keyboard: every control can be reached by the tab key, the skip
 // link first.
-func TestBrowserKeyboard(t *testing.T) {
-	b := openBrowser(t, htmlOf(t, sampleAudit(), HTMLOptions{}), true)
+func (c chromium) keyboard(t *testing.T) {
+	b := c.open(t, htmlOf(t, sampleAudit(), HTMLOptions{}), true)
 	var reached []string
 	for range 24 {
 		b.do(t, chromedp.KeyEvent("\t"))
@@ -337,14 +355,14 @@ func TestBrowserKeyboard(t *testing.T) {
 	}
 }
 
-// TestBrowserHostile: nothing that stands in a document runs, whatever place it
-// stands in, and it can be read where it stands.
-func TestBrowserHostile(t *testing.T) {
+// hostile: nothing that stands in a document runs, whatever place it stands in, and it
+// can be read where it stands.
+func (c chromium) hostile(t *testing.T, dataFrom int) {
 	at := 0
 	all := payloads()
 	next := func() string { at++; return all[at%len(all)] + marker + all[(at/len(all)+at)%len(all)] }
-	for i, doc := range []any{hostilePlan(40, next), hostileReport(25, next), hostilePlan(40, next), hostileReport(25, next)} {
-		b := openBrowser(t, htmlOf(t, doc, HTMLOptions{Guards: hostileGuards(40, next), DataFrom: 100*(1-i/2) + i/2}), true)
+	for _, doc := range []any{hostilePlan(40, next), hostileReport(25, next)} {
+		b := c.open(t, htmlOf(t, doc, HTMLOptions{Guards: hostileGuards(40, next), DataFrom: dataFrom}), true)
 		b.set(t, "f-q", "<script>")
 		if n := eval[int](t, b, shownSections); n == 0 {
 			t.Errorf("%T: no principal named <script> is found", doc)
@@ -361,9 +379,9 @@ func TestBrowserHostile(t *testing.T) {
 	}
 }
 
-// TestBrowserAsksForNothing: served by a web server, the page asks it for
+// asksForNothing: served by a web server, the page asks it for
 // nothing but itself.
-func TestBrowserAsksForNothing(t *testing.T) {
+func (c chromium) asksForNothing(t *testing.T) {
 	page := htmlOf(t, sampleReport(), HTMLOptions{})
 	var mu sync.Mutex
 	var asked []string
@@ -375,7 +393,7 @@ func TestBrowserAsksForNothing(t *testing.T) {
 		fmt.Fprint(w, page)
 	}))
 	defer s.Close()
-	b := openBrowser(t, page, true)
+	b := c.open(t, page, true)
 	b.served = s.URL + "/report"
 	b.do(t, chromedp.Navigate(b.served), chromedp.WaitVisible("#filters"))
 	b.settled(t)
@@ -387,10 +405,10 @@ func TestBrowserAsksForNothing(t *testing.T) {
 	}
 }
 
-// TestBrowserWithoutJavaScript: everything can be read, and nothing that needs
+// withoutJavaScript: everything can be read, and nothing that needs
 // the script is offered.
-func TestBrowserWithoutJavaScript(t *testing.T) {
-	b := openBrowser(t, htmlOf(t, sampleReport(), HTMLOptions{}), false)
+func (c chromium) withoutJavaScript(t *testing.T) {
+	b := c.open(t, htmlOf(t, sampleReport(), HTMLOptions{}), false)
 	text := run(t, b, chromedp.Text("body"))
 	for _, want := range []string{"Needs attention", "Who holds what", "Night Shift", "ERR017", "ticket 6d0c51", "assign-watch-kpi-insight"} {
 		if !strings.Contains(text, want) {
@@ -403,10 +421,10 @@ func TestBrowserWithoutJavaScript(t *testing.T) {
 	b.silent(t)
 }
 
-// TestBrowserOnPaper: where the matrix is too wide for paper, the sections show
+// onPaper: where the matrix is too wide for paper, the sections show
 // what everybody holds, also those that are folded on the screen.
-func TestBrowserOnPaper(t *testing.T) {
-	b := openBrowser(t, htmlOf(t, believable(12, 40, 90), HTMLOptions{Names: bigCatalogue()}), true)
+func (c chromium) onPaper(t *testing.T) {
+	b := c.open(t, htmlOf(t, believable(12, 40, 90), HTMLOptions{Names: bigCatalogue()}), true)
 	const folded = `[...document.querySelectorAll("article .graph")].filter((e) => !e.checkVisibility()).length`
 	if eval[int](t, b, folded) == 0 {
 		t.Fatal("nobody is folded on the screen: this shows nothing")
@@ -420,13 +438,13 @@ func TestBrowserOnPaper(t *testing.T) {
 	}
 }
 
-// TestBrowserLargeAudit: with 2,000 principals the page is there within 3 s, draws what
+// largeAudit: with 2,000 principals the page is there within 3 s, draws what
 // is seen, and a filter answers at once.
-func TestBrowserLargeAudit(t *testing.T) {
+func (c chromium) largeAudit(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a page of some megabytes")
 	}
-	b := openBrowser(t, htmlOf(t, believable(24, 1976, 60), HTMLOptions{Names: bigCatalogue()}), true)
+	b := c.open(t, htmlOf(t, believable(24, 1976, 60), HTMLOptions{Names: bigCatalogue()}), true)
 	loaded := eval[float64](t, b, `performance.getEntriesByType("navigation")[0].loadEventEnd`)
 	elements := eval[int](t, b, `document.querySelectorAll("*").length`)
 	t.Logf("loaded in %.0f ms, %d elements", loaded, elements)
@@ -466,9 +484,9 @@ func TestBrowserLargeAudit(t *testing.T) {
 	b.blameless(t)
 }
 
-// TestBrowserLargeWithoutJavaScript: everybody is listed with what is to be done.
-func TestBrowserLargeWithoutJavaScript(t *testing.T) {
-	b := openBrowser(t, htmlOf(t, sampleReport(), HTMLOptions{DataFrom: 1}), false)
+// largeWithoutJavaScript: everybody is listed with what is to be done.
+func (c chromium) largeWithoutJavaScript(t *testing.T) {
+	b := c.open(t, htmlOf(t, sampleReport(), HTMLOptions{DataFrom: 1}), false)
 	text := run(t, b, chromedp.Text("body"))
 	for _, want := range []string{"Needs attention", "Night Shift", "ERR017", "assign-watch-kpi-insight", "Demo User (demo): "} {
 		if !strings.Contains(text, want) {
@@ -485,6 +503,7 @@ func TestScreenshots(t *testing.T) {
 	if dir == "" {
 		t.Skip("PRIVSYNC_SCREENSHOTS names no folder")
 	}
+	c := startChromium(t)
 	for name, page := range map[string]string{
 		"audit":  htmlOf(t, believable(12, 48, 56), HTMLOptions{Names: bigCatalogue()}),
 		"plan":   htmlOf(t, samplePlan(), HTMLOptions{Guards: sampleGuards()}),
@@ -492,7 +511,7 @@ func TestScreenshots(t *testing.T) {
 		"empty":  htmlOf(t, emptyPlan(), HTMLOptions{}),
 		"big":    htmlOf(t, believable(24, 1976, 60), HTMLOptions{Names: bigCatalogue()}),
 	} {
-		b := openBrowser(t, page, true)
+		b := c.open(t, page, true)
 		shoot := func(as string) {
 			b.settled(t)
 			if err := os.WriteFile(filepath.Join(dir, name+"-"+as+".png"), run(t, b, chromedp.CaptureScreenshot()), 0o600); err != nil {

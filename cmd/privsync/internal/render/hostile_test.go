@@ -2,6 +2,7 @@ package render
 
 import (
 	"reflect"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -31,18 +32,27 @@ func payloads() []string {
 	}
 }
 
-// hostileString draws a string made of payloads, with the marker in it.
+// hostileString draws a string made of payloads, with the marker in it; one in twenty is
+// longer than what a view shows of one.
 func hostileString() *rapid.Generator[string] {
+	part := rapid.SampledFrom(payloads())
 	return rapid.Custom(func(t *rapid.T) string {
-		part := rapid.SampledFrom(payloads())
 		s := part.Draw(t, "before") + marker + part.Draw(t, "after")
-		if rapid.IntRange(0, 9).Draw(t, "long") == 0 {
-			for len(s) < 3000 {
-				s += part.Draw(t, "more") + s
-			}
+		if rapid.IntRange(0, 19).Draw(t, "long") == 0 {
+			more := part.Draw(t, "more") + marker
+			s += strings.Repeat(more, 5*clipMessage/len(more))
 		}
 		return s
 	})
+}
+
+// hostileStrings draws a few hostile strings and returns what gives them in turn, another
+// first one for each place of a document: every place sees every payload in some run, and
+// a document costs a few draws.
+func hostileStrings(t *rapid.T) (next func() string) {
+	few := rapid.SliceOfN(hostileString(), 7, 7).Draw(t, "strings")
+	at := rapid.IntRange(0, len(few)-1).Draw(t, "first")
+	return func() string { at++; return few[at%len(few)] }
 }
 
 // fill sets every string of v to what next returns, gives every slice n

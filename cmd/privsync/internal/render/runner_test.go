@@ -33,16 +33,17 @@ var annotation = regexp.MustCompile(`^::(?:error|warning|notice) (?:file=[^,:]*,
 // reads it.
 func TestNoViewCommandsARunner(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		next := func() string { return hostileString().Draw(t, "text") }
+		next := hostileStrings(t)
+		n := rapid.IntRange(1, 2).Draw(t, "elements")
 		pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "pick") }
 		width := rapid.SampledFrom([]int{0, 40, 100}).Draw(t, "width")
 		verbose := rapid.Bool().Draw(t, "verbose")
-		plan, report := hostilePlan(2, next), hostileReport(2, next)
+		plan, report := hostilePlan(n, next), hostileReport(n, next)
 		if rapid.Bool().Draw(t, "ours") {
 			ours(plan, pick)
 			ours(report, pick)
 		}
-		guards := hostileGuards(2, next)
+		guards := hostileGuards(n, next)
 		var annotations strings.Builder
 		if err := GitHubPlan(&annotations, plan, guards, filepath.Clean); err != nil {
 			t.Fatal(err)
@@ -82,7 +83,7 @@ func TestNoViewCommandsARunner(t *testing.T) {
 func TestNoProblemCommandsARunner(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var ps policy.Problems
-		fill(reflect.ValueOf(&ps).Elem(), 3, func() string { return hostileString().Draw(t, "text") })
+		fill(reflect.ValueOf(&ps).Elem(), 3, hostileStrings(t))
 		var text, github, document strings.Builder
 		if ProblemsText(&text, ps, Options{}) != nil || GitHub(&github, ps, ps, filepath.Clean) != nil || ProblemsJSON(&document, ps, ps) != nil {
 			t.Fatal("a strings.Builder takes everything")
