@@ -62,7 +62,7 @@ func programOf(t *testing.T, env *mstrtest.Environment, o mstrtest.Options) *pro
 	listener := httptest.NewServer(p.server)
 	t.Cleanup(func() { p.server.Close(); listener.Close() })
 	p.env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "XDG_STATE_HOME=" + filepath.Join(p.dir, "state"), "TERM=xterm",
+		"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "HOME=" + p.dir, "XDG_STATE_HOME=" + filepath.Join(p.dir, "state"), "TERM=xterm",
 		"PRIVSYNC_URL=" + listener.URL + p.server.PathPrefix(), "PRIVSYNC_USERNAME=" + mstrtest.ServiceLogin,
 		"PRIVSYNC_PASSWORD=" + mstrtest.ServicePassword, "PRIVSYNC_RATE=0",
 	}

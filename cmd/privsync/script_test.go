@@ -27,6 +27,10 @@ import (
 var update = flag.Bool("update", false, "renew the files that scripts compare with")
 
 func TestMain(m *testing.M) {
+	if os.Getenv("GORACE") == "" {
+		// A program under the race detector else waits a second before it exits, and the tests start over a thousand.
+		os.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
 	testscript.Main(m, map[string]func(){"privsync": main})
 }
 

@@ -89,7 +89,7 @@ func (s *storeSite) kill(where string, n int) bool {
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &out, &out, s.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PRIVSYNC_STATE=" + proxy.URL("writer", s.name)}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "PRIVSYNC_STATE=" + proxy.URL("writer", s.name)}
 	for name, value := range s.env {
 		if name != "PRIVSYNC_STATE" {
 			cmd.Env = append(cmd.Env, name+"="+value)
