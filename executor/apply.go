@@ -563,27 +563,8 @@ func (r *run) noteOutage(err error) {
 
 // report puts together what is known of every principal.
 func (r *run) report(why *Error) *Report {
-	report := &Report{
-		Format:      ReportFormat,
-		Run:         r.o.run(),
-		Tool:        r.o.Tool,
-		Environment: r.plan.Environment,
-		Actor:       r.o.Actor,
-		Policy:      r.plan.Policy,
-		Scope:       r.plan.Scope,
-		Guards:      orEmpty(slices.Clone(r.o.Guards)),
-		Commands:    []CommandResult{},
-		Error:       why,
-	}
-	if r.plan.Licences != nil {
-		report.Licences = r.plan.Licences // until it is known what was verified
-	}
-	if c := r.plan.Coverage; c != (planner.Coverage{}) {
-		report.Coverage = &c
-	}
-	if report.Scope.Level == "" {
-		report.Scope.Level = mstrapi.LevelServer // as a policy without a scope means
-	}
+	report := newReport(r.plan, r.o)
+	report.Error = why
 	if r.plan.Digest != "" {
 		report.Plan = &PlanRef{Digest: r.plan.Digest, Maker: r.o.Maker, Approvals: r.o.Approvals, Source: r.plan.Source}
 	}
@@ -628,7 +609,23 @@ func (r *run) report(why *Error) *Report {
 	}
 	slices.SortStableFunc(report.Principals, func(a, b Result) int { return a.Principal.Compare(&b.Principal) })
 	slices.SortStableFunc(r.findings, compareFindings)
-	report.Findings = joinFindings(joinFindings(r.plan.Findings, r.o.Findings), r.findings)
+	report.Findings = joinFindings(report.Findings, r.findings)
+	return report
+}
+
+// newReport returns the report of a run on plan as far as nothing that it does changes
+// it; the licences are those of the plan until it is known what was verified.
+func newReport(plan *planner.Plan, o Options) *Report {
+	report := &Report{
+		Format: ReportFormat, Run: o.run(), Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor, Policy: plan.Policy, Scope: plan.Scope,
+		Licences: plan.Licences, Principals: []Result{}, Findings: joinFindings(plan.Findings, o.Findings), Guards: orEmpty(slices.Clone(o.Guards)), Commands: []CommandResult{},
+	}
+	if c := plan.Coverage; c != (planner.Coverage{}) {
+		report.Coverage = &c
+	}
+	if report.Scope.Level == "" {
+		report.Scope.Level = mstrapi.LevelServer // as a policy without a scope means
+	}
 	return report
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -29,13 +28,13 @@ func Audit(_ *policy.Policy, state *planner.State, plan *planner.Plan, o Options
 	return audit(alsoWrong(state, plan), plan, o)
 }
 
-// alsoWrong is seenOf with those whom no entry covers and of whom the audit has
+// alsoWrong yields the principals that the policy covers, and those whom no entry covers and of whom the audit has
 // something to say: everybody was asked for, plan changes them, or a rule of severity error is broken.
 func alsoWrong(state *planner.State, plan *planner.Plan) iter.Seq[seen] {
 	return func(yield func(seen) bool) {
 		told := make(map[mstrapi.ObjectID]bool)
-		for s := range seenOf(state) {
-			if !yield(s) {
+		for o := range state.Principals() {
+			if !yield(seen{o, state.Held(o)}) {
 				return
 			}
 		}
@@ -45,7 +44,7 @@ func alsoWrong(state *planner.State, plan *planner.Plan) iter.Seq[seen] {
 				return true
 			}
 			told[id] = true
-			return yield(lookedAt(state, o))
+			return yield(seen{o, state.Held(o)})
 		}
 		for o := range state.Everybody() {
 			if !tell(o.Principal.ID) {
@@ -74,11 +73,11 @@ func InSyncOf(state *planner.State, plan *planner.Plan) iter.Seq[Result] {
 			changed[plan.Changes[i].Principal.ID] = true
 		}
 		undecided := undecidedIn(plan, plan.Findings)
-		for s := range seenOf(state) {
-			if changed[s.principal.ID] {
+		for o := range state.Principals() {
+			if changed[o.Principal.ID] {
 				continue
 			}
-			res := s.result(nil)
+			res := resultOf(o, nil)
 			res.doubt(undecided)
 			if !yield(res) {
 				return
@@ -87,46 +86,23 @@ func InSyncOf(state *planner.State, plan *planner.Plan) iter.Seq[Result] {
 	}
 }
 
-// seen is one principal as it was observed.
+// seen is one principal as it was observed, with what it holds and from where; held is
+// nothing to go by if it could not be read.
 type seen struct {
-	principal planner.Principal
-	sets      Sets
-	at        time.Time
-	held      iter.Seq[mstrapi.Held] // with sources
-	err       error                  // not nil: nothing is known
+	*planner.Observed
+	held iter.Seq[mstrapi.Held]
 }
 
-func seenOf(state *planner.State) iter.Seq[seen] {
-	return func(yield func(seen) bool) {
-		for o := range state.Principals() {
-			if !yield(lookedAt(state, o)) {
-				return
-			}
-		}
-	}
-}
-
-func lookedAt(state *planner.State, o *planner.Observed) seen {
-	s := seen{principal: o.Principal, at: o.At, err: o.Err}
-	if s.err == nil {
-		s.sets = Sets{Direct: o.Direct, Inherited: o.Inherited}
-		s.held = state.Held(o)
-	}
-	return s
-}
-
-// result is the result of a principal that was only looked at.
-func (s *seen) result(sources []PrivilegeSource) Result {
-	res := Result{Principal: s.principal, Outcome: InSync, StartedAt: s.at,
-		Grant: []planner.PlannedPrivilege{}, Revoke: []planner.PlannedPrivilege{}}
-	if s.err != nil {
+// resultOf is the result of a principal that was only looked at.
+func resultOf(o *planner.Observed, sources []PrivilegeSource) Result {
+	res := Result{Principal: o.Principal, Outcome: InSync, StartedAt: o.At, Grant: []planner.PlannedPrivilege{}, Revoke: []planner.PlannedPrivilege{}}
+	if o.Err != nil {
 		res.Outcome = UnknownState
-		res.Error = reportError("", s.err)
+		res.Error = reportError("", o.Err)
 		return res
 	}
-	sets := s.sets
-	sets.Sources = sources
-	res.Before, res.After = &sets, &sets
+	res.Before = &Sets{Direct: o.Direct, Inherited: o.Inherited, Sources: sources}
+	res.After = res.Before
 	return res
 }
 
@@ -164,16 +140,8 @@ func (r *Result) doubt(undecided func(mstrapi.ObjectID) (string, bool)) {
 func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	o.Command = "audit"
 	o = o.withDefaults(plan)
-	report := &Report{
-		Format: ReportFormat, Run: o.run(),
-		Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor, Policy: plan.Policy, Scope: plan.Scope,
-		Findings: joinFindings(plan.Findings, o.Findings), Guards: orEmpty(slices.Clone(o.Guards)),
-		Principals: []Result{}, Commands: []CommandResult{}, Rules: orEmpty(plan.Rules),
-	}
-	report.Licences, report.Exceptions = plan.Licences, plan.Exceptions()
-	if c := plan.Coverage; c != (planner.Coverage{}) {
-		report.Coverage = &c
-	}
+	report := newReport(plan, o)
+	report.Rules, report.Exceptions = orEmpty(plan.Rules), plan.Exceptions()
 	changes := make(map[mstrapi.ObjectID]*planner.Change, len(plan.Changes))
 	for i := range plan.Changes {
 		changes[plan.Changes[i].Principal.ID] = &plan.Changes[i]
@@ -190,16 +158,16 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	shared := make(sourcePool)
 	for s := range all {
 		var sources []PrivilegeSource
-		if s.err == nil && s.held != nil {
+		if s.Err == nil {
 			sources = shared.intern(s.held)
 		}
-		res := s.result(sources)
-		if s.err == nil {
-			c := changes[s.principal.ID]
+		res := resultOf(s.Observed, sources)
+		if s.Err == nil {
+			c := changes[s.Principal.ID]
 			if c != nil {
 				res.Grant, res.Revoke = orEmpty(c.Grant), orEmpty(c.Revoke)
 			}
-			if c != nil || wrong[s.principal.ID] {
+			if c != nil || wrong[s.Principal.ID] {
 				res.Outcome = Drifted
 			}
 		}

@@ -18,13 +18,13 @@ import (
 )
 
 func auditedUser(short string, held ...mstrapi.Held) seen {
-	s := seen{principal: planner.Principal{Kind: mstrapi.User, ID: oid(short), Name: short, Login: short}, at: time.Unix(9, 0), held: slices.Values(held)}
+	s := seen{&planner.Observed{Principal: planner.Principal{Kind: mstrapi.User, ID: oid(short), Name: short, Login: short}, At: time.Unix(9, 0)}, slices.Values(held)}
 	for _, h := range held {
 		if h.Direct {
-			s.sets.Direct.Add(h.ID)
+			s.Direct.Add(h.ID)
 		}
 		if h.Inherited() {
-			s.sets.Inherited.Add(h.ID)
+			s.Inherited.Add(h.ID)
 		}
 	}
 	return s
@@ -41,7 +41,7 @@ func TestAudit(t *testing.T) {
 		auditedUser("u2", mstrapi.Held{ID: 2, Groups: group}, mstrapi.Held{ID: 3, Direct: true}),
 		auditedUser("u3"), auditedUser("u4"), auditedUser("u5"),
 	}
-	all[4].err = errors.New("503")
+	all[4].Err = errors.New("503")
 	tests := []struct {
 		name string
 		plan func(plan *planner.Plan)

@@ -331,16 +331,11 @@ func beyondHead(head chainHead, links []*ChainLink) []*ChainLink {
 
 func readHead(dir string) (chainHead, error) {
 	var h chainHead
-	f, err := OpenPlain(filepath.Join(dir, ChainFile))
+	text, err := readSmall(filepath.Join(dir, ChainFile))
 	if err != nil {
 		return h, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
-	if err == nil {
-		err = unmarshalStrict(text, &h)
-	}
-	if err == nil {
+	if err = unmarshalStrict(text, &h); err == nil {
 		err = h.check()
 	}
 	if err == nil {
@@ -636,15 +631,22 @@ func OpenPlain(path string) (*os.File, error) {
 
 var errNotPlain = errors.New("not a plain file")
 
-// ReadReportFile reads and checks the report at path.
-func ReadReportFile(path string) (*Report, error) {
+// maxSmall bounds a signature, chain.json, and what names a lock's holder or a plan whose
+// approvals were used, in bytes.
+const maxSmall = 64 << 10
+
+// readSmall reads the plain file at path, no more of it than [maxSmall].
+func readSmall(path string) ([]byte, error) {
 	f, err := OpenPlain(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return ReadReport(f)
+	return io.ReadAll(io.LimitReader(f, maxSmall))
 }
+
+// ReadReportFile reads and checks the report at path.
+func ReadReportFile(path string) (*Report, error) { return documentAt(path).Read() }
 
 // globEscape makes a path safe as the start of a glob pattern.
 func globEscape(path string) string {

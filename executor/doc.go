@@ -8,10 +8,10 @@
 // [Audit] makes a report that only looks. [Report.Deliver] writes it, into a
 // chain of reports ([VerifyChain]) if it goes to a folder.
 //
-// What outlives a run that died is in a [Store], by default a [Folder]: [FindOpen]
-// and [Recover] turn its journal into the report that it could not write,
-// [AcquireLock] keeps two runs on one server apart. [Rollback] makes the plan that
-// undoes what a report says was done.
+// What outlives a run that died is in a [Store], by default a [Folder]: a
+// [Lock] keeps two runs on one server apart, and [Recover] turns a journal into the
+// report that the run could not write. [Rollback] makes the plan that undoes what a
+// report says was done.
 //
 // The package decides nothing about who should hold what (package planner
 // does), knows no HTTP (package mstrapi does), and renders nothing for people.

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,21 +65,18 @@ type pastWrites struct {
 	granted, revoked planner.Set
 }
 
-// FindEarlier looks in the state folder dir, and where dest says that reports go, for
-// runs that applied plan, and for what later runs on its server, a URL of which same
-// reports, made of that. It returns what it found also with an error, which says what
-// could not be read.
-func FindEarlier(dir string, dest Destination, plan *planner.Plan, same func(url string) bool) (*Earlier, error) {
+// Earlier looks into the folder, and where to says that reports go.
+func (f *Folder) Earlier(_ context.Context, to Destination, plan *planner.Plan, same func(url string) bool) (*Earlier, error) {
 	since := plan.CreatedAt.Add(-maxClockDifference)
 	byID := make(map[string]*pastRun)
-	errs := []error{journalsSince(dir, since, same, func(p *pastRun) { p.add(byID) })}
-	files, err := pastFiles([]Destination{{Dir: ReportsDir(dir)}, dest}, since, math.MaxInt)
+	errs := []error{journalsSince(f.dir, since, same, func(p *pastRun) { p.add(byID) })}
+	files, err := pastFiles([]Destination{f.Fallback(), to}, since, math.MaxInt)
 	errs = append(errs, err)
 	earlier, err := earlierIn(files, plan, same, byID)
 	return earlier, errors.Join(append(errs, err)...)
 }
 
-// EarlierOf is [FindEarlier] in the reports, whatever their order.
+// EarlierOf is [Store.Earlier] in the reports, whatever their order.
 func EarlierOf(reports []Document, plan *planner.Plan, same func(url string) bool) (*Earlier, error) {
 	return earlierIn(reports, plan, same, make(map[string]*pastRun))
 }
@@ -88,12 +86,12 @@ func earlierIn(reports []Document, plan *planner.Plan, same func(url string) boo
 	headers, unreadable := readPastHeaders(reports, same, func(*pastHeader) bool { return true })
 	// Few plans are applied twice: without a run of this one nothing is read whole.
 	if !slices.ContainsFunc(inOrder(byID), func(p *pastRun) bool { return p.plan == plan.Digest }) &&
-		!slices.ContainsFunc(headers, func(h pastHeader) bool { return h.plan.Digest == plan.Digest }) {
+		!slices.ContainsFunc(headers, func(h pastHeader) bool { return h.Plan.Digest == plan.Digest }) {
 		return &Earlier{}, nil
 	}
 	errs := []error{unreadable}
 	for _, h := range headers {
-		report, err := h.doc.read()
+		report, err := h.doc.Read()
 		if err != nil {
 			errs = append(errs, fmt.Errorf("report %s: %w", h.doc.Name, err))
 			continue
@@ -116,8 +114,8 @@ func (p *pastRun) add(byID map[string]*pastRun) {
 	}
 }
 
-// read reads and checks the whole report.
-func (d Document) read() (*Report, error) {
+// Read reads and checks the whole report.
+func (d Document) Read() (*Report, error) {
 	f, err := d.Open()
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func TestAPlanCutAnywhereIsContinued(t *testing.T) {
 		between := 0
 		for i, m := range moments {
 			dir := crash(t, f, m, m.journal, base)
-			dead, err := FindOpen(dir, nil)
+			dead, err := NewFolder(dir).FindOpen(t.Context(), nil)
 			if err != nil || len(dead) != 1 {
 				t.Fatalf("FindOpen = %v, %v", dead, err)
 			}
@@ -40,7 +40,7 @@ func TestAPlanCutAnywhereIsContinued(t *testing.T) {
 			if _, _, err := Recover(t.Context(), f, dead[0], RecoverOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			earlier, err := FindEarlier(dir, Destination{}, plan, only(plan.Environment.URL))
+			earlier, err := NewFolder(dir).Earlier(t.Context(), Destination{}, plan, only(plan.Environment.URL))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +86,7 @@ func TestAPlanIsNotCarriedOutAgain(t *testing.T) {
 			t.Helper()
 			time.Sleep(time.Minute)
 			o := Options{RunID: id, Saved: true, Earlier: earlier, StartedAt: time.Now()}
-			j, err := OpenJournal(dir, plan, o, dest)
+			j, err := NewFolder(dir).OpenJournal(t.Context(), plan, o, dest)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +102,7 @@ func TestAPlanIsNotCarriedOutAgain(t *testing.T) {
 		}
 		look := func(plan *planner.Plan, state string, dest Destination) *Earlier {
 			t.Helper()
-			e, err := FindEarlier(state, dest, plan, only(plan.Environment.URL))
+			e, err := NewFolder(state).Earlier(t.Context(), dest, plan, only(plan.Environment.URL))
 			if err != nil {
 				t.Fatal(err)
 			}

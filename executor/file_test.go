@@ -106,32 +106,32 @@ func TestWriteFileFollowsNoLink(t *testing.T) {
 func TestLock(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "locks")
 	me := Holder{PID: 7, Host: "h", User: "u", RunID: "r1", Started: time.Unix(0, 0)}
-	first, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0)
+	first, err := NewFolder(dir).Lock(t.Context(), Target{URL: "https://a"}, me, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = AcquireLock(t.Context(), dir, Target{URL: "https://a"}, Holder{PID: 8}, 0)
+	_, err = NewFolder(dir).Lock(t.Context(), Target{URL: "https://a"}, Holder{PID: 8}, 0)
 	var locked *LockedError
 	if !errors.As(err, &locked) || locked.Holder.PID != 7 || !strings.Contains(err.Error(), `process 7 of "u" on "h", run "r1", since 1970-01-01T00:00:00Z`) {
 		t.Errorf("second lock = %v, want who holds it", err)
 	}
-	other, err := AcquireLock(t.Context(), dir, Target{URL: "https://b"}, me, 0)
+	other, err := NewFolder(dir).Lock(t.Context(), Target{URL: "https://b"}, me, 0)
 	if err != nil {
 		t.Fatalf("another server: %v", err)
 	}
 	if err := errors.Join(other.Release(), first.Release()); err != nil {
 		t.Fatal(err)
 	}
-	again, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0)
+	again, err := NewFolder(dir).Lock(t.Context(), Target{URL: "https://a"}, me, 0)
 	if err != nil {
 		t.Fatalf("after release: %v", err)
 	}
 	os.Remove(again.(*folderLock).held[0].holder)
-	if _, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
+	if _, err := NewFolder(dir).Lock(t.Context(), Target{URL: "https://a"}, me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
 		t.Errorf("without a holder file: %v", err)
 	}
 	os.WriteFile(again.(*folderLock).held[0].holder, []byte("no json"), 0o600)
-	if _, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
+	if _, err := NewFolder(dir).Lock(t.Context(), Target{URL: "https://a"}, me, 0); err == nil || !strings.Contains(err.Error(), "an unknown process") {
 		t.Errorf("with a foolish holder file: %v", err)
 	}
 	again.Release()
@@ -140,22 +140,22 @@ func TestLock(t *testing.T) {
 func TestLockWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		first, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, Holder{PID: 1}, 0)
+		first, err := NewFolder(dir).Lock(t.Context(), Target{URL: "https://a"}, Holder{PID: 1}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
 		var locked *LockedError
-		if _, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, Holder{}, 3*time.Second); !errors.As(err, &locked) || time.Since(began) != 3*time.Second {
+		if _, err := NewFolder(dir).Lock(t.Context(), Target{URL: "https://a"}, Holder{}, 3*time.Second); !errors.As(err, &locked) || time.Since(began) != 3*time.Second {
 			t.Errorf("lock = %v after %s, want LockedError after 3s", err, time.Since(began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := AcquireLock(ctx, dir, Target{URL: "https://a"}, Holder{}, time.Hour); !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &locked) {
+		if _, err := NewFolder(dir).Lock(ctx, Target{URL: "https://a"}, Holder{}, time.Hour); !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &locked) {
 			t.Errorf("lock = %v, want the context's error and who holds it", err)
 		}
 		time.AfterFunc(2*time.Second, func() { first.Release() })
-		second, err := AcquireLock(t.Context(), dir, Target{URL: "https://a"}, Holder{PID: 2}, time.Hour)
+		second, err := NewFolder(dir).Lock(t.Context(), Target{URL: "https://a"}, Holder{PID: 2}, time.Hour)
 		if err != nil {
 			t.Fatalf("after the first gave it back: %v", err)
 		}
@@ -224,16 +224,16 @@ func TestLockOfTwoNames(t *testing.T) {
 	number := Target{URL: "http://127.0.0.1:8080/x", Addresses: []string{"127.0.0.1:8080/x"}}
 	other := Target{URL: "http://127.0.0.1:8080/y", Addresses: []string{"127.0.0.1:8080/y"}}
 	for _, order := range [][2]Target{{name, number}, {number, name}} {
-		first, err := AcquireLock(t.Context(), dir, order[0], Holder{PID: 7}, 0)
+		first, err := NewFolder(dir).Lock(t.Context(), order[0], Holder{PID: 7}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = AcquireLock(t.Context(), dir, order[1], Holder{PID: 8}, 0)
+		_, err = NewFolder(dir).Lock(t.Context(), order[1], Holder{PID: 8}, 0)
 		var locked *LockedError
 		if !errors.As(err, &locked) || locked.Holder.PID != 7 || !strings.Contains(err.Error(), "same network address as \""+order[0].URL) {
 			t.Errorf("AcquireLock of %s beside %s = %v", order[1].URL, order[0].URL, err)
 		}
-		beside, err := AcquireLock(t.Context(), dir, other, Holder{PID: 9}, 0)
+		beside, err := NewFolder(dir).Lock(t.Context(), other, Holder{PID: 9}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

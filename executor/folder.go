@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"privsync/planner"
 )
@@ -25,19 +24,12 @@ func (f *Folder) String() string { return f.dir }
 // Fallback is the folder for reports in it.
 func (f *Folder) Fallback() Destination { return Destination{Dir: ReportsDir(f.dir)} }
 
-// Lock is [AcquireLock].
-func (f *Folder) Lock(ctx context.Context, server Target, holder Holder, timeout time.Duration) (Lock, error) {
-	return AcquireLock(ctx, f.dir, server, holder, timeout)
-}
-
-// OpenJournal is the function [OpenJournal].
+// OpenJournal makes the folder if it does not exist. The zero Destination means Fallback.
 func (f *Folder) OpenJournal(_ context.Context, plan *planner.Plan, o Options, to Destination) (*Journal, error) {
-	return OpenJournal(f.dir, plan, o, to)
-}
-
-// FindOpen is the function [FindOpen].
-func (f *Folder) FindOpen(_ context.Context, same func(url string) bool) ([]*DeadRun, error) {
-	return FindOpen(f.dir, same)
+	if to == (Destination{}) {
+		to = f.Fallback()
+	}
+	return NewJournal(plan, o, to, func(run Run) (JournalWriter, error) { return newFileJournal(f.dir, run) })
 }
 
 // Finish writes the report where d.Destination lacks it, and puts the journal aside.
@@ -98,21 +90,6 @@ func (f *Folder) Deliver(ctx context.Context, report *Report, to Destination, s 
 // Past is [FindPast], in the folder and at to.
 func (f *Folder) Past(_ context.Context, to Destination, same func(url string) bool, ref planner.PolicyRef) (planner.Past, error) {
 	return FindPast([]Destination{to, f.Fallback()}, same, ref)
-}
-
-// Earlier is [FindEarlier].
-func (f *Folder) Earlier(_ context.Context, to Destination, plan *planner.Plan, same func(url string) bool) (*Earlier, error) {
-	return FindEarlier(f.dir, to, plan, same)
-}
-
-// Unspent is the function [Unspent].
-func (f *Folder) Unspent(_ context.Context, to Destination, plan *planner.Plan) error {
-	return Unspent(f.dir, to.Dir, plan)
-}
-
-// Spend is the function [Spend].
-func (f *Folder) Spend(_ context.Context, plan *planner.Plan, run Run, now time.Time) error {
-	return Spend(f.dir, plan, run, now)
 }
 
 // Close does nothing.

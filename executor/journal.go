@@ -56,7 +56,7 @@ func (d Destination) Absolute() (Destination, error) {
 	return d, nil
 }
 
-// Journal is the diary of one run, made by [OpenJournal]. Its methods may be
+// Journal is the diary of one run, made by [Store.OpenJournal]. Its methods may be
 // called concurrently. A nil Journal keeps no diary.
 type Journal struct {
 	mu      sync.Mutex // guards what follows
@@ -143,22 +143,7 @@ type outcomeRecord struct {
 	Result Result `json:"result"`
 }
 
-// OpenJournal starts the journal of a run that is about to apply plan, in the
-// state folder dir, which is made if it does not exist. o is what Apply will be
-// given; o.RunID must not be empty. dest is where the run will deliver its
-// report; the zero value means [ReportsDir]. When OpenJournal returns, all that a recovery
-// needs is on disk.
-//
-// Take the server's lock ([AcquireLock]) first: an open journal of a server whose
-// lock is free belongs to a run that died.
-func OpenJournal(dir string, plan *planner.Plan, o Options, dest Destination) (*Journal, error) {
-	if dest == (Destination{}) {
-		dest.Dir = ReportsDir(dir)
-	}
-	return NewJournal(plan, o, dest, func(run Run) (JournalWriter, error) { return newFileJournal(dir, run) })
-}
-
-// NewJournal starts a journal like [OpenJournal], in what open returns for the run.
+// NewJournal starts a journal for [Store.OpenJournal], in what open returns for the run.
 func NewJournal(plan *planner.Plan, o Options, dest Destination, open func(Run) (JournalWriter, error)) (*Journal, error) {
 	o = o.withDefaults(plan)
 	if o.RunID == "" {

@@ -31,7 +31,7 @@ type Holder struct {
 	User    string    `json:"user"`
 	RunID   string    `json:"runId"`
 	Started time.Time `json:"started"`
-	Server  string    `json:"server,omitempty"` // its URL; set by [AcquireLock]
+	Server  string    `json:"server,omitempty"` // its URL; set by [Store.Lock]
 
 	// ServerLock says that the run takes the server's own lock as well.
 	ServerLock bool `json:"serverLock,omitempty"`
@@ -66,7 +66,7 @@ func (s Target) Keys() []string {
 	return slices.Compact(keys)
 }
 
-// LockedError is the error of [AcquireLock] when another process holds the lock.
+// LockedError is the error of [Store.Lock] when another process holds the lock.
 // Holder is zero when it did not say who it is.
 type LockedError struct {
 	URL    string
@@ -99,18 +99,16 @@ type lockFile struct {
 	holder string
 }
 
-// AcquireLock takes the lock for server, in the state folder dir, which is made if
-// it does not exist: a file for the URL and one for each address, so that two names of
-// one server exclude each other. It waits up to timeout (0: not at all) and
-// then returns a [*LockedError]; ctx ends the wait early with its error.
-func AcquireLock(ctx context.Context, dir string, server Target, holder Holder, timeout time.Duration) (Lock, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// Lock makes the folder if it does not exist. The lock is a file for the URL and one for
+// each address, so that two names of one server exclude each other.
+func (f *Folder) Lock(ctx context.Context, server Target, holder Holder, timeout time.Duration) (Lock, error) {
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	var files []lockFile
 	for _, key := range server.Keys() {
 		sum := sha256.Sum256([]byte(key))
-		base := filepath.Join(dir, lockPrefix+hex.EncodeToString(sum[:8]))
+		base := filepath.Join(f.dir, lockPrefix+hex.EncodeToString(sum[:8]))
 		files = append(files, lockFile{flock: newFlock(base + ".lock"), holder: base + ".holder.json"})
 	}
 	err := WaitForLock(ctx, timeout, func() (*LockedError, error) {
@@ -227,15 +225,16 @@ func (l *folderLock) Release() error {
 
 // readHolder reads who holds a lock; the zero Holder if that is not to be read.
 func readHolder(path string) Holder {
-	f, err := OpenPlain(path)
-	if err != nil {
-		return Holder{}
-	}
-	defer f.Close()
 	var h Holder
-	if json.NewDecoder(io.LimitReader(f, 64<<10)).Decode(&h) != nil {
+	text, err := readSmall(path)
+	if err != nil || json.Unmarshal(text, &h) != nil {
 		return Holder{}
 	}
+	return h.Clipped()
+}
+
+// Clipped bounds what a holder says of itself.
+func (h Holder) Clipped() Holder {
 	h.Host, h.User, h.RunID, h.Server = clip(h.Host, 200), clip(h.User, 200), clip(h.RunID, 200), clip(h.Server, 500)
 	return h
 }

@@ -43,51 +43,46 @@ func PastOf(reports []Document, same func(url string) bool, ref planner.PolicyRe
 	var past planner.Past
 	var last, granting pastHeader
 	headers, _ := readPastHeaders(reports, same, func(h *pastHeader) bool {
-		return h.run.Command == "apply" && h.policy.Name == ref.Name && h.policy.Environment == ref.Environment
+		return h.Run.Command == "apply" && h.Policy.Name == ref.Name && h.Policy.Environment == ref.Environment
 	})
 	for _, h := range headers {
-		if h.looked() && h.policy.Digest == ref.Digest && h.run.StartedAt.After(last.run.StartedAt) {
+		if h.Looked() && h.Policy.Digest == ref.Digest && h.Run.StartedAt.After(last.Run.StartedAt) {
 			last = h
 		}
-		if h.summary.Grants > 0 && h.run.StartedAt.After(granting.run.StartedAt) {
+		if h.Summary.Grants > 0 && h.Run.StartedAt.After(granting.Run.StartedAt) {
 			granting = h
 		}
 	}
-	var problems []error
+	var lastErr, grantingErr error
 	if last.doc.Open != nil {
 		past.Last = last.named()
 		past.Came, past.Went = make(map[mstrapi.ObjectID]planner.Set), make(map[mstrapi.ObjectID]planner.Set)
-		err := readPastResults(last.doc, func(r *pastResult) error {
+		lastErr = readPastResults(last.doc, func(r *pastResult) {
 			id := r.Principal.ID
-			came, went, err := r.changes()
+			came, went := r.changes()
 			if !came.IsEmpty() {
 				past.Came[id] = past.Came[id].Union(came)
 			}
 			if !went.IsEmpty() {
 				past.Went[id] = past.Went[id].Union(went)
 			}
-			return err
 		})
-		if err != nil {
+		if lastErr != nil {
 			past.Came, past.Went = nil, nil
-			problems = append(problems, fmt.Errorf("%s: %w", last.doc.Name, err))
 		}
 	}
 	if granting.doc.Open != nil {
 		past.Granting = granting.named()
-		err := readPastResults(granting.doc, func(r *pastResult) error {
-			granted, err := numbers(r.Granted)
-			if !granted.IsEmpty() {
-				past.Granted = append(past.Granted, planner.PastGrant{Principal: r.Principal, Privileges: granted})
+		grantingErr = readPastResults(granting.doc, func(r *pastResult) {
+			if !r.Granted.IsEmpty() {
+				past.Granted = append(past.Granted, planner.PastGrant{Principal: r.Principal, Privileges: r.Granted})
 			}
-			return err
 		})
-		if err != nil {
+		if grantingErr != nil {
 			past.Granted = nil
-			problems = append(problems, fmt.Errorf("%s: %w", granting.doc.Name, err))
 		}
 	}
-	return past, errors.Join(problems...)
+	return past, errors.Join(lastErr, grantingErr)
 }
 
 // pastFiles returns the reports in the places, of a folder those of runs that began
@@ -119,7 +114,7 @@ func pastFiles(places []Destination, since time.Time, most int) ([]Document, err
 	slices.Sort(paths)
 	var docs []Document
 	for _, path := range slices.Compact(paths) {
-		docs = append(docs, Document{path, func() (io.ReadCloser, error) { return OpenPlain(path) }})
+		docs = append(docs, documentAt(path))
 	}
 	return docs, errors.Join(errs...)
 }
@@ -131,14 +126,14 @@ type Document struct {
 	Open func() (io.ReadCloser, error)
 }
 
-// pastHeader is what stands in a report before its principals.
+func documentAt(path string) Document {
+	return Document{path, func() (io.ReadCloser, error) { return OpenPlain(path) }}
+}
+
+// pastHeader is the head of a report that can be read further.
 type pastHeader struct {
-	doc     Document
-	server  string // its URL
-	run     Run
-	policy  planner.PolicyRef
-	plan    PlanRef // the zero value where a run planned for itself
-	summary Summary
+	ReportHead
+	doc Document
 }
 
 // readPastHeaders returns the headers of the reports that are of a server
@@ -153,24 +148,19 @@ func readPastHeaders(docs []Document, same func(url string) bool, want func(*pas
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			errs = append(errs, fmt.Errorf("report %s: %w", doc.Name, err))
-		case want(&h) && same(h.server): // in this order: same may have to ask for the addresses of a name
+		case want(&h) && same(h.Server): // in this order: same may have to ask for the addresses of a name
 			list = append(list, h)
 		}
 	}
 	return list, errors.Join(errs...)
 }
 
-// looked reports whether the run came as far as to see what the server has.
-func (h *pastHeader) looked() bool {
-	return h.run.Outcome != RunRefused && h.summary.Principals > h.summary.NotAttempted+h.summary.Unknown
-}
-
 func (h *pastHeader) named() planner.PastRun {
-	return planner.PastRun{ID: clip(h.run.ID, 80), Started: h.run.StartedAt.UTC().Truncate(time.Second)}
+	return planner.PastRun{ID: clip(h.Run.ID, 80), Started: h.Run.StartedAt.UTC().Truncate(time.Second)}
 }
 
 func readPastHeader(doc Document) (pastHeader, error) {
-	h := pastHeader{doc: doc}
+	h := pastHeader{ReportHead{Report: doc.Name}, doc}
 	f, err := doc.Open()
 	if err != nil {
 		return h, err
@@ -179,26 +169,26 @@ func readPastHeader(doc Document) (pastHeader, error) {
 	var format string
 	var environment planner.Environment
 	err = walkReport(io.LimitReader(f, maxPastHeader), map[string]any{
-		"format": &format, "run": &h.run, "environment": &environment, "policy": &h.policy, "plan": &h.plan, "summary": &h.summary,
+		"format": &format, "run": &h.Run, "environment": &environment, "policy": &h.Policy, "plan": &h.Plan, "summary": &h.Summary,
 	}, nil)
 	if err == nil && format != ReportFormat {
 		err = errors.New("not a report")
 	}
-	h.server = environment.URL
+	h.Server = environment.URL
 	return h, err
 }
 
 // pastResult is what a report says of a principal, as far as it tells what came
 // and went.
 type pastResult struct {
-	Principal planner.Principal     `json:"principal"`
-	Outcome   Outcome               `json:"outcome"`
-	Grant     []pastPlanned         `json:"grant"`
-	Revoke    []pastPlanned         `json:"revoke"`
-	Granted   []mstrapi.PrivilegeID `json:"granted"`
-	Revoked   []mstrapi.PrivilegeID `json:"revoked"`
-	Came      []mstrapi.PrivilegeID `json:"came"`
-	Went      []mstrapi.PrivilegeID `json:"went"`
+	Principal planner.Principal `json:"principal"`
+	Outcome   Outcome           `json:"outcome"`
+	Grant     []pastPlanned     `json:"grant"`
+	Revoke    []pastPlanned     `json:"revoke"`
+	Granted   planner.Set       `json:"granted"`
+	Revoked   planner.Set       `json:"revoked"`
+	Came      planner.Set       `json:"came"`
+	Went      planner.Set       `json:"went"`
 	Before    *struct {
 		Direct planner.Set `json:"direct"`
 	} `json:"before"`
@@ -213,54 +203,42 @@ type pastPlanned struct {
 
 // changes returns which direct grants came and went; nothing for a principal on
 // which a rollback undid something: a person wanted that, no policy.
-func (r *pastResult) changes() (came, went planner.Set, err error) {
+func (r *pastResult) changes() (came, went planner.Set) {
 	if slices.Contains(slices.Concat(r.Grant, r.Revoke), pastPlanned{planner.ReasonRollback}) {
-		return planner.Set{}, planner.Set{}, nil
+		return planner.Set{}, planner.Set{}
 	}
-	sets := make([]planner.Set, 4)
-	for i, list := range [][]mstrapi.PrivilegeID{r.Granted, r.Came, r.Revoked, r.Went} {
-		if sets[i], err = numbers(list); err != nil {
-			return planner.Set{}, planner.Set{}, err
-		}
-	}
-	came, went = sets[0].Union(sets[1]), sets[2].Union(sets[3])
+	came, went = r.Granted.Union(r.Came), r.Revoked.Union(r.Went)
 	// What differed before the run wrote was not its doing.
 	if r.Before != nil && r.After != nil && r.Outcome != Stale {
 		came = came.Union(r.After.Direct.Minus(r.Before.Direct))
 		went = went.Union(r.Before.Direct.Minus(r.After.Direct))
 	}
-	return came, went, nil
-}
-
-func numbers(list []mstrapi.PrivilegeID) (s planner.Set, err error) {
-	for _, id := range list {
-		if id < 1 || id > mstrapi.MaxPrivilegeID {
-			return planner.Set{}, fmt.Errorf("privilege number %s is not possible", id)
-		}
-		s.Add(id)
-	}
-	return s, nil
+	return came, went
 }
 
 // readPastResults goes through the principals of the report, one at a time.
-func readPastResults(doc Document, visit func(*pastResult) error) error {
+func readPastResults(doc Document, visit func(*pastResult)) error {
 	f, err := doc.Open()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", doc.Name, err)
 	}
 	defer f.Close()
 	limited := &io.LimitedReader{R: f, N: maxPastReport}
 	err = walkReport(limited, nil, func(dec *json.Decoder) error {
 		var r pastResult
-		if err := dec.Decode(&r); err != nil {
-			return err
+		err := dec.Decode(&r)
+		if err == nil {
+			visit(&r)
 		}
-		return visit(&r)
+		return err
 	})
 	if limited.N <= 0 {
-		return fmt.Errorf("larger than %d bytes", maxPastReport)
+		err = fmt.Errorf("larger than %d bytes", maxPastReport)
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%s: %w", doc.Name, err)
+	}
+	return nil
 }
 
 // walkReport decodes the members that targets has, as far as they stand before the

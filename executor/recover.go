@@ -51,15 +51,9 @@ type DeadRun struct {
 	store   Store // where the journal is
 }
 
-// FindOpen returns the open journals in the state folder dir of runs on a server
-// whose base URL is one that same reports (all servers if same is nil), oldest first. The caller holds
-// the server's lock: otherwise the journal of a run that is alive is among them.
-// A journal that says itself that its report is written is put aside.
-//
-// An error that matches [ErrJournal] names a damaged journal, which a person has
-// to look at.
-func FindOpen(dir string, same func(url string) bool) ([]*DeadRun, error) {
-	dir = journalDir(dir)
+// FindOpen puts a journal aside that says itself that its report is written.
+func (f *Folder) FindOpen(_ context.Context, same func(url string) bool) ([]*DeadRun, error) {
+	dir := journalDir(f.dir)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -85,16 +79,15 @@ func FindOpen(dir string, same func(url string) bool) ([]*DeadRun, error) {
 			}
 			continue
 		}
-		d := newDeadRun(path, content)
+		d := newDeadRun(f, path, content)
 		d.Untrusted = CheckTrusted(path)
-		d.store = NewFolder(filepath.Dir(dir))
 		dead = append(dead, d)
 	}
 	return dead, nil
 }
 
-func newDeadRun(path string, c *journalContent) *DeadRun {
-	return &DeadRun{Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Actor: c.begin.Actor, Destination: c.begin.Destination, ServerLock: c.begin.ServerLock, journal: c}
+func newDeadRun(s Store, path string, c *journalContent) *DeadRun {
+	return &DeadRun{Path: path, Run: c.begin.Run, URL: c.begin.Environment.URL, Actor: c.begin.Actor, Destination: c.begin.Destination, ServerLock: c.begin.ServerLock, journal: c, store: s}
 }
 
 // ReadDeadRun returns the run whose journal, which messages call name, holds the
@@ -105,9 +98,7 @@ func ReadDeadRun(s Store, name string, records Records) (*DeadRun, error) {
 	if err != nil || c.closed {
 		return nil, err
 	}
-	d := newDeadRun(name, c)
-	d.store = s
-	return d, nil
+	return newDeadRun(s, name, c), nil
 }
 
 // CheckDestination returns why the run's report must not go where the journal says:
@@ -384,27 +375,18 @@ func (d *DeadRun) delivered() (*Report, Destination, []string) {
 // reconstruct makes the dead run's report from its journal and the server.
 func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOptions) (*Report, error) {
 	c, b := d.journal, d.journal.begin
-	report := &Report{
-		Format: ReportFormat, Run: b.Run, Tool: b.Tool, Environment: b.Environment, Actor: b.Actor,
-		Policy: b.Policy, Scope: b.Scope, Findings: orEmpty(c.findings), Guards: orEmpty(b.Guards),
-		Principals: []Result{}, Commands: []CommandResult{},
-	}
-	if b.PlanDigest != "" {
-		report.Plan = &PlanRef{Digest: b.PlanDigest, Maker: b.Maker, Approvals: b.Approvals, Source: b.PlanSource}
-	}
-	report.Run.Recovered, report.Run.Other = true, d.Other
-	report.Run.FinishedAt = c.last
-	left := 0
-	if b.Coverage != (planner.Coverage{}) {
-		report.Coverage = &b.Coverage
-	}
 	// A run that only reads, and gives verdicts as a live one does.
 	r := &run{
-		ctx: ctx, look: s, level: b.Scope.Level, died: true, plan: &planner.Plan{Changes: c.changes, Watch: c.watch},
-		o:    Options{VerifyTimeout: o.VerifyTimeout, Actor: b.Actor}.withDefaults(nil),
+		ctx: ctx, look: s, level: b.Scope.Level, died: true,
+		plan: &planner.Plan{
+			Environment: b.Environment, Policy: b.Policy, Scope: b.Scope, Digest: b.PlanDigest, Source: b.PlanSource, Coverage: b.Coverage, Rules: b.Rules,
+			Findings: c.findings, Changes: c.changes, Watch: c.watch,
+		},
+		o:    Options{Tool: b.Tool, Actor: b.Actor, Guards: b.Guards, Maker: b.Maker, Approvals: b.Approvals, VerifyTimeout: o.VerifyTimeout}.withDefaults(nil),
 		byID: make(map[mstrapi.ObjectID]*task), again: make(map[mstrapi.ObjectID]*visit),
 	}
 	r.wrote()
+	left := 0
 	for i := range c.changes {
 		t, undone, err := d.result(r, &c.changes[i], o)
 		if err != nil {
@@ -416,32 +398,24 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 		r.tasks = append(r.tasks, t)
 		r.byID[t.change.Principal.ID] = t
 	}
+	commands := []CommandResult{}
 	for _, name := range b.Commands {
 		res := c.command(ctx, s, name)
 		if res.Outcome == CommandInterrupted || res.Outcome == CommandNotAttempted {
 			left++
 		}
-		report.Commands = append(report.Commands, res)
+		commands = append(commands, res)
 	}
-	r.lookAgain(report.Commands)
+	r.lookAgain(commands)
 	for _, v := range r.again {
 		if v.err != nil && !v.gone && (!o.AcceptUnread || ctx.Err() != nil) {
 			return nil, fmt.Errorf("reading %s, which the run wrote or touched: %w", label(v.principal), v.err)
 		}
 	}
 	r.conclude()
-	report.Principals = append(report.Principals, r.bystanders()...)
-	if len(b.Rules) > 0 {
-		report.Rules = r.rules(b.Rules)
-	}
-	for _, t := range r.tasks {
-		if !t.gone {
-			report.Principals = append(report.Principals, t.res)
-		}
-	}
-	slices.SortStableFunc(r.findings, compareFindings)
-	report.Findings = joinFindings(report.Findings, r.findings)
-	slices.SortStableFunc(report.Principals, func(a, b Result) int { return a.Principal.Compare(&b.Principal) })
+	report := r.report(nil)
+	report.Run, report.Commands = b.Run, commands
+	report.Run.Recovered, report.Run.Other, report.Run.FinishedAt = true, d.Other, c.last
 	report.summarize()
 	report.judge(left)
 	return report, report.Seal()
@@ -456,6 +430,7 @@ func (d *DeadRun) result(r *run, change *planner.Change, o RecoverOptions) (*tas
 	ended := false
 	if e.outcome != nil {
 		t.res, ended = e.outcome.Result, e.outcome.Ended
+		t.spent = time.Duration(t.res.DurationMs) * time.Millisecond
 	}
 	t.res.Principal, t.res.Grant, t.res.Revoke = change.Principal, orEmpty(change.Grant), orEmpty(change.Revoke)
 	t.wrote = t.res.Attempts > 0

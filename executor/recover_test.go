@@ -35,7 +35,7 @@ func film(t *testing.T, f *fake, plan *planner.Plan, o Options) (moments []momen
 	t.Helper()
 	state := t.TempDir()
 	o.RunID, o.Concurrency = "run-1", 1
-	j, err := OpenJournal(state, plan, o, Destination{Dir: filepath.Join(state, "reports")})
+	j, err := NewFolder(state).OpenJournal(t.Context(), plan, o, Destination{Dir: filepath.Join(state, "reports")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func checkRecovery(t *testing.T, f *fake, plan *planner.Plan, m moment, journal 
 	if err != nil {
 		t.Fatalf("cut at %d: %v", cut, err)
 	}
-	r, err := newDeadRun("j", content).reconstruct(t.Context(), f, RecoverOptions{})
+	r, err := newDeadRun(nil, "j", content).reconstruct(t.Context(), f, RecoverOptions{})
 	if err != nil {
 		t.Fatalf("cut at %d: %v", cut, err)
 	}
@@ -177,7 +177,7 @@ func TestRecoverOutcomes(t *testing.T) {
 		for _, tt := range tests {
 			m := moments[tt.at]
 			state := crash(t, f, m, m.journal, base)
-			dead, err := FindOpen(state, nil)
+			dead, err := NewFolder(state).FindOpen(t.Context(), nil)
 			if err != nil || len(dead) != 1 {
 				t.Fatalf("FindOpen = %v, %v", dead, err)
 			}
@@ -201,7 +201,7 @@ func TestRecoveryThenRerunConverges(t *testing.T) {
 		moments, _, base := film(t, f, plan, Options{})
 		for i, m := range moments {
 			state := crash(t, f, m, m.journal, base)
-			dead, err := FindOpen(state, nil)
+			dead, err := NewFolder(state).FindOpen(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -256,7 +256,7 @@ func TestRecoverInFlight(t *testing.T) {
 				plan := f.plan(tt.plan)
 				f.faults[oid("u1")] = tt.faults
 				moments, _, base := film(t, f, plan, Options{})
-				dead, err := FindOpen(crash(t, f, moments[tt.at], moments[tt.at].journal, base), nil)
+				dead, err := NewFolder(crash(t, f, moments[tt.at], moments[tt.at].journal, base)).FindOpen(t.Context(), nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -286,7 +286,7 @@ func TestRecoverDoesNotWriteAReportTwice(t *testing.T) {
 				dest.File = filepath.Join(state, "last.json")
 			}
 			o := Options{RunID: "r"}
-			j, err := OpenJournal(state, plan, o, dest)
+			j, err := NewFolder(state).OpenJournal(t.Context(), plan, o, dest)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -299,7 +299,7 @@ func TestRecoverDoesNotWriteAReportTwice(t *testing.T) {
 			if err := j.Abandon(); err != nil {
 				t.Fatal(err)
 			}
-			dead, err := FindOpen(state, only(plan.Environment.URL))
+			dead, err := NewFolder(state).FindOpen(t.Context(), only(plan.Environment.URL))
 			if err != nil || len(dead) != 1 {
 				t.Fatalf("FindOpen = %v, %v, want one", dead, err)
 			}
@@ -342,7 +342,7 @@ func TestRecoverUnreadable(t *testing.T) {
 			moments, _, base := film(t, f, plan, Options{})
 			state := crash(t, f, moments[2], moments[2].journal, base)
 			f.unreadable[oid("g1")] = tt.err
-			dead, err := FindOpen(state, nil)
+			dead, err := NewFolder(state).FindOpen(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -352,7 +352,7 @@ func TestRecoverUnreadable(t *testing.T) {
 				t.Fatalf("%v, accept %v: Recover = %v", tt.err, tt.accept, err)
 			}
 			if err != nil {
-				if again, _ := FindOpen(state, nil); len(again) != 1 {
+				if again, _ := NewFolder(state).FindOpen(t.Context(), nil); len(again) != 1 {
 					t.Errorf("after an error the journal is not open any more")
 				}
 				continue
@@ -377,7 +377,7 @@ func TestRecoverCommands(t *testing.T) {
 		plan := f.plan("u1 +2")
 		plan.Commands = []string{cmd}
 		state := t.TempDir()
-		j, err := OpenJournal(state, plan, Options{RunID: "r"}, Destination{Dir: state + "/reports"})
+		j, err := NewFolder(state).OpenJournal(t.Context(), plan, Options{RunID: "r"}, Destination{Dir: state + "/reports"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -386,7 +386,7 @@ func TestRecoverCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.queue = []any{mstrapi.QueueEntry{Status: 3, Progress: 100}}
-		dead, err := FindOpen(state, nil)
+		dead, err := NewFolder(state).FindOpen(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -435,19 +435,19 @@ func TestDamagedJournal(t *testing.T) {
 		}
 		for name, text := range tests {
 			state := crash(t, f, moments[0], []byte(text), base)
-			if _, err := FindOpen(state, nil); !errors.Is(err, ErrJournal) || !strings.Contains(err.Error(), base) {
+			if _, err := NewFolder(state).FindOpen(t.Context(), nil); !errors.Is(err, ErrJournal) || !strings.Contains(err.Error(), base) {
 				t.Errorf("%s: FindOpen = %v, want an error about the damaged file", name, err)
 			}
 		}
 		state := crash(t, f, moments[0], whole, base)
-		if dead, err := FindOpen(state, only("https://other.example.com")); err != nil || len(dead) != 0 {
+		if dead, err := NewFolder(state).FindOpen(t.Context(), only("https://other.example.com")); err != nil || len(dead) != 0 {
 			t.Errorf("another server's journal: %v, %v", dead, err)
 		}
 	})
 }
 
 func TestFindOpenWithoutFolder(t *testing.T) {
-	if dead, err := FindOpen(filepath.Join(t.TempDir(), "none"), nil); err != nil || dead != nil {
+	if dead, err := NewFolder(filepath.Join(t.TempDir(), "none")).FindOpen(t.Context(), nil); err != nil || dead != nil {
 		t.Errorf("FindOpen = %v, %v, want nothing", dead, err)
 	}
 }
@@ -459,14 +459,14 @@ func TestJournalLifecycle(t *testing.T) {
 		state := t.TempDir()
 		for i := range keepJournals + 3 {
 			o := Options{RunID: fmt.Sprintf("run-%d", i)}
-			j, err := OpenJournal(state, plan, o, Destination{File: "r.json"})
+			j, err := NewFolder(state).OpenJournal(t.Context(), plan, o, Destination{File: "r.json"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if info, err := os.Stat(pathOf(j)); err != nil || info.Mode().Perm() != 0o600 {
 				t.Fatalf("journal = %v, %v, want mode 0600", info.Mode(), err)
 			}
-			dead, err := FindOpen(state, only(plan.Environment.URL))
+			dead, err := NewFolder(state).FindOpen(t.Context(), only(plan.Environment.URL))
 			if err != nil || len(dead) != 1 || !filepath.IsAbs(dead[0].Destination.File) {
 				t.Fatalf("FindOpen = %v, %v, want one with an absolute destination", dead, err)
 			}
@@ -478,7 +478,7 @@ func TestJournalLifecycle(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if dead, err := FindOpen(state, nil); err != nil || len(dead) != 0 {
+		if dead, err := NewFolder(state).FindOpen(t.Context(), nil); err != nil || len(dead) != 0 {
 			t.Errorf("FindOpen = %v, %v, want none", dead, err)
 		}
 		entries, _ := os.ReadDir(journalDir(state))
@@ -491,14 +491,14 @@ func TestJournalLifecycle(t *testing.T) {
 func TestOpenJournalRefuses(t *testing.T) {
 	f := newFake()
 	state := t.TempDir()
-	if _, err := OpenJournal(state, f.plan(), Options{}, Destination{}); err == nil {
+	if _, err := NewFolder(state).OpenJournal(t.Context(), f.plan(), Options{}, Destination{}); err == nil {
 		t.Error("a run without id got a journal")
 	}
 	o := Options{RunID: "r", StartedAt: time.Unix(0, 0)}
-	if _, err := OpenJournal(state, f.plan(), o, Destination{}); err != nil {
+	if _, err := NewFolder(state).OpenJournal(t.Context(), f.plan(), o, Destination{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenJournal(state, f.plan(), o, Destination{}); err == nil {
+	if _, err := NewFolder(state).OpenJournal(t.Context(), f.plan(), o, Destination{}); err == nil {
 		t.Error("two journals of one run")
 	}
 }
@@ -506,10 +506,10 @@ func TestOpenJournalRefuses(t *testing.T) {
 func TestJournalAlwaysHasADestination(t *testing.T) {
 	f := newFake()
 	state := t.TempDir()
-	if _, err := OpenJournal(state, f.plan("u1 +2"), Options{RunID: "r"}, Destination{}); err != nil {
+	if _, err := NewFolder(state).OpenJournal(t.Context(), f.plan("u1 +2"), Options{RunID: "r"}, Destination{}); err != nil {
 		t.Fatal(err)
 	}
-	dead, err := FindOpen(state, nil)
+	dead, err := NewFolder(state).FindOpen(t.Context(), nil)
 	if err != nil || len(dead) != 1 || dead[0].Destination.Dir != ReportsDir(state) {
 		t.Fatalf("FindOpen = %+v, %v, want one with the state folder's reports", dead, err)
 	}
@@ -521,7 +521,7 @@ func TestJournalAlwaysHasADestination(t *testing.T) {
 func TestClosedRecordWithoutRename(t *testing.T) {
 	f := newFake()
 	state := t.TempDir()
-	j, err := OpenJournal(state, f.plan("u1 +2"), Options{RunID: "r"}, Destination{})
+	j, err := NewFolder(state).OpenJournal(t.Context(), f.plan("u1 +2"), Options{RunID: "r"}, Destination{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -529,7 +529,7 @@ func TestClosedRecordWithoutRename(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.Abandon()
-	if dead, err := FindOpen(state, nil); err != nil || len(dead) != 0 {
+	if dead, err := NewFolder(state).FindOpen(t.Context(), nil); err != nil || len(dead) != 0 {
 		t.Errorf("FindOpen = %v, %v, want none", dead, err)
 	}
 	if _, err := os.Stat(pathOf(j) + closedSuffix); err != nil {
@@ -545,7 +545,7 @@ func TestNoWriteWithoutDurableIntent(t *testing.T) {
 		plan := f.plan("g1 +2 -3", "u1 +5", "u2 +6")
 		state := t.TempDir()
 		o := Options{RunID: "r", Concurrency: 1}
-		j, err := OpenJournal(state, plan, o, Destination{Dir: state + "/reports"})
+		j, err := NewFolder(state).OpenJournal(t.Context(), plan, o, Destination{Dir: state + "/reports"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -567,7 +567,7 @@ func TestNoWriteWithoutDurableIntent(t *testing.T) {
 			t.Error(w)
 		}
 		// The dead journal alone tells the same.
-		dead, err := FindOpen(state, nil)
+		dead, err := NewFolder(state).FindOpen(t.Context(), nil)
 		if err != nil || len(dead) != 1 {
 			t.Fatalf("FindOpen = %v, %v", dead, err)
 		}
@@ -585,7 +585,7 @@ func TestNoWriteWithoutDurableIntent(t *testing.T) {
 // could: a torn line must stay the last one.
 func TestJournalStaysBroken(t *testing.T) {
 	f := newFake()
-	j, err := OpenJournal(t.TempDir(), f.plan("u1 +2"), Options{RunID: "r"}, Destination{})
+	j, err := NewFolder(t.TempDir()).OpenJournal(t.Context(), f.plan("u1 +2"), Options{RunID: "r"}, Destination{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -637,7 +637,7 @@ func TestRecoverJudges(t *testing.T) {
 				f.kind[u9.ID] = u9.Kind
 				plan.Watch = []planner.Watch{{Wanted: planner.Wanted{Listed: planner.SetOf(3)}, Principals: []planner.Principal{u9}}}
 				moments, whole, base := film(t, f, plan, Options{})
-				dead, err := FindOpen(crash(t, f, moments[len(moments)-1], whole, base), nil)
+				dead, err := NewFolder(crash(t, f, moments[len(moments)-1], whole, base)).FindOpen(t.Context(), nil)
 				if err != nil {
 					t.Fatal(err)
 				}

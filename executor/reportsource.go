@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -86,32 +85,29 @@ func (f *ReportFolder) Heads(ctx context.Context) ([]ReportHead, []string, error
 			continue
 		}
 		path := filepath.Join(f.dir, l.File)
-		h, err := readPastHeader(Document{path, func() (io.ReadCloser, error) { return OpenPlain(path) }})
+		h, err := readPastHeader(documentAt(path))
 		if err != nil {
 			return nil, nil, fmt.Errorf("report %s: %w", path, err)
 		}
-		heads = append(heads, ReportHead{Report: path, Digest: l.Digest, Server: h.server, Run: h.run, Policy: h.policy, Plan: h.plan, Summary: h.summary})
+		h.Digest = l.Digest
+		heads = append(heads, h.ReportHead)
 	}
 	return heads, problems, nil
 }
 
 // Findings reads the report's file once more.
 func (f *ReportFolder) Findings(_ context.Context, h ReportHead) ([]planner.Finding, error) {
-	in, err := OpenPlain(h.Report)
+	return documentAt(h.Report).Findings(h.Digest)
+}
+
+// Findings reads the findings of the report and nothing else of it. The error matches
+// [ErrEdited] if its content does not have the digest.
+func (d Document) Findings(want string) ([]planner.Finding, error) {
+	in, err := d.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	findings, err := FindingsIn(in, h.Digest)
-	if err != nil {
-		return nil, fmt.Errorf("report %s: %w", h.Report, err)
-	}
-	return findings, nil
-}
-
-// FindingsIn reads the findings of a report and nothing else of it. The error matches
-// [ErrEdited] if its content does not have the digest.
-func FindingsIn(in io.Reader, want string) ([]planner.Finding, error) {
 	var findings []planner.Finding
 	digest, err := scanDocument(in, func(member string, text []byte) error {
 		if member != "findings" {
@@ -122,7 +118,10 @@ func FindingsIn(in io.Reader, want string) ([]planner.Finding, error) {
 	if err == nil && digest != want {
 		err = ErrEdited
 	}
-	return findings, err
+	if err != nil {
+		return nil, fmt.Errorf("report %s: %w", d.Name, err)
+	}
+	return findings, nil
 }
 
 // ErrNotApplied is matched by the error of [CheckApplied] when the policy was not

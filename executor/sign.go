@@ -23,9 +23,6 @@ type Signer interface {
 // SignatureSuffix is what the name of a signature has more than that of what it signs.
 const SignatureSuffix = ".sig"
 
-// maxSignature bounds a signature in bytes.
-const maxSignature = 64 << 10
-
 // ErrUnsigned is matched by errors that say that a report, or the head of a chain, was
 // written and not signed, or must not be signed.
 var ErrUnsigned = errors.New("not signed")
@@ -81,10 +78,10 @@ func reading(doc io.WriterTo, f func(io.Reader) error) error {
 	return f(r)
 }
 
-// headSignature reads the signature of the head of dir's chain; it is empty where
-// there is none.
-func headSignature(dir string) ([]byte, error) {
-	text, err := readPlain(filepath.Join(dir, ChainFile+SignatureSuffix))
+// SignatureBeside reads the signature beside the file at path; it is nil where there is
+// none.
+func SignatureBeside(path string) ([]byte, error) {
+	text, err := readSmall(path + SignatureSuffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -95,7 +92,7 @@ func headSignature(dir string) ([]byte, error) {
 // or if none of them is of a report: there is nothing yet to vouch for. Otherwise the
 // error matches [ErrUnsigned]: whoever signs what follows vouches for what was before.
 func signedHead(dir string, s Signer, heads ...chainHead) error {
-	text, err := headSignature(dir)
+	text, err := SignatureBeside(filepath.Join(dir, ChainFile))
 	if err != nil {
 		return err
 	}
@@ -159,7 +156,7 @@ func signedReport(dir, name string, s Signer) bool {
 		return false
 	}
 	path := filepath.Join(dir, name)
-	text, err := readPlain(path + SignatureSuffix)
+	text, err := readSmall(path + SignatureSuffix)
 	if err != nil {
 		return false
 	}
@@ -169,14 +166,4 @@ func signedReport(dir, name string, s Signer) bool {
 	}
 	defer f.Close()
 	return s.Check(f, text) == nil
-}
-
-// readPlain reads the signature in the plain file at path.
-func readPlain(path string) ([]byte, error) {
-	f, err := OpenPlain(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxSignature))
 }

@@ -160,32 +160,32 @@ func TestApprovalsAreSpentOnce(t *testing.T) {
 		return p
 	}
 	first := planOf(day)
-	if err := Unspent(state, "", first); err != nil {
+	if err := NewFolder(state).Unspent(t.Context(), Destination{}, first); err != nil {
 		t.Errorf("Unspent = %v", err)
 	}
-	if err := Spend(state, first, Run{ID: "one", StartedAt: day}, day); err != nil {
+	if err := NewFolder(state).Spend(t.Context(), first, Run{ID: "one", StartedAt: day}, day); err != nil {
 		t.Fatal(err)
 	}
-	for name, err := range map[string]error{"Unspent": Unspent(state, "", first), "Spend": Spend(state, first, Run{ID: "two", StartedAt: day}, day)} {
+	for name, err := range map[string]error{"Unspent": NewFolder(state).Unspent(t.Context(), Destination{}, first), "Spend": NewFolder(state).Spend(t.Context(), first, Run{ID: "two", StartedAt: day}, day)} {
 		if !errors.Is(err, ErrSpent) {
 			t.Errorf("%s = %v, want ErrSpent", name, err)
 		}
 	}
 	// What nobody can apply any more is forgotten, and nothing before.
 	second := planOf(day.AddDate(0, 0, 20))
-	if err := Spend(state, second, Run{ID: "three"}, day.AddDate(0, 0, 20)); err != nil {
+	if err := NewFolder(state).Spend(t.Context(), second, Run{ID: "three"}, day.AddDate(0, 0, 20)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Unspent(state, "", first); !errors.Is(err, ErrSpent) {
+	if err := NewFolder(state).Unspent(t.Context(), Destination{}, first); !errors.Is(err, ErrSpent) {
 		t.Errorf("Unspent after 20 days = %v, want ErrSpent", err)
 	}
-	if err := Spend(state, planOf(day.AddDate(0, 2, 0)), Run{ID: "four"}, day.AddDate(0, 2, 0)); err != nil {
+	if err := NewFolder(state).Spend(t.Context(), planOf(day.AddDate(0, 2, 0)), Run{ID: "four"}, day.AddDate(0, 2, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Unspent(state, "", first); err != nil {
+	if err := NewFolder(state).Unspent(t.Context(), Destination{}, first); err != nil {
 		t.Errorf("Unspent after two months = %v", err)
 	}
-	if err := Unspent(state, "", &planner.Plan{Digest: "sha256:../../x"}); err == nil {
+	if err := NewFolder(state).Unspent(t.Context(), Destination{}, &planner.Plan{Digest: "sha256:../../x"}); err == nil {
 		t.Error("a digest that is none is taken")
 	}
 }

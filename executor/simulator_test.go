@@ -262,7 +262,7 @@ func TestEveryEndingFitsTheSchema(t *testing.T) {
 			audit(slices.Values([]seen{auditedUser("u1", mstrapi.Held{ID: 2, Direct: true})}), f.plan(), Options{RunID: "r"}),
 		}
 		state := crash(t, f, moments[5], moments[5].journal, base)
-		dead, err := FindOpen(state, nil)
+		dead, err := NewFolder(state).FindOpen(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,10 +1,10 @@
 package executor
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,19 +32,17 @@ type spent struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
-func spentFile(state, digest string) (string, error) {
+func (f *Folder) spentFile(digest string) (string, error) {
 	name, ok := strings.CutPrefix(digest, "sha256:")
 	if _, err := hex.DecodeString(name); !ok || err != nil || len(name) != 64 {
 		return "", fmt.Errorf("the plan has no digest")
 	}
-	return filepath.Join(state, spentFolder, name+".json"), nil
+	return filepath.Join(f.dir, spentFolder, name+".json"), nil
 }
 
-// Unspent returns nil if no run was made with the approvals of plan, as far as the
-// state folder and the reports in the folder reports tell; an empty name is no folder.
-// Otherwise the error matches [ErrSpent].
-func Unspent(state, reports string, plan *planner.Plan) error {
-	path, err := spentFile(state, plan.Digest)
+// Unspent looks into the folder, and into that of reports at to.
+func (f *Folder) Unspent(_ context.Context, to Destination, plan *planner.Plan) error {
+	path, err := f.spentFile(plan.Digest)
 	if err != nil {
 		return err
 	}
@@ -58,10 +56,11 @@ func Unspent(state, reports string, plan *planner.Plan) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	return UnspentIn(reports, plan)
+	return UnspentIn(to.Dir, plan)
 }
 
-// UnspentIn is [Unspent] as far as the reports in the folder tell.
+// UnspentIn is [Store.Unspent] as far as the reports in the folder tell; an empty name is
+// no folder.
 func UnspentIn(reports string, plan *planner.Plan) error {
 	if reports == "" {
 		return nil
@@ -87,11 +86,9 @@ func UnspentIn(reports string, plan *planner.Plan) error {
 	return nil
 }
 
-// Spend notes in the state folder that run is made with the approvals of plan. It must
-// be called, under the server's lock, before the first write; the error matches
-// [ErrSpent] if another run was before it.
-func Spend(state string, plan *planner.Plan, run Run, now time.Time) error {
-	path, err := spentFile(state, plan.Digest)
+// Spend notes in the folder that run is made with the approvals of plan.
+func (f *Folder) Spend(ctx context.Context, plan *planner.Plan, run Run, now time.Time) error {
+	path, err := f.spentFile(plan.Digest)
 	if err != nil {
 		return err
 	}
@@ -100,7 +97,7 @@ func Spend(state string, plan *planner.Plan, run Run, now time.Time) error {
 		return fmt.Errorf("note that the approvals are used: %w", err)
 	}
 	forget(dir, now)
-	if err := Unspent(state, "", plan); err != nil {
+	if err := f.Unspent(ctx, Destination{}, plan); err != nil {
 		return err
 	}
 	doc := jsonDocument{spent{spentFormat, plan.Digest, run.ID, run.StartedAt.UTC(), plan.ExpiresAt.UTC()}}
@@ -110,17 +107,9 @@ func Spend(state string, plan *planner.Plan, run Run, now time.Time) error {
 	return nil
 }
 
-// maxSpent bounds the file of one plan, in bytes.
-const maxSpent = 64 << 10
-
 // read reads what is noted in the file at path.
 func (s *spent) read(path string) error {
-	f, err := OpenPlain(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSpent))
+	text, err := readSmall(path)
 	if err != nil {
 		return err
 	}

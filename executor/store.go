@@ -25,12 +25,16 @@ type Store interface {
 	// early with its error.
 	Lock(ctx context.Context, server Target, holder Holder, timeout time.Duration) (Lock, error)
 
-	// OpenJournal starts the journal of a run that is about to apply plan, as the
-	// function [OpenJournal] does. The caller holds the server's lock.
+	// OpenJournal starts the journal of a run that is about to apply plan. o is what Apply
+	// will be given; o.RunID must not be empty. The report will be delivered to. When
+	// OpenJournal returns, all that a recovery needs is durable. The caller holds the
+	// server's lock: an open journal of a server whose lock is free belongs to a run that
+	// died.
 	OpenJournal(ctx context.Context, plan *planner.Plan, o Options, to Destination) (*Journal, error)
 	// FindOpen returns the open journals of runs on a server whose base URL is one that
-	// same reports, oldest first, as the function [FindOpen] does. The caller holds
-	// the server's lock.
+	// same reports (all servers if same is nil), oldest first. The caller holds the
+	// server's lock: otherwise the journal of a run that is alive is among them. An error
+	// that matches [ErrJournal] names a damaged journal, which a person has to look at.
 	FindOpen(ctx context.Context, same func(url string) bool) ([]*DeadRun, error)
 	// Finish writes the report of d where d.Destination says, and closes its journal.
 	// The report is the one that remake returns, unless the run had written one before
@@ -51,7 +55,9 @@ type Store interface {
 	// Past returns what the newest reports say that earlier runs of the policy did on
 	// the server; see [FindPast].
 	Past(ctx context.Context, to Destination, same func(url string) bool, ref planner.PolicyRef) (planner.Past, error)
-	// Earlier returns what is known of runs that applied plan before; see [FindEarlier].
+	// Earlier returns what is known of runs that applied plan before, and of what later runs
+	// on its server, a URL of which same reports, made of that. It returns what it found
+	// also with an error, which says what could not be read.
 	Earlier(ctx context.Context, to Destination, plan *planner.Plan, same func(url string) bool) (*Earlier, error)
 
 	// Unspent returns nil if no run was made with the approvals of plan, as far as

@@ -163,7 +163,7 @@ func TestLocksAndJournalsFollowNoLinkAndWaitForNoPipe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			l, err := AcquireLock(context.Background(), dir, Target{URL: "https://x/"}, Holder{}, 0)
+			l, err := NewFolder(dir).Lock(context.Background(), Target{URL: "https://x/"}, Holder{}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +171,7 @@ func TestLocksAndJournalsFollowNoLinkAndWaitForNoPipe(t *testing.T) {
 			if err := errors.Join(l.Release(), os.Remove(lock), plant(lock)); err != nil {
 				t.Fatal(err)
 			}
-			if l, err := AcquireLock(context.Background(), dir, Target{URL: "https://x/"}, Holder{}, time.Hour); err == nil {
+			if l, err := NewFolder(dir).Lock(context.Background(), Target{URL: "https://x/"}, Holder{}, time.Hour); err == nil {
 				_ = l.Release()
 				t.Errorf("a lock was taken on a %s", name)
 			}

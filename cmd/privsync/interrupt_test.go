@@ -94,7 +94,7 @@ func TestInterruptWhileWaiting(t *testing.T) {
 							url = after
 						}
 					}
-					lock, err := executor.AcquireLock(context.Background(), filepath.Join(p.dir, "state", "privsync"), executor.Target{URL: url}, executor.Holder{PID: 1}, 0)
+					lock, err := executor.NewFolder(filepath.Join(p.dir, "state", "privsync")).Lock(context.Background(), executor.Target{URL: url}, executor.Holder{PID: 1}, 0)
 					if err != nil {
 						t.Fatal(err)
 					}

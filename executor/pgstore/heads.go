@@ -3,7 +3,6 @@ package pgstore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -107,13 +106,5 @@ func (s *Store) Findings(ctx context.Context, h executor.ReportHead) ([]planner.
 	if err != nil {
 		return nil, err
 	}
-	in, err := doc.Open()
-	if err != nil {
-		return nil, err
-	}
-	findings, err := executor.FindingsIn(in, h.Digest)
-	if err = errors.Join(err, in.Close()); err != nil {
-		return nil, fmt.Errorf("report %s: %w", doc.Name, err)
-	}
-	return findings, nil
+	return doc.Findings(h.Digest)
 }

@@ -82,14 +82,8 @@ func (l *lock) before(ctx context.Context, conn *pgx.Conn) ([]executor.Holder, e
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h executor.Holder, err error) {
 		err = row.Scan(&h.PID, &h.Host, &h.User, &h.RunID, &h.Started, &h.Server, &h.ServerLock)
-		return clipped(h), err
+		return h.Clipped(), err
 	})
-}
-
-// clipped bounds what a holder says of itself.
-func clipped(h executor.Holder) executor.Holder {
-	h.Host, h.User, h.RunID, h.Server = clip(h.Host, 200), clip(h.User, 200), clip(h.RunID, 200), clip(h.Server, 500)
-	return h
 }
 
 // holder says who holds the lock of key, as far as the holder has said so.
@@ -102,7 +96,7 @@ func (l *lock) holder(ctx context.Context, conn *pgx.Conn, key string) (*executo
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 	}
-	*h = clipped(*h)
+	*h = h.Clipped()
 	return e, err
 }
 

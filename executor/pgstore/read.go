@@ -223,11 +223,7 @@ func (s *Store) Unspent(ctx context.Context, to executor.Destination, plan *plan
 		return err
 	}
 	for _, e := range list {
-		f, err := s.document(e).Open()
-		if err != nil {
-			return err
-		}
-		report, err := executor.ReadReport(f)
+		report, err := s.document(e).Read()
 		if err == nil && report.Wrote() {
 			return fmt.Errorf("%w: run %s, by %s", executor.ErrSpent, report.Run.ID, s.place(e.File))
 		}

@@ -78,7 +78,7 @@ func (s *Store) Import(ctx context.Context, dir string) (Imported, error) {
 			if done.Added == 0 {
 				return nil
 			}
-			signature, err := signatureBeside(filepath.Join(dir, executor.ChainFile))
+			signature, err := executor.SignatureBeside(filepath.Join(dir, executor.ChainFile))
 			if err != nil || signature == nil {
 				return err
 			}
@@ -144,7 +144,7 @@ func (s *Store) importLink(ctx context.Context, tx pgx.Tx, dir, chain string, h 
 		return err
 	}
 	defer f.Close()
-	signature, err := signatureBeside(path)
+	signature, err := executor.SignatureBeside(path)
 	if err != nil {
 		return err
 	}
@@ -157,19 +157,6 @@ func (s *Store) importLink(ctx context.Context, tx pgx.Tx, dir, chain string, h 
 		return report, err
 	}
 	return s.addLink(ctx, tx, l)
-}
-
-// signatureBeside returns the signature beside the file at path; nil if there is none.
-func signatureBeside(path string) ([]byte, error) {
-	f, err := executor.OpenPlain(path + executor.SignatureSuffix)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, 64<<10))
 }
 
 // Export writes the chains of the store into the folder dir, which must be new or empty:

@@ -69,7 +69,7 @@ func (f *Folder) Reports(ctx context.Context) iter.Seq2[*executor.Report, error]
 				return
 			}
 			path := filepath.Join(f.Dir, name)
-			report, err := readReport(path)
+			report, err := executor.ReadReportFile(path)
 			if err != nil {
 				err = fmt.Errorf("%s: %w", path, err)
 			}
@@ -78,13 +78,4 @@ func (f *Folder) Reports(ctx context.Context) iter.Seq2[*executor.Report, error]
 			}
 		}
 	}
-}
-
-func readReport(path string) (*executor.Report, error) {
-	f, err := executor.OpenPlain(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return executor.ReadReport(f)
 }
