@@ -108,27 +108,35 @@ func (d *draft) suppressedFindings() []Finding {
 	var out []Finding
 	for _, s := range d.suppressed {
 		who, ref := s.who.Principal, d.cat.ref(s.privilege)
-		why := "an entry that names it could not be resolved completely"
-		switch {
-		case s.by == nil:
-		case who.Kind == mstrapi.User:
-			why = s.by.Principal.label() + ", which may give it in its place, could not be read"
-		default:
-			why = s.by.Principal.label() + ", which may depend on it, could not be read"
-		}
-		if s.by == nil && d.st.absent && len(d.st.failed) == 0 {
-			out = append(out, Finding{
-				Code: CodeUnknownPrincipal, Severity: SeverityWarning, Principal: &who, Privilege: &ref,
-				Message: fmt.Sprintf("the revoke of privilege %s from %s is not planned: an entry for the members of a group that the server does not have lists it", d.cat.label(s.privilege), who.label()),
-			})
-			continue
-		}
-		out = append(out, Finding{
+		f := Finding{
 			Code: CodeReadFailed, Severity: SeverityError, Principal: &who, Privilege: &ref,
-			Message: fmt.Sprintf("the revoke of privilege %s from %s is not planned: %s", d.cat.label(s.privilege), who.label(), why),
-		})
+			Message: fmt.Sprintf("the revoke of privilege %s from %s is not planned: %s", d.cat.label(s.privilege), who.label(), d.whySuppressed(s)),
+		}
+		if d.onlyAbsent(s) {
+			f.Code, f.Severity = CodeUnknownPrincipal, SeverityWarning
+		}
+		out = append(out, f)
 	}
 	return out
+}
+
+// onlyAbsent reports whether a revoke is not planned because of somebody who is not
+// there, which the policy wants reported.
+func (d *draft) onlyAbsent(s suppressed) bool {
+	return s.by == nil && d.st.absent && len(d.st.failed) == 0
+}
+
+// whySuppressed says because of whom a revoke is not planned.
+func (d *draft) whySuppressed(s suppressed) string {
+	switch {
+	case d.onlyAbsent(s):
+		return "an entry for the members of a group that the server does not have lists it"
+	case s.by == nil:
+		return "an entry that names it could not be resolved completely"
+	case s.who.Principal.Kind == mstrapi.User:
+		return s.by.Principal.label() + ", which may give it in its place, could not be read"
+	}
+	return s.by.Principal.label() + ", which may depend on it, could not be read"
 }
 
 // unlistedFindings tells of principals with direct grants that no entry covers.

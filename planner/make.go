@@ -31,10 +31,17 @@ type MakeOptions struct {
 // changes. st must have been observed for pol (see [Observe]); otherwise the
 // plan is incomplete and changes nothing. The plan is not sealed: see
 // [Plan.Seal].
-func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
+func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan { return draftOf(pol, st).plan(o) }
+
+// draftOf decides what [Make] puts into a plan.
+func draftOf(pol *policy.Policy, st *State) *draft {
+	return evaluate(compile(pol, newCatalogue(st.Catalogue, st.Level), st.Now), st)
+}
+
+// plan writes down what was decided.
+func (d *draft) plan(o MakeOptions) *Plan {
+	pol, st := d.pol, d.st
 	created := st.Now.UTC().Truncate(time.Second)
-	c := compile(pol, newCatalogue(st.Catalogue, st.Level), st.Now)
-	d := evaluate(c, st)
 	plan := &Plan{
 		Format:      PlanFormat,
 		Tool:        o.Tool,
@@ -51,7 +58,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan {
 		Findings:    append(d.allFindings(), st.missingMap()...),
 		Commands:    make([]string, 0, len(pol.Commands)),
 
-		Prerequisites: c.prerequisites(),
+		Prerequisites: d.prerequisites(),
 	}
 	for _, cmd := range pol.Commands {
 		plan.Commands = append(plan.Commands, cmd.Name)

@@ -224,28 +224,7 @@ func (n *naive) decide(s *subject) {
 	if !covered {
 		return
 	}
-	var l, x, f Set
-	settings := policy.Settings{}
-	explicit := false
-	for _, i := range n.entries[id] {
-		e := n.pol.Principals[i]
-		for item := range e.Listed.All() {
-			if isOver(item) {
-				x.Add(mstrapi.PrivilegeID(item.ID))
-			} else {
-				l.Add(mstrapi.PrivilegeID(item.ID))
-			}
-		}
-		for _, item := range e.Forbid {
-			if !isOver(item) {
-				f.Add(mstrapi.PrivilegeID(item.ID))
-			}
-		}
-		if e.Principal != nil || settings == (policy.Settings{}) {
-			settings = e.Settings
-		}
-		explicit = explicit || e.Principal != nil
-	}
+	l, x, f, settings, explicit := n.wants(id)
 	if !explicit {
 		for _, i := range n.entries[id] {
 			n.conflicts = n.conflicts || n.pol.Principals[i].Settings != settings
@@ -287,6 +266,31 @@ func (n *naive) decide(s *subject) {
 			n.findings[fmt.Sprintf("%s %s %d from %s", CodeInheritedNotListed, id, p, n.holders(id, p))] = true
 		}
 	}
+}
+
+// wants adds up what the entries that cover a principal list, listed until a day that is
+// over, and forbid.
+func (n *naive) wants(id mstrapi.ObjectID) (l, x, f Set, settings policy.Settings, explicit bool) {
+	for _, i := range n.entries[id] {
+		e := n.pol.Principals[i]
+		for item := range e.Listed.All() {
+			if isOver(item) {
+				x.Add(mstrapi.PrivilegeID(item.ID))
+			} else {
+				l.Add(mstrapi.PrivilegeID(item.ID))
+			}
+		}
+		for _, item := range e.Forbid {
+			if !isOver(item) {
+				f.Add(mstrapi.PrivilegeID(item.ID))
+			}
+		}
+		if e.Principal != nil || settings == (policy.Settings{}) {
+			settings = e.Settings
+		}
+		explicit = explicit || e.Principal != nil
+	}
+	return l, x, f, settings, explicit
 }
 
 func (n *naive) grant(s *subject, p mstrapi.PrivilegeID) {

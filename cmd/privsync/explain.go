@@ -203,6 +203,7 @@ type explainer struct {
 	at          time.Time
 	concurrency int
 	licences    *planner.LicenceInput // nil: not asked for
+	decided     *planner.Explained    // set where there is a policy
 
 	catalogue map[mstrapi.PrivilegeID]mstrapi.Privilege
 	row       mstrapi.PrincipalRow
