@@ -19,8 +19,8 @@ func (d *draft) describeSpared(o *Observed, w *want) {
 	}
 	who := o.Principal
 	d.findings = append(d.findings, Finding{
-		Code: CodeUnknownPrincipal, Severity: SeverityWarning, Principal: &who, Privilege: d.cat.only(spared), Position: d.entryPosition(w),
+		Code: CodeUnknownPrincipal, Severity: SeverityWarning, Principal: &who, Privilege: d.c.cat.only(spared), Position: d.c.entryPosition(w),
 		Message: fmt.Sprintf("the revoke of %s from %s is not planned: the policy lists it for a %s that the server does not have, who may go by this name now",
-			d.cat.some(spared), who.label(), who.Kind),
+			d.c.cat.some(spared), who.label(), who.Kind),
 	})
 }

@@ -18,9 +18,6 @@ const (
 	CommandInsight   = "Use Library Insight"
 )
 
-// maxNamedUsers bounds how many users a message names.
-const maxNamedUsers = 5
-
 // commandFindings tells of users to whom the policy's metadata command will grant
 // what the policy forbids them or, in authoritative mode, does not list.
 func (d *draft) commandFindings(plan *Plan) []Finding {
@@ -45,7 +42,7 @@ func (d *draft) commandFindings(plan *Plan) []Finding {
 		if o.Err != nil || o.Principal.Kind != mstrapi.User {
 			continue
 		}
-		w := d.wantFor(o)
+		w := d.c.wantFor(o)
 		if !w.listed.Has(needs) && !o.Direct.Has(needs) && !o.Inherited.Has(needs) || w.forbidden.Has(needs) {
 			continue
 		}
@@ -63,21 +60,14 @@ func (d *draft) commandFindings(plan *Plan) []Finding {
 		if len(users) == 0 {
 			continue
 		}
-		var names []string
-		for _, o := range users[:min(len(users), maxNamedUsers)] {
-			names = append(names, o.Principal.label())
-		}
-		if more := len(users) - len(names); more > 0 {
-			names = append(names, plural(more, "other", "others"))
-		}
-		ref := d.cat.ref(q)
+		ref := d.c.cat.ref(q)
 		f := Finding{
 			Code: CodeSideEffect, Severity: SeverityWarning, Privilege: &ref,
 			Message: fmt.Sprintf("the command %s grants privilege %s to every user who holds %s, and the policy forbids it to, or does not list it for, %s",
-				plan.Commands[0], d.cat.label(q), d.cat.label(needs), joinAnd(names)),
+				plan.Commands[0], d.c.cat.label(q), d.c.cat.label(needs), nameSome(users)),
 		}
-		if i := slices.IndexFunc(d.pol.Commands, func(c policy.Command) bool { return c.Name == plan.Commands[0] }); i >= 0 {
-			f.Position = position(d.pol.Commands[i].Pos)
+		if i := slices.IndexFunc(d.c.pol.Commands, func(c policy.Command) bool { return c.Name == plan.Commands[0] }); i >= 0 {
+			f.Position = position(d.c.pol.Commands[i].Pos)
 		}
 		out = append(out, f)
 	}

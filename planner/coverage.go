@@ -2,7 +2,6 @@ package planner
 
 import (
 	"context"
-	"slices"
 
 	"privsync/mstrapi"
 )
@@ -93,63 +92,4 @@ func (d *draft) coverage() Coverage {
 		}
 	}
 	return c
-}
-
-// ruleResults counts the people who break each rule.
-func (d *draft) ruleResults(c Coverage) []RuleResult {
-	out := make([]RuleResult, 0, len(d.pol.Rules))
-	if !d.complete {
-		return out
-	}
-	everybody := d.st.judging != JudgeProjected && c.Known != nil && c.LookedAt >= *c.Known
-	unread := slices.ContainsFunc(d.st.covered, func(o *Observed) bool { return o.Err != nil })
-	for i := range d.pol.Rules {
-		r := &d.pol.Rules[i]
-		out = append(out, RuleResult{Name: r.Name, Severity: severityOf(r), Violations: d.broken[i].count(), Complete: !d.rules[i].vague && (everybody || len(r.Require) > 0 && !d.st.onlyEveryone && !unread)})
-	}
-	return out
-}
-
-// offenders are the people who break one rule.
-type offenders struct {
-	people map[idKey]struct{}
-	others int // members of groups whose members were counted and not read
-	short  int // people who are missing, by a require rule
-}
-
-func (b *offenders) count() int {
-	if b == nil {
-		return 0
-	}
-	return len(b.people) + b.others + b.short
-}
-
-// offend notes that o breaks the rule: a user as one person, a group as the users
-// in it. Where everybody is judged these are judged themselves.
-func (d *draft) offend(rule int, o *Observed) {
-	b := d.broken[rule]
-	if b == nil {
-		b = &offenders{people: make(map[idKey]struct{})}
-		d.broken[rule] = b
-	}
-	if o.Principal.Kind == mstrapi.User {
-		b.people[keyOf(o.Principal.ID)] = struct{}{}
-		return
-	}
-	if d.st.judging == JudgeEverybody {
-		return
-	}
-	m := d.st.members[o.Principal.ID]
-	switch {
-	case m == nil:
-		if !slices.Contains(d.needs.count, o) {
-			d.needs.count = append(d.needs.count, o)
-		}
-	case m.complete:
-		for _, k := range m.keys {
-			b.people[k] = struct{}{}
-		}
-	case m.err == nil:
-		b.others = max(b.others, m.count)
-	}
 }

@@ -31,7 +31,7 @@ func (d *draft) everyoneFindings() []Finding {
 		Code: CodePartialUserList, Severity: SeverityWarning,
 		Message: "the server gives no list of its users: the members of the group Everyone were taken for it, among which guests and some service accounts are not; rules and coverage do not speak of these",
 	}
-	if d.pol.Unlisted == policy.UnlistedRevoke {
+	if d.c.pol.Unlisted == policy.UnlistedRevoke {
 		f.Severity = SeverityError
 		f.Message += "; unlisted: revoke revokes nothing while not all users are known"
 	}

@@ -51,8 +51,8 @@ func (p *Plan) Exceptions() []Exception { return p.exceptions }
 
 func (d *draft) exceptions() []Exception {
 	out := []Exception{}
-	for i := range d.pol.Rules {
-		r := &d.pol.Rules[i]
+	for i := range d.c.pol.Rules {
+		r := &d.c.pol.Rules[i]
 		for j := range r.Except {
 			x := &r.Except[j]
 			e := d.exception(FromRule, x.Terms, x.Pos, r.Deny)
@@ -61,14 +61,14 @@ func (d *draft) exceptions() []Exception {
 			out = append(out, e)
 		}
 	}
-	for i := range d.pol.Principals {
-		p := &d.pol.Principals[i]
+	for i := range d.c.pol.Principals {
+		p := &d.c.pol.Principals[i]
 		if p.Selector == nil || len(p.Forbid) == 0 {
 			continue
 		}
 		refs := make([]policy.Ref, 0, len(p.Forbid))
 		for _, l := range p.Forbid {
-			if !l.Expired(d.now) {
+			if !l.Expired(d.c.now) {
 				refs = append(refs, l.Ref)
 			}
 		}
@@ -97,8 +97,8 @@ func (d *draft) exception(from ExceptionFrom, t policy.Terms, pos policy.Positio
 	}
 	for _, ref := range refs {
 		named := PrivilegeRef{Name: ref.Name}
-		if id := d.idOf(ref); id > 0 && id <= mstrapi.MaxPrivilegeID {
-			named = d.cat.ref(id)
+		if id := d.c.idOf(ref); id > 0 && id <= mstrapi.MaxPrivilegeID {
+			named = d.c.cat.ref(id)
 		}
 		e.Privileges = append(e.Privileges, named)
 	}

@@ -41,8 +41,8 @@ func (x *Explained) Entries() (entries []*policy.Entry, deciding int) {
 		return nil, 0
 	}
 	for i, e := range x.seen.entries {
-		entries = append(entries, &x.d.pol.Principals[e])
-		if e == x.d.deciding(x.seen.entries) {
+		entries = append(entries, &x.d.c.pol.Principals[e])
+		if e == x.d.c.deciding(x.seen.entries) {
 			deciding = i
 		}
 	}
@@ -50,7 +50,7 @@ func (x *Explained) Entries() (entries []*policy.Entry, deciding int) {
 }
 
 // Number returns the number of the privilege that ref names; 0 where that is not clear.
-func (x *Explained) Number(ref policy.Ref) mstrapi.PrivilegeID { return x.d.idOf(ref) }
+func (x *Explained) Number(ref policy.Ref) mstrapi.PrivilegeID { return x.d.c.idOf(ref) }
 
 // NeededBy returns the listed privileges that need the one (prerequisites), which is
 // listed thereby.
@@ -59,9 +59,9 @@ func (x *Explained) NeededBy(q mstrapi.PrivilegeID) []PrivilegeRef {
 	if x.seen == nil {
 		return nil
 	}
-	for p := range x.d.relation.dependents(SetOf(q)).All() {
-		if slices.ContainsFunc(x.seen.entries, func(e int32) bool { return x.d.entries[e].listed.Has(p) }) {
-			out = append(out, x.d.cat.ref(p))
+	for p := range x.d.c.relation.dependents(SetOf(q)).All() {
+		if slices.ContainsFunc(x.seen.entries, func(e int32) bool { return x.d.c.entries[e].listed.Has(p) }) {
+			out = append(out, x.d.c.cat.ref(p))
 		}
 	}
 	return out
@@ -70,10 +70,10 @@ func (x *Explained) NeededBy(q mstrapi.PrivilegeID) []PrivilegeRef {
 // Exempt returns the exception of the rule with that place in the policy that the
 // principal is, or belongs to as above tells of groups; nil for none.
 func (x *Explained) Exempt(rule int, above func(group mstrapi.ObjectID) bool) (but *policy.Exception, itself bool) {
-	except := x.d.pol.Rules[rule].Except
+	except := x.d.c.pol.Rules[rule].Except
 	for i := range except {
 		e, ok := x.d.st.except[[2]int{rule, i}]
-		if ok && !except[i].Expired(x.d.now) && (e.ID == x.id || e.Kind == mstrapi.Group && above(e.ID)) {
+		if ok && !except[i].Expired(x.d.c.now) && (e.ID == x.id || e.Kind == mstrapi.Group && above(e.ID)) {
 			return &except[i], e.ID == x.id
 		}
 	}
@@ -116,7 +116,7 @@ func (x *Explained) Decision(q mstrapi.PrivilegeID) string {
 func (x *Explained) despiteInheriting(q mstrapi.PrivilegeID) string {
 	o := x.seen
 	switch {
-	case o.Inherited.Has(q) && x.d.wantFor(o).settings.SatisfiedBy == policy.Direct:
+	case o.Inherited.Has(q) && x.d.c.wantFor(o).settings.SatisfiedBy == policy.Direct:
 		return ": inheriting it is not enough (satisfiedBy: direct)"
 	case o.Inherited.Has(q):
 		return ": the plan takes it from the groups that give it now"
@@ -129,8 +129,8 @@ func (x *Explained) despiteInheriting(q mstrapi.PrivilegeID) string {
 // whyNot says why the plan leaves a privilege as it is.
 func (x *Explained) whyNot(q mstrapi.PrivilegeID) string {
 	d, o := x.d, x.seen
-	if !d.inScope(q) {
-		return fmt.Sprintf("it lies outside the policy's scope (level: %s)", d.pol.Scope)
+	if !d.c.inScope(q) {
+		return fmt.Sprintf("it lies outside the policy's scope (level: %s)", d.c.pol.Scope)
 	}
 	if _, gone := d.st.gone[x.id]; gone {
 		return "the server names the principal and does not have it"
@@ -138,7 +138,7 @@ func (x *Explained) whyNot(q mstrapi.PrivilegeID) string {
 	if o != nil && o.Err != nil || !d.complete {
 		return "not everything that it depends on could be read"
 	}
-	for _, s := range d.suppressed {
+	for _, s := range d.p.suppressed {
 		if s.who == o && s.privilege == q {
 			return "its revoke is not planned: " + d.whySuppressed(s)
 		}
@@ -146,7 +146,7 @@ func (x *Explained) whyNot(q mstrapi.PrivilegeID) string {
 	if o == nil || !o.Covered {
 		return x.whyUnlisted(q)
 	}
-	w := d.wantFor(o)
+	w := d.c.wantFor(o)
 	direct, inherited, elsewhere := o.Direct.Has(q), o.Inherited.Has(q), o.elsewhere().Has(q)
 	switch {
 	case w.contradicted.Has(q):
@@ -157,7 +157,7 @@ func (x *Explained) whyNot(q mstrapi.PrivilegeID) string {
 		return x.whyListed(w, q)
 	case direct && w.needs.need(o.Direct.Intersect(w.listed.Union(w.undecided))).Has(q):
 		return "what stays needs it (prerequisites)"
-	case w.forbidden.Has(q) && d.inheritedAfter(o, w, false).Has(q):
+	case w.forbidden.Has(q) && d.p.inheritedAfter(o, w, false).Has(q):
 		return "it is forbidden, but comes from a group, where alone it can be revoked"
 	case w.forbidden.Has(q) && elsewhere:
 		return "it is forbidden, but comes from a security role, which privsync does not take away"
@@ -167,11 +167,11 @@ func (x *Explained) whyNot(q mstrapi.PrivilegeID) string {
 		return "it is forbidden, and not held"
 	case direct && w.spared.Has(q):
 		return "it is listed for somebody whom the server does not have, who may go by this name now"
-	case direct && w.settings.Mode != d.pol.Principals[d.deciding(o.entries)].Settings.Mode:
+	case direct && w.settings.Mode != d.c.pol.Principals[d.c.deciding(o.entries)].Settings.Mode:
 		return "what is not listed is left alone until it is known what is" + because(d.whyUndecided(o))
 	case direct:
 		return fmt.Sprintf("it is not listed, and what is held directly is left alone (mode: %s)", w.settings.Mode)
-	case inherited && d.cat.levels[q] != mstrapi.LevelProject:
+	case inherited && d.c.cat.levels[q] != mstrapi.LevelProject:
 		return "it is not listed, but inherited: only a direct grant can be revoked"
 	case inherited || elsewhere:
 		return "it is not listed, but comes from a group or a security role: only a direct grant can be revoked"
@@ -201,7 +201,7 @@ func (x *Explained) whyListed(w *want, q mstrapi.PrivilegeID) string {
 		return "it is listed and held directly"
 	case w.settings.Redundant != policy.RedundantRevoke:
 		return fmt.Sprintf("it is listed and held directly; that it is inherited as well does not matter (redundant: %s)", w.settings.Redundant)
-	case !d.inheritedAfter(o, w, false).Has(q):
+	case !d.p.inheritedAfter(o, w, false).Has(q):
 		return "it is listed and held directly; the groups that give it now lose it"
 	case w.needs.need(o.Direct).Has(q):
 		return "it is listed and held directly; what stays needs it (prerequisites)"
@@ -212,16 +212,16 @@ func (x *Explained) whyListed(w *want, q mstrapi.PrivilegeID) string {
 // whyUnlisted says why nothing is done about a principal that no entry covers.
 func (x *Explained) whyUnlisted(q mstrapi.PrivilegeID) string {
 	d, o := x.d, x.seen
-	why := fmt.Sprintf("no entry covers the principal (unlisted: %s)", d.pol.Unlisted)
+	why := fmt.Sprintf("no entry covers the principal (unlisted: %s)", d.c.pol.Unlisted)
 	switch {
-	case d.pol.Unlisted != policy.UnlistedRevoke || o != nil && !o.Direct.Has(q):
+	case d.c.pol.Unlisted != policy.UnlistedRevoke || o != nil && !o.Direct.Has(q):
 	case d.st.isProtected[x.id]:
 		return "no entry covers the principal, but it is protected (unlisted: revoke passes it over)"
 	case d.st.absent:
 		return why + ", and nothing is revoked from such while the policy names somebody that the server does not have"
 	case d.st.onlyEveryone:
 		return why + ", and nothing is revoked from such while not all users of the server are known"
-	case !d.knowsUnlisted() || o == nil || !o.scanned:
+	case !d.p.knowsUnlisted() || o == nil || !o.scanned:
 		return why + ", and nothing is revoked from such while it is not known whom the policy covers"
 	}
 	return why

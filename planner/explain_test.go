@@ -194,7 +194,7 @@ func TestExplainWhatCouldNotBeRead(t *testing.T) {
 				if withheld != strings.HasPrefix(got, "no change: its revoke is not planned: ") {
 					t.Fatalf("Decision(%s, %d) = %q, findings %v", s.row.ID, p.ID, got, x.Findings(p.ID))
 				}
-				unread := x.seen != nil && x.seen.Err != nil && d.inScope(p.ID)
+				unread := x.seen != nil && x.seen.Err != nil && d.c.inScope(p.ID)
 				if unread && got != "no change: not everything that it depends on could be read" {
 					t.Fatalf("Decision(%s, %d) = %q of one that could not be read", s.row.ID, p.ID, got)
 				}

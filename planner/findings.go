@@ -15,9 +15,9 @@ import (
 // order: those without a principal first, then by principal in report order,
 // code, privilege and position.
 func (d *draft) allFindings() []Finding {
-	all := slices.Concat(d.st.findings, d.compiled.findings, d.conflictFindings(), d.expiryFindings(), d.exceptionFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.kin.cycleFindings(), d.pastFindings(), d.everyoneFindings(), oddFindings(d.st.odd))
+	all := slices.Concat(d.st.findings, d.c.findings, d.c.conflictFindings(), d.expiryFindings(), d.exceptionFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.p.kin.cycleFindings(), d.pastFindings(), d.everyoneFindings(), oddFindings(d.st.odd))
 	if d.complete {
-		all = append(all, d.findings...)
+		all = append(append(all, d.findings...), d.rules.findings...)
 	} else {
 		d.changes = nil
 		all = append(all, Finding{
@@ -32,7 +32,7 @@ func (d *draft) allFindings() []Finding {
 		who := o.Principal
 		all = append(all, Finding{
 			Code: CodeDisabledUser, Severity: SeverityWarning, Principal: &who,
-			Message: fmt.Sprintf("%s is disabled on the server", who.label()), Position: d.entryPosition(d.wantFor(o)),
+			Message: fmt.Sprintf("%s is disabled on the server", who.label()), Position: d.c.entryPosition(d.c.wantFor(o)),
 		})
 	}
 	for i := range all {
@@ -45,7 +45,7 @@ func (d *draft) allFindings() []Finding {
 }
 
 func (d *draft) isExplicit(o *Observed) bool {
-	return d.pol.Principals[d.deciding(o.entries)].Principal != nil
+	return d.c.pol.Principals[d.c.deciding(o.entries)].Principal != nil
 }
 
 func compareFindings(a, b Finding) int {
@@ -89,7 +89,7 @@ func (d *draft) readFindings() []Finding {
 			Message: fmt.Sprintf("%s could not be read completely, so nothing is planned for it: %v", who.label(), o.Err),
 		}
 		if o.Covered {
-			f.Position = d.entryPosition(d.wantFor(o))
+			f.Position = d.c.entryPosition(d.c.wantFor(o))
 		}
 		out = append(out, f)
 	}
@@ -106,11 +106,11 @@ func (d *draft) readFindings() []Finding {
 // who could not be read.
 func (d *draft) suppressedFindings() []Finding {
 	var out []Finding
-	for _, s := range d.suppressed {
-		who, ref := s.who.Principal, d.cat.ref(s.privilege)
+	for _, s := range d.p.suppressed {
+		who, ref := s.who.Principal, d.c.cat.ref(s.privilege)
 		f := Finding{
 			Code: CodeReadFailed, Severity: SeverityError, Principal: &who, Privilege: &ref,
-			Message: fmt.Sprintf("the revoke of privilege %s from %s is not planned: %s", d.cat.label(s.privilege), who.label(), d.whySuppressed(s)),
+			Message: fmt.Sprintf("the revoke of privilege %s from %s is not planned: %s", d.c.cat.label(s.privilege), who.label(), d.whySuppressed(s)),
 		}
 		if d.onlyAbsent(s) {
 			f.Code, f.Severity = CodeUnknownPrincipal, SeverityWarning
@@ -148,24 +148,24 @@ func (d *draft) unlistedFindings() []Finding {
 		}
 		who, n := o.Principal, plural(o.Direct.Len(), "privilege", "privileges")
 		switch {
-		case d.pol.Unlisted == policy.UnlistedRevoke && d.st.absent:
+		case d.c.pol.Unlisted == policy.UnlistedRevoke && d.st.absent:
 			out = append(out, Finding{
 				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
 				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s; nothing is revoked from it while the policy names somebody that the server does not have, who may go by this name now",
 					who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
 			})
-		case d.pol.Unlisted == policy.UnlistedRevoke && d.st.onlyEveryone:
+		case d.c.pol.Unlisted == policy.UnlistedRevoke && d.st.onlyEveryone:
 			out = append(out, Finding{
 				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
 				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s; nothing is revoked from it while not all users of the server are known",
 					who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
 			})
-		case d.pol.Unlisted == policy.UnlistedReport:
+		case d.c.pol.Unlisted == policy.UnlistedReport:
 			out = append(out, Finding{
 				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
 				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s", who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
 			})
-		case d.pol.Unlisted == policy.UnlistedRevoke && d.isProtected(o):
+		case d.c.pol.Unlisted == policy.UnlistedRevoke && d.p.isProtected(o):
 			out = append(out, Finding{
 				Code: CodeProtectedPrincipal, Severity: SeverityInfo, Principal: &who,
 				Message: fmt.Sprintf("%s holds %s directly, no entry of the policy covers it, and it is protected: it is passed over", who.label(), n),
@@ -180,7 +180,7 @@ const day = "2006-01-02"
 
 // explicitPrincipal returns the principal that the entry names, if it is known.
 func (d *draft) explicitPrincipal(entry int32) *Principal {
-	if d.pol.Principals[entry].Principal == nil || int(entry) >= len(d.st.byEntry) {
+	if d.c.pol.Principals[entry].Principal == nil || int(entry) >= len(d.st.byEntry) {
 		return nil
 	}
 	o := d.st.byEntry[entry]
@@ -198,4 +198,19 @@ func pathText(names []string) string {
 		quoted[i] = clean.Quote(n)
 	}
 	return strings.Join(quoted, " ← ")
+}
+
+// maxNamedUsers bounds how many users a message names.
+const maxNamedUsers = 5
+
+// nameSome names some of many in a message.
+func nameSome(list []*Observed) string {
+	var names []string
+	for _, o := range list[:min(len(list), maxNamedUsers)] {
+		names = append(names, o.Principal.label())
+	}
+	if more := len(list) - len(names); more > 0 {
+		names = append(names, plural(more, "other", "others"))
+	}
+	return joinAnd(names)
 }

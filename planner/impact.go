@@ -85,12 +85,12 @@ func (d *draft) measure() {
 		kept: make(map[traceKey]fate), gained: make(map[mstrapi.PrivilegeID]*gained),
 	}
 	if d.st.Level != mstrapi.LevelServer && !d.st.everybody {
-		e.vague = d.cat.projectLevel().Minus(d.projectLevel())
+		e.vague = d.c.cat.projectLevel().Minus(d.c.projectLevel())
 	}
 	for i := range d.changes {
 		e.changed[d.changes[i].Principal.ID] = &d.changes[i]
 	}
-	if slices.ContainsFunc(d.groups, func(g *Observed) bool { return !d.decisions[g].isEmpty() }) {
+	if slices.ContainsFunc(d.p.groups, func(g *Observed) bool { return !d.p.decisions[g].isEmpty() }) {
 		e.users = make(map[idKey]*Observed, len(d.st.byID))
 		for id, o := range d.st.byID {
 			if o.Principal.Kind == mstrapi.User && o.Err == nil && o.held != nil {
@@ -120,9 +120,9 @@ func (d *draft) measure() {
 // placeMembers asks for the members of changed groups beyond the first page, where
 // that takes far fewer requests than there are users whose place is not known.
 func (e *effects) placeMembers() {
-	for _, g := range e.groups {
+	for _, g := range e.p.groups {
 		m := e.st.members[g.Principal.ID]
-		if e.decisions[g].isEmpty() || m == nil || m.complete || m.unsteady || m.err != nil {
+		if e.p.decisions[g].isEmpty() || m == nil || m.complete || m.unsteady || m.err != nil {
 			continue
 		}
 		unplaced := 0
@@ -395,7 +395,7 @@ func (e *effects) fate(o *Observed, q mstrapi.PrivilegeID) fate {
 	if o.Inherited.Has(q) {
 		f = e.remains(o, q)
 	}
-	gainers := e.gainers[q]
+	gainers := e.p.gainers[q]
 	if len(gainers) == 0 {
 		return f
 	}
@@ -438,11 +438,11 @@ func (e *effects) remains(o *Observed, q mstrapi.PrivilegeID) fate {
 	if f, ok := e.kept[key]; ok {
 		return f
 	}
-	if !e.lossy.Has(q) && !e.vague.Has(q) {
+	if !e.p.lossy.Has(q) && !e.vague.Has(q) {
 		return fate{held: mstrapi.Yes} // nobody asks from where
 	}
 	f := fate{held: mstrapi.No}
-	t := e.kin.trace(o, q)
+	t := e.p.kin.trace(o, q)
 	for _, id := range t.unread {
 		if id == mstrapi.EveryoneGroup {
 			f.held, f.everyone = mstrapi.Yes, true
@@ -456,7 +456,7 @@ func (e *effects) remains(o *Observed, q mstrapi.PrivilegeID) fate {
 			if f.held == mstrapi.No {
 				f.held = mstrapi.Unknown
 			}
-		case e.holdsAfter(g, q):
+		case e.p.holdsAfter(g, q):
 			f = f.with([]*Observed{g})
 		}
 	}
@@ -471,7 +471,7 @@ func (e *effects) gainedBy(q mstrapi.PrivilegeID) *gained {
 	}
 	out := &gained{byUser: make(map[*Observed][]*Observed)}
 	e.gained[q] = out
-	for _, g := range e.gainers[q] {
+	for _, g := range e.p.gainers[q] {
 		if m := e.st.members[g.Principal.ID]; m == nil || !m.complete {
 			out.loose = append(out.loose, g)
 			continue

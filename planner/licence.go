@@ -241,7 +241,7 @@ func (d *draft) wantsRows(g *Observed) bool {
 	if _, read := d.st.memberRows[g.Principal.ID]; read {
 		return false
 	}
-	for q := range d.decisions[g].grant.All() {
+	for q := range d.p.decisions[g].grant.All() {
 		if d.st.licences.matters(q) {
 			return true
 		}
@@ -284,7 +284,7 @@ func (d *draft) forecast() *Licences {
 		NotRead: in.Map.NotRead, Products: []ProductForecast{},
 	}
 	for q := range l.granted.Minus(in.known).All() {
-		out.UnknownGrants = append(out.UnknownGrants, d.cat.ref(q))
+		out.UnknownGrants = append(out.UnknownGrants, d.c.cat.ref(q))
 	}
 	index := make(map[int]*ProductForecast)
 	for _, p := range in.Map.Products {
@@ -430,11 +430,11 @@ func (l *licensing) after(o *Observed, of Set) Set {
 		}
 	}
 	held := direct.Union(o.elsewhere()).Union(o.beyond.all()).Intersect(of)
-	touched := l.lossy.Union(l.gaining)
+	touched := l.p.lossy.Union(l.p.gaining)
 	inherited := o.Inherited.Intersect(of)
 	held = held.Union(inherited.Minus(touched))
-	for q := range inherited.Union(l.gaining.Intersect(of)).Intersect(touched).Minus(held).All() {
-		if o.Inherited.Has(q) && (!l.lossy.Has(q) || l.keeps(o, q)) || l.gains(o, q) {
+	for q := range inherited.Union(l.p.gaining.Intersect(of)).Intersect(touched).Minus(held).All() {
+		if o.Inherited.Has(q) && (!l.p.lossy.Has(q) || l.p.keeps(o, q)) || l.p.gains(o, q) {
 			held.Add(q)
 		}
 	}
@@ -447,10 +447,10 @@ func (l *licensing) gained(o *Observed, has Set) []Through {
 	c := l.changed[o.Principal.ID]
 	for q := range has.All() {
 		if c != nil && slices.ContainsFunc(c.Grant, func(p PlannedPrivilege) bool { return p.ID == q }) {
-			out = append(out, Through{Privilege: l.cat.ref(q), Source: ThroughDirect, Changes: []mstrapi.ObjectID{o.Principal.ID}})
+			out = append(out, Through{Privilege: l.c.cat.ref(q), Source: ThroughDirect, Changes: []mstrapi.ObjectID{o.Principal.ID}})
 		}
-		if above := l.gainersAbove(o, q); len(above) > 0 {
-			t := Through{Privilege: l.cat.ref(q), Source: ThroughGroup, Changes: idsOf(above)}
+		if above := l.p.gainersAbove(o, q); len(above) > 0 {
+			t := Through{Privilege: l.c.cat.ref(q), Source: ThroughGroup, Changes: idsOf(above)}
 			for _, g := range above {
 				t.Groups = append(t.Groups, mstrapi.ObjectRef{ID: g.Principal.ID, Name: g.Principal.Name})
 			}
@@ -466,15 +466,15 @@ func (l *licensing) freed(o *Observed, had Set) []Through {
 	out := []Through{}
 	for q := range had.All() {
 		if o.Direct.Has(q) {
-			out = append(out, Through{Privilege: l.cat.ref(q), Source: ThroughDirect, Changes: []mstrapi.ObjectID{o.Principal.ID}})
+			out = append(out, Through{Privilege: l.c.cat.ref(q), Source: ThroughDirect, Changes: []mstrapi.ObjectID{o.Principal.ID}})
 		}
 		if !o.Inherited.Has(q) {
 			continue
 		}
-		t := Through{Privilege: l.cat.ref(q), Source: ThroughGroup}
+		t := Through{Privilege: l.c.cat.ref(q), Source: ThroughGroup}
 		var losing []*Observed
-		for _, g := range l.kin.trace(o, q).groups {
-			if slices.Contains(l.cut[q], g) {
+		for _, g := range l.p.kin.trace(o, q).groups {
+			if slices.Contains(l.p.cut[q], g) {
 				losing = append(losing, g)
 				t.Groups = append(t.Groups, mstrapi.ObjectRef{ID: g.Principal.ID, Name: g.Principal.Name})
 			}
@@ -493,7 +493,7 @@ func sortRefs(refs []mstrapi.ObjectRef) {
 // auditedApart notes what an audit tells of a user who is counted apart.
 func (l *licensing) auditedApart(p *ProductForecast, o *Observed, had Set) {
 	if l.st.judging != JudgeProjected && !had.IsEmpty() {
-		p.ApartUsers = append(p.ApartUsers, Consumer{Principal: o.Principal, Through: l.st.through(o, had, l.cat)})
+		p.ApartUsers = append(p.ApartUsers, Consumer{Principal: o.Principal, Through: l.st.through(o, had, l.c.cat)})
 	}
 }
 
@@ -502,7 +502,7 @@ func (l *licensing) audited(p *ProductForecast, o *Observed, had, all Set) {
 	if l.st.judging == JudgeProjected || had.IsEmpty() {
 		return
 	}
-	c := Consumer{Principal: o.Principal, Through: l.st.through(o, had, l.cat)}
+	c := Consumer{Principal: o.Principal, Through: l.st.through(o, had, l.c.cat)}
 	p.Consumers = append(p.Consumers, c)
 	if had.Len() > 1 {
 		return
@@ -559,8 +559,8 @@ func (l *licensing) boundGains(index map[int]*ProductForecast) {
 		s := own.Union(l.unknown)
 		reached := make(map[mstrapi.ObjectID]bool)
 		unread := false
-		for q := range l.gaining.Intersect(s).All() {
-			for _, g := range l.gainers[q] {
+		for q := range l.p.gaining.Intersect(s).All() {
+			for _, g := range l.p.gainers[q] {
 				rows, asked := l.st.memberRows[g.Principal.ID]
 				if asked && rows == nil {
 					unread = true
@@ -636,11 +636,11 @@ func (l *licensing) doubts(out *Licences) {
 		l.doubt(nil, fmt.Sprintf("product %s: which privileges belong to it is not known, because the map could not ask about it", p.Name))
 	}
 	for _, ref := range out.UnknownGrants {
-		l.doubt(&ref, fmt.Sprintf("the plan grants privilege %s, and the licence map does not know what it consumes", l.cat.label(ref.ID)))
+		l.doubt(&ref, fmt.Sprintf("the plan grants privilege %s, and the licence map does not know what it consumes", l.c.cat.label(ref.ID)))
 	}
 	if n := l.counts.doubtful; n > 0 {
 		l.doubt(nil, fmt.Sprintf("%s privileges of which the licence map does not know what they consume (%s), so the numbers of %s are lower bounds",
-			plural(n, "user holds", "users hold"), l.cat.some(l.unknown), all))
+			plural(n, "user holds", "users hold"), l.c.cat.some(l.unknown), all))
 	}
 	if unsure := l.counts.unsure; unsure > 0 {
 		l.doubt(nil, fmt.Sprintf("whether %s enabled is not known, so they are counted for no product (%s)", plural(unsure, "user is", "users are"), all))

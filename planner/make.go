@@ -40,7 +40,7 @@ func draftOf(pol *policy.Policy, st *State) *draft {
 
 // plan writes down what was decided.
 func (d *draft) plan(o MakeOptions) *Plan {
-	pol, st := d.pol, d.st
+	pol, st := d.c.pol, d.st
 	created := st.Now.UTC().Truncate(time.Second)
 	plan := &Plan{
 		Format:      PlanFormat,
@@ -58,7 +58,7 @@ func (d *draft) plan(o MakeOptions) *Plan {
 		Findings:    append(d.allFindings(), st.missingMap()...),
 		Commands:    make([]string, 0, len(pol.Commands)),
 
-		Prerequisites: d.prerequisites(),
+		Prerequisites: d.c.prerequisites(),
 	}
 	for _, cmd := range pol.Commands {
 		plan.Commands = append(plan.Commands, cmd.Name)
@@ -70,7 +70,9 @@ func (d *draft) plan(o MakeOptions) *Plan {
 	plan.normalise()
 	plan.MarkAdministrative(pol)
 	plan.Coverage = d.coverage()
-	plan.Rules = d.ruleResults(plan.Coverage)
+	if d.complete {
+		plan.Rules = d.rules.results(plan.Coverage)
+	}
 	plan.undecided = d.undecided()
 	plan.exceptions = d.exceptions()
 	plan.Complete = !slices.ContainsFunc(plan.Findings, func(f Finding) bool { return f.Code == CodeReadFailed })
@@ -80,7 +82,12 @@ func (d *draft) plan(o MakeOptions) *Plan {
 
 // draft is a plan in the making. It counts only if nothing is missing.
 type draft struct {
-	*projection
+	c     *compiled
+	st    *State
+	needs *needs
+	p     *projection
+	rules *judgement
+
 	complete bool
 	changes  []Change
 	awaits   []await
@@ -90,20 +97,16 @@ type draft struct {
 	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
 	licences *Licences
 	impact   *Impact // of all changes together
-	required map[requirement]*holders
-	breaches []breach
-	broken   map[int]*offenders // by rule
 }
 
 // evaluate decides everything that the state allows to decide; what it lacks
 // stands in needs.
 func evaluate(c *compiled, st *State) *draft {
 	clear(c.conflicts)
+	p := project(c, st)
 	d := &draft{
-		projection: project(c, st),
-		waits:      make(map[*Observed]map[mstrapi.PrivilegeID][]*Observed),
-		required:   make(map[requirement]*holders),
-		broken:     make(map[int]*offenders),
+		c: c, st: st, needs: p.needs, p: p, rules: newJudgement(p),
+		waits: make(map[*Observed]map[mstrapi.PrivilegeID][]*Observed),
 	}
 	if st.trimmed || !d.needs.isEmpty() {
 		return d
@@ -116,8 +119,8 @@ func evaluate(c *compiled, st *State) *draft {
 	d.describeGroups()
 	d.judgeNow()
 	d.checkActor()
-	d.checkRequired()
-	d.ruleFindings()
+	d.rules.checkRequired()
+	d.rules.ruleFindings()
 	d.licences = d.forecast()
 	d.measure()
 	if !d.needs.isEmpty() {
@@ -131,15 +134,15 @@ func evaluate(c *compiled, st *State) *draft {
 // countMembers asks for the members of the groups that change: how many users
 // they reach, and for rules who these are.
 func (d *draft) countMembers() {
-	for _, g := range d.groups {
-		if d.decisions[g].isEmpty() {
+	for _, g := range d.p.groups {
+		if d.p.decisions[g].isEmpty() {
 			continue
 		}
 		m := d.st.members[g.Principal.ID]
 		switch {
 		case m != nil && m.err != nil:
 			d.needs.addBroken(g, m.err)
-		case len(d.pol.Rules) > 0 && d.st.judging == JudgeProjected && !d.st.expanded[g.Principal.ID]:
+		case len(d.c.pol.Rules) > 0 && d.st.judging == JudgeProjected && !d.st.expanded[g.Principal.ID]:
 			d.needs.expand = append(d.needs.expand, g)
 		case d.wantsRows(g):
 			d.needs.rows = append(d.needs.rows, g)
@@ -156,19 +159,19 @@ func (d *draft) countMembers() {
 func (d *draft) decideUsers() {
 	var own want
 	for _, o := range d.st.covered {
-		w := d.wantIn(o, &own)
-		d.noteConflicts(o, w)
+		w := d.c.wantIn(o, &own)
+		d.c.noteConflicts(o, w)
 		if o.Principal.Kind == mstrapi.User && o.Err == nil {
 			d.decideUser(o, w)
 		}
 	}
 	for _, o := range d.st.unlisted {
 		if o.Principal.Kind == mstrapi.User && o.Err == nil {
-			d.decideUser(o, d.unlistedWant(o))
+			d.decideUser(o, d.p.unlistedWant(o))
 		}
 	}
 	for _, o := range d.st.unlisted {
-		if o.Principal.Kind == mstrapi.Group && o.Err == nil && d.active[o] == nil {
+		if o.Principal.Kind == mstrapi.Group && o.Err == nil && d.p.active[o] == nil {
 			d.decideUser(o, nil)
 		}
 	}
@@ -188,33 +191,24 @@ func (d *draft) judgeNow() {
 	for _, list := range [][]*Observed{d.st.covered, d.st.unlisted, d.st.strangers} {
 		for _, o := range list {
 			if o.Err == nil {
-				d.judgeRules(o, o.Direct, o.Inherited)
+				d.rules.judge(o, o.Direct, o.Inherited)
 			}
 		}
 	}
 }
 
-// unlistedWant returns what is wanted of a principal that no entry covers: nil
-// for nothing.
-func (d *draft) unlistedWant(o *Observed) *want {
-	if !d.revokesUnlisted() || d.isProtected(o) {
-		return nil
-	}
-	return d.compiled.unlisted
-}
-
 // decideUser decides about one user; w is nil for one of whom nothing is
 // wanted.
 func (d *draft) decideUser(o *Observed, w *want) {
-	judged := d.judged(o)
+	judged := d.p.judged(o)
 	if w == nil {
-		if judged && d.judgesProjected() {
-			d.judgeRules(o, o.Direct, d.inheritedAfter(o, nil, true))
+		if judged && d.rules.projected() {
+			d.rules.judge(o, o.Direct, d.p.inheritedAfter(o, nil, true))
 		}
 		return
 	}
-	dec := decide(w, o.Direct, d.inheritedAfter(o, w, judged))
-	d.spareUser(o, w, &dec)
+	dec := decide(w, o.Direct, d.p.inheritedAfter(o, w, judged))
+	d.p.spareUser(o, w, &dec)
 	if !dec.isEmpty() {
 		d.changes = append(d.changes, d.change(o, w, &dec, d.userReliesOn(o, &dec)))
 		d.waitFor(o, &dec)
@@ -223,8 +217,8 @@ func (d *draft) decideUser(o *Observed, w *want) {
 	if o.Covered {
 		d.describe(o, w, &dec)
 	}
-	if judged && d.judgesProjected() {
-		d.judgeRules(o, dec.direct(o.Direct), dec.inherited)
+	if judged && d.rules.projected() {
+		d.rules.judge(o, dec.direct(o.Direct), dec.inherited)
 	}
 }
 
@@ -233,25 +227,25 @@ func (d *draft) decideUser(o *Observed, w *want) {
 // is revoked in any case, but not from under the session itself.
 func (d *draft) userReliesOn(o *Observed, dec *decision) func(mstrapi.PrivilegeID) []mstrapi.ObjectID {
 	return func(q mstrapi.PrivilegeID) []mstrapi.ObjectID {
-		if d.isForbidden(dec, q) && (o != d.actor || !d.work.Has(q)) {
+		if d.p.isForbidden(dec, q) && (o != d.p.actor || !d.p.work.Has(q)) {
 			return nil
 		}
-		if len(d.gainers[q]) == 0 || !dec.inherited.Has(q) || d.stays(o, q) {
+		if len(d.p.gainers[q]) == 0 || !dec.inherited.Has(q) || d.p.stays(o, q) {
 			return nil
 		}
-		return idsOf(d.gainersAbove(o, q))
+		return idsOf(d.p.gainersAbove(o, q))
 	}
 }
 
 // waitFor notes the groups whose revoke would take from a user what it is
 // granted in its place.
 func (d *draft) waitFor(o *Observed, dec *decision) {
-	for q := range dec.grant.Intersect(o.Inherited).Intersect(d.lossy).All() {
+	for q := range dec.grant.Intersect(o.Inherited).Intersect(d.p.lossy).All() {
 		if dec.inherited.Has(q) {
 			continue
 		}
-		for _, g := range d.kin.trace(o, q).groups {
-			if !slices.Contains(d.cut[q], g) {
+		for _, g := range d.p.kin.trace(o, q).groups {
+			if !slices.Contains(d.p.cut[q], g) {
 				continue
 			}
 			if d.waits[g] == nil {
@@ -265,20 +259,20 @@ func (d *draft) waitFor(o *Observed, dec *decision) {
 // describeGroups adds the groups' changes and findings, once it is known which
 // users' grants they wait for.
 func (d *draft) describeGroups() {
-	for _, g := range d.groups {
-		w, dec := d.active[g], d.decisions[g]
+	for _, g := range d.p.groups {
+		w, dec := d.p.active[g], d.p.decisions[g]
 		if !dec.isEmpty() {
 			d.changes = append(d.changes, d.change(g, w, dec, func(q mstrapi.PrivilegeID) []mstrapi.ObjectID {
 				// Who else is below both groups is not known: every grant counts.
-				return idsOf(append(slices.Clone(d.gainers[q]), d.waits[g][q]...))
+				return idsOf(append(slices.Clone(d.p.gainers[q]), d.waits[g][q]...))
 			}))
 		}
 		d.await(g, w, dec)
 		if g.Covered {
 			d.describe(g, w, dec)
 		}
-		if d.judgesProjected() && d.judged(g) {
-			d.judgeRules(g, dec.direct(g.Direct), dec.inherited)
+		if d.rules.projected() && d.p.judged(g) {
+			d.rules.judge(g, dec.direct(g.Direct), dec.inherited)
 		}
 	}
 }
@@ -286,11 +280,11 @@ func (d *draft) describeGroups() {
 // await notes what makes o be in sync, where nothing is to be done for it and
 // something for a group above it.
 func (d *draft) await(o *Observed, w *want, dec *decision) {
-	if !o.Covered || !dec.isEmpty() || d.gaining.IsEmpty() {
+	if !o.Covered || !dec.isEmpty() || d.p.gaining.IsEmpty() {
 		return
 	}
-	for q := range w.listed.Intersect(d.gaining).Intersect(dec.inherited).Minus(o.Direct).Minus(o.Inherited).All() {
-		d.awaits = append(d.awaits, await{o.Principal.ID, Awaited{Privilege: d.cat.ref(q), Grants: idsOf(d.gainersAbove(o, q))}})
+	for q := range w.listed.Intersect(d.p.gaining).Intersect(dec.inherited).Minus(o.Direct).Minus(o.Inherited).All() {
+		d.awaits = append(d.awaits, await{o.Principal.ID, Awaited{Privilege: d.c.cat.ref(q), Grants: idsOf(d.p.gainersAbove(o, q))}})
 	}
 }
 
@@ -324,21 +318,16 @@ func (d *draft) change(o *Observed, w *want, dec *decision, reliesOn func(mstrap
 		Wanted:     d.wanted(o, w, dec),
 	}
 	for q := range dec.grant.All() {
-		c.Grant = append(c.Grant, PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: ReasonListed})
+		c.Grant = append(c.Grant, PlannedPrivilege{PrivilegeRef: d.c.cat.ref(q), Reason: ReasonListed})
 	}
 	for q := range revoke.All() {
-		c.Revoke = append(c.Revoke, PlannedPrivilege{PrivilegeRef: d.cat.ref(q), Reason: dec.reasonOf(q, w), ReliesOn: reliesOn(q)})
+		c.Revoke = append(c.Revoke, PlannedPrivilege{PrivilegeRef: d.c.cat.ref(q), Reason: dec.reasonOf(q, w), ReliesOn: reliesOn(q)})
 	}
-	d.tell(&c, w)
+	d.c.tell(&c, w)
 	if m := d.st.members[o.Principal.ID]; m != nil {
 		c.Impact.Members = m.count
 	}
 	return c
-}
-
-// judgesProjected reports whether rules judge what will be there.
-func (d *draft) judgesProjected() bool {
-	return d.st.judging == JudgeProjected && !d.ruled.IsEmpty()
 }
 
 // describe adds the findings about what a covered principal inherits: after the
@@ -353,26 +342,26 @@ func (d *draft) describe(o *Observed, w *want, dec *decision) {
 	for q := range w.forbidden.Intersect(dec.inherited.Union(o.elsewhere())).All() {
 		who := o.Principal
 		sources, from := d.sources(o, q)
-		ref := d.cat.ref(q)
+		ref := d.c.cat.ref(q)
 		how := "inherits it from"
 		if !dec.inherited.Has(q) {
 			how = "holds it through"
 		}
 		d.findings = append(d.findings, Finding{
 			Code: CodeInheritedForbidden, Severity: SeverityError, Principal: &who, Privilege: &ref, Sources: sources,
-			Message:  fmt.Sprintf("%s is forbidden privilege %s but %s %s", who.label(), d.cat.label(q), how, from),
-			Position: d.forbidPosition(w, q),
+			Message:  fmt.Sprintf("%s is forbidden privilege %s but %s %s", who.label(), d.c.cat.label(q), how, from),
+			Position: d.c.forbidPosition(w, q),
 		})
 	}
 	if w.settings.Inherited == policy.InheritedReport {
 		for q := range dec.inherited.Minus(w.listed).Minus(w.forbidden).Minus(w.undecided).All() {
 			who := o.Principal
 			sources, from := d.sources(o, q)
-			ref := d.cat.ref(q)
+			ref := d.c.cat.ref(q)
 			d.findings = append(d.findings, Finding{
 				Code: CodeInheritedNotListed, Severity: SeverityWarning, Principal: &who, Privilege: &ref, Sources: sources,
-				Message:  fmt.Sprintf("%s inherits privilege %s, which is not listed for it, from %s", who.label(), d.cat.label(q), from),
-				Position: d.entryPosition(w),
+				Message:  fmt.Sprintf("%s inherits privilege %s, which is not listed for it, from %s", who.label(), d.c.cat.label(q), from),
+				Position: d.c.entryPosition(w),
 			})
 		}
 	}
@@ -384,17 +373,17 @@ func (d *draft) describe(o *Observed, w *want, dec *decision) {
 // describeRedundant gives one finding for all direct grants that o inherits as
 // well, and goes on to inherit whatever the plan does.
 func (d *draft) describeRedundant(o *Observed, w *want) {
-	twice := w.listed.Intersect(o.Direct).Intersect(o.Inherited).Minus(d.lossy)
+	twice := w.listed.Intersect(o.Direct).Intersect(o.Inherited).Minus(d.p.lossy)
 	if twice.IsEmpty() {
 		return
 	}
 	who := o.Principal
-	f := Finding{Code: CodeRedundantDirect, Severity: SeverityInfo, Principal: &who, Position: d.entryPosition(w)}
+	f := Finding{Code: CodeRedundantDirect, Severity: SeverityInfo, Principal: &who, Position: d.c.entryPosition(w)}
 	ids := twice.IDs()
 	if len(ids) == 1 {
-		ref := d.cat.ref(ids[0])
+		ref := d.c.cat.ref(ids[0])
 		f.Privilege = &ref
-		f.Message = fmt.Sprintf("%s holds privilege %s directly and inherits it as well", who.label(), d.cat.label(ids[0]))
+		f.Message = fmt.Sprintf("%s holds privilege %s directly and inherits it as well", who.label(), d.c.cat.label(ids[0]))
 	} else {
 		f.Message = fmt.Sprintf("%s holds %d privileges directly and inherits them as well: %s", who.label(), len(ids), joinIDs(ids, maxNamed))
 	}
@@ -419,7 +408,7 @@ func joinIDs(ids []mstrapi.PrivilegeID, most int) string {
 // sources returns the groups that o will inherit q from, and says in words what
 // it comes from, security roles as well.
 func (d *draft) sources(o *Observed, q mstrapi.PrivilegeID) ([]Source, string) {
-	groups, others := d.holders(o, q)
+	groups, others := d.p.holders(o, q)
 	var out []Source
 	var names []string
 	for _, g := range groups {
@@ -459,17 +448,6 @@ func joinAnd(names []string) string {
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
-// wantOf returns what is wanted of a principal, nil for nothing.
-func (d *draft) wantOf(o *Observed) *want {
-	switch {
-	case o.Covered:
-		return d.wantFor(o)
-	case o.scanned:
-		return d.unlistedWant(o)
-	}
-	return nil
-}
-
 func (d *draft) safety() Safety {
 	s := Safety{Protected: []Principal{}, ActorLoses: d.lost, ActorRisks: d.risks}
 	for _, o := range d.st.covered {
@@ -477,7 +455,7 @@ func (d *draft) safety() Safety {
 			s.ObservedDirect += o.Direct.Len()
 		}
 	}
-	if limits := d.pol.Safety; limits != nil {
+	if limits := d.c.pol.Safety; limits != nil {
 		if limits.MaxRevokes != nil {
 			s.MaxRevokes = limits.MaxRevokes.String()
 		}
@@ -485,7 +463,7 @@ func (d *draft) safety() Safety {
 			s.MaxChangedPrincipals = limits.MaxChangedPrincipals.String()
 		}
 		if limits.Approval != nil {
-			s.Approval = approvalOf(limits.Approval, d.cat)
+			s.Approval = approvalOf(limits.Approval, d.c.cat)
 		}
 		s.Licences = licenceLimits(limits.Licences)
 		s.ServerLock = limits.ServerLock

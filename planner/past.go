@@ -135,12 +135,12 @@ func (d *draft) oscillations() []Finding {
 			f := Finding{
 				Code: CodeOscillation, Severity: SeverityError, Principal: &who,
 				Message: fmt.Sprintf("the plan "+turn.text+" the last run of the same policy (%s): the server, or somebody else, undoes what the policy wants; declare what belongs together under prerequisites, or make the two agree",
-					d.cat.some(turn.privileges), who.label(), d.st.past.Last),
+					d.c.cat.some(turn.privileges), who.label(), d.st.past.Last),
 			}
 			if o := d.st.byID[who.ID]; o != nil && o.Covered {
-				f.Position = d.entryPosition(d.wantFor(o))
+				f.Position = d.c.entryPosition(d.c.wantFor(o))
 			}
-			f.Privilege = d.cat.only(turn.privileges)
+			f.Privilege = d.c.cat.only(turn.privileges)
 			out = append(out, f)
 		}
 	}
@@ -167,9 +167,9 @@ func (d *draft) noLongerListed() []Finding {
 			return
 		}
 		out = append(out, Finding{
-			Code: CodeNoLongerListed, Severity: SeverityWarning, Principal: &who, Privilege: d.cat.only(left),
+			Code: CodeNoLongerListed, Severity: SeverityWarning, Principal: &who, Privilege: d.c.cat.only(left),
 			Message: fmt.Sprintf("%s still holds %s directly, which %s granted and no entry lists any more: forbid it for a while, revoke it by hand, or list it again",
-				who.label(), d.cat.some(left), d.st.past.Granting),
+				who.label(), d.c.cat.some(left), d.st.past.Granting),
 		})
 	}
 	for _, g := range d.st.past.Granted {
@@ -177,7 +177,7 @@ func (d *draft) noLongerListed() []Finding {
 		switch {
 		case o == nil || o.gone || o.Err != nil:
 		case o.Covered:
-			if w := d.wantFor(o); w.settings.Mode != policy.Authoritative {
+			if w := d.c.wantFor(o); w.settings.Mode != policy.Authoritative {
 				tell(o.Principal, g.Privileges.Intersect(o.Direct).Minus(w.listed).Minus(w.undecided))
 			}
 		case !d.st.absent && o.held != nil:

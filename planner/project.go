@@ -25,7 +25,7 @@ import (
 //   - A gained privilege is inherited if a gaining group is above the principal;
 //     memberships are asked for only where that makes a difference.
 type projection struct {
-	*compiled
+	c     *compiled
 	st    *State
 	actor *Observed // nil: not read
 	work  Set       // what the session's user works with; see work for what is not known
@@ -61,7 +61,7 @@ type suppressed struct {
 func project(c *compiled, st *State) *projection {
 	n := new(needs)
 	p := &projection{
-		compiled:  c,
+		c:         c,
 		st:        st,
 		active:    make(map[*Observed]*want),
 		decisions: make(map[*Observed]*decision),
@@ -102,14 +102,14 @@ func project(c *compiled, st *State) *projection {
 func (p *projection) decideGroups() {
 	for _, o := range p.st.covered {
 		if o.Principal.Kind == mstrapi.Group && o.Err == nil {
-			p.active[o] = p.wantFor(o)
+			p.active[o] = p.c.wantFor(o)
 			p.groups = append(p.groups, o)
 		}
 	}
 	if p.revokesUnlisted() {
 		for _, o := range p.st.unlisted {
 			if o.Principal.Kind == mstrapi.Group && o.Err == nil && !p.isProtected(o) {
-				p.active[o] = p.compiled.unlisted
+				p.active[o] = p.c.unlisted
 				p.groups = append(p.groups, o)
 			}
 		}
@@ -162,7 +162,7 @@ func (p *projection) because(of map[mstrapi.PrivilegeID]*Observed, q mstrapi.Pri
 	if by, ok := of[q]; ok {
 		return by
 	}
-	for r := range p.relation.dependents(SetOf(q)).All() {
+	for r := range p.c.relation.dependents(SetOf(q)).All() {
 		if by, ok := of[r]; ok {
 			return by
 		}
@@ -178,7 +178,7 @@ func (p *projection) revokesUnlisted() bool {
 }
 
 func (p *projection) knowsUnlisted() bool {
-	return p.pol.Unlisted == policy.UnlistedRevoke && !p.st.unscanned && len(p.st.failed) == 0 && len(p.st.unresolved) == 0
+	return p.c.pol.Unlisted == policy.UnlistedRevoke && !p.st.unscanned && len(p.st.failed) == 0 && len(p.st.unresolved) == 0
 }
 
 func (p *projection) isProtected(o *Observed) bool {
@@ -206,24 +206,24 @@ func (p *projection) findTaint() {
 	}
 	for _, o := range p.st.covered {
 		if o.Err != nil {
-			listed := p.wantFor(o).listed
+			listed := p.c.wantFor(o).listed
 			mark(listed, o)
 			if o.Principal.Kind == mstrapi.Group {
 				promise(listed, o)
 			}
 		}
 	}
-	for i := range p.pol.Principals {
+	for i := range p.c.pol.Principals {
 		if p.st.failed[i] != nil {
-			mark(p.entries[i].listed, nil)
-			if isForGroups(&p.pol.Principals[i]) {
-				promise(p.entries[i].listed, nil)
+			mark(p.c.entries[i].listed, nil)
+			if isForGroups(&p.c.pol.Principals[i]) {
+				promise(p.c.entries[i].listed, nil)
 			}
 		}
 	}
-	if len(p.doubtful) > 0 {
+	if len(p.c.doubtful) > 0 {
 		for _, o := range p.st.covered {
-			w := p.wantFor(o)
+			w := p.c.wantFor(o)
 			mark(w.undecided.Minus(w.contradicted), nil)
 		}
 	}
@@ -301,7 +301,7 @@ func (p *projection) spareRedundant(o *Observed, w *want, d *decision) {
 	}
 	p.spareCyclic(o, w, d)
 	spared := d.redundant
-	if p.pol.Unlisted != policy.UnlistedRevoke || p.knowsUnlisted() {
+	if p.c.pol.Unlisted != policy.UnlistedRevoke || p.knowsUnlisted() {
 		spared = spared.Intersect(p.taint)
 	}
 	for q := range spared.All() {
@@ -336,7 +336,27 @@ func (p *projection) spareCyclic(o *Observed, w *want, d *decision) {
 // isForbidden reports whether q is revoked because it is forbidden, or needs
 // something that is.
 func (p *projection) isForbidden(d *decision, q mstrapi.PrivilegeID) bool {
-	return d.forbidden.Has(q) || d.dependent.Has(q) && !p.relation.need(SetOf(q)).Intersect(d.forbidden).IsEmpty()
+	return d.forbidden.Has(q) || d.dependent.Has(q) && !p.c.relation.need(SetOf(q)).Intersect(d.forbidden).IsEmpty()
+}
+
+// wantOf returns what is wanted of a principal, nil for nothing.
+func (p *projection) wantOf(o *Observed) *want {
+	switch {
+	case o.Covered:
+		return p.c.wantFor(o)
+	case o.scanned:
+		return p.unlistedWant(o)
+	}
+	return nil
+}
+
+// unlistedWant returns what is wanted of a principal that no entry covers: nil
+// for nothing.
+func (p *projection) unlistedWant(o *Observed) *want {
+	if !p.revokesUnlisted() || p.isProtected(o) {
+		return nil
+	}
+	return p.c.unlisted
 }
 
 // judged reports whether rules judge o.
@@ -366,7 +386,7 @@ func (p *projection) relevant(o *Observed, w *want, ruled bool) Set {
 		}
 	}
 	if ruled {
-		r = r.Union(p.ruled)
+		r = r.Union(p.c.ruled)
 	}
 	if o == p.actor {
 		r = r.Union(p.work)

@@ -29,9 +29,9 @@ func (d *draft) ending(e ending) (Finding, bool) {
 	}
 	last := e.terms.Until.UTC().Format(day)
 	// Whole days: 0 on the last day itself.
-	left := int(e.terms.Until.Sub(d.now.UTC().Truncate(24*time.Hour)) / (24 * time.Hour))
-	switch within := d.pol.ExpiringWithinDays; {
-	case e.terms.Expired(d.now):
+	left := int(e.terms.Until.Sub(d.c.now.UTC().Truncate(24*time.Hour)) / (24 * time.Hour))
+	switch within := d.c.pol.ExpiringWithinDays; {
+	case e.terms.Expired(d.c.now):
 		f.Code, f.Severity = CodeExpiredEntry, SeverityInfo
 		f.Message = fmt.Sprintf("%s ended with %s", e.what, last)
 		return f, true
@@ -51,7 +51,7 @@ func (d *draft) ending(e ending) (Finding, bool) {
 // or near.
 func (d *draft) exceptionFindings() []Finding {
 	var out []Finding
-	for _, r := range d.pol.Rules {
+	for _, r := range d.c.pol.Rules {
 		for _, x := range r.Except {
 			e := ending{x.Terms, x.Pos, fmt.Sprintf("the exception of %s from rule %s", describeRef(x.PrincipalRef), clean.Quote(r.Name))}
 			f, ok := d.ending(e)
@@ -64,13 +64,13 @@ func (d *draft) exceptionFindings() []Finding {
 			out = append(out, f)
 		}
 	}
-	for i := range d.pol.Principals {
-		if s := d.pol.Principals[i].Selector; s != nil {
+	for i := range d.c.pol.Principals {
+		if s := d.c.pol.Principals[i].Selector; s != nil {
 			out = append(out, d.exceptedFindings(s, "the entry covers it again")...)
 		}
 	}
-	if d.pol.Safety != nil {
-		for _, s := range d.pol.Safety.ProtectedBy {
+	if d.c.pol.Safety != nil {
+		for _, s := range d.c.pol.Safety.ProtectedBy {
 			out = append(out, d.exceptedFindings(s, "it is protected again")...)
 		}
 	}
@@ -121,8 +121,8 @@ func (d *draft) expiryFindings() []Finding {
 	found := make(map[place]int)
 	var out []Finding
 	undated := make(map[sharedList]bool)
-	for i := range d.pol.Principals {
-		e := &d.pol.Principals[i]
+	for i := range d.c.pol.Principals {
+		e := &d.c.pol.Principals[i]
 		note := func(l *policy.Listed, forbids bool) {
 			if l.Until.IsZero() {
 				return
@@ -183,15 +183,15 @@ func (d *draft) expiryFindings() []Finding {
 // expiry tells of the end of one privilege of an entry.
 func (d *draft) expiry(l *policy.Listed, forbids bool) (Finding, bool) {
 	var ref PrivilegeRef
-	for _, p := range d.cat.byName[l.Name] {
+	for _, p := range d.c.cat.byName[l.Name] {
 		ref = PrivilegeRef{ID: p.ID, Name: p.Name}
 	}
 	if l.ID != 0 {
-		ref = d.cat.ref(mstrapi.PrivilegeID(l.ID))
+		ref = d.c.cat.ref(mstrapi.PrivilegeID(l.ID))
 	}
 	label := l.Ref.String()
 	if ref.ID != 0 {
-		label = d.cat.label(ref.ID)
+		label = d.c.cat.label(ref.ID)
 	}
 	what := "the entry for privilege "
 	if forbids {

@@ -18,11 +18,11 @@ func (d *draft) undecided() map[mstrapi.ObjectID]string {
 			out[o.Principal.ID] = why
 		}
 	}
-	for _, s := range d.suppressed {
-		put(s.who, fmt.Sprintf("the revoke of privilege %s depends on somebody who could not be read", d.cat.label(s.privilege)))
+	for _, s := range d.p.suppressed {
+		put(s.who, fmt.Sprintf("the revoke of privilege %s depends on somebody who could not be read", d.c.cat.label(s.privilege)))
 	}
-	unclear := slices.ContainsFunc(d.entries, func(e entrySets) bool { return e.vague || e.unclear })
-	if !unclear && len(d.conflicts) == 0 && len(d.doubtful) == 0 {
+	unclear := slices.ContainsFunc(d.c.entries, func(e entrySets) bool { return e.vague || e.unclear })
+	if !unclear && len(d.c.conflicts) == 0 && len(d.c.doubtful) == 0 {
 		return out
 	}
 	for _, o := range d.st.covered {
@@ -36,26 +36,26 @@ func (d *draft) undecided() map[mstrapi.ObjectID]string {
 // whyUndecided returns why what the policy wants of o is not known, or "".
 func (d *draft) whyUndecided(o *Observed) string {
 	for _, e := range o.entries {
-		if d.entries[e].vague || d.entries[e].unclear {
-			return fmt.Sprintf("the entry at %s names a privilege that the server's catalogue does not have", d.pol.Principals[e].Pos)
+		if d.c.entries[e].vague || d.c.entries[e].unclear {
+			return fmt.Sprintf("the entry at %s names a privilege that the server's catalogue does not have", d.c.pol.Principals[e].Pos)
 		}
 	}
-	for _, i := range d.doubtful {
+	for _, i := range d.c.doubtful {
 		if slices.Contains(d.st.vacant, i) {
 			continue // told once, as the absence that the policy wants reported
 		}
-		if mayChoose(d.pol.Principals[i].Selector, o) && !slices.Contains(o.entries, i) {
-			return fmt.Sprintf("the selector at %s may choose it, and whom it chooses could not be read", d.pol.Principals[i].Pos)
+		if mayChoose(d.c.pol.Principals[i].Selector, o) && !slices.Contains(o.entries, i) {
+			return fmt.Sprintf("the selector at %s may choose it, and whom it chooses could not be read", d.c.pol.Principals[i].Pos)
 		}
 	}
-	w := d.wantFor(o)
+	w := d.c.wantFor(o)
 	if !w.contradicted.IsEmpty() {
 		return "entries that cover it contradict each other about privilege " + joinIDs(w.contradicted.IDs(), maxNamed)
 	}
 	if len(o.entries) > 1 && !d.isExplicit(o) {
-		first := withDefaults(d.pol.Principals[d.deciding(o.entries)].Settings)
+		first := withDefaults(d.c.pol.Principals[d.c.deciding(o.entries)].Settings)
 		for _, e := range o.entries {
-			if setting := differing(first, withDefaults(d.pol.Principals[e].Settings)); setting != "" {
+			if setting := differing(first, withDefaults(d.c.pol.Principals[e].Settings)); setting != "" {
 				return "selectors that choose it disagree about " + setting
 			}
 		}

@@ -129,9 +129,9 @@ func (d *draft) wanted(o *Observed, w *want, dec *decision) *Wanted {
 // already and what the plan brings: the plan's findings tell of that.
 func (d *draft) denied(o *Observed, dec *decision) []Denied {
 	var out []Denied
-	told := dec.direct(o.Direct).Union(o.Inherited).Union(dec.inherited).Union(d.gaining)
-	for i := range d.rules {
-		rule, sets := &d.pol.Rules[i], &d.rules[i]
+	told := dec.direct(o.Direct).Union(o.Inherited).Union(dec.inherited).Union(d.p.gaining)
+	for i := range d.c.rules {
+		rule, sets := &d.c.pol.Rules[i], &d.c.rules[i]
 		if severityOf(rule) != SeverityError || d.maybeExempt(i, o) {
 			continue
 		}
@@ -148,7 +148,7 @@ func (d *draft) denied(o *Observed, dec *decision) []Denied {
 // maybeExempt reports whether o is exempt from the rule, or may be by what was read
 // so far: nothing is read for its sake.
 func (d *draft) maybeExempt(rule int, o *Observed) bool {
-	for i := range d.pol.Rules[rule].Except {
+	for i := range d.c.pol.Rules[rule].Except {
 		e, ok := d.st.except[[2]int{rule, i}]
 		switch {
 		case !ok:
@@ -208,8 +208,8 @@ func (d *draft) watch(plan *Plan) {
 		if o.Err != nil || changed[o.Principal.ID] {
 			continue
 		}
-		w := d.wantFor(o)
-		want := d.wanted(o, w, &decision{inherited: d.inheritedAfter(o, w, d.judged(o))})
+		w := d.c.wantFor(o)
+		want := d.wanted(o, w, &decision{inherited: d.p.inheritedAfter(o, w, d.p.judged(o))})
 		key := want.key()
 		if known := shared[key]; known != nil {
 			want = known

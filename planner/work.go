@@ -164,23 +164,23 @@ func (d *draft) checkActor() {
 		d.checkRisks()
 	}
 	var fromGroup Set // what some group loses
-	for q := range d.work.All() {
-		if len(d.cut[q]) > 0 || d.spared.Has(q) {
+	for q := range d.p.work.All() {
+		if len(d.p.cut[q]) > 0 || d.p.spared.Has(q) {
 			fromGroup.Add(q)
 		}
 	}
 	switch {
 	case d.st.Actor.ID == "":
 		// Whose privileges would have to be projected is not known: it may be anybody.
-		for q := range d.work.Intersect(d.revokedFrom(func(*Change) bool { return true })).All() {
-			d.lost = append(d.lost, d.cat.ref(q))
+		for q := range d.p.work.Intersect(d.revokedFrom(func(*Change) bool { return true })).All() {
+			d.lost = append(d.lost, d.c.cat.ref(q))
 		}
-	case d.actor == nil && fromGroup.IsEmpty():
-	case d.actor == nil:
+	case d.p.actor == nil && fromGroup.IsEmpty():
+	case d.p.actor == nil:
 		d.needs.principals = append(d.needs.principals, mstrapi.PrincipalRow{Kind: mstrapi.User, ID: d.st.Actor.ID, Name: d.st.Actor.Name})
-	case d.actor.Err != nil:
+	case d.p.actor.Err != nil:
 		for q := range fromGroup.All() {
-			d.lost = append(d.lost, d.cat.ref(q))
+			d.lost = append(d.lost, d.c.cat.ref(q))
 		}
 	default:
 		d.projectActor()
@@ -189,16 +189,16 @@ func (d *draft) checkActor() {
 
 // projectActor compares what the session's user holds with what it will hold.
 func (d *draft) projectActor() {
-	o := d.actor
-	w := d.wantOf(o)
-	inherited := d.inheritedAfter(o, w, false)
+	o := d.p.actor
+	w := d.p.wantOf(o)
+	inherited := d.p.inheritedAfter(o, w, false)
 	direct := o.Direct
 	if w != nil {
 		dec := decide(w, direct, inherited)
 		direct = dec.direct(direct)
 	}
-	for q := range d.work.Intersect(o.Direct.Union(o.Inherited)).Minus(direct.Union(inherited)).All() {
-		d.lost = append(d.lost, d.cat.ref(q))
+	for q := range d.p.work.Intersect(o.Direct.Union(o.Inherited)).Minus(direct.Union(inherited)).All() {
+		d.lost = append(d.lost, d.c.cat.ref(q))
 	}
 }
 
@@ -226,10 +226,10 @@ func (d *draft) checkRisks() {
 		case d.st.Actor.ID == "" || c.Principal.ID == d.st.Actor.ID:
 		case c.Principal.Kind == mstrapi.User:
 			continue
-		case d.actor == nil:
+		case d.p.actor == nil:
 			d.needs.principals = append(d.needs.principals, mstrapi.PrincipalRow{Kind: mstrapi.User, ID: d.st.Actor.ID, Name: d.st.Actor.Name})
 			return
-		case d.actor.Err == nil && !d.kin.above(c.Principal.ID, d.actor):
+		case d.p.actor.Err == nil && !d.p.kin.above(c.Principal.ID, d.p.actor):
 			continue
 		}
 		d.risks = append(d.risks, c.Principal)
