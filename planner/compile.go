@@ -42,6 +42,14 @@ func (c *catalogue) ref(p mstrapi.PrivilegeID) PrivilegeRef {
 	return PrivilegeRef{ID: p, Name: c.byID[p]}
 }
 
+// refs returns s by number; nil for none.
+func (c *catalogue) refs(s Set) (out []PrivilegeRef) {
+	for q := range s.All() {
+		out = append(out, c.ref(q))
+	}
+	return out
+}
+
 // label is how messages name a privilege.
 func (c *catalogue) label(p mstrapi.PrivilegeID) string {
 	if name := c.byID[p]; name != "" {
@@ -375,7 +383,7 @@ func (c *compiled) combine(entries []int32, w *want) {
 // forbids is not granted, and settings that differ from its own take nothing
 // away.
 func (c *compiled) doubt(o *Observed, w *want) *want {
-	explicit := c.pol.Principals[c.deciding(o.entries)].Principal != nil
+	explicit := isExplicit(c.pol, o.entries)
 	for _, i := range c.doubtful {
 		e := &c.pol.Principals[i]
 		if !mayChoose(e.Selector, o) {
@@ -405,6 +413,12 @@ func mayChoose(s *policy.Selector, o *Observed) bool {
 		(s.NameMatches == "" || mstrapi.Wildcard(s.NameMatches, who.Name)) &&
 		(s.LoginMatches == "" || who.Kind == mstrapi.Group || who.Login == "" || mstrapi.Wildcard(foldLogin(s.LoginMatches), foldLogin(who.Login))) &&
 		(s.Enabled == nil || who.Kind == mstrapi.Group || o.Enabled == mstrapi.Unknown || *s.Enabled == (o.Enabled == mstrapi.Yes))
+}
+
+// isExplicit reports whether one of the entries names its principal, and does not choose
+// it.
+func isExplicit(pol *policy.Policy, entries []int32) bool {
+	return slices.ContainsFunc(entries, func(e int32) bool { return pol.Principals[e].Principal != nil })
 }
 
 // deciding returns the entry whose settings hold: the explicit one, otherwise

@@ -20,8 +20,7 @@ func (ob *observer) learnEnabled(ctx context.Context) error {
 		all = slices.Concat(all, ob.st.unlisted, ob.st.strangers)
 	}
 	for _, o := range all {
-		explicit := slices.ContainsFunc(o.entries, func(e int32) bool { return ob.pol.Principals[e].Principal != nil })
-		if o.Principal.Kind == mstrapi.User && o.Enabled == mstrapi.Unknown && !o.gone && o.Err == nil && (explicit || ob.st.licences.counts()) {
+		if o.Principal.Kind == mstrapi.User && o.Enabled == mstrapi.Unknown && !o.gone && o.Err == nil && (isExplicit(ob.pol, o.entries) || ob.st.licences.counts()) {
 			open = append(open, o)
 		}
 	}

@@ -49,32 +49,32 @@ const (
 // from a file.
 func (p *Plan) Exceptions() []Exception { return p.exceptions }
 
-func (d *draft) exceptions() []Exception {
+func (c *compiled) exceptions(st *State) []Exception {
 	out := []Exception{}
-	for i := range d.c.pol.Rules {
-		r := &d.c.pol.Rules[i]
+	for i := range c.pol.Rules {
+		r := &c.pol.Rules[i]
 		for j := range r.Except {
 			x := &r.Except[j]
-			e := d.exception(FromRule, x.Terms, x.Pos, r.Deny)
+			e := c.exception(FromRule, x.Terms, x.Pos, r.Deny)
 			e.Rule, e.Who = r.Name, refTo(x.PrincipalRef)
-			e.Who.ID = cmp.Or(e.Who.ID, string(d.st.except[[2]int{i, j}].ID))
+			e.Who.ID = cmp.Or(e.Who.ID, string(st.except[[2]int{i, j}].ID))
 			out = append(out, e)
 		}
 	}
-	for i := range d.c.pol.Principals {
-		p := &d.c.pol.Principals[i]
+	for i := range c.pol.Principals {
+		p := &c.pol.Principals[i]
 		if p.Selector == nil || len(p.Forbid) == 0 {
 			continue
 		}
 		refs := make([]policy.Ref, 0, len(p.Forbid))
 		for _, l := range p.Forbid {
-			if !l.Expired(d.c.now) {
+			if !l.Expired(c.now) {
 				refs = append(refs, l.Ref)
 			}
 		}
 		for j := range p.Selector.Except {
 			x := &p.Selector.Except[j]
-			e := d.exception(FromForbid, x.Terms, x.Pos, refs)
+			e := c.exception(FromForbid, x.Terms, x.Pos, refs)
 			// The others stand beside it.
 			alone := *p.Selector
 			alone.Except = nil
@@ -90,15 +90,15 @@ func (d *draft) exceptions() []Exception {
 	return out
 }
 
-func (d *draft) exception(from ExceptionFrom, t policy.Terms, pos policy.Position, refs []policy.Ref) Exception {
+func (c *compiled) exception(from ExceptionFrom, t policy.Terms, pos policy.Position, refs []policy.Ref) Exception {
 	e := Exception{
 		From: from, Reason: t.Reason, Description: t.Description, State: ExceptionInForce, Position: position(pos),
 		Privileges: make([]PrivilegeRef, 0, len(refs)),
 	}
 	for _, ref := range refs {
 		named := PrivilegeRef{Name: ref.Name}
-		if id := d.c.idOf(ref); id > 0 && id <= mstrapi.MaxPrivilegeID {
-			named = d.c.cat.ref(id)
+		if id := c.idOf(ref); id > 0 && id <= mstrapi.MaxPrivilegeID {
+			named = c.cat.ref(id)
 		}
 		e.Privileges = append(e.Privileges, named)
 	}
@@ -107,7 +107,7 @@ func (d *draft) exception(from ExceptionFrom, t policy.Terms, pos policy.Positio
 		return e
 	}
 	e.Until = t.Until.UTC().Format(day)
-	if f, ok := d.ending(ending{t, pos, ""}); ok {
+	if f, ok := c.ending(t, pos, ""); ok {
 		e.State = map[Code]ExceptionState{CodeExpiredEntry: ExceptionExpired, CodeExpiringSoon: ExceptionExpiring}[f.Code]
 	}
 	return e

@@ -140,7 +140,7 @@ func (x *Explained) whyNot(q mstrapi.PrivilegeID) string {
 	}
 	for _, s := range d.p.suppressed {
 		if s.who == o && s.privilege == q {
-			return "its revoke is not planned: " + d.whySuppressed(s)
+			return "its revoke is not planned: " + d.p.whySuppressed(s)
 		}
 	}
 	if o == nil || !o.Covered {

@@ -11,41 +11,38 @@ import (
 	"privsync/policy"
 )
 
+// finding returns a finding about nobody in particular, with a message.
+func finding(code Code, severity Severity, format string, args ...any) Finding {
+	return Finding{Code: code, Severity: severity, Message: fmt.Sprintf(format, args...)}
+}
+
+// about, of and at return f with a principal, a privilege and a position.
+func (f Finding) about(who Principal) Finding       { f.Principal = &who; return f }
+func (f Finding) of(ref PrivilegeRef) Finding       { f.Privilege = &ref; return f }
+func (f Finding) at(where *policy.Position) Finding { f.Position = where; return f }
+
 // allFindings joins what the reading, the policy and the decisions found, in
 // order: those without a principal first, then by principal in report order,
 // code, privilege and position.
 func (d *draft) allFindings() []Finding {
-	all := slices.Concat(d.st.findings, d.c.findings, d.c.conflictFindings(), d.expiryFindings(), d.exceptionFindings(), d.readFindings(), d.suppressedFindings(), d.unlistedFindings(), d.goneFindings(), d.p.kin.cycleFindings(), d.pastFindings(), d.everyoneFindings(), oddFindings(d.st.odd))
+	c, st := d.c, d.st
+	all := slices.Concat(
+		st.findings, c.findings, c.conflictFindings(), c.expiryFindings(st), c.exceptionFindings(), readFindings(c, st), suppressedFindings(d.p),
+		unlistedFindings(d.p), disabledFindings(c, st), goneFindings(st), d.p.kin.cycleFindings(), everyoneFindings(st, c.pol.Unlisted), oddFindings(st.odd),
+	)
 	if d.complete {
-		all = append(append(all, d.findings...), d.rules.findings...)
+		all = slices.Concat(all, d.findings, d.rules.findings, d.oscillations(), d.noLongerListed())
 	} else {
 		d.changes = nil
-		all = append(all, Finding{
-			Code: CodeReadFailed, Severity: SeverityError,
-			Message: "the state was not observed for this policy: nothing can be decided from it",
-		})
-	}
-	for _, o := range d.st.covered {
-		if o.Enabled != mstrapi.No || !d.isExplicit(o) {
-			continue
-		}
-		who := o.Principal
-		all = append(all, Finding{
-			Code: CodeDisabledUser, Severity: SeverityWarning, Principal: &who,
-			Message: fmt.Sprintf("%s is disabled on the server", who.label()), Position: d.c.entryPosition(d.c.wantFor(o)),
-		})
+		all = append(all, finding(CodeReadFailed, SeverityError, "the state was not observed for this policy: nothing can be decided from it"))
 	}
 	for i := range all {
 		if f := &all[i]; f.Code == CodeUnknownPrivilege && f.Principal == nil && f.entry > 0 {
-			f.Principal = d.explicitPrincipal(f.entry - 1)
+			f.Principal = c.explicitPrincipal(st, f.entry-1)
 		}
 	}
 	slices.SortStableFunc(all, compareFindings)
 	return all
-}
-
-func (d *draft) isExplicit(o *Observed) bool {
-	return d.c.pol.Principals[d.c.deciding(o.entries)].Principal != nil
 }
 
 func compareFindings(a, b Finding) int {
@@ -77,59 +74,49 @@ func comparePositions(a, b policy.Position) int {
 }
 
 // readFindings tells of everybody who could not be read completely.
-func (d *draft) readFindings() []Finding {
+func readFindings(c *compiled, st *State) []Finding {
 	var out []Finding
-	for _, o := range d.st.byID {
+	for _, o := range st.byID {
 		if o.Err == nil {
 			continue
 		}
-		who := o.Principal
-		f := Finding{
-			Code: CodeReadFailed, Severity: SeverityError, Principal: &who,
-			Message: fmt.Sprintf("%s could not be read completely, so nothing is planned for it: %v", who.label(), o.Err),
-		}
+		f := finding(CodeReadFailed, SeverityError, "%s could not be read completely, so nothing is planned for it: %v", o.Principal.label(), o.Err)
 		if o.Covered {
-			f.Position = d.c.entryPosition(d.c.wantFor(o))
+			f.Position = c.entryPosition(c.wantFor(o))
 		}
-		out = append(out, f)
+		out = append(out, f.about(o.Principal))
 	}
-	if d.st.usersErr != nil {
-		out = append(out, Finding{
-			Code: CodeReadFailed, Severity: SeverityError,
-			Message: fmt.Sprintf("the list of all users could not be read completely: %v", d.st.usersErr),
-		})
+	if st.usersErr != nil {
+		out = append(out, finding(CodeReadFailed, SeverityError, "the list of all users could not be read completely: %v", st.usersErr))
 	}
 	return out
 }
 
 // suppressedFindings tells which revokes are not planned because of somebody
 // who could not be read.
-func (d *draft) suppressedFindings() []Finding {
+func suppressedFindings(p *projection) []Finding {
 	var out []Finding
-	for _, s := range d.p.suppressed {
-		who, ref := s.who.Principal, d.c.cat.ref(s.privilege)
-		f := Finding{
-			Code: CodeReadFailed, Severity: SeverityError, Principal: &who, Privilege: &ref,
-			Message: fmt.Sprintf("the revoke of privilege %s from %s is not planned: %s", d.c.cat.label(s.privilege), who.label(), d.whySuppressed(s)),
+	for _, s := range p.suppressed {
+		code, severity := CodeReadFailed, SeverityError
+		if p.onlyAbsent(s) {
+			code, severity = CodeUnknownPrincipal, SeverityWarning
 		}
-		if d.onlyAbsent(s) {
-			f.Code, f.Severity = CodeUnknownPrincipal, SeverityWarning
-		}
-		out = append(out, f)
+		f := finding(code, severity, "the revoke of privilege %s from %s is not planned: %s", p.c.cat.label(s.privilege), s.who.Principal.label(), p.whySuppressed(s))
+		out = append(out, f.about(s.who.Principal).of(p.c.cat.ref(s.privilege)))
 	}
 	return out
 }
 
 // onlyAbsent reports whether a revoke is not planned because of somebody who is not
 // there, which the policy wants reported.
-func (d *draft) onlyAbsent(s suppressed) bool {
-	return s.by == nil && d.st.absent && len(d.st.failed) == 0
+func (p *projection) onlyAbsent(s suppressed) bool {
+	return s.by == nil && p.st.absent && len(p.st.failed) == 0
 }
 
 // whySuppressed says because of whom a revoke is not planned.
-func (d *draft) whySuppressed(s suppressed) string {
+func (p *projection) whySuppressed(s suppressed) string {
 	switch {
-	case d.onlyAbsent(s):
+	case p.onlyAbsent(s):
 		return "an entry for the members of a group that the server does not have lists it"
 	case s.by == nil:
 		return "an entry that names it could not be resolved completely"
@@ -140,50 +127,103 @@ func (d *draft) whySuppressed(s suppressed) string {
 }
 
 // unlistedFindings tells of principals with direct grants that no entry covers.
-func (d *draft) unlistedFindings() []Finding {
+func unlistedFindings(p *projection) []Finding {
 	var out []Finding
-	for _, o := range d.st.unlisted {
+	for _, o := range p.st.unlisted {
 		if o.Err != nil || o.Direct.IsEmpty() {
 			continue
 		}
-		who, n := o.Principal, plural(o.Direct.Len(), "privilege", "privileges")
-		switch {
-		case d.c.pol.Unlisted == policy.UnlistedRevoke && d.st.absent:
-			out = append(out, Finding{
-				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
-				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s; nothing is revoked from it while the policy names somebody that the server does not have, who may go by this name now",
-					who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
-			})
-		case d.c.pol.Unlisted == policy.UnlistedRevoke && d.st.onlyEveryone:
-			out = append(out, Finding{
-				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
-				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s; nothing is revoked from it while not all users of the server are known",
-					who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
-			})
-		case d.c.pol.Unlisted == policy.UnlistedReport:
-			out = append(out, Finding{
-				Code: CodeUnlistedPrincipal, Severity: SeverityWarning, Principal: &who,
-				Message: fmt.Sprintf("%s holds %s directly and no entry of the policy covers it: %s", who.label(), n, joinIDs(o.Direct.IDs(), maxNamed)),
-			})
-		case d.c.pol.Unlisted == policy.UnlistedRevoke && d.p.isProtected(o):
-			out = append(out, Finding{
-				Code: CodeProtectedPrincipal, Severity: SeverityInfo, Principal: &who,
-				Message: fmt.Sprintf("%s holds %s directly, no entry of the policy covers it, and it is protected: it is passed over", who.label(), n),
-			})
+		held := fmt.Sprintf("%s holds %s directly", o.Principal.label(), plural(o.Direct.Len(), "privilege", "privileges"))
+		severity, why := SeverityWarning, ""
+		switch revoke := p.c.pol.Unlisted == policy.UnlistedRevoke; {
+		case revoke && p.st.absent:
+			why = "; nothing is revoked from it while the policy names somebody that the server does not have, who may go by this name now"
+		case revoke && p.st.onlyEveryone:
+			why = "; nothing is revoked from it while not all users of the server are known"
+		case p.c.pol.Unlisted == policy.UnlistedReport:
+		case revoke && p.isProtected(o):
+			out = append(out, finding(CodeProtectedPrincipal, SeverityInfo, "%s, no entry of the policy covers it, and it is protected: it is passed over", held).about(o.Principal))
+			continue
+		default:
+			continue
+		}
+		f := finding(CodeUnlistedPrincipal, severity, "%s and no entry of the policy covers it: %s%s", held, joinIDs(o.Direct.IDs()), why)
+		out = append(out, f.about(o.Principal))
+	}
+	return out
+}
+
+// disabledFindings tells of users with an entry of their own who cannot log in.
+func disabledFindings(c *compiled, st *State) []Finding {
+	var out []Finding
+	for _, o := range st.covered {
+		if o.Enabled == mstrapi.No && isExplicit(c.pol, o.entries) {
+			f := finding(CodeDisabledUser, SeverityWarning, "%s is disabled on the server", o.Principal.label())
+			out = append(out, f.about(o.Principal).at(c.entryPosition(c.wantFor(o))))
 		}
 	}
 	return out
+}
+
+// goneFindings tells of everybody whom the server named and does not have.
+func goneFindings(st *State) []Finding {
+	var out []Finding
+	for _, who := range st.gone {
+		f := finding(CodeGonePrincipal, SeverityInfo, "%s was named by the server and does not exist (asked for by its id %s): nothing is decided about it", who.label(), who.ID)
+		out = append(out, f.about(who))
+	}
+	return out
+}
+
+// everyoneFindings tells that nobody knows all users. Where those are to lose what
+// they hold whom no entry covers, that is not done, which is drift.
+func everyoneFindings(st *State, unlisted policy.Unlisted) []Finding {
+	if !st.onlyEveryone {
+		return nil
+	}
+	f := finding(CodePartialUserList, SeverityWarning,
+		"the server gives no list of its users: the members of the group Everyone were taken for it, among which guests and some service accounts are not; rules and coverage do not speak of these")
+	if unlisted == policy.UnlistedRevoke {
+		f.Severity = SeverityError
+		f.Message += "; unlisted: revoke revokes nothing while not all users are known"
+	}
+	if !st.everybody {
+		return []Finding{f}
+	}
+	return []Finding{f, finding(CodeReadFailed, SeverityError,
+		"not everybody could be read: the server gives no list of its users, and whoever is not in the group Everyone was not looked at")}
+}
+
+// oddFindings returns one finding that names what is odd in the catalogue, or none.
+func oddFindings(odd []mstrapi.OddPrivilege) []Finding {
+	if len(odd) == 0 {
+		return nil
+	}
+	var named []string
+	kept, lost := false, false
+	for _, o := range odd {
+		kept, lost = kept || o.Kept, lost || !o.Kept
+		named = append(named, o.String())
+	}
+	text := "the server's catalogue of privileges is odd: " + strings.Join(firstOf(named), ", ")
+	if kept {
+		text += "; one without a name can be named by its number"
+	}
+	if lost {
+		text += "; one without a number or a level cannot be named, and a second entry of the same counts once"
+	}
+	return []Finding{finding(CodeOddCatalogue, SeverityWarning, "%s", text)}
 }
 
 // day is how dates are shown: the last day that counts, in UTC.
 const day = "2006-01-02"
 
 // explicitPrincipal returns the principal that the entry names, if it is known.
-func (d *draft) explicitPrincipal(entry int32) *Principal {
-	if d.c.pol.Principals[entry].Principal == nil || int(entry) >= len(d.st.byEntry) {
+func (c *compiled) explicitPrincipal(st *State, entry int32) *Principal {
+	if c.pol.Principals[entry].Principal == nil || int(entry) >= len(st.byEntry) {
 		return nil
 	}
-	o := d.st.byEntry[entry]
+	o := st.byEntry[entry]
 	if o == nil {
 		return nil
 	}
@@ -198,6 +238,34 @@ func pathText(names []string) string {
 		quoted[i] = clean.Quote(n)
 	}
 	return strings.Join(quoted, " ← ")
+}
+
+// maxNamed bounds how many things a message names one by one.
+const maxNamed = 20
+
+// firstOf returns no more of what a message names than it may.
+func firstOf(named []string) []string {
+	if more := len(named) - maxNamed; more > 0 {
+		return append(named[:maxNamed:maxNamed], fmt.Sprintf("and %d more", more))
+	}
+	return named
+}
+
+// joinIDs names privileges by their numbers.
+func joinIDs(ids []mstrapi.PrivilegeID) string {
+	named := make([]string, len(ids))
+	for i, id := range ids {
+		named[i] = id.String()
+	}
+	return strings.Join(firstOf(named), ", ")
+}
+
+// joinAnd names things in a sentence.
+func joinAnd(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
 // maxNamedUsers bounds how many users a message names.

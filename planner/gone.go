@@ -120,15 +120,3 @@ func (ob *observer) dropGone() {
 		delete(st.reached, id)
 	}
 }
-
-// goneFindings tells of everybody whom the server named and does not have.
-func (d *draft) goneFindings() []Finding {
-	var out []Finding
-	for _, who := range d.st.gone {
-		out = append(out, Finding{
-			Code: CodeGonePrincipal, Severity: SeverityInfo, Principal: &who,
-			Message: fmt.Sprintf("%s was named by the server and does not exist (asked for by its id %s): nothing is decided about it", who.label(), who.ID),
-		})
-	}
-	return out
-}

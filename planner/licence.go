@@ -275,17 +275,13 @@ func (d *draft) forecast() *Licences {
 	for i := range d.changes {
 		c := &d.changes[i]
 		l.changed[c.Principal.ID] = c
-		for _, g := range c.Grant {
-			l.granted.Add(g.ID)
-		}
+		l.granted = l.granted.Union(c.granted())
 	}
 	out := &Licences{
 		Map:     MapRef{Digest: in.Map.Digest, IServerVersion: in.Map.Environment.IServerVersion},
 		NotRead: in.Map.NotRead, Products: []ProductForecast{},
 	}
-	for q := range l.granted.Minus(in.known).All() {
-		out.UnknownGrants = append(out.UnknownGrants, d.c.cat.ref(q))
-	}
+	out.UnknownGrants = d.c.cat.refs(l.granted.Minus(in.known))
 	index := make(map[int]*ProductForecast)
 	for _, p := range in.Map.Products {
 		out.Products = append(out.Products, ProductForecast{ID: p.ID, Name: p.Name, Gains: []Consumer{}, Frees: []Consumer{}})
@@ -419,17 +415,7 @@ func (l *licensing) after(o *Observed, of Set) Set {
 	if of.IsEmpty() {
 		return Set{}
 	}
-	direct := o.Direct
-	if c := l.changed[o.Principal.ID]; c != nil {
-		direct = direct.Union(Set{})
-		for _, g := range c.Grant {
-			direct.Add(g.ID)
-		}
-		for _, r := range c.Revoke {
-			direct = direct.Minus(SetOf(r.ID))
-		}
-	}
-	held := direct.Union(o.elsewhere()).Union(o.beyond.all()).Intersect(of)
+	held := l.changed[o.Principal.ID].after(o.Direct).Union(o.elsewhere()).Union(o.beyond.all()).Intersect(of)
 	touched := l.p.lossy.Union(l.p.gaining)
 	inherited := o.Inherited.Intersect(of)
 	held = held.Union(inherited.Minus(touched))

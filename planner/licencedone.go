@@ -60,22 +60,12 @@ func (l *Licences) plannedBy(changes []Change) *Licences {
 	if l == nil {
 		return nil
 	}
-	type act struct {
-		who       mstrapi.ObjectID
-		privilege mstrapi.PrivilegeID
-	}
-	grants, revokes := make(map[act]bool), make(map[act]bool)
+	byID := make(map[mstrapi.ObjectID]*Change, len(changes))
 	for i := range changes {
-		id := changes[i].Principal.ID
-		for _, g := range changes[i].Grant {
-			grants[act{id, g.ID}] = true
-		}
-		for _, r := range changes[i].Revoke {
-			revokes[act{id, r.ID}] = true
-		}
+		byID[changes[i].Principal.ID] = &changes[i]
 	}
 	return l.Done(
-		func(who mstrapi.ObjectID, q mstrapi.PrivilegeID) bool { return grants[act{who, q}] },
-		func(who mstrapi.ObjectID, q mstrapi.PrivilegeID) bool { return revokes[act{who, q}] },
+		func(who mstrapi.ObjectID, q mstrapi.PrivilegeID) bool { return byID[who].granted().Has(q) },
+		func(who mstrapi.ObjectID, q mstrapi.PrivilegeID) bool { return byID[who].revoked().Has(q) },
 	)
 }

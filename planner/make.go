@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"privsync/clean"
@@ -74,7 +73,7 @@ func (d *draft) plan(o MakeOptions) *Plan {
 		plan.Rules = d.rules.results(plan.Coverage)
 	}
 	plan.undecided = d.undecided()
-	plan.exceptions = d.exceptions()
+	plan.exceptions = d.c.exceptions(st)
 	plan.Complete = !slices.ContainsFunc(plan.Findings, func(f Finding) bool { return f.Code == CodeReadFailed })
 	plan.Summary = d.summary(plan)
 	return plan
@@ -92,7 +91,7 @@ type draft struct {
 	changes  []Change
 	awaits   []await
 	findings []Finding
-	lost     []PrivilegeRef                                    // by the session's user
+	lost     Set                                               // by the session's user
 	risks    []Principal                                       // whose revokes may be that, where nobody knows
 	waits    map[*Observed]map[mstrapi.PrivilegeID][]*Observed // users whose grant a group's revoke relies on
 	licences *Licences
@@ -118,7 +117,7 @@ func evaluate(c *compiled, st *State) *draft {
 	d.decideUsers()
 	d.describeGroups()
 	d.judgeNow()
-	d.checkActor()
+	d.lost, d.risks = p.actorLoses(d.changes), p.actorRisks(d.changes)
 	d.rules.checkRequired()
 	d.rules.ruleFindings()
 	d.licences = d.forecast()
@@ -340,29 +339,21 @@ func (d *draft) describe(o *Observed, w *want, dec *decision) {
 		dec = &now
 	}
 	for q := range w.forbidden.Intersect(dec.inherited.Union(o.elsewhere())).All() {
-		who := o.Principal
 		sources, from := d.sources(o, q)
-		ref := d.c.cat.ref(q)
 		how := "inherits it from"
 		if !dec.inherited.Has(q) {
 			how = "holds it through"
 		}
-		d.findings = append(d.findings, Finding{
-			Code: CodeInheritedForbidden, Severity: SeverityError, Principal: &who, Privilege: &ref, Sources: sources,
-			Message:  fmt.Sprintf("%s is forbidden privilege %s but %s %s", who.label(), d.c.cat.label(q), how, from),
-			Position: d.c.forbidPosition(w, q),
-		})
+		f := finding(CodeInheritedForbidden, SeverityError, "%s is forbidden privilege %s but %s %s", o.Principal.label(), d.c.cat.label(q), how, from)
+		f.Sources = sources
+		d.findings = append(d.findings, f.about(o.Principal).of(d.c.cat.ref(q)).at(d.c.forbidPosition(w, q)))
 	}
 	if w.settings.Inherited == policy.InheritedReport {
 		for q := range dec.inherited.Minus(w.listed).Minus(w.forbidden).Minus(w.undecided).All() {
-			who := o.Principal
 			sources, from := d.sources(o, q)
-			ref := d.c.cat.ref(q)
-			d.findings = append(d.findings, Finding{
-				Code: CodeInheritedNotListed, Severity: SeverityWarning, Principal: &who, Privilege: &ref, Sources: sources,
-				Message:  fmt.Sprintf("%s inherits privilege %s, which is not listed for it, from %s", who.label(), d.c.cat.label(q), from),
-				Position: d.c.entryPosition(w),
-			})
+			f := finding(CodeInheritedNotListed, SeverityWarning, "%s inherits privilege %s, which is not listed for it, from %s", o.Principal.label(), d.c.cat.label(q), from)
+			f.Sources = sources
+			d.findings = append(d.findings, f.about(o.Principal).of(d.c.cat.ref(q)).at(d.c.entryPosition(w)))
 		}
 	}
 	if w.settings.Redundant == policy.RedundantKeep && w.settings.SatisfiedBy != policy.Direct {
@@ -377,32 +368,28 @@ func (d *draft) describeRedundant(o *Observed, w *want) {
 	if twice.IsEmpty() {
 		return
 	}
-	who := o.Principal
-	f := Finding{Code: CodeRedundantDirect, Severity: SeverityInfo, Principal: &who, Position: d.c.entryPosition(w)}
-	ids := twice.IDs()
-	if len(ids) == 1 {
-		ref := d.c.cat.ref(ids[0])
-		f.Privilege = &ref
-		f.Message = fmt.Sprintf("%s holds privilege %s directly and inherits it as well", who.label(), d.c.cat.label(ids[0]))
-	} else {
-		f.Message = fmt.Sprintf("%s holds %d privileges directly and inherits them as well: %s", who.label(), len(ids), joinIDs(ids, maxNamed))
+	text := fmt.Sprintf("holds %s directly and inherits it as well", d.c.cat.some(twice))
+	if n := twice.Len(); n > 1 {
+		text = fmt.Sprintf("holds %d privileges directly and inherits them as well: %s", n, joinIDs(twice.IDs()))
 	}
+	f := finding(CodeRedundantDirect, SeverityInfo, "%s %s", o.Principal.label(), text).about(o.Principal).at(d.c.entryPosition(w))
+	f.Privilege = d.c.cat.only(twice)
 	d.findings = append(d.findings, f)
 }
 
-// maxNamed bounds how many things a message names one by one.
-const maxNamed = 20
-
-func joinIDs(ids []mstrapi.PrivilegeID, most int) string {
-	var parts []string
-	for i, id := range ids {
-		if i == most {
-			parts = append(parts, fmt.Sprintf("and %d more", len(ids)-most))
-			break
-		}
-		parts = append(parts, id.String())
+// describeSpared tells what o keeps although nothing lists it for o: the policy
+// lists it for somebody whom the server does not have, who may be o by another
+// name.
+func (d *draft) describeSpared(o *Observed, w *want) {
+	spared := w.spared.Intersect(o.Direct)
+	if w.settings.Mode != policy.Authoritative || spared.IsEmpty() {
+		return
 	}
-	return strings.Join(parts, ", ")
+	f := finding(CodeUnknownPrincipal, SeverityWarning,
+		"the revoke of %s from %s is not planned: the policy lists it for a %s that the server does not have, who may go by this name now",
+		d.c.cat.some(spared), o.Principal.label(), o.Principal.Kind).about(o.Principal).at(d.c.entryPosition(w))
+	f.Privilege = d.c.cat.only(spared)
+	d.findings = append(d.findings, f)
 }
 
 // sources returns the groups that o will inherit q from, and says in words what
@@ -441,15 +428,8 @@ func (s otherSources) words() []string {
 	return out
 }
 
-func joinAnd(names []string) string {
-	if len(names) == 1 {
-		return names[0]
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
-}
-
 func (d *draft) safety() Safety {
-	s := Safety{Protected: []Principal{}, ActorLoses: d.lost, ActorRisks: d.risks}
+	s := Safety{Protected: []Principal{}, ActorLoses: d.c.cat.refs(d.lost), ActorRisks: d.risks}
 	for _, o := range d.st.covered {
 		if o.Err == nil {
 			s.ObservedDirect += o.Direct.Len()

@@ -95,14 +95,6 @@ func (p *Principal) plausible() bool {
 	return p.ID != "" && (p.Kind == mstrapi.User || p.Kind == mstrapi.Group)
 }
 
-// pastFindings tells where the plan and what earlier runs did are at odds.
-func (d *draft) pastFindings() []Finding {
-	if !d.complete {
-		return nil
-	}
-	return append(d.oscillations(), d.noLongerListed()...)
-}
-
 // oscillations tells which changes take back what the last run of the same policy
 // left, or bring back what it took: a policy and a server that agree come to rest.
 // What is revoked because its last day is over is what the policy says.
@@ -131,13 +123,10 @@ func (d *draft) oscillations() []Finding {
 			if turn.privileges.IsEmpty() {
 				continue
 			}
-			who := c.Principal
-			f := Finding{
-				Code: CodeOscillation, Severity: SeverityError, Principal: &who,
-				Message: fmt.Sprintf("the plan "+turn.text+" the last run of the same policy (%s): the server, or somebody else, undoes what the policy wants; declare what belongs together under prerequisites, or make the two agree",
-					d.c.cat.some(turn.privileges), who.label(), d.st.past.Last),
-			}
-			if o := d.st.byID[who.ID]; o != nil && o.Covered {
+			f := finding(CodeOscillation, SeverityError,
+				"the plan "+turn.text+" the last run of the same policy (%s): the server, or somebody else, undoes what the policy wants; declare what belongs together under prerequisites, or make the two agree",
+				d.c.cat.some(turn.privileges), c.Principal.label(), d.st.past.Last).about(c.Principal)
+			if o := d.st.byID[c.Principal.ID]; o != nil && o.Covered {
 				f.Position = d.c.entryPosition(d.c.wantFor(o))
 			}
 			f.Privilege = d.c.cat.only(turn.privileges)
@@ -155,22 +144,18 @@ func (d *draft) noLongerListed() []Finding {
 	}
 	revoked := make(map[mstrapi.ObjectID]Set, len(d.changes))
 	for i := range d.changes {
-		var s Set
-		for _, p := range d.changes[i].Revoke {
-			s.Add(p.ID)
-		}
-		revoked[d.changes[i].Principal.ID] = s
+		revoked[d.changes[i].Principal.ID] = d.changes[i].revoked()
 	}
 	var out []Finding
 	tell := func(who Principal, left Set) {
 		if left = left.Minus(revoked[who.ID]); left.IsEmpty() {
 			return
 		}
-		out = append(out, Finding{
-			Code: CodeNoLongerListed, Severity: SeverityWarning, Principal: &who, Privilege: d.c.cat.only(left),
-			Message: fmt.Sprintf("%s still holds %s directly, which %s granted and no entry lists any more: forbid it for a while, revoke it by hand, or list it again",
-				who.label(), d.c.cat.some(left), d.st.past.Granting),
-		})
+		f := finding(CodeNoLongerListed, SeverityWarning,
+			"%s still holds %s directly, which %s granted and no entry lists any more: forbid it for a while, revoke it by hand, or list it again",
+			who.label(), d.c.cat.some(left), d.st.past.Granting).about(who)
+		f.Privilege = d.c.cat.only(left)
+		out = append(out, f)
 	}
 	for _, g := range d.st.past.Granted {
 		o := d.st.byID[g.Principal.ID]
@@ -191,10 +176,8 @@ func (d *draft) noLongerListed() []Finding {
 		tell(g.Principal, g.Privileges)
 	}
 	if n := d.st.pastLeft; n > 0 {
-		out = append(out, Finding{
-			Code: CodeNoLongerListed, Severity: SeverityWarning,
-			Message: fmt.Sprintf("%s granted something to %s more that no entry covers any more; they were not looked at", d.st.past.Granting, plural(n, "principal", "principals")),
-		})
+		out = append(out, finding(CodeNoLongerListed, SeverityWarning, "%s granted something to %s more that no entry covers any more; they were not looked at",
+			d.st.past.Granting, plural(n, "principal", "principals")))
 	}
 	return out
 }
@@ -205,15 +188,11 @@ func (c *catalogue) some(s Set) string {
 	if len(ids) == 1 {
 		return "privilege " + c.label(ids[0])
 	}
-	labels := make([]string, 0, maxNamed+1)
+	labels := make([]string, len(ids))
 	for i, id := range ids {
-		if i == maxNamed {
-			labels = append(labels, fmt.Sprintf("and %d more", len(ids)-i))
-			break
-		}
-		labels = append(labels, c.label(id))
+		labels[i] = c.label(id)
 	}
-	return "privileges " + strings.Join(labels, ", ")
+	return "privileges " + strings.Join(firstOf(labels), ", ")
 }
 
 // only returns the one privilege of s; nil if there are several.

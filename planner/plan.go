@@ -218,6 +218,33 @@ type Change struct {
 	ObservedAt time.Time `json:"-"`
 }
 
+// granted and revoked return the privileges of a change; none of a nil one.
+func (c *Change) granted() Set {
+	if c == nil {
+		return Set{}
+	}
+	return setOf(c.Grant)
+}
+
+func (c *Change) revoked() Set {
+	if c == nil {
+		return Set{}
+	}
+	return setOf(c.Revoke)
+}
+
+func setOf(list []PlannedPrivilege) (s Set) {
+	for i := range list {
+		s.Add(list[i].ID)
+	}
+	return s
+}
+
+// after returns what the principal holds directly once c is done.
+func (c *Change) after(direct Set) Set {
+	return direct.Union(c.granted()).Minus(c.revoked())
+}
+
 // ObservedSets are the privileges in scope that a principal held when it was
 // read.
 type ObservedSets struct {

@@ -89,11 +89,7 @@ func (c *compiled) inScope(p mstrapi.PrivilegeID) bool {
 func (c *compiled) prerequisites() []Prerequisite {
 	var out []Prerequisite
 	for p, s := range c.relation.needs {
-		pre := Prerequisite{Privilege: c.cat.ref(p)}
-		for q := range s.All() {
-			pre.Needs = append(pre.Needs, c.cat.ref(q))
-		}
-		out = append(out, pre)
+		out = append(out, Prerequisite{Privilege: c.cat.ref(p), Needs: c.cat.refs(s)})
 	}
 	slices.SortFunc(out, func(a, b Prerequisite) int { return int(a.Privilege.ID) - int(b.Privilege.ID) })
 	return out

@@ -359,6 +359,17 @@ func (p *projection) unlistedWant(o *Observed) *want {
 	return p.c.unlisted
 }
 
+// heldAfter returns what o will hold directly and inherit; ruled as for inheritedAfter.
+func (p *projection) heldAfter(o *Observed, ruled bool) (direct, inherited Set) {
+	w := p.wantOf(o)
+	inherited = p.inheritedAfter(o, w, ruled)
+	if w == nil {
+		return o.Direct, inherited
+	}
+	d := decide(w, o.Direct, inherited)
+	return d.direct(o.Direct), inherited
+}
+
 // judged reports whether rules judge o.
 func (p *projection) judged(o *Observed) bool { return o.Covered || p.st.reached[o.Principal.ID] }
 

@@ -142,13 +142,7 @@ func (j *judgement) held(o *Observed) (before, after Set) {
 	if j.st.judging != JudgeProjected {
 		return before, before
 	}
-	w := j.p.wantOf(o)
-	inherited := j.p.inheritedAfter(o, w, true)
-	direct := o.Direct
-	if w != nil {
-		dec := decide(w, o.Direct, inherited)
-		direct = dec.direct(o.Direct)
-	}
+	direct, inherited := j.p.heldAfter(o, true)
 	return before, direct.Union(inherited)
 }
 

@@ -355,12 +355,9 @@ func (ob *observer) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding
 		}
 	}
 	slices.Sort(ids)
-	if len(ids) > maxNamed {
-		ids = append(ids[:maxNamed], fmt.Sprintf("and %d more", len(l.rows)-maxNamed))
-	}
 	f.Code = CodeAmbiguousPrincipal
 	f.Message = fmt.Sprintf("the server has %d principals that are %s; add the id of the one that is meant: %s",
-		len(l.rows), describeRef(ref), strings.Join(ids, ", "))
+		len(l.rows), describeRef(ref), strings.Join(firstOf(ids), ", "))
 	return mstrapi.PrincipalRow{}, f
 }
 
@@ -492,8 +489,7 @@ func (ob *observer) markLost() {
 			continue
 		}
 		for _, o := range ob.st.covered {
-			explicit := slices.ContainsFunc(o.entries, func(e int32) bool { return ob.pol.Principals[e].Principal != nil })
-			if !explicit && mayBe(*ref, o) {
+			if !isExplicit(ob.pol, o.entries) && mayBe(*ref, o) {
 				o.Err = fmt.Errorf("its own entry: %w", err)
 			}
 		}

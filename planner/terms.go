@@ -10,86 +10,62 @@ import (
 	"privsync/policy"
 )
 
-// ending is one thing that ends: its terms, where they stand, and how a message begins
-// that tells of its end.
-type ending struct {
-	terms policy.Terms
-	pos   policy.Position
-	what  string
-}
-
-// ending tells of an end that is over or near.
-func (d *draft) ending(e ending) (Finding, bool) {
-	f := Finding{Position: position(e.pos)}
-	if e.terms.Until.IsZero() {
-		return f, false
+// ending tells of the end of what, where it is over or near.
+func (c *compiled) ending(t policy.Terms, pos policy.Position, what string) (Finding, bool) {
+	if t.Until.IsZero() {
+		return Finding{}, false
 	}
-	if e.terms.Reason != "" {
-		e.what += fmt.Sprintf(" (%s)", clean.Text(e.terms.Reason))
+	if t.Reason != "" {
+		what += fmt.Sprintf(" (%s)", clean.Text(t.Reason))
 	}
-	last := e.terms.Until.UTC().Format(day)
+	last := t.Until.UTC().Format(day)
 	// Whole days: 0 on the last day itself.
-	left := int(e.terms.Until.Sub(d.c.now.UTC().Truncate(24*time.Hour)) / (24 * time.Hour))
-	switch within := d.c.pol.ExpiringWithinDays; {
-	case e.terms.Expired(d.c.now):
-		f.Code, f.Severity = CodeExpiredEntry, SeverityInfo
-		f.Message = fmt.Sprintf("%s ended with %s", e.what, last)
-		return f, true
+	left := int(t.Until.Sub(c.now.UTC().Truncate(24*time.Hour)) / (24 * time.Hour))
+	switch within := c.pol.ExpiringWithinDays; {
+	case t.Expired(c.now):
+		return finding(CodeExpiredEntry, SeverityInfo, "%s ended with %s", what, last).at(position(pos)), true
 	case within > 0 && left <= within:
-		f.Code, f.Severity = CodeExpiringSoon, SeverityWarning
 		when := "today"
 		if left > 0 {
 			when = "in " + plural(left, "day", "days")
 		}
-		f.Message = fmt.Sprintf("%s ends with %s, %s", e.what, last, when)
-		return f, true
+		return finding(CodeExpiringSoon, SeverityWarning, "%s ends with %s, %s", what, last, when).at(position(pos)), true
 	}
-	return f, false
+	return Finding{}, false
 }
 
 // exceptionFindings tells of exceptions from rules and selectors whose last day is over
 // or near.
-func (d *draft) exceptionFindings() []Finding {
+func (c *compiled) exceptionFindings() []Finding {
 	var out []Finding
-	for _, r := range d.c.pol.Rules {
-		for _, x := range r.Except {
-			e := ending{x.Terms, x.Pos, fmt.Sprintf("the exception of %s from rule %s", describeRef(x.PrincipalRef), clean.Quote(r.Name))}
-			f, ok := d.ending(e)
-			if !ok {
-				continue
-			}
-			if f.Code == CodeExpiredEntry {
-				f.Message += ": it exempts nobody any more"
-			}
+	tell := func(t policy.Terms, pos policy.Position, who, from, after string) {
+		f, ok := c.ending(t, pos, fmt.Sprintf("the exception of %s from %s", who, from))
+		if ok && f.Code == CodeExpiredEntry {
+			f.Message += ": " + after
+		}
+		if ok {
 			out = append(out, f)
 		}
 	}
-	for i := range d.c.pol.Principals {
-		if s := d.c.pol.Principals[i].Selector; s != nil {
-			out = append(out, d.exceptedFindings(s, "the entry covers it again")...)
+	for _, r := range c.pol.Rules {
+		for _, x := range r.Except {
+			tell(x.Terms, x.Pos, describeRef(x.PrincipalRef), "rule "+clean.Quote(r.Name), "it exempts nobody any more")
 		}
 	}
-	if d.c.pol.Safety != nil {
-		for _, s := range d.c.pol.Safety.ProtectedBy {
-			out = append(out, d.exceptedFindings(s, "it is protected again")...)
+	selector := func(s *policy.Selector, after string) {
+		for _, x := range s.Except {
+			tell(x.Terms, x.Pos, exceptedWords(&x), "the selector at "+clean.Text(s.Pos.String()), after)
 		}
 	}
-	return out
-}
-
-// exceptedFindings tells of exceptions from one selector; after is what holds for
-// whoever was excepted.
-func (d *draft) exceptedFindings(s *policy.Selector, after string) []Finding {
-	var out []Finding
-	for _, x := range s.Except {
-		f, ok := d.ending(ending{x.Terms, x.Pos, fmt.Sprintf("the exception of %s from the selector at %s", exceptedWords(&x), clean.Text(s.Pos.String()))})
-		if !ok {
-			continue
+	for i := range c.pol.Principals {
+		if s := c.pol.Principals[i].Selector; s != nil {
+			selector(s, "the entry covers it again")
 		}
-		if f.Code == CodeExpiredEntry {
-			f.Message += ": " + after
+	}
+	if c.pol.Safety != nil {
+		for _, s := range c.pol.Safety.ProtectedBy {
+			selector(s, "it is protected again")
 		}
-		out = append(out, f)
 	}
 	return out
 }
@@ -102,18 +78,18 @@ func exceptedWords(x *policy.Excepted) string {
 	return describeRef(*x.Principal)
 }
 
-// outerEnding is the end of an entry, or of the inclusion of a set, that l has its
+// outerEnding tells of the end of the entry, or of the inclusion of a set, that l has its
 // last day from.
-func outerEnding(e *policy.Entry, l *policy.Listed) ending {
+func (c *compiled) outerEnding(e *policy.Entry, l *policy.Listed) (Finding, bool) {
 	if l.Ends == e.Pos {
-		return ending{policy.Terms{Until: l.Until, Reason: e.Terms.Reason}, l.Ends, "the entry"}
+		return c.ending(policy.Terms{Until: l.Until, Reason: e.Terms.Reason}, l.Ends, "the entry")
 	}
-	return ending{policy.Terms{Until: l.Until, Reason: l.Reason}, l.Ends, "the inclusion of a set"}
+	return c.ending(policy.Terms{Until: l.Until, Reason: l.Reason}, l.Ends, "the inclusion of a set")
 }
 
 // expiryFindings tells of what ends or has ended in the entries, once for each place
 // in the policy.
-func (d *draft) expiryFindings() []Finding {
+func (c *compiled) expiryFindings(st *State) []Finding {
 	type place struct {
 		pos policy.Position
 		ref string
@@ -121,8 +97,8 @@ func (d *draft) expiryFindings() []Finding {
 	found := make(map[place]int)
 	var out []Finding
 	undated := make(map[sharedList]bool)
-	for i := range d.c.pol.Principals {
-		e := &d.c.pol.Principals[i]
+	for i := range c.pol.Principals {
+		e := &c.pol.Principals[i]
 		note := func(l *policy.Listed, forbids bool) {
 			if l.Until.IsZero() {
 				return
@@ -145,14 +121,14 @@ func (d *draft) expiryFindings() []Finding {
 			var f Finding
 			var ok bool
 			if l.Ends != (policy.Position{}) {
-				f, ok = d.ending(outerEnding(e, l))
+				f, ok = c.outerEnding(e, l)
 			} else {
-				f, ok = d.expiry(l, forbids)
+				f, ok = c.expiry(l, forbids)
 			}
 			if !ok {
 				return
 			}
-			if who := d.explicitPrincipal(int32(i)); who != nil && (l.Set == "" || l.Ends == e.Pos) {
+			if who := c.explicitPrincipal(st, int32(i)); who != nil && (l.Set == "" || l.Ends == e.Pos) {
 				f.Principal = who
 			}
 			found[at] = len(out)
@@ -181,23 +157,23 @@ func (d *draft) expiryFindings() []Finding {
 }
 
 // expiry tells of the end of one privilege of an entry.
-func (d *draft) expiry(l *policy.Listed, forbids bool) (Finding, bool) {
+func (c *compiled) expiry(l *policy.Listed, forbids bool) (Finding, bool) {
 	var ref PrivilegeRef
-	for _, p := range d.c.cat.byName[l.Name] {
+	for _, p := range c.cat.byName[l.Name] {
 		ref = PrivilegeRef{ID: p.ID, Name: p.Name}
 	}
 	if l.ID != 0 {
-		ref = d.c.cat.ref(mstrapi.PrivilegeID(l.ID))
+		ref = c.cat.ref(mstrapi.PrivilegeID(l.ID))
 	}
 	label := l.Ref.String()
 	if ref.ID != 0 {
-		label = d.c.cat.label(ref.ID)
+		label = c.cat.label(ref.ID)
 	}
 	what := "the entry for privilege "
 	if forbids {
 		what = "the ban of privilege "
 	}
-	f, ok := d.ending(ending{l.Terms, l.Pos, what + label})
+	f, ok := c.ending(l.Terms, l.Pos, what+label)
 	if ref.ID > 0 && ref.ID <= mstrapi.MaxPrivilegeID {
 		f.Privilege = &ref
 	}

@@ -50,9 +50,9 @@ func (d *draft) whyUndecided(o *Observed) string {
 	}
 	w := d.c.wantFor(o)
 	if !w.contradicted.IsEmpty() {
-		return "entries that cover it contradict each other about privilege " + joinIDs(w.contradicted.IDs(), maxNamed)
+		return "entries that cover it contradict each other about privilege " + joinIDs(w.contradicted.IDs())
 	}
-	if len(o.entries) > 1 && !d.isExplicit(o) {
+	if len(o.entries) > 1 && !isExplicit(d.c.pol, o.entries) {
 		first := withDefaults(d.c.pol.Principals[d.c.deciding(o.entries)].Settings)
 		for _, e := range o.entries {
 			if setting := differing(first, withDefaults(d.c.pol.Principals[e].Settings)); setting != "" {

@@ -188,9 +188,7 @@ func (d *draft) watch(plan *Plan) {
 	var lost Set // by some group
 	for i := range plan.Changes {
 		if plan.Changes[i].Principal.Kind == mstrapi.Group {
-			for _, p := range plan.Changes[i].Revoke {
-				lost.Add(p.ID)
-			}
+			lost = lost.Union(plan.Changes[i].revoked())
 		}
 	}
 	awaits := make(map[mstrapi.ObjectID][]Awaited)

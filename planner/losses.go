@@ -11,6 +11,66 @@ import (
 	"privsync/policy"
 )
 
+// actorLoses returns what the session's user works with and would lose by the changes.
+func (p *projection) actorLoses(changes []Change) Set {
+	var fromGroup Set // what some group loses
+	for q := range p.work.All() {
+		if len(p.cut[q]) > 0 || p.spared.Has(q) {
+			fromGroup.Add(q)
+		}
+	}
+	o := p.actor
+	switch {
+	case p.st.Actor.ID == "":
+		// Whose privileges would have to be projected is not known: it may be anybody.
+		var revoked Set
+		for i := range changes {
+			revoked = revoked.Union(changes[i].revoked())
+		}
+		return p.work.Intersect(revoked)
+	case o == nil && fromGroup.IsEmpty():
+		return Set{}
+	case o == nil:
+		p.needActor()
+		return Set{}
+	case o.Err != nil:
+		return fromGroup
+	}
+	direct, inherited := p.heldAfter(o, false)
+	return p.work.Intersect(o.Direct.Union(o.Inherited)).Minus(direct.Union(inherited))
+}
+
+// actorRisks returns the session's user and the groups above it from which something
+// is revoked, where it is not known what that user works with: it may be that.
+func (p *projection) actorRisks(changes []Change) []Principal {
+	if p.st.work.identified {
+		return nil
+	}
+	var risks []Principal
+	for i := range changes {
+		c := &changes[i]
+		switch {
+		case len(c.Revoke) == 0:
+			continue
+		case p.st.Actor.ID == "" || c.Principal.ID == p.st.Actor.ID:
+		case c.Principal.Kind == mstrapi.User:
+			continue
+		case p.actor == nil:
+			p.needActor()
+			return nil
+		case p.actor.Err == nil && !p.kin.above(c.Principal.ID, p.actor):
+			continue
+		}
+		risks = append(risks, c.Principal)
+	}
+	slices.SortFunc(risks, func(a, b Principal) int { return a.Compare(&b) })
+	return risks
+}
+
+func (p *projection) needActor() {
+	p.needs.principals = append(p.needs.principals, mstrapi.PrincipalRow{Kind: mstrapi.User, ID: p.st.Actor.ID, Name: p.st.Actor.Name})
+}
+
 // JudgeFor returns the plan as [Guards] must judge it when actor applies it to
 // the server as it is now: a plan that was saved, or that undoes a report. It
 // reads what it takes to know whether that user would lose what it works with,
@@ -33,9 +93,7 @@ func JudgeFor(ctx context.Context, r Reader, p *Plan, pol *policy.Policy, actor 
 	var revoked Set
 	for i := range p.Changes {
 		if c := &p.Changes[i]; concerns(c) {
-			for _, q := range c.Revoke {
-				revoked.Add(q.ID)
-			}
+			revoked = revoked.Union(c.revoked())
 		}
 	}
 	if revoked.IsEmpty() {
@@ -64,10 +122,7 @@ func JudgeFor(ctx context.Context, r Reader, p *Plan, pol *policy.Policy, actor 
 	if err != nil {
 		return nil, err
 	}
-	cat := newCatalogue(list, mstrapi.LevelAll)
-	for q := range lost.All() {
-		judged.Safety.ActorLoses = append(judged.Safety.ActorLoses, cat.ref(q))
-	}
+	judged.Safety.ActorLoses = orEmpty(newCatalogue(list, mstrapi.LevelAll).refs(lost))
 	return &judged, nil
 }
 
@@ -152,14 +207,7 @@ func (j *judge) after(id mstrapi.ObjectID, direct Set) Set {
 	if i < 0 {
 		return direct
 	}
-	var grant, revoke Set
-	for _, q := range j.plan.Changes[i].Grant {
-		grant.Add(q.ID)
-	}
-	for _, q := range j.plan.Changes[i].Revoke {
-		revoke.Add(q.ID)
-	}
-	return direct.Union(grant).Minus(revoke)
+	return j.plan.Changes[i].after(direct)
 }
 
 // climb meets every group above the user, each once, until visit, if there is
