@@ -157,7 +157,7 @@ func TestForecastIsTrue(t *testing.T) {
 		everybody := rapid.Bool().Draw(t, "everybody")
 		if everybody {
 			pol.Principals = append(slices.Clone(pol.Principals), policy.Entry{
-				Selector: &policy.Selector{Kind: policy.User, LoginMatches: "*"}, Settings: pol.Defaults,
+				Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{LoginMatches: "*"}}, Settings: pol.Defaults,
 			})
 		}
 		partialMap := rapid.IntRange(0, 3).Draw(t, "partial map") == 0

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"privsync/clean"
+	"privsync/mstr"
 )
 
 // LicenceProduct is one product that a named user can consume a licence of. ID
@@ -20,23 +21,11 @@ type LicenceProduct struct {
 	Name string `json:"name"`
 }
 
-// licenceProducts is the vendor's enumeration, in its order. Never changed.
-var licenceProducts = [...]string{
-	"RESERVED", "CLIENT_REPORTER", "CLIENT_WEB", "CLIENT_APPLICATION", "CLIENT_MOBILE", "CLIENT_ARCHITECT",
-	"SERVER_REPORTER", "SERVER_INTELLIGENCE", "SERVER_ANALYTICS", "SERVER_COLLABORATION", "SERVER_DISTRIBUTION",
-	"SERVER_TRANSACTION", "SERVER_GEOSPATIAL", "CLIENT_HYPER_WEB", "DRIVERS_BIG_DATA", "DRIVERS_OLAP",
-	"GATEWAY_EMM_MOBILE_IRON", "GATEWAY_EMM_AIRWATCH_BY_VMWARE", "GATEWAY_EMM_APP_CONFIG",
-	"GATEWAY_EMM_BLACKBERRY_DYNAMICS", "CLIENT_APPLICATION_TABLEAU", "CLIENT_APPLICATION_POWER_BI",
-	"CLIENT_APPLICATION_QLIK", "CLIENT_APPLICATION_OFFICE", "CLIENT_HYPER_MOBILE", "CLIENT_HYPER_OFFICE",
-	"CLIENT_HYPER_MESSAGING", "CLIENT_HYPER_SCREEN", "CLIENT_HYPER_VOICE", "CLIENT_HYPER_DESKTOP", "CLIENT_HYPER_API",
-	"CLIENT_APPLICATION_JUPYTER", "PLACEHOLDER_1", "PLACEHOLDER_2", "CLIENT_APPLICATION_RSTUDIO", "PRODUCT_01",
-	"PRODUCT_02", "PRODUCT_03", "PRODUCT_04", "PRODUCT_05", "PRODUCT_06", "CLIENT_DESKTOP",
-}
-
 // LicenceProducts returns all products of the enumeration, by number.
 func LicenceProducts() []LicenceProduct {
-	out := make([]LicenceProduct, len(licenceProducts))
-	for i, name := range licenceProducts {
+	names := mstr.Products()
+	out := make([]LicenceProduct, len(names))
+	for i, name := range names {
 		out[i] = LicenceProduct{i, name}
 	}
 	return out
@@ -51,7 +40,7 @@ func (r *Reader) LicencePrivileges(ctx context.Context, user ObjectID, product s
 	if !user.Valid() {
 		return nil, fmt.Errorf("%s is not an object id: want 32 hexadecimal digits in upper case", clean.Quote(clip(string(user), codeLimit)))
 	}
-	if !slices.Contains(licenceProducts[:], product) {
+	if !slices.Contains(mstr.Products(), product) {
 		return nil, fmt.Errorf("%s is no product of the enumeration", clean.Quote(clip(product, codeLimit)))
 	}
 	ids, err := r.licencePrivileges(ctx, "/api/license/privileges/"+string(user), product)

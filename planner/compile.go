@@ -408,11 +408,7 @@ func (c *compiled) doubt(o *Observed, w *want) *want {
 // mayChoose reports whether what is known of o does not exclude it from what
 // the selector chooses.
 func mayChoose(s *policy.Selector, o *Observed) bool {
-	who := o.Principal
-	return mstrapi.Kind(s.Kind) == who.Kind &&
-		(s.NameMatches == "" || mstrapi.Wildcard(s.NameMatches, who.Name)) &&
-		(s.LoginMatches == "" || who.Kind == mstrapi.Group || who.Login == "" || mstrapi.Wildcard(foldLogin(s.LoginMatches), foldLogin(who.Login))) &&
-		(s.Enabled == nil || who.Kind == mstrapi.Group || o.Enabled == mstrapi.Unknown || *s.Enabled == (o.Enabled == mstrapi.Yes))
+	return s.Match(candidate(o.Principal, o.Enabled)) != policy.No
 }
 
 // isExplicit reports whether one of the entries names its principal, and does not choose

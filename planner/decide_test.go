@@ -160,7 +160,7 @@ func number(pol *policy.Policy) {
 			e.Principal.Pos = e.Pos
 		}
 		if e.Selector != nil {
-			e.Selector.Pos = e.Pos
+			e.Selector.Pos, e.Selector.MemberOfPos = e.Pos, e.Pos
 		}
 		list := e.Listed.Items()
 		for j := range list {
@@ -174,6 +174,7 @@ func number(pol *policy.Policy) {
 	if pol.Safety != nil {
 		for _, s := range pol.Safety.ProtectedBy {
 			s.Pos = next()
+			s.MemberOfPos = s.Pos
 		}
 	}
 	for i := range pol.Rules {

@@ -17,7 +17,7 @@ func TestRenamed(t *testing.T) {
 	own := entry(policy.User, "jdoe", policy.Additive, listed(1), listed(3))
 	own.Settings.Missing = policy.MissingReport
 	all := policy.Entry{
-		Selector: &policy.Selector{Kind: policy.User, NameMatches: "*"}, Settings: policy.Settings{Mode: policy.Authoritative},
+		Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "*"}}, Settings: policy.Settings{Mode: policy.Authoritative},
 		Forbid: []policy.Listed{{Ref: policy.Ref{ID: 3}}},
 	}
 	for _, missing := range []bool{true, false} {

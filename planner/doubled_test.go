@@ -14,7 +14,7 @@ func TestMemberOfID(t *testing.T) {
 	m.user("u", nil, first)
 	m.user("v", nil, second)
 	selector := func(id, name string) policy.Entry {
-		return policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: name, MemberOfID: id}, Listed: policy.ListOf(listed(1))}
+		return policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: name, MemberOfID: id}}, Listed: policy.ListOf(listed(1))}
 	}
 	if plan := planFor(t, m, policyOf(selector("", "Finance"))); len(plan.Blocking()) != 1 || plan.Blocking()[0].Code != CodeAmbiguousPrincipal {
 		t.Errorf("by name: findings %+v, want one ambiguous-principal", plan.Findings)

@@ -8,31 +8,6 @@ import (
 	"privsync/policy"
 )
 
-// names yields every principal that a selector names.
-func names(s *policy.Selector) []policy.PrincipalRef {
-	var refs []policy.PrincipalRef
-	if s.MemberOf != "" {
-		refs = append(refs, memberOf(s))
-	}
-	for _, x := range s.Except {
-		if x.Principal != nil {
-			refs = append(refs, *x.Principal)
-		} else {
-			refs = append(refs, names(x.Selector)...)
-		}
-	}
-	return refs
-}
-
-// memberOf is the group whose members a selector chooses from.
-func memberOf(s *policy.Selector) policy.PrincipalRef {
-	pos := s.MemberOfPos
-	if pos == (policy.Position{}) {
-		pos = s.Pos
-	}
-	return policy.PrincipalRef{Kind: policy.Group, Name: s.MemberOf, ID: s.MemberOfID, Pos: pos}
-}
-
 // without returns the rows that no exception of s takes out. The finding says why an
 // exception is not known: then nobody is known to be chosen, since who is excepted
 // must not be written to.
@@ -61,7 +36,7 @@ func (ob *observer) without(ctx context.Context, s *policy.Selector, rows []mstr
 		} else {
 			from := rows
 			if x.Selector.MemberOf != "" {
-				group, problem := ob.named(memberOf(x.Selector))
+				group, problem := ob.named(x.Selector.Group())
 				if problem != nil {
 					return nil, problem, nil
 				}

@@ -123,7 +123,8 @@ func refTo(p policy.PrincipalRef) ProtectedRef {
 
 // selectorTo writes a selector as a policy does, but for its exceptions.
 func selectorTo(by *policy.Selector) ProtectedRef {
-	selector := &ProtectedSelector{by.MemberOf, by.Nested, by.LoginMatches, by.NameMatches, by.Enabled, len(by.Except)}
+	selector := &ProtectedSelector{by.Conditions, len(by.Except)}
+	selector.MemberOfID = "" // documents name the group alone
 	if mstrapi.Kind(by.Kind) == mstrapi.Group {
 		return ProtectedRef{Groups: selector}
 	}

@@ -19,7 +19,7 @@ func TestGone(t *testing.T) {
 		pol := randomPolicy(rng, env)
 		pol.Principals = slices.DeleteFunc(pol.Principals, func(e policy.Entry) bool { return rng.IntN(3) == 0 })
 		pol.Principals = append(pol.Principals, policy.Entry{
-			Selector: &policy.Selector{Kind: policy.User, NameMatches: "*"}, Settings: policy.Settings{Mode: policy.Additive},
+			Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "*"}}, Settings: policy.Settings{Mode: policy.Additive},
 			Forbid: []policy.Listed{{Ref: policy.Ref{ID: int(env.Catalogue[0].ID)}}},
 		})
 		number(pol)
@@ -73,7 +73,7 @@ func TestGoneGroups(t *testing.T) {
 	user.Groups = []mstrapi.ObjectID{above.ID}
 	s := mstrtest.NewServer(env, mstrtest.Options{Quirks: mstrtest.Quirks{Ghosts: []mstrapi.ObjectID{below.ID}, FlatIgnored: true}})
 	t.Cleanup(s.Close)
-	pol := policyOf(policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: above.Name, Nested: true}, Listed: policy.ListOf(listed(env.Catalogue[0].ID))})
+	pol := policyOf(policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: above.Name, Nested: true}}, Listed: policy.ListOf(listed(env.Catalogue[0].ID))})
 	plan := planFor(t, open(t, s), pol)
 	if !plan.Complete || plan.Summary.Principals != 1 {
 		t.Errorf("complete %v, %d principals, want one: %+v", plan.Complete, plan.Summary.Principals, plan.Findings)
@@ -148,8 +148,8 @@ func TestBrokenNode(t *testing.T) {
 	pinned.Principal.ID = string(env.Users[1].ID)
 	pinned.Settings.Missing = policy.MissingReport
 	for _, e := range []policy.Entry{
-		{Selector: &policy.Selector{Kind: policy.User, NameMatches: "*"}, Settings: policy.Settings{Mode: policy.Authoritative}},
-		{Selector: &policy.Selector{Kind: policy.Group, NameMatches: "*"}, Settings: policy.Settings{Mode: policy.Authoritative}},
+		{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "*"}}, Settings: policy.Settings{Mode: policy.Authoritative}},
+		{Selector: &policy.Selector{Kind: policy.Group, Conditions: policy.Conditions{NameMatches: "*"}}, Settings: policy.Settings{Mode: policy.Authoritative}},
 		pinned,
 	} {
 		plan := planFor(t, open(t, s), policyOf(e))
@@ -172,7 +172,7 @@ func TestGoneGroupOfSelector(t *testing.T) {
 	s := mstrtest.NewServer(env, mstrtest.Options{Quirks: mstrtest.Quirks{Ghosts: []mstrapi.ObjectID{ghost.ID}}})
 	t.Cleanup(s.Close)
 	for _, missing := range []policy.Missing{policy.MissingBlock, policy.MissingReport} {
-		e := policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: ghost.Name}, Listed: policy.ListOf(listed(env.Catalogue[0].ID))}
+		e := policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: ghost.Name}}, Listed: policy.ListOf(listed(env.Catalogue[0].ID))}
 		e.Settings.Missing = missing
 		plan := planFor(t, open(t, s), policyOf(e))
 		if !plan.Complete || plan.Blocking() == nil != (missing == policy.MissingReport) || !plan.Drift() && missing == policy.MissingReport {

@@ -75,12 +75,8 @@ type ProtectedRef struct {
 // ProtectedSelector is a selector of protected principals as a policy writes it, but
 // for its exceptions, which are counted.
 type ProtectedSelector struct {
-	MemberOf     string `json:"memberOf,omitempty"`
-	Nested       bool   `json:"nested,omitempty"`
-	LoginMatches string `json:"loginMatches,omitempty"`
-	NameMatches  string `json:"nameMatches,omitempty"`
-	Enabled      *bool  `json:"enabled,omitempty"`
-	Exceptions   int    `json:"exceptions,omitempty"`
+	policy.Conditions
+	Exceptions int `json:"exceptions,omitempty"`
 }
 
 // RefOf names pol in a document of a run that judged its dates at now.

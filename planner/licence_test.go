@@ -1,25 +1,12 @@
 package planner
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"privsync/mstrapi"
-	"privsync/policy"
 )
-
-// Both lists of products are the vendor's enumeration.
-func TestLicenceProductsAgree(t *testing.T) {
-	var names []string
-	for _, p := range mstrapi.LicenceProducts() {
-		names = append(names, p.Name)
-	}
-	if !slices.Equal(names, policy.LicenceProducts()) {
-		t.Errorf("policy knows %v, the client %v", policy.LicenceProducts(), names)
-	}
-}
 
 func seats(n int) *int { return &n }
 

@@ -196,7 +196,7 @@ func TestUnsteadyLists(t *testing.T) {
 		entries = append(entries,
 			entry(policy.Group, "Staff", policy.Additive, listed(1)),
 			policy.Entry{Selector: &policy.Selector{Kind: policy.User}},
-			policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: "Staff"}})
+			policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff"}}})
 		plan := planFor(t, m, policyOf(entries...))
 		if !plan.Complete || len(plan.Changes) != 1 || plan.Changes[0].Impact.Members != 20 || plan.Summary.Principals != 21 {
 			t.Errorf("%s: changes = %+v findings = %v summary %+v, want the group alone, with 20 members", way, plan.Changes, plan.Findings, plan.Summary)
@@ -400,7 +400,7 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 		u := m.user("u", ids(5))
 		m.user("other", nil)
 		m.fail = failing("Principal " + string(u.row.ID))
-		pol := policyOf(policy.Entry{Selector: &policy.Selector{Kind: policy.User, NameMatches: "The u"}, Listed: policy.ListOf(listed(1))})
+		pol := policyOf(policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "The u"}}, Listed: policy.ListOf(listed(1))})
 		pol.Rules = []policy.Rule{{Name: "r", Require: []policy.Ref{{ID: 5}}, AtLeast: 1}}
 		if plan := planFor(t, m, pol); plan.Complete || len(plan.BrokenRules()) != 1 || len(plan.Changes) > 0 {
 			t.Errorf("plan = %+v complete %v findings %v, want it broken and incomplete", plan.Changes, plan.Complete, plan.Findings)
@@ -428,7 +428,7 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 	t.Run("a selector, and nobody counts as unlisted", func(t *testing.T) {
 		f := build()
 		f.m.fail = failing("MembersPage " + string(f.staff.row.ID))
-		list := append(entries()[:1], policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: "Staff"}, Listed: policy.ListOf(listed(1))})
+		list := append(entries()[:1], policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff"}}, Listed: policy.ListOf(listed(1))})
 		pol := policyOf(list...)
 		pol.Unlisted = policy.UnlistedRevoke
 		plan := planFor(t, f.m, pol)
@@ -441,8 +441,8 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 			f := build()
 			f.bystander.direct.Add(1)
 			f.m.fail = failing("MembersPage " + string(f.staff.row.ID))
-			chosen := policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: "Staff"}}
-			known := policy.Entry{Selector: &policy.Selector{Kind: policy.User, LoginMatches: "by*"}, Settings: policy.Settings{Mode: policy.Authoritative}}
+			chosen := policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff"}}}
+			known := policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{LoginMatches: "by*"}}, Settings: policy.Settings{Mode: policy.Authoritative}}
 			chosen.Settings.Mode = policy.Authoritative
 			switch what {
 			case "forbids":
@@ -472,7 +472,7 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 		f.m.fail = failing("Principal " + string(f.bystander.row.ID))
 		e := entry(policy.User, "bystander", policy.Additive, listed(3))
 		e.Principal.ID = string(f.bystander.row.ID)
-		pol := policyOf(e, policy.Entry{Selector: &policy.Selector{Kind: policy.User, MemberOf: "Staff"}, Settings: policy.Settings{Mode: policy.Authoritative}})
+		pol := policyOf(e, policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff"}}, Settings: policy.Settings{Mode: policy.Authoritative}})
 		pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{*e.Principal}}
 		plan := planFor(t, f.m, pol)
 		if plan.Complete || len(plan.Changes) > 0 || len(plan.Safety.Protected) != 1 {
@@ -697,17 +697,5 @@ func TestTrimmedStateDecidesNothing(t *testing.T) {
 	st.Trim()
 	if plan := Make(pol, st, MakeOptions{}); plan.Complete || len(plan.Changes) != 0 {
 		t.Errorf("a plan from a trimmed state: complete %t, changes %v", plan.Complete, plan.Changes)
-	}
-}
-
-// TestPrincipalsOfNoKind: only a policy that was built by hand can name them.
-func TestPrincipalsOfNoKind(t *testing.T) {
-	for _, kind := range []policy.Kind{"", "User", "role"} {
-		m := newModel()
-		m.user("a", nil)
-		plan := planFor(t, m, policyOf(entry(kind, "a", policy.Additive)))
-		if len(plan.Findings) != 1 || plan.Findings[0].Code != CodeUnknownPrincipal {
-			t.Errorf("kind %q: findings %v, want that it is unknown", kind, plan.Findings)
-		}
 	}
 }

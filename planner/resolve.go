@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,33 +29,9 @@ func keyOfRef(ref policy.PrincipalRef) refKey {
 		return refKey{kind: kind, id: mstrapi.ObjectID(strings.ToUpper(ref.ID))}
 	}
 	if kind == mstrapi.User {
-		return refKey{kind: kind, name: foldLogin(ref.Name)}
+		return refKey{kind: kind, name: policy.FoldLogin(ref.Name)}
 	}
 	return refKey{kind: kind, name: ref.Name}
-}
-
-// foldLogin maps logins that differ only in case to the same string, as
-// strings.EqualFold sees it.
-func foldLogin(s string) string {
-	if isASCII(s) {
-		return strings.ToUpper(s)
-	}
-	return strings.Map(func(r rune) rune {
-		least := r
-		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-			least = min(least, f)
-		}
-		return least
-	}, s)
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
 }
 
 // lookup is what the server has for a refKey.
@@ -110,39 +84,8 @@ func (ob *observer) lookupOf(ref policy.PrincipalRef) *lookup {
 // resolve finds whom the policy names and whom its selectors choose.
 func (ob *observer) resolve(ctx context.Context) error {
 	ob.lookups = map[mstrapi.Kind]*lookups{mstrapi.Group: newLookups(), mstrapi.User: newLookups()}
-	want := func(ref policy.PrincipalRef) {
-		kind := mstrapi.Kind(ref.Kind)
-		if ob.lookups[kind] == nil {
-			ob.lookups[kind] = newLookups() // a policy that was built by hand: there is nobody of that kind
-		}
-		ob.lookups[kind].add(ref)
-	}
-	for i := range ob.pol.Principals {
-		e := &ob.pol.Principals[i]
-		if e.Principal != nil {
-			want(*e.Principal)
-		} else if e.Selector != nil {
-			for _, ref := range names(e.Selector) {
-				want(ref)
-			}
-		}
-	}
-	if ob.pol.Safety != nil {
-		for _, ref := range ob.pol.Safety.Protected {
-			want(ref)
-		}
-		for _, s := range ob.pol.Safety.ProtectedBy {
-			for _, ref := range names(s) {
-				want(ref)
-			}
-		}
-	}
-	for _, r := range ob.pol.Rules {
-		for _, x := range r.Except {
-			if !x.Expired(ob.st.Now) {
-				want(x.PrincipalRef)
-			}
-		}
+	for ref := range ob.pol.Named(ob.st.Now) {
+		ob.lookups[mstrapi.Kind(ref.Kind)].add(ref)
 	}
 	ob.progress.start("resolve", len(ob.lookups[mstrapi.Group].list)+len(ob.lookups[mstrapi.User].list))
 	g, gctx := errgroup.WithContext(ctx)
@@ -230,7 +173,7 @@ func (ob *observer) matchList(ctx context.Context, names *lookups, list []mstrap
 		name := row.Name
 		if row.Kind == mstrapi.User {
 			blind = blind || row.Login == ""
-			name = foldLogin(row.Login)
+			name = policy.FoldLogin(row.Login)
 		}
 		if name != "" {
 			match(names.byName[name])
@@ -307,7 +250,7 @@ func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstr
 			full.Kind = key.kind
 			row = full
 		}
-		if foldLogin(row.Login) == key.name {
+		if policy.FoldLogin(row.Login) == key.name {
 			rows = append(rows, row)
 		}
 		return nil
@@ -507,7 +450,7 @@ func mayBe(ref policy.PrincipalRef, o *Observed) bool {
 	case key.kind == mstrapi.Group:
 		return key.name == who.Name
 	default:
-		return who.Login == "" || key.name == foldLogin(who.Login)
+		return who.Login == "" || key.name == policy.FoldLogin(who.Login)
 	}
 }
 
@@ -541,7 +484,7 @@ func checkName(ref policy.PrincipalRef, row mstrapi.PrincipalRow) *Finding {
 	is := row.Name
 	if row.Kind == mstrapi.User {
 		is = row.Login
-		if foldLogin(is) == foldLogin(ref.Name) {
+		if policy.FoldLogin(is) == policy.FoldLogin(ref.Name) {
 			return nil
 		}
 	} else if is == ref.Name {

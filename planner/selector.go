@@ -51,7 +51,7 @@ func emptySelector(s *policy.Selector) Finding {
 func (ob *observer) chosen(ctx context.Context, s *policy.Selector, missing policy.Missing) (rows []mstrapi.PrincipalRow, problem *Finding, absent bool, err error) {
 	kind := mstrapi.Kind(s.Kind)
 	if s.MemberOf != "" {
-		group, problem := ob.named(memberOf(s))
+		group, problem := ob.named(s.Group())
 		if problem != nil {
 			absent = ob.tolerate(problem, missing)
 			return nil, problem, absent, nil
@@ -59,7 +59,7 @@ func (ob *observer) chosen(ctx context.Context, s *policy.Selector, missing poli
 		if rows, err = ob.membersOf(ctx, group.ID, kind, s.Nested); err != nil {
 			gone, fatal := ob.isGone(ctx, mstrapi.Group, group.ID, err)
 			if gone {
-				problem = ob.goneGroup(memberOf(s), group)
+				problem = ob.goneGroup(s.Group(), group)
 				absent = ob.tolerate(problem, missing)
 				return nil, problem, absent, nil
 			}
@@ -161,28 +161,32 @@ func (ob *observer) membersOf(ctx context.Context, group mstrapi.ObjectID, kind 
 	return out, nil
 }
 
-// choose returns the rows that fulfil the other conditions of a selector.
+// candidate is what is known of a principal, for a selector.
+func candidate(who Principal, enabled mstrapi.Tri) policy.Candidate {
+	c := policy.Candidate{Kind: policy.Kind(who.Kind), Name: who.Name, Login: who.Login}
+	switch enabled {
+	case mstrapi.Yes:
+		c.Enabled = policy.Yes
+	case mstrapi.No:
+		c.Enabled = policy.No
+	}
+	return c
+}
+
+// choose returns the rows that meet the conditions of a selector; what rows lack for
+// that is read.
 func (ob *observer) choose(ctx context.Context, s *policy.Selector, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, error) {
-	kind := mstrapi.Kind(s.Kind)
-	login, enabled := s.LoginMatches, s.Enabled
-	if kind == mstrapi.Group {
-		login, enabled = "", nil
+	match := func(row mstrapi.PrincipalRow) policy.Answer {
+		return s.Match(candidate(principalOf(row), row.Enabled))
 	}
 	var out, vague []mstrapi.PrincipalRow
-	test := func(row mstrapi.PrincipalRow, last bool) {
-		switch {
-		case s.NameMatches != "" && !mstrapi.Wildcard(s.NameMatches, row.Name):
-		case login != "" && row.Login != "" && !mstrapi.Wildcard(foldLogin(login), foldLogin(row.Login)):
-		case enabled != nil && row.Enabled != mstrapi.Unknown && (row.Enabled == mstrapi.Yes) != *enabled:
-		case !last && (login != "" && row.Login == "" || enabled != nil && row.Enabled == mstrapi.Unknown):
-			vague = append(vague, row)
-		case login != "" && row.Login == "" || enabled != nil && row.Enabled == mstrapi.Unknown:
-		default:
-			out = append(out, row)
-		}
-	}
 	for _, row := range rows {
-		test(row, false)
+		switch match(row) {
+		case policy.Yes:
+			out = append(out, row)
+		case policy.Unknown:
+			vague = append(vague, row)
+		}
 	}
 	if len(vague) == 0 {
 		return out, nil
@@ -192,10 +196,12 @@ func (ob *observer) choose(ctx context.Context, s *policy.Selector, rows []mstra
 		return nil, err
 	}
 	for _, row := range full {
-		if enabled != nil && row.Enabled == mstrapi.Unknown || login != "" && row.Login == "" {
+		switch match(row) {
+		case policy.Yes:
+			out = append(out, row)
+		case policy.Unknown:
 			return nil, fmt.Errorf("the server does not tell the login of user %s or whether it is enabled: %w", row.ID, mstrapi.ErrIncomplete)
 		}
-		test(row, true)
 	}
 	return out, nil
 }

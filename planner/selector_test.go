@@ -20,27 +20,27 @@ func TestSelectorConditions(t *testing.T) {
 		want     string // logins and group names, sorted
 	}{
 		{"every user", user(policy.Selector{}), "Ann Bob SVC_two svc_one"},
-		{"memberOf", user(policy.Selector{MemberOf: "Staff"}), "Ann svc_one"},
-		{"memberOf, nested", user(policy.Selector{MemberOf: "Staff", Nested: true}), "Ann SVC_two svc_one"},
-		{"memberOf a group without direct users", user(policy.Selector{MemberOf: "Company"}), ""},
-		{"memberOf that, nested", user(policy.Selector{MemberOf: "Company", Nested: true}), "Ann SVC_two svc_one"},
-		{"loginMatches", user(policy.Selector{LoginMatches: "svc_*"}), "SVC_two svc_one"},
-		{"loginMatches, question mark", user(policy.Selector{LoginMatches: "?o?"}), "Bob"},
-		{"loginMatches, whole", user(policy.Selector{LoginMatches: "svc"}), ""},
-		{"nameMatches", user(policy.Selector{NameMatches: "The *"}), "Ann Bob SVC_two svc_one"},
-		{"nameMatches, exact case", user(policy.Selector{NameMatches: "The svc*"}), "svc_one"},
-		{"enabled", user(policy.Selector{Enabled: &yes}), "Ann SVC_two"},
-		{"not enabled", user(policy.Selector{Enabled: &no}), "Bob svc_one"},
-		{"memberOf and loginMatches", user(policy.Selector{MemberOf: "Staff", LoginMatches: "SVC*"}), "svc_one"},
-		{"memberOf, nested and enabled", user(policy.Selector{MemberOf: "Staff", Nested: true, Enabled: &yes}), "Ann SVC_two"},
-		{"loginMatches and not enabled", user(policy.Selector{LoginMatches: "*o*", Enabled: &no}), "Bob svc_one"},
-		{"everything", user(policy.Selector{MemberOf: "Company", Nested: true, LoginMatches: "svc*", NameMatches: "The *", Enabled: &yes}), "SVC_two"},
+		{"memberOf", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Staff"}}), "Ann svc_one"},
+		{"memberOf, nested", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Staff", Nested: true}}), "Ann SVC_two svc_one"},
+		{"memberOf a group without direct users", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company"}}), ""},
+		{"memberOf that, nested", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company", Nested: true}}), "Ann SVC_two svc_one"},
+		{"loginMatches", user(policy.Selector{Conditions: policy.Conditions{LoginMatches: "svc_*"}}), "SVC_two svc_one"},
+		{"loginMatches, question mark", user(policy.Selector{Conditions: policy.Conditions{LoginMatches: "?o?"}}), "Bob"},
+		{"loginMatches, whole", user(policy.Selector{Conditions: policy.Conditions{LoginMatches: "svc"}}), ""},
+		{"nameMatches", user(policy.Selector{Conditions: policy.Conditions{NameMatches: "The *"}}), "Ann Bob SVC_two svc_one"},
+		{"nameMatches, exact case", user(policy.Selector{Conditions: policy.Conditions{NameMatches: "The svc*"}}), "svc_one"},
+		{"enabled", user(policy.Selector{Conditions: policy.Conditions{Enabled: &yes}}), "Ann SVC_two"},
+		{"not enabled", user(policy.Selector{Conditions: policy.Conditions{Enabled: &no}}), "Bob svc_one"},
+		{"memberOf and loginMatches", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Staff", LoginMatches: "SVC*"}}), "svc_one"},
+		{"memberOf, nested and enabled", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Staff", Nested: true, Enabled: &yes}}), "Ann SVC_two"},
+		{"loginMatches and not enabled", user(policy.Selector{Conditions: policy.Conditions{LoginMatches: "*o*", Enabled: &no}}), "Bob svc_one"},
+		{"everything", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company", Nested: true, LoginMatches: "svc*", NameMatches: "The *", Enabled: &yes}}), "SVC_two"},
 		{"every group", group(policy.Selector{}), "Company Night Shift Staff"},
-		{"groups memberOf", group(policy.Selector{MemberOf: "Company"}), "Staff"},
-		{"groups memberOf, nested", group(policy.Selector{MemberOf: "Company", Nested: true}), "Night Shift Staff"},
-		{"groups nameMatches", group(policy.Selector{NameMatches: "*f*"}), "Night Shift Staff"},
-		{"groups nameMatches, exact case", group(policy.Selector{NameMatches: "n*"}), ""},
-		{"groups, both", group(policy.Selector{MemberOf: "Company", Nested: true, NameMatches: "Night*"}), "Night Shift"},
+		{"groups memberOf", group(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company"}}), "Staff"},
+		{"groups memberOf, nested", group(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company", Nested: true}}), "Night Shift Staff"},
+		{"groups nameMatches", group(policy.Selector{Conditions: policy.Conditions{NameMatches: "*f*"}}), "Night Shift Staff"},
+		{"groups nameMatches, exact case", group(policy.Selector{Conditions: policy.Conditions{NameMatches: "n*"}}), ""},
+		{"groups, both", group(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company", Nested: true, NameMatches: "Night*"}}), "Night Shift"},
 	}
 	for _, test := range tests {
 		for _, way := range []string{"plain", "bare rows", "flat ignored", "flat with groups"} {
@@ -95,12 +95,12 @@ func TestRequestsForSelectors(t *testing.T) {
 		lists, members, held int
 		lookups              int // for the groups that are named
 	}{
-		{"by login: the list", []policy.Selector{{Kind: users, LoginMatches: "a*"}}, 1, 0, 2, 0},
-		{"three by login: one list", []policy.Selector{{Kind: users, LoginMatches: "a*"}, {Kind: users, LoginMatches: "b*"}, {Kind: users, NameMatches: "The *"}}, 1, 0, 5, 0},
-		{"members: no list", []policy.Selector{{Kind: users, MemberOf: "Staff"}}, 0, 1, 5, 1},
-		{"members twice: one read", []policy.Selector{{Kind: users, MemberOf: "Staff", LoginMatches: "a*"}, {Kind: users, MemberOf: "Staff", LoginMatches: "b*"}}, 0, 1, 5, 1},
-		{"nested: one flat read", []policy.Selector{{Kind: users, MemberOf: "Company", Nested: true}}, 0, 1, 5, 1},
-		{"nobody: nothing held is read", []policy.Selector{{Kind: users, LoginMatches: "x*"}}, 1, 0, 0, 0},
+		{"by login: the list", []policy.Selector{{Kind: users, Conditions: policy.Conditions{LoginMatches: "a*"}}}, 1, 0, 2, 0},
+		{"three by login: one list", []policy.Selector{{Kind: users, Conditions: policy.Conditions{LoginMatches: "a*"}}, {Kind: users, Conditions: policy.Conditions{LoginMatches: "b*"}}, {Kind: users, Conditions: policy.Conditions{NameMatches: "The *"}}}, 1, 0, 5, 0},
+		{"members: no list", []policy.Selector{{Kind: users, Conditions: policy.Conditions{MemberOf: "Staff"}}}, 0, 1, 5, 1},
+		{"members twice: one read", []policy.Selector{{Kind: users, Conditions: policy.Conditions{MemberOf: "Staff", LoginMatches: "a*"}}, {Kind: users, Conditions: policy.Conditions{MemberOf: "Staff", LoginMatches: "b*"}}}, 0, 1, 5, 1},
+		{"nested: one flat read", []policy.Selector{{Kind: users, Conditions: policy.Conditions{MemberOf: "Company", Nested: true}}}, 0, 1, 5, 1},
+		{"nobody: nothing held is read", []policy.Selector{{Kind: users, Conditions: policy.Conditions{LoginMatches: "x*"}}}, 1, 0, 0, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"privsync/mstrapi"
+	"privsync/policy"
 )
 
 // maxTenants bounds how many principals are asked for their tenant.
@@ -59,7 +60,7 @@ func (ob *observer) readTenants(ctx context.Context) error {
 // nameKey is the name of row as a policy gives it without an id.
 func nameKey(row *mstrapi.PrincipalRow) refKey {
 	if row.Kind == mstrapi.User {
-		return refKey{kind: row.Kind, name: foldLogin(row.Login)}
+		return refKey{kind: row.Kind, name: policy.FoldLogin(row.Login)}
 	}
 	return refKey{kind: row.Kind, name: row.Name}
 }

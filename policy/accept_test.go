@@ -2,13 +2,14 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
+
+	"privsync/mstr"
 )
 
 func TestDesignPolicy(t *testing.T) {
@@ -50,7 +51,7 @@ func TestDesignPolicy(t *testing.T) {
 				Forbid: []Listed{{Ref: Ref{Name: "Bypass all object security access checks", Pos: at(31, 14)}}},
 			},
 			{
-				Selector: &Selector{Kind: User, MemberOf: "Contractors", MemberOfPos: at(32, 23), Nested: true, Pos: at(32, 12)},
+				Selector: &Selector{Kind: User, Conditions: Conditions{MemberOf: "Contractors", Nested: true}, MemberOfPos: at(32, 23), Pos: at(32, 12)},
 				Settings: settings, Pos: at(32, 5),
 				Forbid: []Listed{{Ref: Ref{Name: "Web administration", Pos: at(33, 14)}}},
 			},
@@ -176,8 +177,8 @@ principals:
 	no := false
 	at := func(line, column int) Position { return Position{"p.yaml", line, column} }
 	want := []*Selector{
-		{User, "G", "", at(6, 21), true, "svc_*", "? Robot", &no, at(6, 10), nil},
-		{Group, "G", "C82C6B1011D2894CC0009D9F29718E4F", at(8, 22), false, "", "2026-*", nil, at(8, 11), nil},
+		{User, Conditions{"G", "", true, "svc_*", "? Robot", &no}, at(6, 21), at(6, 10), nil},
+		{Group, Conditions{"G", "C82C6B1011D2894CC0009D9F29718E4F", false, "", "2026-*", nil}, at(8, 22), at(8, 11), nil},
 	}
 	got := []*Selector{p.Principals[0].Selector, p.Principals[1].Selector}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -313,7 +314,7 @@ func TestLongListsFindRepetitions(t *testing.T) {
 // stand around it.
 func TestLongMappingsFindRepetitions(t *testing.T) {
 	for _, n := range []int{1, 15, 16, 17, 18, 40} {
-		products := slices.Clone(licenceProducts[1 : n+1])
+		products := mstr.Products()[1 : n+1 : n+1]
 		text := "safety:\n  licences:\n"
 		for i, product := range append(products, products[n/2]) {
 			text += fmt.Sprintf("    %s: {max: %d}\n", product, i)

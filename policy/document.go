@@ -142,7 +142,7 @@ var (
 	aboveKeys       = []string{"revokes", "grantsOf"}
 	overlayKeys     = []string{"metadata", "environment", "defaults", "safety"}
 	refKeys         = []string{"user", "group", "id"}
-	termRefKeys     = []string{"user", "group", "id", "until", "reason", "description"}
+	termKeys        = []string{"until", "reason", "description"}
 	ruleKeys        = []string{"name", "description", "severity", "deny", "except", "conflict", "require", "atLeast"}
 )
 
@@ -413,15 +413,11 @@ func (p *parser) protected(n *yaml.Node, what string) ([]PrincipalRef, []*Select
 	var selectors []*Selector
 	seen := principalIndex{}
 	p.list(n, what, false, func(v *yaml.Node) {
-		if v.Kind == yaml.MappingNode && len(v.Content) == 2 {
-			switch k, s := v.Content[0], v.Content[1]; k.Value {
-			case "users":
-				selectors = append(selectors, p.selector(s, User, userSelectorKeys))
-				return
-			case "groups":
-				selectors = append(selectors, p.selector(s, Group, groupSelectorKeys))
-				return
+		if key := selectorKey(v); key != "" && len(v.Content) == 2 {
+			if s, ok := p.resolve(v.Content[1]); ok {
+				selectors = append(selectors, p.selector(s, kindOf(key), true))
 			}
+			return
 		}
 		if ref, ok := p.principalRef(v, what, nil); ok && p.once(seen, &ref, what) {
 			refs = append(refs, ref)
@@ -460,10 +456,10 @@ func (p *parser) principalRef(n *yaml.Node, what string, terms *Terms) (Principa
 	good, subjects := true, 0
 	known := refKeys
 	if terms != nil {
-		known = termRefKeys
+		known = append(slices.Clone(refKeys), termKeys...)
 	}
 	sound := p.mapping(n, item, known, func(key string, k, v *yaml.Node) {
-		if terms != nil && slices.Contains(termRefKeys[len(refKeys):], key) {
+		if slices.Contains(termKeys, key) {
 			good = p.term(terms, key, v) && good
 			return
 		}

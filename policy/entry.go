@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 
@@ -34,13 +35,10 @@ type inclusion struct {
 }
 
 var (
-	entryKeys         = []string{"user", "group", "users", "groups", "id", "sets", "privileges", "forbid", "mode", "satisfiedBy", "redundant", "inherited", "missing", "until", "reason", "description"}
-	userSelectorKeys  = []string{"memberOf", "nested", "loginMatches", "nameMatches", "enabled", exceptKey}
-	groupSelectorKeys = []string{"memberOf", "nested", "nameMatches", exceptKey}
-	memberOfKeys      = []string{"group", "id"}
-	setKeys           = []string{"description", "privileges", "include"}
-	listedKeys        = []string{"privilege", "until", "reason", "description"}
-	includedKeys      = []string{"set", "until", "reason", "description"}
+	entryKeys    = []string{"user", "group", "users", "groups", "id", "sets", "privileges", "forbid", "mode", "satisfiedBy", "redundant", "inherited", "missing", "until", "reason", "description"}
+	setKeys      = []string{"description", "privileges", "include"}
+	listedKeys   = []string{"privilege", "until", "reason", "description"}
+	includedKeys = []string{"set", "until", "reason", "description"}
 )
 
 // entry reads one item of principals and adds it to d.
@@ -66,10 +64,8 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 				if name, ok := p.name(v, key); ok {
 					ref.Kind, ref.Name, ref.Pos = Kind(key), name, p.pos(v)
 				}
-			case "users":
-				e.Selector = p.selector(v, User, userSelectorKeys)
-			case "groups":
-				e.Selector = p.selector(v, Group, groupSelectorKeys)
+			default:
+				e.Selector = p.selector(v, kindOf(key), true)
 			}
 		case "id":
 			pin = k
@@ -144,45 +140,6 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 	}
 }
 
-func (p *parser) selector(n *yaml.Node, kind Kind, known []string) *Selector {
-	s := &Selector{Kind: kind, Pos: p.pos(n)}
-	what := string(kind) + "s"
-	var nested *yaml.Node
-	conditions := 0
-	sound := p.section(n, what, known, func(key string, k, v *yaml.Node) {
-		if key == "nested" {
-			nested = k
-			s.Nested, _ = p.boolean(v, key)
-			return
-		}
-		if key == exceptKey {
-			s.Except = p.excepted(v, kind)
-			return
-		}
-		conditions++
-		switch key {
-		case "memberOf":
-			s.MemberOf, s.MemberOfID = p.memberOf(v, key)
-			s.MemberOfPos = p.pos(v)
-		case "loginMatches":
-			s.LoginMatches, _ = p.name(v, key)
-		case "nameMatches":
-			s.NameMatches, _ = p.name(v, key)
-		case "enabled":
-			if b, ok := p.boolean(v, key); ok {
-				s.Enabled = &b
-			}
-		}
-	})
-	switch {
-	case nested != nil && s.MemberOfPos.Line == 0 && sound:
-		p.problem(nested, "", "nested belongs to memberOf, which is missing")
-	case conditions == 0 && sound:
-		p.problem(n, "", "%s has no condition", what)
-	}
-	return s
-}
-
 // term reads one of the keys of [Terms], and reports whether it could.
 func (p *parser) term(t *Terms, key string, v *yaml.Node) (ok bool) {
 	switch key {
@@ -220,26 +177,6 @@ func (p *parser) inclusion(n *yaml.Node) (inclusion, bool) {
 		p.problem(n, "write {set: NAME}", "the item names no set")
 	}
 	return in, sound && good && named
-}
-
-// memberOf reads the group of a selector: its name, or its name with the id that
-// tells it from others of that name.
-func (p *parser) memberOf(n *yaml.Node, what string) (name, id string) {
-	if n.Kind != yaml.MappingNode {
-		name, _ = p.name(n, what)
-		return name, ""
-	}
-	sound := p.section(n, what, memberOfKeys, func(key string, _, v *yaml.Node) {
-		if key == "id" {
-			id, _ = p.objectID(v, key)
-			return
-		}
-		name, _ = p.name(v, key)
-	})
-	if sound && len(n.Content) < 4 {
-		p.problem(n, "write {group: NAME, id: ID}", "%s takes a name, or a group with its id", what)
-	}
-	return name, id
 }
 
 // setNames reads a list of names of sets, each once.
@@ -415,7 +352,7 @@ func (x principalIndex) add(r *PrincipalRef) (Position, bool) {
 	switch {
 	case r.ID != "":
 	case r.Kind == User:
-		key = "u" + foldLogin(r.Name)
+		key = "u" + FoldLogin(r.Name)
 	default:
 		key = "g" + r.Name
 	}
@@ -441,15 +378,13 @@ func addPrincipals(p, more []PrincipalRef) []PrincipalRef {
 	return out
 }
 
-// foldLogin maps logins that [strings.EqualFold] takes for equal to one text.
-func foldLogin(s string) string {
+// FoldLogin maps texts that [strings.EqualFold] takes for equal, as the server does
+// logins, to one text.
+func FoldLogin(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+		return strings.ToUpper(s)
+	}
 	return strings.Map(func(r rune) rune {
-		if r < 0x80 && r != 'k' && r != 'K' && r != 's' && r != 'S' {
-			if 'A' <= r && r <= 'Z' {
-				return r + 'a' - 'A'
-			}
-			return r
-		}
 		least := r
 		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
 			least = min(least, other)

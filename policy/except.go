@@ -1,15 +1,10 @@
 package policy
 
 import (
-	"slices"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
-
-const exceptKey = "except"
-
-// termKeys are the keys of [Terms].
-var termKeys = []string{"until", "reason", "description"}
 
 // excepted reads the exceptions of a selector of the kind.
 func (p *parser) excepted(n *yaml.Node, kind Kind) []Excepted {
@@ -42,18 +37,18 @@ func selectorKey(item *yaml.Node) string {
 		return ""
 	}
 	for i := 0; i < len(item.Content); i += 2 {
-		if k := item.Content[i].Value; k == "users" || k == "groups" {
-			return k
+		if k := item.Content[i]; k.Kind == yaml.ScalarNode && (k.Value == "users" || k.Value == "groups") {
+			return k.Value
 		}
 	}
 	return ""
 }
 
+// kindOf is what a selector with the key users or groups chooses.
+func kindOf(key string) Kind { return Kind(strings.TrimSuffix(key, "s")) }
+
 func (p *parser) exceptedSelector(item *yaml.Node, subject string, kind Kind) (Excepted, bool) {
-	other, known := User, userSelectorKeys
-	if subject == "groups" {
-		other, known = Group, groupSelectorKeys
-	}
+	other := kindOf(subject)
 	x := Excepted{Pos: p.pos(item)}
 	good := true
 	sound := p.mapping(item, "an item of "+exceptKey, append([]string{subject}, termKeys...), func(key string, k, v *yaml.Node) {
@@ -64,7 +59,7 @@ func (p *parser) exceptedSelector(item *yaml.Node, subject string, kind Kind) (E
 			p.problem(k, "", "a selector of %ss has no %ss to except", kind, other)
 			good = false
 		default:
-			x.Selector = p.selector(v, other, slices.Clone(known[:len(known)-1])) // all but except
+			x.Selector = p.selector(v, other, false)
 		}
 	})
 	return x, sound && good && x.Selector != nil

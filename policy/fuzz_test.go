@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
+
+	"privsync/mstr"
 )
 
 // yamlLines splits data as YAML does.
@@ -112,7 +114,7 @@ func checkPolicy(t *testing.T, p *Policy) {
 		t.Fatalf("fields without a value: %+v", p)
 	}
 	ref := func(r Ref) {
-		if (r.ID == 0) == (r.Name == "") || r.ID < 0 || r.ID > maxPrivilegeNumber || r.Pos.Line == 0 {
+		if (r.ID == 0) == (r.Name == "") || r.ID < 0 || r.ID > mstr.MaxPrivilege || r.Pos.Line == 0 {
 			t.Fatalf("privilege %+v", r)
 		}
 	}

@@ -2,7 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"iter"
 	"strings"
+	"time"
 	"unicode"
 
 	"gopkg.in/yaml.v3"
@@ -85,12 +87,8 @@ func runeName(r rune) string {
 // characters and blanks at its ends, every other blank the same. Names that look the
 // same have the same skeleton.
 func skeleton(s string) string {
-	plain := plainName(s)
-	if plain && strings.ToLower(s) == s {
-		return s
-	}
-	if plain {
-		return foldLogin(s)
+	if plainName(s) {
+		return FoldLogin(s)
 	}
 	var b strings.Builder
 	for _, r := range s {
@@ -102,7 +100,7 @@ func skeleton(s string) string {
 			b.WriteRune(baseOf(r))
 		}
 	}
-	return strings.TrimSpace(foldLogin(b.String()))
+	return strings.TrimSpace(FoldLogin(b.String()))
 }
 
 // accented lists the letters with an accent that are one character, by their letter.
@@ -181,10 +179,7 @@ func (p *parser) checkName(n *yaml.Node, what, name string) {
 // see or does not mind. Logins match without regard to case.
 func (a *assembler) lookAlikes(p *Policy, warned *collector) {
 	seen := make(map[string]PrincipalRef, len(p.Principals))
-	check := func(r PrincipalRef) {
-		if r.Name == "" {
-			return
-		}
+	for r := range p.Named(time.Time{}) {
 		key := string(r.Kind) + skeleton(r.Name)
 		other, known := seen[key]
 		switch {
@@ -195,35 +190,50 @@ func (a *assembler) lookAlikes(p *Policy, warned *collector) {
 			warned.add(r.Pos, "write both in one way if one is meant", fmt.Sprintf("%s looks like %s at %s: %s", describe(r), describe(other), other.Pos, Difference(r.Name, other.Name)))
 		}
 	}
-	chosen := func(s *Selector) {
-		check(PrincipalRef{Kind: Group, Name: s.MemberOf, Pos: s.MemberOfPos})
-		for _, x := range s.Except {
-			if x.Principal != nil {
-				check(*x.Principal)
-			} else {
-				check(PrincipalRef{Kind: Group, Name: x.Selector.MemberOf, Pos: x.Selector.MemberOfPos})
+}
+
+// Named yields every principal that the policy names, but for those of exceptions that
+// have expired at now.
+func (p *Policy) Named(now time.Time) iter.Seq[PrincipalRef] {
+	return func(yield func(PrincipalRef) bool) {
+		more := true
+		name := func(r *PrincipalRef) { more = more && yield(*r) }
+		var chosen func(s *Selector)
+		chosen = func(s *Selector) {
+			if group := s.Group(); group.Name != "" {
+				name(&group)
+			}
+			for i := range s.Except {
+				switch x := &s.Except[i]; {
+				case x.Expired(now):
+				case x.Principal != nil:
+					name(x.Principal)
+				default:
+					chosen(x.Selector)
+				}
 			}
 		}
-	}
-	for i := range p.Principals {
-		e := &p.Principals[i]
-		if e.Principal != nil {
-			check(*e.Principal)
-		} else {
-			chosen(e.Selector)
+		for i := range p.Principals {
+			if e := &p.Principals[i]; e.Principal != nil {
+				name(e.Principal)
+			} else {
+				chosen(e.Selector)
+			}
 		}
-	}
-	if p.Safety != nil {
-		for _, r := range p.Safety.Protected {
-			check(r)
+		if p.Safety != nil {
+			for i := range p.Safety.Protected {
+				name(&p.Safety.Protected[i])
+			}
+			for _, s := range p.Safety.ProtectedBy {
+				chosen(s)
+			}
 		}
-		for _, s := range p.Safety.ProtectedBy {
-			chosen(s)
-		}
-	}
-	for i := range p.Rules {
-		for _, r := range p.Rules[i].Except {
-			check(r.PrincipalRef)
+		for i := range p.Rules {
+			for j := range p.Rules[i].Except {
+				if x := &p.Rules[i].Except[j]; !x.Expired(now) {
+					name(&x.PrincipalRef)
+				}
+			}
 		}
 	}
 }

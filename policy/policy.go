@@ -167,20 +167,6 @@ type Entry struct {
 	Pos       Position
 }
 
-// Selector chooses principals on the server; its conditions combine with and.
-type Selector struct {
-	Kind         Kind
-	MemberOf     string // group name; empty: no condition
-	MemberOfID   string // of that group; empty: the name decides
-	MemberOfPos  Position
-	Nested       bool   // also members of member groups
-	LoginMatches string // glob with * and ?, without regard to case; users only
-	NameMatches  string // glob with * and ?, exact case
-	Enabled      *bool  // users only
-	Pos          Position
-	Except       []Excepted
-}
-
 // Excepted is whom a selector passes over, until the last day is over, although they
 // meet its conditions. Exactly one of Principal and Selector is set.
 type Excepted struct {

@@ -12,17 +12,13 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"privsync/clean"
+	"privsync/mstr"
 )
 
 const (
 	maxNameRunes = 1024
 	maxTextRunes = 4096
 	maxURLBytes  = 2048
-
-	// maxPrivilegeNumber is the largest number that the client believes
-	// (mstrapi.MaxPrivilegeID); the contract test of package schema keeps them
-	// equal.
-	maxPrivilegeNumber = 65535
 
 	maxLimit = 1_000_000_000
 )
@@ -239,15 +235,15 @@ func (p *parser) ref(n *yaml.Node, what string) (Ref, bool) {
 	if !allDigits(text) {
 		return Ref{Name: text, Pos: p.pos(n)}, true
 	}
-	id, ok := decimal(text, maxPrivilegeNumber)
+	id, ok := decimal(text, mstr.MaxPrivilege)
 	if ok && id > 0 {
 		return Ref{ID: id, Pos: p.pos(n)}, true
 	}
 	hint := ""
-	if id, ok := decimal(strings.TrimLeft(text, "0"), maxPrivilegeNumber); ok {
+	if id, ok := decimal(strings.TrimLeft(text, "0"), mstr.MaxPrivilege); ok {
 		hint = fmt.Sprintf("write %d", id)
 	}
-	p.problem(n, hint, "%s %s is not a privilege number: 1 to %d, without a leading zero", what, cut(text), maxPrivilegeNumber)
+	p.problem(n, hint, "%s %s is not a privilege number: 1 to %d, without a leading zero", what, cut(text), mstr.MaxPrivilege)
 	return Ref{}, false
 }
 

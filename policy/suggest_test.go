@@ -54,7 +54,7 @@ func TestSuggest(t *testing.T) {
 
 func TestFoldLogin(t *testing.T) {
 	for _, pair := range [][2]string{{"Demo", "dEMO"}, {"ſvc", "SVC"}, {"K1", "\u212a1"}, {"É", "é"}, {"Σ", "ς"}, {"a", "b"}, {"İ", "i"}} {
-		if got, want := foldLogin(pair[0]) == foldLogin(pair[1]), strings.EqualFold(pair[0], pair[1]); got != want {
+		if got, want := FoldLogin(pair[0]) == FoldLogin(pair[1]), strings.EqualFold(pair[0], pair[1]); got != want {
 			t.Errorf("foldLogin takes %q and %q for equal: %v, EqualFold: %v", pair[0], pair[1], got, want)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"privsync/clean"
+	"privsync/mstr"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -52,7 +53,7 @@ func (c *choice) complete(*cobra.Command, []string, string) ([]string, cobra.She
 type products []string
 
 func (p *products) allowed() []string {
-	return append(policy.LicenceProducts(), planner.AllOtherProducts)
+	return append(mstr.Products(), planner.AllOtherProducts)
 }
 func (p *products) String() string { return strings.Join(*p, ",") }
 func (p *products) Type() string   { return "PRODUCT" }

@@ -6,6 +6,7 @@ import (
 
 	"privsync/executor"
 	"privsync/planner"
+	"privsync/policy"
 )
 
 // maxExceptions is how many exceptions of a policy a text shows without Options.Verbose,
@@ -52,32 +53,12 @@ func exceptedWho(r *planner.ProtectedRef) string {
 	if r.ID != "" {
 		id = " (" + Clean(r.ID) + ")"
 	}
-	selector := func(kind string, s *planner.ProtectedSelector) string {
-		var parts []string
-		if s.MemberOf != "" {
-			in := "in group " + Quote(s.MemberOf)
-			if s.Nested {
-				in += " at any depth"
-			}
-			parts = append(parts, in)
-		}
-		if s.LoginMatches != "" {
-			parts = append(parts, "with a login like "+Quote(s.LoginMatches))
-		}
-		if s.NameMatches != "" {
-			parts = append(parts, "with a name like "+Quote(s.NameMatches))
-		}
-		if s.Enabled != nil {
-			parts = append(parts, map[bool]string{true: "enabled", false: "disabled"}[*s.Enabled])
-		}
-		return "every " + kind + " " + strings.Join(parts, ", ")
-	}
 	var text string
 	switch {
 	case r.Users != nil:
-		text = selector("user", r.Users)
+		text = r.Users.Words(policy.User)
 	case r.Groups != nil:
-		text = selector("group", r.Groups)
+		text = r.Groups.Words(policy.Group)
 	case r.Group != "":
 		text = "group " + Quote(r.Group) + " and its members"
 	default:

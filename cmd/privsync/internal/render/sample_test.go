@@ -232,7 +232,7 @@ func sampleAudit() *executor.Report {
 		{From: planner.FromRule, Rule: "bypass-only-for-admins", Who: planner.ProtectedRef{User: "mig_robot"}, Until: "2026-07-31", Reason: "CHG-9",
 			Description: "migration", Privileges: []planner.PrivilegeRef{priv(5)}, State: planner.ExceptionExpired, Position: at(53, 14)},
 		{From: planner.FromForbid, Selector: `every user in group "Contractors" at any depth`, Until: "2026-08-09", Reason: "CHG-10",
-			Who:        planner.ProtectedRef{Users: &planner.ProtectedSelector{MemberOf: "Robots", Nested: true, Enabled: &enabled}},
+			Who:        planner.ProtectedRef{Users: &planner.ProtectedSelector{Conditions: policy.Conditions{MemberOf: "Robots", Nested: true, Enabled: &enabled}}},
 			Privileges: []planner.PrivilegeRef{priv(70), {Name: "Unknown one"}}, State: planner.ExceptionExpiring, Position: at(61, 30)},
 	}
 	r.Summary = executor.Summary{Principals: 6, InSync: 1, Drifted: 5, Requests: 40}
