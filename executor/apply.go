@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
@@ -204,7 +203,7 @@ func (o Options) withDefaults(plan *planner.Plan) Options {
 // allowed, or principals that contradict each other.
 func Apply(ctx context.Context, s Server, plan *planner.Plan, o Options) *Report {
 	o = o.withDefaults(plan)
-	if e := refusal(plan, o); e != nil {
+	if e := Refusal(plan, o.Guards, o.AllowIncomplete); e != nil {
 		return Refuse(plan, o, e)
 	}
 	r := newRun(ctx, s, plan, o)
@@ -242,60 +241,6 @@ func Refuse(plan *planner.Plan, o Options, why *Error) *Report {
 	}
 	report.seal(o.Logger)
 	return report
-}
-
-// refusal returns why plan must not be applied at all, or nil. Where several
-// reasons hold it is the one with the smallest exit code.
-func refusal(plan *planner.Plan, o Options) *Error {
-	if err := checkPlan(plan); err != nil {
-		return &Error{Code: CodePlanRefused, Message: err.Error()}
-	}
-	if n := len(plan.Blocking()); n > 0 {
-		return &Error{Code: CodeBlocking, Message: fmt.Sprintf("%d of the policy's principals or privileges cannot be resolved", n)}
-	}
-	if !plan.Complete && !o.AllowIncomplete {
-		return &Error{Code: CodeIncomplete, Message: "the plan is incomplete: a principal could not be read"}
-	}
-	for _, g := range o.Guards {
-		if !g.Allowed {
-			return &Error{Code: CodeGuard, Message: g.Message}
-		}
-	}
-	if n := len(plan.BrokenRules()); n > 0 {
-		return &Error{Code: CodeRule, Message: fmt.Sprintf("%d rule violations of severity error", n)}
-	}
-	return nil
-}
-
-// checkPlan refuses what no planner makes: a plan from a file is not trusted to
-// keep the promises that the waves rest on.
-func checkPlan(plan *planner.Plan) error {
-	seen := make(map[mstrapi.ObjectID]bool, len(plan.Changes))
-	for i := range plan.Changes {
-		c := &plan.Changes[i]
-		switch {
-		case c.Principal.Kind != mstrapi.User && c.Principal.Kind != mstrapi.Group:
-			return fmt.Errorf("change %d names no kind of principal", i+1)
-		case !c.Principal.ID.Valid():
-			return fmt.Errorf("change %d has no valid id", i+1)
-		case seen[c.Principal.ID]:
-			return fmt.Errorf("principal %s stands twice among the changes", c.Principal.ID)
-		case len(c.Grant)+len(c.Revoke) == 0:
-			return fmt.Errorf("the change of principal %s is empty", c.Principal.ID)
-		}
-		seen[c.Principal.ID] = true
-		var both planner.Set
-		for _, p := range slices.Concat(c.Grant, c.Revoke) {
-			if p.ID < 1 || p.ID > mstrapi.MaxPrivilegeID {
-				return fmt.Errorf("the change of principal %s has an impossible privilege number", c.Principal.ID)
-			}
-			if both.Has(p.ID) {
-				return fmt.Errorf("the change of principal %s names privilege %d twice", c.Principal.ID, p.ID)
-			}
-			both.Add(p.ID)
-		}
-	}
-	return nil
 }
 
 // wave is one of the three steps of an apply.

@@ -6,75 +6,10 @@ import (
 	"privsync/planner"
 )
 
-// Values of [Error].Code in [Report].Error: why a run wrote nothing, or ended
-// early.
-const (
-	CodeGuard       = "guard-exceeded"   // refused: a guard that no flag allows
-	CodeRule        = "rule-violation"   // refused: a rule of severity error is broken
-	CodeMisnamed    = "name-mismatch"    // of a principal: the server names it otherwise than the saved plan
-	CodePlanRefused = "plan-refused"     // refused: an edited, foreign, expired or malformed plan
-	CodeBlocking    = "blocking-finding" // refused: a principal or privilege that the policy names cannot be resolved
-	CodeIncomplete  = "incomplete-plan"  // refused: a principal could not be read completely
-	CodeJournal     = "journal-failed"   // the journal could not be written, so no further write was started
-	CodeDeadline    = "deadline"         // the run's time was over
-	CodeUnreachable = "unreachable"      // the server stopped answering, so no further write was started
-	CodeServerLock  = "server-lock"      // the server's lock is somebody else's, so no further write was started
-)
-
-// Exit codes, as design.md section 5 gives them.
-const (
-	ExitOK          = 0
-	ExitError       = 1
-	ExitDrift       = 2
-	ExitRefused     = 3
-	ExitIncomplete  = 4
-	ExitInterrupted = 130
-)
-
-// ExitCode returns the exit code that says what r says. Where several hold, 1
-// comes before 3, 3 before 4 and 4 before 2.
-func ExitCode(r *Report) int {
-	if r.Run.Command == "audit" {
-		return auditExitCode(r)
-	}
-	switch {
-	case r.Run.Outcome == RunInterrupted:
-		return ExitInterrupted
-	case r.Error != nil:
-		switch r.Error.Code {
-		case CodeGuard, CodeRule, CodePlanRefused:
-			return ExitRefused
-		case CodeDeadline, CodeUnreachable:
-			return ExitIncomplete
-		}
-		if r.Wrote() {
-			return ExitIncomplete
-		}
-		return ExitError
-	case r.Run.Outcome == RunRefused:
-		return ExitRefused
-	case r.Run.Outcome == RunPartial, r.Run.Outcome == RunFailed:
-		return ExitIncomplete
-	}
-	return ExitOK
-}
-
 // Wrote reports whether the run sent anything that changes a server.
 func (r *Report) Wrote() bool {
 	return slices.ContainsFunc(r.Principals, func(p Result) bool { return p.Attempts > 0 }) ||
 		slices.ContainsFunc(r.Commands, func(c CommandResult) bool { return c.Outcome != CommandNotAttempted })
-}
-
-func auditExitCode(r *Report) int {
-	switch {
-	case r.Run.Outcome == RunInterrupted:
-		return ExitInterrupted
-	case r.Error != nil, r.Summary.Unknown > 0, unresolved(r.Findings), r.Run.Outcome == RunPartial, r.Run.Outcome == RunFailed:
-		return ExitError
-	case r.Run.Outcome != RunInSync:
-		return ExitDrift
-	}
-	return ExitOK
 }
 
 // unresolved reports whether findings has one that stops everything: what the

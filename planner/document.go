@@ -340,16 +340,12 @@ func (p *Plan) check() error {
 	if err := p.Source.check(); err != nil {
 		return err
 	}
+	if err := p.CheckChanges(); err != nil {
+		return err
+	}
 	seen := make(map[mstrapi.ObjectID]bool, len(p.Changes))
 	for i := range p.Changes {
-		c := &p.Changes[i]
-		if err := c.check(); err != nil {
-			return fmt.Errorf("change %d: %w", i+1, err)
-		}
-		if seen[c.Principal.ID] {
-			return fmt.Errorf("change %d: principal %s stands twice", i+1, c.Principal.ID)
-		}
-		seen[c.Principal.ID] = true
+		seen[p.Changes[i].Principal.ID] = true
 	}
 	for _, w := range p.Watch {
 		if len(w.Principals) == 0 {
@@ -361,6 +357,23 @@ func (p *Plan) check() error {
 			}
 			seen[who.ID] = true
 		}
+	}
+	return nil
+}
+
+// CheckChanges refuses changes as no planner makes them: a plan from a file is not
+// trusted to keep the promises that applying it rests on.
+func (p *Plan) CheckChanges() error {
+	seen := make(map[mstrapi.ObjectID]bool, len(p.Changes))
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		if err := c.check(); err != nil {
+			return fmt.Errorf("change %d: %w", i+1, err)
+		}
+		if seen[c.Principal.ID] {
+			return fmt.Errorf("change %d: principal %s stands twice", i+1, c.Principal.ID)
+		}
+		seen[c.Principal.ID] = true
 	}
 	return nil
 }

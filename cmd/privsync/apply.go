@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -540,9 +539,7 @@ func (r *applyRun) quietNight() bool {
 
 // refusal returns why the plan must not be applied, or nil.
 func (r *applyRun) refusal() error {
-	plan := *r.plan
-	plan.Complete = plan.Complete || r.f.allowIncomplete
-	return planEnding(&plan, r.guards, false)
+	return planEnding(r.plan, r.guards, r.f.allowIncomplete, false)
 }
 
 // ask asks for a yes unless --yes was given or there is nothing to do.
@@ -639,10 +636,10 @@ func (r *applyRun) end(ctx context.Context, report *executor.Report, err error) 
 		r.logout(ctx, r.writer)
 	}
 	if err == nil {
-		err = reportEnding(report, executor.ExitCode(report))
+		err = reportEnding(report)
 	}
 	if errors.Is(err, errInterrupted) {
-		err = &ending{code: exitInterrupted, err: errInterrupted, hint: r.interruptedHint(report)}
+		err = &ending{code: executor.ExitInterrupted, err: errInterrupted, hint: r.interruptedHint(report)}
 	}
 	delivered, err := r.deliver(ctx, report, r.dest, &r.f.state, &r.f.reports, func() error { return r.showReport(report) }, err)
 	if err == nil && r.quietNight() && r.idle(report) {
@@ -699,68 +696,5 @@ func (r *applyRun) showReport(report *executor.Report) error {
 // idle reports whether a run had no work but the commands of every night, all went
 // well, and nobody has to know anything.
 func (r *applyRun) idle(report *executor.Report) bool {
-	return executor.ExitCode(report) == exitDone && !slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Severity != planner.SeverityInfo })
-}
-
-// reportEnding returns how a run ends whose report says everything.
-func reportEnding(report *executor.Report, code int) error {
-	switch code {
-	case exitDone, exitDrift:
-		return exits(code)
-	case exitInterrupted:
-		return errInterrupted
-	}
-	s := report.Summary
-	why := fmt.Sprintf("run %s", report.Run.Outcome)
-	if report.Error != nil {
-		why += ": " + reportedError(report.Error).Error()
-	}
-	var parts []string
-	for _, part := range []struct {
-		n    int
-		what string
-	}{
-		{s.Failed, "failed"}, {s.Unverified, "unverified"}, {s.Stale, "stale"}, {s.HeldBack, "held back"},
-		{s.NotAttempted, "not attempted"}, {s.Unknown, "unreadable"}, {s.Drifted, "drifted"},
-	} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
-		}
-	}
-	for _, c := range report.Commands {
-		if c.Outcome != executor.CommandSucceeded {
-			parts = append(parts, fmt.Sprintf("command %s %s", c.Name, c.Outcome))
-		}
-	}
-	if slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeOscillation }) {
-		parts = append(parts, "the plan undid what the last run of the policy did")
-	}
-	if slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeGroupCycle }) {
-		parts = append(parts, "groups contain themselves")
-	}
-	misnamed := 0
-	for _, f := range report.Findings {
-		if f.Code == planner.CodeNameMismatch && f.Position == nil {
-			misnamed++
-		}
-	}
-	if misnamed > 0 {
-		parts = append(parts, plural(misnamed, "principal is", "principals are")+" named otherwise by the server")
-	}
-	for _, f := range report.Findings {
-		if f.Code == planner.CodeInheritedForbidden {
-			parts = append(parts, "a forbidden privilege still arrives through a group")
-			break
-		}
-	}
-	if slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Absent() }) {
-		parts = append(parts, "the server does not have everybody whom the policy names")
-	}
-	if s.Unknown == 0 && slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Code == planner.CodeReadFailed }) {
-		parts = append(parts, "not everything could be read")
-	}
-	if len(parts) > 0 {
-		why += ": " + strings.Join(parts, ", ")
-	}
-	return &ending{code: code, err: errors.New(why), hint: reportHint(report)}
+	return executor.ExitCode(report) == executor.ExitOK && !slices.ContainsFunc(report.Findings, func(f planner.Finding) bool { return f.Severity != planner.SeverityInfo })
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -21,7 +22,7 @@ func TestApproveAsksOnATerminal(t *testing.T) {
 	for _, tt := range []struct {
 		phrase, answer string
 		code           int
-	}{{"open sesame", "yes", exitDone}, {"open sesame", "y", exitError}, {"wrong", "", exitError}} {
+	}{{"open sesame", "yes", executor.ExitOK}, {"open sesame", "y", executor.ExitError}, {"wrong", "", executor.ExitError}} {
 		t.Run(tt.phrase+" "+tt.answer, func(t *testing.T) {
 			t.Parallel()
 			p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
@@ -34,7 +35,7 @@ func TestApproveAsksOnATerminal(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.file("key", string(pem.EncodeToMemory(block)))
-			if code, _, stderr := p.run("plan", "-f", "policy.yaml", "--out", "plan.json", "--maker", "mallory"); code != exitDone {
+			if code, _, stderr := p.run("plan", "-f", "policy.yaml", "--out", "plan.json", "--maker", "mallory"); code != executor.ExitOK {
 				t.Fatal(stderr)
 			}
 			sent := p.server.Requests()
@@ -55,7 +56,7 @@ func TestApproveAsksOnATerminal(t *testing.T) {
 				t.Errorf("the passphrase was echoed:\n%s", s.content())
 			}
 			_, err = os.Stat(filepath.Join(p.dir, "plan.json.alice.sig"))
-			if signed := err == nil; signed != (tt.code == exitDone) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if signed := err == nil; signed != (tt.code == executor.ExitOK) || err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("signed: %v", err)
 			}
 			if n := p.server.Requests(); n != sent {

@@ -152,7 +152,7 @@ func whatToDo(report *executor.Report, r *executor.Result) string {
 		switch {
 		case r.Error != nil && r.Error.Status == 404:
 			return "the server does not have it any more: plan again, and correct the policy if it names it"
-		case r.Error != nil && refusal(r.Error.Status):
+		case r.Error != nil && saysNo(r.Error.Status):
 			return "the server will refuse it again: have the account get the right that it lacks (privsync doctor), or correct the policy"
 		case r.Error != nil && r.Error.TicketID != "":
 			return again + "; if it stays, give the ticket to the vendor's support"

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -88,7 +87,7 @@ its users, but only the members of the group Everyone, was not read completely.`
 			}
 			failed := err != nil
 			if !failed {
-				err = auditEnding(report, executor.ExitCode(report))
+				err = reportEnding(report)
 			}
 			show := func() error {
 				if failed && format.value != "json" {
@@ -194,18 +193,6 @@ func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags
 	}
 	o.Guards = guards
 	return executor.Audit(p, state, plan, o), nil
-}
-
-// auditEnding returns how an audit ends whose report says everything.
-func auditEnding(report *executor.Report, code int) error {
-	switch code {
-	case exitDone, exitDrift:
-		return exits(code)
-	case exitInterrupted:
-		return errInterrupted
-	}
-	return &ending{code: code, err: fmt.Errorf("the audit is incomplete: not everything could be found or read"),
-		hint: "the findings marked error say what and why"}
 }
 
 // plainPlan is what a report can say of a run that has no plan yet.

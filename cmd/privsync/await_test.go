@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -26,7 +27,7 @@ func TestPipes(t *testing.T) {
 		go func() {
 			_ = os.WriteFile(path, []byte(everybody), 0o600)
 		}()
-		if code, _, stderr := p.run("validate", "-f", "pipe.yaml"); code != exitDone {
+		if code, _, stderr := p.run("validate", "-f", "pipe.yaml"); code != executor.ExitOK {
 			t.Errorf("exit code %d\n%s", code, stderr)
 		}
 	})
@@ -57,8 +58,8 @@ func TestPipes(t *testing.T) {
 				if err := cmd.Process.Signal(signal); err != nil {
 					t.Fatal(err)
 				}
-				if code := p.wait(cmd); code != exitInterrupted {
-					t.Errorf("exit code %d, want %d\n%s", code, exitInterrupted, stderr)
+				if code := p.wait(cmd); code != executor.ExitInterrupted {
+					t.Errorf("exit code %d, want %d\n%s", code, executor.ExitInterrupted, stderr)
 				}
 				if d := time.Since(start); d > 5*time.Second {
 					t.Errorf("the signal took %s", d)
@@ -70,7 +71,7 @@ func TestPipes(t *testing.T) {
 		for _, command := range []string{"plan", "audit"} {
 			p := newProgram(t, mstrtest.Options{})
 			pipe(p)
-			if code, _, stderr := p.run(command, "-f", "pipe.yaml", "--deadline", "50ms"); code != exitError {
+			if code, _, stderr := p.run(command, "-f", "pipe.yaml", "--deadline", "50ms"); code != executor.ExitError {
 				t.Errorf("%s: exit code %d\n%s", command, code, stderr)
 			}
 		}
@@ -81,7 +82,7 @@ func TestPipes(t *testing.T) {
 			{"plan", "-f", "policy.yaml", "--ca-file", "/dev/zero"}, {"plan", "-f", "policy.yaml", "--password-file", "/dev/zero"}, {"apply", "/dev/zero", "--yes"},
 		} {
 			p := newProgram(t, mstrtest.Options{})
-			if code, _, stderr := p.run(args...); code != exitError {
+			if code, _, stderr := p.run(args...); code != executor.ExitError {
 				t.Errorf("%v: exit code %d\n%s", args, code, stderr)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -86,8 +87,8 @@ func TestInterruptWhileComputing(t *testing.T) {
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			if code := p.wait(cmd); code != exitInterrupted {
-				t.Errorf("exit code %d, want %d\n%s", code, exitInterrupted, stderr)
+			if code := p.wait(cmd); code != executor.ExitInterrupted {
+				t.Errorf("exit code %d, want %d\n%s", code, executor.ExitInterrupted, stderr)
 			}
 			if stdout.Len() > 0 {
 				t.Errorf("it went on to the end:\n%s", stdout)

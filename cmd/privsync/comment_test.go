@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/mstrapi/mstrtest"
 	"privsync/planner"
@@ -57,13 +58,13 @@ func TestChangeJournalPointsBackToTheRun(t *testing.T) {
 				}
 				what := []string{"-f", file}
 				if saved {
-					if code, _, stderr := invoke(t, variables, "plan", "-f", file, "--out", planFile); code != exitDone {
+					if code, _, stderr := invoke(t, variables, "plan", "-f", file, "--out", planFile); code != executor.ExitOK {
 						t.Fatalf("plan: exit code %d\n%s", code, stderr)
 					}
 					what = []string{planFile}
 				}
 				args := slices.Concat([]string{"apply"}, what, []string{"--yes", "--report", reportFile, "--state-dir", filepath.Join(dir, "state")}, c.args)
-				if code, stdout, stderr := invoke(t, variables, args...); code != exitDone {
+				if code, stdout, stderr := invoke(t, variables, args...); code != executor.ExitOK {
 					t.Fatalf("apply: exit code %d\n%s%s", code, stdout, stderr)
 				}
 				data, err := os.ReadFile(reportFile)

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 	"privsync/panics"
 )
@@ -44,8 +45,8 @@ func TestAPanicIsAnError(t *testing.T) {
 				}
 				var stderr bytes.Buffer
 				code := run(t.Context(), append(here, "--no-progress", "--log-level", level), strings.NewReader(""), panickingWriter{}, &stderr, p.variables())
-				if code != exitError {
-					t.Errorf("exit code %d, want %d", code, exitError)
+				if code != executor.ExitError {
+					t.Errorf("exit code %d, want %d", code, executor.ExitError)
 				}
 				out := stderr.String()
 				if n := strings.Count(out, "please report it"); n != 1 || strings.Contains(out, "hint:") {
@@ -72,11 +73,11 @@ func TestAPanicIsAnError(t *testing.T) {
 func TestNoEndingTurnsADefectIntoDrift(t *testing.T) {
 	defect := panics.Catch(func() error { panic("x") })
 	for _, err := range []error{
-		defect, fmt.Errorf("around: %w", defect), also(exits(exitDrift), defect), also(defect, errors.New("x")),
-		&ending{code: exitDrift, err: defect}, &ending{code: exitPartial, err: defect},
+		defect, fmt.Errorf("around: %w", defect), also(exits(executor.ExitDrift), defect), also(defect, errors.New("x")),
+		&ending{code: executor.ExitDrift, err: defect}, &ending{code: executor.ExitIncomplete, err: defect},
 	} {
-		if got := exitCode(err); got != exitError {
-			t.Errorf("exitCode(%v) = %d, want %d", err, got, exitError)
+		if got := exitCode(err); got != executor.ExitError {
+			t.Errorf("exitCode(%v) = %d, want %d", err, got, executor.ExitError)
 		}
 	}
 }
@@ -115,8 +116,8 @@ func TestAPanicAfterWrites(t *testing.T) {
 		args := []string{"apply", "-f", filepath.Join(p.dir, "policy.yaml"), "--yes", "--no-progress", "--log-level", "debug", "--concurrency", "1",
 			"--report", filepath.Join(p.dir, "report.json"), "--metrics-file", filepath.Join(p.dir, "m.prom")}
 		code = run(t.Context(), args, strings.NewReader(""), stdout, stderr, p.variables())
-		if code != exitError {
-			t.Errorf("exit code %d, want %d", code, exitError)
+		if code != executor.ExitError {
+			t.Errorf("exit code %d, want %d", code, executor.ExitError)
 		}
 		if len(p.server.Writes()) == 0 {
 			t.Error("nothing was written before the panic")
@@ -141,7 +142,7 @@ func TestAPanicAfterWrites(t *testing.T) {
 			t.Error("there is a report of what nobody knows")
 		}
 		code, _, errs := p.run("recover", "--report", "recovered.json")
-		if code != exitPartial && code != exitDone {
+		if code != executor.ExitIncomplete && code != executor.ExitOK {
 			t.Errorf("recover: exit code %d\n%s", code, errs)
 		}
 		report := p.report("recovered.json")
@@ -175,7 +176,7 @@ func TestAPanicBesideTheRun(t *testing.T) {
 	}
 	isDefect := func(t *testing.T, err error) {
 		t.Helper()
-		if _, ok := panics.Details(err); !ok || exitCode(err) != exitError {
+		if _, ok := panics.Details(err); !ok || exitCode(err) != executor.ExitError {
 			t.Errorf("the run ends with %v, exit code %d", err, exitCode(err))
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"privsync/cmd/privsync/internal/render"
 	"privsync/examples"
+	"privsync/executor"
 	"privsync/input"
 	"privsync/mstrapi/mstrtest"
 )
@@ -86,20 +87,20 @@ func (a *app) story(ctx context.Context, server *simulator, dir, policyFile, rep
 		args  []string
 		want  int
 	}{
-		{"1. Is the policy well-formed? (offline)", []string{"validate", "-f", policyFile}, exitDone},
-		{"2. Which privileges cost licences? (asked about a user who holds everything)", []string{"licences", "learn", "--user", "administrator", "--out", licencesFile}, exitDone},
-		{"3. What would have to change, and what does it cost? (a dry run: only reads)", []string{"plan", "-f", policyFile, "--licences", licencesFile, "--detailed-exitcode"}, exitDrift},
-		{"4. Apply it, read everything back, report", []string{"apply", "-f", policyFile, "--licences", licencesFile, "--yes", "--report", reportFile, "--state-dir", filepath.Join(dir, "state")}, exitDone},
-		{"5. Plan again: nothing is left to do", []string{"plan", "-f", policyFile, "--detailed-exitcode"}, exitDone},
+		{"1. Is the policy well-formed? (offline)", []string{"validate", "-f", policyFile}, executor.ExitOK},
+		{"2. Which privileges cost licences? (asked about a user who holds everything)", []string{"licences", "learn", "--user", "administrator", "--out", licencesFile}, executor.ExitOK},
+		{"3. What would have to change, and what does it cost? (a dry run: only reads)", []string{"plan", "-f", policyFile, "--licences", licencesFile, "--detailed-exitcode"}, executor.ExitDrift},
+		{"4. Apply it, read everything back, report", []string{"apply", "-f", policyFile, "--licences", licencesFile, "--yes", "--report", reportFile, "--state-dir", filepath.Join(dir, "state")}, executor.ExitOK},
+		{"5. Plan again: nothing is left to do", []string{"plan", "-f", policyFile, "--detailed-exitcode"}, executor.ExitOK},
 	}
 	for _, step := range steps {
 		a.title(step.title)
 		fmt.Fprintf(a.stdout, "$ privsync %s\n", render.Clean(strings.Join(step.args, " ")))
 		err := a.child(server.url).execute(ctx, step.args)
-		if code := exitCode(err); code == exitInterrupted {
+		if code := exitCode(err); code == executor.ExitInterrupted {
 			return errInterrupted
 		} else if code != step.want {
-			return &ending{code: exitError, err: fmt.Errorf("demo: this step ended with exit code %d, not %d", code, step.want),
+			return &ending{code: executor.ExitError, err: fmt.Errorf("demo: this step ended with exit code %d, not %d", code, step.want),
 				hint: "this is a bug in privsync: please report it with the text above"}
 		}
 	}

@@ -68,7 +68,7 @@ that is broken.`,
 			if doc.Equal {
 				return nil
 			}
-			return exits(exitDrift)
+			return exits(executor.ExitDrift)
 		},
 	}
 	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/mstrapi/mstrtest"
 )
@@ -106,7 +107,7 @@ func TestDoctorSaysWhatToDo(t *testing.T) {
 			if err := json.Unmarshal([]byte(stdout), &doc); err != nil {
 				t.Fatalf("%v in\n%s%s", err, stdout, stderr)
 			}
-			if doc.Healthy != c.healthy || code != map[bool]int{true: exitDone, false: exitError}[c.healthy] {
+			if doc.Healthy != c.healthy || code != map[bool]int{true: executor.ExitOK, false: executor.ExitError}[c.healthy] {
 				t.Errorf("healthy is %t with exit code %d, want %t\n%s", doc.Healthy, code, c.healthy, stdout)
 			}
 			i := slices.IndexFunc(doc.Checks, func(k check) bool { return k.Name == c.check })
@@ -127,7 +128,7 @@ func TestDoctorSaysWhatToDo(t *testing.T) {
 func TestDoctorLooksAtTheAccess(t *testing.T) {
 	p := newProgram(t, mstrtest.Options{})
 	code, stdout, stderr := p.run("doctor", "-f", "policy.yaml")
-	if code != exitDone || !strings.Contains(stdout, "access to the policy's principals") {
+	if code != executor.ExitOK || !strings.Contains(stdout, "access to the policy's principals") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 	for _, u := range p.server.Environment().Users {
@@ -136,7 +137,7 @@ func TestDoctorLooksAtTheAccess(t *testing.T) {
 		}
 	}
 	code, stdout, stderr = p.run("doctor", "-f", "policy.yaml")
-	if code != exitError || !strings.Contains(stdout, "(acg 199)") || !strings.Contains(stdout, "write access") {
+	if code != executor.ExitError || !strings.Contains(stdout, "(acg 199)") || !strings.Contains(stdout, "write access") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 }

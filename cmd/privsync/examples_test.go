@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"privsync/examples"
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -36,17 +37,17 @@ func TestExamplePolicies(t *testing.T) {
 					t.Fatal(err)
 				}
 				file := filepath.Join("examples", filepath.FromSlash(name))
-				if code, stdout, stderr := p.run("validate", "-f", file); code != exitDone {
+				if code, stdout, stderr := p.run("validate", "-f", file); code != executor.ExitOK {
 					t.Fatalf("validate: exit code %d\n%s%s", code, stdout, stderr)
 				}
-				if code, stdout, stderr := p.run("plan", "-f", file, "--detailed-exitcode"); code != exitDone && code != exitDrift {
+				if code, stdout, stderr := p.run("plan", "-f", file, "--detailed-exitcode"); code != executor.ExitOK && code != executor.ExitDrift {
 					t.Fatalf("plan: exit code %d\n%s%s", code, stdout, stderr)
 				}
-				if code, stdout, stderr := p.run("apply", "-f", file, "--yes", "--report", "report.json"); code != exitDone {
+				if code, stdout, stderr := p.run("apply", "-f", file, "--yes", "--report", "report.json"); code != executor.ExitOK {
 					t.Fatalf("apply: exit code %d\n%s%s", code, stdout, stderr)
 				}
 				p.checkTruth(p.report("report.json"))
-				if code, stdout, stderr := p.run("plan", "-f", file, "--detailed-exitcode"); code != exitDone {
+				if code, stdout, stderr := p.run("plan", "-f", file, "--detailed-exitcode"); code != executor.ExitOK {
 					t.Errorf("second plan: exit code %d\n%s%s", code, stdout, stderr)
 				}
 				if losses := p.server.LossesInPassing(p.server.Snapshot()); len(losses) > 0 {
@@ -65,11 +66,11 @@ func TestExampleEnvironments(t *testing.T) {
 	}
 	for _, env := range []string{"test", "prod"} {
 		code, stdout, stderr := p.run("plan", "-f", "examples/policies/environments.yaml", "--env", env, "--login-mode", "standard")
-		if code != exitDone || !strings.Contains(stdout, "environments-"+env+" (environment "+env+")") {
+		if code != executor.ExitOK || !strings.Contains(stdout, "environments-"+env+" (environment "+env+")") {
 			t.Errorf("--env %s: exit code %d\n%s%s", env, code, stdout, stderr)
 		}
 	}
-	if code, _, stderr := p.run("plan", "-f", "examples/policies/environments.yaml", "--env", "prd"); code != exitError || !strings.Contains(stderr, `"prod"`) {
+	if code, _, stderr := p.run("plan", "-f", "examples/policies/environments.yaml", "--env", "prd"); code != executor.ExitError || !strings.Contains(stderr, `"prod"`) {
 		t.Errorf("an overlay that does not exist: exit code %d\n%s", code, stderr)
 	}
 }

@@ -7,19 +7,9 @@ import (
 	"strings"
 
 	"privsync/cmd/privsync/internal/render"
+	"privsync/executor"
 	"privsync/panics"
 	"privsync/policy"
-)
-
-// The exit codes are a contract: scripts depend on them. When several hold, 1
-// comes before 3 before 4 before 2; an interrupted run always says 130.
-const (
-	exitDone        = 0   // nothing left to do, or everything done and verified
-	exitError       = 1   // bad policy, bad arguments, no connection, an incomplete read
-	exitDrift       = 2   // plan --detailed-exitcode, audit: there is drift
-	exitRefused     = 3   // a guard, a rule or a stale plan: nothing was written
-	exitPartial     = 4   // applied, but not all of it is verified
-	exitInterrupted = 130 // what was in flight was finished and reported
 )
 
 // ending is an error with an exit code. A nil err is a silent ending: what
@@ -42,9 +32,9 @@ func (e *ending) Error() string {
 // Unwrap returns the error that the ending carries, or nil.
 func (e *ending) Unwrap() error { return e.err }
 
-// exits returns an ending that prints nothing, or nil for [exitDone].
+// exits returns an ending that prints nothing, or nil for [executor.ExitOK].
 func exits(code int) error {
-	if code == exitDone {
+	if code == executor.ExitOK {
 		return nil
 	}
 	return &ending{code: code}
@@ -52,12 +42,12 @@ func exits(code int) error {
 
 // hinted returns an error with exit code 1 and a hint that says what to do.
 func hinted(err error, hint string) error {
-	return &ending{code: exitError, err: err, hint: hint}
+	return &ending{code: executor.ExitError, err: err, hint: hint}
 }
 
 // refused returns an error with exit code 3.
 func refused(err error, hint string) error {
-	return &ending{code: exitRefused, err: err, hint: hint}
+	return &ending{code: executor.ExitRefused, err: err, hint: hint}
 }
 
 // also returns how a run ends that was about to end with err and, besides,
@@ -74,7 +64,7 @@ func also(err, e error) error {
 	if errors.As(e, &now) {
 		hint = now.hint
 	}
-	return &ending{code: exitError, err: errors.Join(err, e), hint: hint}
+	return &ending{code: executor.ExitError, err: errors.Join(err, e), hint: hint}
 }
 
 // errInterrupted says that a signal ended the run.
@@ -89,15 +79,15 @@ func exitCode(err error) int {
 	)
 	switch {
 	case err == nil:
-		return exitDone
+		return executor.ExitOK
 	case errors.As(err, &defect):
-		return exitError
+		return executor.ExitError
 	case errors.Is(err, errInterrupted):
-		return exitInterrupted
+		return executor.ExitInterrupted
 	case errors.As(err, &e):
 		return e.code
 	default:
-		return exitError
+		return executor.ExitError
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"privsync/executor"
 	"privsync/policy"
 )
 
@@ -21,8 +22,8 @@ func TestExitCode(t *testing.T) {
 	}{
 		{nil, 0},
 		{plain, 1},
-		{exits(exitDone), 0},
-		{exits(exitDrift), 2},
+		{exits(executor.ExitOK), 0},
+		{exits(executor.ExitDrift), 2},
 		{hinted(plain, "do"), 1},
 		{refused(plain, "do"), 3},
 		{fmt.Errorf("around: %w", refused(plain, "do")), 3},
@@ -45,7 +46,7 @@ func TestAlso(t *testing.T) {
 		text string
 	}{
 		{"nothing was wrong", nil, 1, "disk full"},
-		{"drift", exits(exitDrift), 1, "disk full"},
+		{"drift", exits(executor.ExitDrift), 1, "disk full"},
 		{"refused", refused(errors.New("refused"), "look"), 1, "refused\ndisk full"},
 		{"interrupted", errInterrupted, 130, "interrupted\ndisk full"},
 	} {

@@ -82,7 +82,7 @@ func (x *explainer) ofPrincipal(plan *planner.Plan, covered bool) []string {
 	if why := x.decided.Undecided(); why != "" {
 		says = append(says, "what to do about it is not known: "+why)
 	}
-	if why := planEnding(plan, planner.Guards(plan, planner.Overrides{}), false); why != nil {
+	if why := planEnding(plan, planner.Guards(plan, planner.Overrides{}), false, false); why != nil {
 		says = append(says, fmt.Sprintf("nothing of the whole plan would be applied: %v", why))
 	}
 	return says

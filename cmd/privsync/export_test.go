@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/mstrapi/mstrtest"
 )
@@ -71,14 +72,14 @@ func TestPlanningAnExportChangesNothing(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "exported.yaml")
 		scope := []string{"server", "project", "all"}[seed%3]
 		code, _, stderr := invoke(t, variables, "export", "--scope", scope, "--out", file, "--quiet")
-		if code != exitDone {
+		if code != executor.ExitOK {
 			if strings.Contains(stderr, "nobody holds a direct grant") {
 				continue
 			}
 			t.Fatalf("seed %d: export: exit code %d\n%s", seed, code, stderr)
 		}
 		code, stdout, stderr := invoke(t, variables, "plan", "-f", file, "--detailed-exitcode", "--quiet")
-		if code != exitDone {
+		if code != executor.ExitOK {
 			t.Fatalf("seed %d: planning the export: exit code %d\n%s\n%s", seed, code, stdout, stderr)
 		}
 		_, text, _ := invoke(t, variables, "export", "--scope", scope, "--quiet")
@@ -101,7 +102,7 @@ func TestExportEscapesWhatFools(t *testing.T) {
 	}
 	_, variables := serve(t, env, mstrtest.Options{})
 	code, text, stderr := invoke(t, variables, "export", "--quiet")
-	if code != exitDone {
+	if code != executor.ExitOK {
 		t.Fatalf("export: exit code %d\n%s", code, stderr)
 	}
 	if strings.ContainsFunc(text, fools) || !strings.Contains(text, `"de\u202emo\u200b"`) {
@@ -111,7 +112,7 @@ func TestExportEscapesWhatFools(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, stdout, stderr := invoke(t, variables, "plan", "-f", file, "--detailed-exitcode", "--quiet"); code != exitDone {
+	if code, stdout, stderr := invoke(t, variables, "plan", "-f", file, "--detailed-exitcode", "--quiet"); code != executor.ExitOK {
 		t.Errorf("planning it: exit code %d, want 0\n%s\n%s", code, stdout, stderr)
 	}
 }
@@ -129,7 +130,7 @@ func TestExportFoldsWhatIsShared(t *testing.T) {
 	}
 	_, variables := serve(t, env, mstrtest.Options{})
 	code, text, stderr := invoke(t, variables, "export")
-	if code != exitDone {
+	if code != executor.ExitOK {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	// The policy takes a scalar's own text, so no is a name; one that several

@@ -4,6 +4,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -21,7 +22,7 @@ func TestFIPSMode(t *testing.T) {
 		{"export", "--out", "exported.yaml"},
 		{"version"},
 	} {
-		if code, stdout, stderr := p.run(args...); code != exitDone {
+		if code, stdout, stderr := p.run(args...); code != executor.ExitOK {
 			t.Errorf("%v: exit code %d\n%s%s", args, code, stdout, stderr)
 		}
 	}
@@ -38,7 +39,7 @@ func TestFIPSModeTLS(t *testing.T) {
 	p.file("ca.pem", string(pemOf(secure)))
 	url := secure.URL + p.server.PathPrefix()
 	p.env = append(p.env, "GODEBUG=fips140=only")
-	if code, stdout, stderr := p.run("plan", "-f", "policy.yaml", "--url", url, "--ca-file", "ca.pem"); code != exitDone {
+	if code, stdout, stderr := p.run("plan", "-f", "policy.yaml", "--url", url, "--ca-file", "ca.pem"); code != executor.ExitOK {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 }

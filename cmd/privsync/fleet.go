@@ -170,7 +170,7 @@ func (a *app) fleetStatus(ctx context.Context, f *fleetFlags) error {
 		return hinted(errors.New("a chain of reports is broken: what is missing in it is not known"), `"privsync verify-reports DIR" says what is wrong with it`)
 	}
 	if f.exit && fleet.Summary.OK < fleet.Summary.Environments {
-		return exits(exitDrift)
+		return exits(executor.ExitDrift)
 	}
 	return nil
 }

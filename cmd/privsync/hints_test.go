@@ -65,7 +65,7 @@ func TestRefusedLoginsHaveTheirHints(t *testing.T) {
 			set["PRIVSYNC_URL"] = front.URL + server.PathPrefix()
 			code, _, stderr := invoke(t, set, "privileges", "--max-attempts", "1")
 			message, hint, _ := strings.Cut(stderr, "hint: ")
-			if code != exitError || !strings.Contains(message, c.says) || !strings.Contains(hint, c.hint) {
+			if code != executor.ExitError || !strings.Contains(message, c.says) || !strings.Contains(hint, c.hint) {
 				t.Errorf("exit code %d, want %q and the hint %q in\n%s", code, c.says, c.hint, stderr)
 			}
 			for text, where := range map[string]string{"--url": "", "limit of sessions": "sessions", "--login-mode": "wrong password LDAP"} {

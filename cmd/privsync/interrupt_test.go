@@ -77,12 +77,12 @@ func TestInterruptWhileWaiting(t *testing.T) {
 				p := newProgram(t, mstrtest.Options{QueueEndless: strings.Contains(tt.name, "command")})
 				p.file("command.yaml", everybody+"commands: [assign-watch-kpi-insight]\n")
 				if tt.args[0] == "rollback" {
-					if code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "done.json"); code != exitDone {
+					if code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "done.json"); code != executor.ExitOK {
 						t.Fatalf("exit code %d\n%s", code, stderr)
 					}
 				}
 				if slices.Contains(tt.args, "plan.json") {
-					if code, _, stderr := p.run("plan", "-f", "policy.yaml", "--out", "plan.json"); code != exitDone {
+					if code, _, stderr := p.run("plan", "-f", "policy.yaml", "--out", "plan.json"); code != executor.ExitOK {
 						t.Fatalf("exit code %d\n%s", code, stderr)
 					}
 				}
@@ -119,8 +119,8 @@ func TestInterruptWhileWaiting(t *testing.T) {
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
-				if code := p.wait(cmd); code != exitInterrupted {
-					t.Errorf("exit code %d, want %d\n%s", code, exitInterrupted, stderr)
+				if code := p.wait(cmd); code != executor.ExitInterrupted {
+					t.Errorf("exit code %d, want %d\n%s", code, executor.ExitInterrupted, stderr)
 				}
 				if n := p.server.OpenSessions(); n != 0 {
 					t.Errorf("%d sessions are left open\n%s", n, stderr)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/executor"
 	"privsync/planner"
 	"privsync/policy"
 )
@@ -51,7 +52,7 @@ Exit codes: 0; 1 if somebody could not be found or read, or there is no map.`,
 				return err
 			}
 			if !use.Complete {
-				return &ending{code: exitError, err: errors.New("not everybody could be found or read: somebody may be missing"),
+				return &ending{code: executor.ExitError, err: errors.New("not everybody could be found or read: somebody may be missing"),
 					hint: "the findings marked error say what and why"}
 			}
 			return nil

@@ -70,8 +70,8 @@ func TestLostReaders(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			if code := p.wait(cmd); code != exitDone {
-				t.Errorf("exit code %d, want %d", code, exitDone)
+			if code := p.wait(cmd); code != executor.ExitOK {
+				t.Errorf("exit code %d, want %d", code, executor.ExitOK)
 			}
 			if n := p.server.OpenSessions(); n != 0 {
 				t.Errorf("%d sessions are left open", n)

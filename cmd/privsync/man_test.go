@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"privsync/executor"
 )
 
 // The build with manual pages writes one for every command.
 func TestManPages(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pages")
-	if code, _, stderr := invoke(t, nil, "man", dir); code != exitDone {
+	if code, _, stderr := invoke(t, nil, "man", dir); code != executor.ExitOK {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "privsync.1"))

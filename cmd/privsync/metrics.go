@@ -39,7 +39,7 @@ func newMetrics(report *executor.Report, exit int, path string) *metricsDocument
 
 // succeeded reports whether a run with this exit code did its work: an audit
 // that found drift did.
-func succeeded(exit int) bool { return exit == exitDone || exit == exitDrift }
+func succeeded(exit int) bool { return exit == executor.ExitOK || exit == executor.ExitDrift }
 
 // A sample is one value of a metric, for one value of its second label.
 type sample struct {

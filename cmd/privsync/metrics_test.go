@@ -32,7 +32,7 @@ func TestMetricsAreTheTextFormat(t *testing.T) {
 			Findings: []planner.Finding{{Severity: "warning"}, {Severity: "warning"}, {Severity: "error"}},
 		}
 		var b bytes.Buffer
-		if _, err := newMetrics(report, exitDone, path).WriteTo(&b); err != nil {
+		if _, err := newMetrics(report, executor.ExitOK, path).WriteTo(&b); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {

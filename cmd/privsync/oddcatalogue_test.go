@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/mstrapi/mstrtest"
 	"privsync/planner"
@@ -44,38 +45,38 @@ principals:
 		}
 	}
 	code, stdout, stderr := p.run("plan", "-f", policy, "--format", "json")
-	if code != exitDone || strings.Contains(stderr, "WARN") {
+	if code != executor.ExitOK || strings.Contains(stderr, "WARN") {
 		t.Fatalf("plan ended with %d: %s", code, stderr)
 	}
 	one("plan", stdout)
 	code, stdout, stderr = p.run("apply", "-f", policy, "--yes", "--format", "json")
-	if code != exitDone {
+	if code != executor.ExitOK {
 		t.Fatalf("apply ended with %d: %s%s", code, stdout, stderr)
 	}
 	one("report", stdout)
 	if n := p.server.Counts()[mstrtest.PatchGroup]; n != 1 {
 		t.Errorf("%d writes, want 1", n)
 	}
-	if code, stdout, stderr = p.run("plan", "-f", policy, "--detailed-exitcode"); code != exitDone {
+	if code, stdout, stderr = p.run("plan", "-f", policy, "--detailed-exitcode"); code != executor.ExitOK {
 		t.Errorf("planned again: exit code %d\n%s%s", code, stdout, stderr)
 	}
 	if !strings.Contains(stdout, "odd-catalogue") {
 		t.Errorf("the text does not show the finding:\n%s", stdout)
 	}
 	// The policy of that server, exported and planned again.
-	if code, _, stderr = p.run("export", "--out", "exported.yaml"); code != exitDone || strings.Count(stderr, "odd entry") != 4 {
+	if code, _, stderr = p.run("export", "--out", "exported.yaml"); code != executor.ExitOK || strings.Count(stderr, "odd entry") != 4 {
 		t.Errorf("export ended with %d: %s", code, stderr)
 	}
-	if code, stdout, stderr = p.run("plan", "-f", "exported.yaml", "--detailed-exitcode"); code != exitDone {
+	if code, stdout, stderr = p.run("plan", "-f", "exported.yaml", "--detailed-exitcode"); code != executor.ExitOK {
 		t.Errorf("planned as exported: exit code %d\n%s%s", code, stdout, stderr)
 	}
-	if code, _, stderr = p.run("privileges", "--save", "catalogue.json"); code != exitDone {
+	if code, _, stderr = p.run("privileges", "--save", "catalogue.json"); code != executor.ExitOK {
 		t.Errorf("privileges ended with %d: %s", code, stderr)
 	}
-	if code, stdout, stderr = p.run("validate", "-f", policy, "--catalog", "catalogue.json"); code != exitDone {
+	if code, stdout, stderr = p.run("validate", "-f", policy, "--catalog", "catalogue.json"); code != executor.ExitOK {
 		t.Errorf("validate ended with %d: %s%s", code, stdout, stderr)
 	}
-	if code, stdout, _ = p.run("doctor"); code != exitDone || !strings.Contains(stdout, "4 of its entries odd") {
+	if code, stdout, _ = p.run("doctor"); code != executor.ExitOK || !strings.Contains(stdout, "4 of its entries odd") {
 		t.Errorf("the doctor ended with %d: %s", code, stdout)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 	"privsync/planner"
 )
@@ -20,10 +21,10 @@ import (
 // by many principals; and the digest of all of them is right.
 func TestPaddedDocuments(t *testing.T) {
 	p := newProgram(t, mstrtest.Options{})
-	if code, _, stderr := p.run("plan", "-f", "policy.yaml", "--out", "plan.json"); code != exitDone {
+	if code, _, stderr := p.run("plan", "-f", "policy.yaml", "--out", "plan.json"); code != executor.ExitOK {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
-	if code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "report.json"); code != exitDone {
+	if code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "report.json"); code != executor.ExitOK {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	member := func(doc any, path ...any) any {

@@ -101,7 +101,7 @@ exceeded or a rule broken.`,
 			if err := a.presentPlan(plan, view{format: format.value, guards: over, file: out, verbose: verbose, links: a.ciLinks()}); err != nil {
 				return err
 			}
-			return planEnding(plan, over, detailed)
+			return planEnding(plan, over, false, detailed)
 		},
 	}
 	pol.register(cmd)

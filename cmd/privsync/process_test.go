@@ -203,8 +203,8 @@ func TestFirstInterruptFinishesWhatIsInFlight(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if code := p.wait(cmd); code != exitInterrupted {
-			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", signal, code, exitInterrupted, stdout, stderr)
+		if code := p.wait(cmd); code != executor.ExitInterrupted {
+			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", signal, code, executor.ExitInterrupted, stdout, stderr)
 		}
 		report := p.report("report.json")
 		p.checkTruth(report)
@@ -228,7 +228,7 @@ func TestDeadlineBeforeTheFirstWrite(t *testing.T) {
 	// Each of the many requests before the first write takes 150 ms.
 	p := newProgram(t, mstrtest.Options{Latency: 150 * time.Millisecond})
 	code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--deadline", "300ms", "--report", "report.json")
-	if code != exitError || !strings.Contains(stderr, "deadline was over before anything was written") || len(p.server.Writes()) != 0 {
+	if code != executor.ExitError || !strings.Contains(stderr, "deadline was over before anything was written") || len(p.server.Writes()) != 0 {
 		t.Errorf("exit code %d, %d writes\n%s", code, len(p.server.Writes()), stderr)
 	}
 	p.report("report.json")
@@ -241,7 +241,7 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 	p := newProgram(t, mstrtest.Options{})
 	p.file("in-the-way", "")
 	code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report-dir", "in-the-way/reports")
-	if code != exitError || !strings.Contains(stderr, "report folder: ") || len(p.server.Writes()) != 0 {
+	if code != executor.ExitError || !strings.Contains(stderr, "report folder: ") || len(p.server.Writes()) != 0 {
 		t.Errorf("exit code %d after %d writes, want 1 before the first\n%s", code, len(p.server.Writes()), stderr)
 	}
 	// Gone on the way: then the state folder has what was done.
@@ -255,7 +255,7 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 		}
 	})
 	code, _, stderr = p.run("apply", "-f", "policy.yaml", "--yes", "--report", "folder/report.json")
-	if code != exitPartial || !strings.Contains(stderr, "write the report: ") || len(p.open()) != 0 {
+	if code != executor.ExitIncomplete || !strings.Contains(stderr, "write the report: ") || len(p.open()) != 0 {
 		t.Errorf("exit code %d, open journals %v\n%s", code, p.open(), stderr)
 	}
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
@@ -284,8 +284,8 @@ func TestSecondInterruptStopsNow(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.wait(cmd); code != exitInterrupted {
-		t.Fatalf("exit code %d, want %d\n%s", code, exitInterrupted, stderr)
+	if code := p.wait(cmd); code != executor.ExitInterrupted {
+		t.Fatalf("exit code %d, want %d\n%s", code, executor.ExitInterrupted, stderr)
 	}
 	report := p.report("report.json")
 	if report.Run.Outcome != executor.RunInterrupted || report.Summary.Applied != 0 {
@@ -316,8 +316,8 @@ func TestInterruptWhilePlanning(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if code := p.wait(cmd); code != exitInterrupted {
-			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, code, exitInterrupted, stdout, stderr)
+		if code := p.wait(cmd); code != executor.ExitInterrupted {
+			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, code, executor.ExitInterrupted, stdout, stderr)
 			continue
 		}
 		if n := p.server.OpenSessions(); n != 0 {
@@ -362,7 +362,7 @@ func TestKilledRunIsRecovered(t *testing.T) {
 			granted := dead.Summary.Grants
 			if recoverBy == "apply" {
 				granted += p.report("next.json").Summary.Grants
-				if code, _, _ := p.run("plan", "-f", "policy.yaml", "--detailed-exitcode"); code != exitDone {
+				if code, _, _ := p.run("plan", "-f", "policy.yaml", "--detailed-exitcode"); code != executor.ExitOK {
 					t.Errorf("after recovery and rerun a plan ends with %d", code)
 				}
 			}
@@ -397,7 +397,7 @@ func TestTwoRunsKeepApart(t *testing.T) {
 	}
 	code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "second.json")
 	holder := fmt.Sprintf("process %d of ", first.Process.Pid)
-	if code != exitError || !strings.Contains(stderr, "another run works on") || !strings.Contains(stderr, holder) || !strings.Contains(stderr, "--lock-timeout") {
+	if code != executor.ExitError || !strings.Contains(stderr, "another run works on") || !strings.Contains(stderr, holder) || !strings.Contains(stderr, "--lock-timeout") {
 		t.Errorf("second run: exit code %d\n%s", code, stderr)
 	}
 	if got := p.report("second.json").Run.Outcome; got != executor.RunFailed {
@@ -405,7 +405,7 @@ func TestTwoRunsKeepApart(t *testing.T) {
 	}
 	first.signal(os.Interrupt)
 	first.signal(syscall.SIGTERM)
-	if code := p.wait(first); code != exitInterrupted {
+	if code := p.wait(first); code != executor.ExitInterrupted {
 		t.Errorf("first run: exit code %d", code)
 	}
 }

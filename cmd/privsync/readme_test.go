@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"privsync/cmd/privsync/internal/topics"
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 	"privsync/policy"
 )
@@ -56,7 +57,7 @@ func TestReadmeQuickStart(t *testing.T) {
 			if args[1] == "apply" {
 				args = append(args, "--yes") // there is no terminal to ask on
 			}
-			if code, stdout, stderr := invoke(t, variables, args[1:]...); code != exitDone {
+			if code, stdout, stderr := invoke(t, variables, args[1:]...); code != executor.ExitOK {
 				t.Fatalf("%s: exit code %d\n%s%s", strings.Join(args, " "), code, stdout, stderr)
 			}
 			ran = append(ran, args[1])

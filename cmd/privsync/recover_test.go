@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -50,7 +51,7 @@ func TestRecoverElsewhere(t *testing.T) {
 	if err := os.Remove(filepath.Join(p.dir, "gone")); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := p.run("recover", "--report", "found.json"); code != exitDone || len(p.open()) != 0 {
+	if code, _, stderr := p.run("recover", "--report", "found.json"); code != executor.ExitOK || len(p.open()) != 0 {
 		t.Fatalf("recover --report: exit code %d, open journals %v\n%s", code, p.open(), stderr)
 	}
 	report := p.report("found.json")
@@ -73,7 +74,7 @@ func TestRecoverIntoTheStateFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "next.json")
-	if code != exitDone || len(p.open()) != 0 || !strings.Contains(stderr, "recovered the report of run") || !strings.Contains(stderr, "it goes to where reports without one go") {
+	if code != executor.ExitOK || len(p.open()) != 0 || !strings.Contains(stderr, "recovered the report of run") || !strings.Contains(stderr, "it goes to where reports without one go") {
 		t.Errorf("apply: exit code %d, open journals %v\n%s", code, p.open(), stderr)
 	}
 }
@@ -85,7 +86,7 @@ func TestRecoverSeveral(t *testing.T) {
 	other := newProgram(t, mstrtest.Options{Latency: 2 * time.Millisecond})
 	other.env = append(other.env, "XDG_STATE_HOME="+filepath.Join(p.dir, "state"))
 	other.dies(5, "--report", "dead.json")
-	if code, _, stderr := p.run("recover"); code != exitDone || !strings.Contains(stderr, "nothing to recover") || len(p.open()) != 1 {
+	if code, _, stderr := p.run("recover"); code != executor.ExitOK || !strings.Contains(stderr, "nothing to recover") || len(p.open()) != 1 {
 		t.Errorf("recover: exit code %d, open journals %v\n%s", code, p.open(), stderr)
 	}
 	theirs := p.open()
@@ -101,15 +102,15 @@ func TestRecoverSeveral(t *testing.T) {
 	if err := os.WriteFile(twin, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := p.run("recover", "--report", "both.json"); code != exitError || !strings.Contains(stderr, "2 runs died") || len(p.open()) != 3 {
+	if code, _, stderr := p.run("recover", "--report", "both.json"); code != executor.ExitError || !strings.Contains(stderr, "2 runs died") || len(p.open()) != 3 {
 		t.Errorf("recover: exit code %d, open journals %v\n%s", code, p.open(), stderr)
 	}
 	code, _, stderr := p.run("recover")
-	if code != exitDone || strings.Count(stderr, "recovered the report of run") != 2 || len(p.open()) != 1 {
+	if code != executor.ExitOK || strings.Count(stderr, "recovered the report of run") != 2 || len(p.open()) != 1 {
 		t.Fatalf("recover: exit code %d, open journals %v\n%s", code, p.open(), stderr)
 	}
 	p.checkTruth(p.report("dead.json"))
-	if code, _, stderr := other.run("recover"); code != exitDone || len(p.open()) != 0 {
+	if code, _, stderr := other.run("recover"); code != executor.ExitOK || len(p.open()) != 0 {
 		t.Fatalf("recover on the other server: exit code %d\n%s", code, stderr)
 	}
 	other.checkTruth(other.report("dead.json"))
@@ -138,7 +139,7 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "report.json")
-			if code != exitError || len(p.server.Writes()) != 0 || !strings.Contains(stderr, "hint: ") {
+			if code != executor.ExitError || len(p.server.Writes()) != 0 || !strings.Contains(stderr, "hint: ") {
 				t.Errorf("exit code %d, %d writes\n%s", code, len(p.server.Writes()), stderr)
 			}
 			if got := fmt.Sprint(p.report("report.json").Run.Outcome); got != "failed" || p.server.OpenSessions() != 0 {
@@ -163,9 +164,9 @@ func TestFullDisk(t *testing.T) {
 		limited.Dir, limited.Env = p.dir, p.env
 		out, err := limited.CombinedOutput()
 		var exit *exec.ExitError
-		want := exitError
+		want := executor.ExitError
 		if len(p.server.Writes()) > 0 {
-			want = exitPartial
+			want = executor.ExitIncomplete
 		}
 		if errors.As(err, &exit) && exit.ExitCode() != want || err != nil && exit == nil {
 			t.Fatalf("%d blocks: %v\n%s", blocks, err, out)
@@ -183,7 +184,7 @@ func TestFullDisk(t *testing.T) {
 			cut++
 		}
 		code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report-dir", "reports")
-		if code != exitDone || len(p.open()) != 0 {
+		if code != executor.ExitOK || len(p.open()) != 0 {
 			t.Fatalf("%d blocks, next run: exit code %d\n%s", blocks, code, stderr)
 		}
 		granted, really := 0, 0
@@ -202,7 +203,7 @@ func TestFullDisk(t *testing.T) {
 		if granted != really {
 			t.Errorf("%d blocks: the reports know of %d grants, the server of %d", blocks, granted, really)
 		}
-		if code, _, _ := p.run("plan", "-f", "policy.yaml", "--detailed-exitcode"); code != exitDone {
+		if code, _, _ := p.run("plan", "-f", "policy.yaml", "--detailed-exitcode"); code != executor.ExitOK {
 			t.Errorf("%d blocks: a plan afterwards ends with %d", blocks, code)
 		}
 	}
@@ -226,7 +227,7 @@ func TestRecoverByTheOtherName(t *testing.T) {
 		t.Fatalf("no URL by number in %q", p.env)
 	}
 	code, _, stderr := p.run("recover", "--url", other)
-	if code != exitDone || len(p.open()) != 0 || !strings.Contains(stderr, "taken for one server") {
+	if code != executor.ExitOK || len(p.open()) != 0 || !strings.Contains(stderr, "taken for one server") {
 		t.Fatalf("recover as %s: exit code %d, open journals %v\n%s", other, code, p.open(), stderr)
 	}
 	p.checkTruth(p.report("dead.json"))

@@ -211,7 +211,7 @@ func (a *app) writeReport(ctx context.Context, report *executor.Report, to execu
 // afterWrites keeps the promise that exit code 1 makes: a run that wrote and could
 // not do the rest, its report included, ends with 4, and says how far it came.
 func afterWrites(report *executor.Report, err error) error {
-	if exitCode(err) != exitError || !report.Wrote() {
+	if exitCode(err) != executor.ExitError || !report.Wrote() {
 		return err
 	}
 	s := report.Summary
@@ -225,7 +225,7 @@ func afterWrites(report *executor.Report, err error) error {
 		hint += "; then apply again: it reads what is there and does the rest"
 	}
 	return &ending{
-		code: exitPartial,
+		code: executor.ExitIncomplete,
 		err:  fmt.Errorf("%d principals were written and verified, %d are not as planned: %w", s.Applied, undone, err),
 		hint: hint,
 	}
@@ -244,7 +244,7 @@ func (a *app) failedReport(ctx context.Context, plan *planner.Plan, o executor.O
 		stopped, err = true, errInterrupted
 	}
 	why := errorOf(err)
-	if exitCode(err) == exitRefused {
+	if exitCode(err) == executor.ExitRefused {
 		why.Code = executor.CodePlanRefused
 	}
 	report := executor.Refuse(plan, o, why)

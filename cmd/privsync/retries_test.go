@@ -76,7 +76,7 @@ func TestRetriesAreVisible(t *testing.T) {
 		{Kind: mstrtest.ServerError, Method: http.MethodPatch, Times: 2},
 		{Kind: mstrtest.ResetAfter, Method: http.MethodPatch, Times: 1},
 	}, "--log-level", "debug", "--log-format", "json")
-	if r.exit != exitDone {
+	if r.exit != executor.ExitOK {
 		t.Fatalf("exit code %d, want 0\n%s", r.exit, r.stderr)
 	}
 	reasons := make(map[string]int)
@@ -150,8 +150,8 @@ func TestLyingWrites(t *testing.T) {
 	t.Parallel()
 	for _, rate := range []float64{0.25, 1} {
 		r := roughRun(t, []mstrtest.Fault{{Kind: mstrtest.LyingWrite, Rate: rate, Seed: 11}}, "--concurrency", "32", "--verify-timeout", "300ms")
-		if r.exit != exitPartial {
-			t.Errorf("exit code %d, want %d\n%s", r.exit, exitPartial, r.stderr)
+		if r.exit != executor.ExitIncomplete {
+			t.Errorf("exit code %d, want %d\n%s", r.exit, executor.ExitIncomplete, r.stderr)
 		}
 		lied := make(map[string]bool)
 		for _, q := range r.server.Log() {

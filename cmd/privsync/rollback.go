@@ -108,10 +108,10 @@ it, by its digest or by the id of its run; a file of that name comes first.`,
 			if out == "" && len(plan.Changes) > 0 {
 				a.say("not saved: run it again with --out FILE, then apply FILE")
 			}
-			if err := planEnding(plan, guards, false); err != nil || len(findings) == 0 {
+			if err := planEnding(plan, guards, false, false); err != nil || len(findings) == 0 {
 				return err
 			}
-			return &ending{code: exitPartial, err: fmt.Errorf("%s left alone: the server names them otherwise than the report", plural(len(findings), "principal was", "principals were")),
+			return &ending{code: executor.ExitIncomplete, err: fmt.Errorf("%s left alone: the server names them otherwise than the report", plural(len(findings), "principal was", "principals were")),
 				hint: "the findings name-mismatch say which names; the plan undoes the rest"}
 		},
 		ValidArgsFunction: completeJSONFile,

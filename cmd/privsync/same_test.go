@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"privsync/examples"
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -35,7 +36,7 @@ func TestSameInputSameBytes(t *testing.T) {
 					{"apply", "-f", file, "--yes", "--report", "apply.json"},
 					{"audit", "-f", file, "--report", "audit.json", "--covered-only"}, // others break the example's rules
 				} {
-					if code, stdout, stderr := p.run(append(args, "--concurrency", concurrency)...); code != exitDone {
+					if code, stdout, stderr := p.run(append(args, "--concurrency", concurrency)...); code != executor.ExitOK {
 						t.Fatalf("%v: exit code %d\n%s%s", args, code, stdout, stderr)
 					}
 				}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"privsync/executor"
 	"privsync/executor/pgstore/pgtest"
 	"privsync/mstrapi/mstrtest"
 )
@@ -39,7 +40,7 @@ func TestServerLockOfKilledRunElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newProgram(t, mstrtest.Options{})
-	if code, _, stderr := p.run("state", "init", "--state", server.URL("owner", name), "--writer", "writer"); code != exitDone {
+	if code, _, stderr := p.run("state", "init", "--state", server.URL("owner", name), "--writer", "writer"); code != executor.ExitOK {
 		t.Fatalf("state init: exit code %d\n%s", code, stderr)
 	}
 	p.env = append(p.env, "PRIVSYNC_STATE="+server.URL("writer", name))
@@ -57,7 +58,7 @@ func TestServerLockOfKilledRunElsewhere(t *testing.T) {
 		}
 		p.env = append(p.env, "XDG_STATE_HOME="+filepath.Join(p.dir, "elsewhere", after[0]))
 		code, _, said := p.run(after...)
-		if code != exitDone || !strings.Contains(said, "removed the server's lock of a run that has ended") || p.server.Lock() != nil {
+		if code != executor.ExitOK || !strings.Contains(said, "removed the server's lock of a run that has ended") || p.server.Lock() != nil {
 			t.Errorf("%v: exit code %d, the lock is %+v\n%s", after, code, p.server.Lock(), said)
 		}
 		for _, r := range p.server.Log() {

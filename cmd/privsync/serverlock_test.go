@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -120,13 +121,13 @@ func TestServerLockGivenBack(t *testing.T) {
 		code   int
 		deaf   bool // nobody reads what the run says
 	}{
-		{name: "interrupted", signal: os.Interrupt, code: exitInterrupted},
-		{name: "terminated", signal: syscall.SIGTERM, code: exitInterrupted},
-		{name: "hung up", signal: syscall.SIGHUP, code: exitInterrupted},
-		{name: "writes refused", fault: &mstrtest.Fault{Kind: mstrtest.Forbidden, Method: http.MethodPatch}, code: exitPartial},
-		{name: "nothing can be read", fault: &mstrtest.Fault{Kind: mstrtest.Forbidden, Path: "/api/iserver/privileges"}, code: exitError},
-		{name: "readers lost", deaf: true, code: exitDone},
-		{name: "answer to giving back lost", fault: &mstrtest.Fault{Kind: mstrtest.ResetAfter, Method: http.MethodDelete}, code: exitDone},
+		{name: "interrupted", signal: os.Interrupt, code: executor.ExitInterrupted},
+		{name: "terminated", signal: syscall.SIGTERM, code: executor.ExitInterrupted},
+		{name: "hung up", signal: syscall.SIGHUP, code: executor.ExitInterrupted},
+		{name: "writes refused", fault: &mstrtest.Fault{Kind: mstrtest.Forbidden, Method: http.MethodPatch}, code: executor.ExitIncomplete},
+		{name: "nothing can be read", fault: &mstrtest.Fault{Kind: mstrtest.Forbidden, Path: "/api/iserver/privileges"}, code: executor.ExitError},
+		{name: "readers lost", deaf: true, code: executor.ExitOK},
+		{name: "answer to giving back lost", fault: &mstrtest.Fault{Kind: mstrtest.ResetAfter, Method: http.MethodDelete}, code: executor.ExitOK},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -186,7 +187,7 @@ func TestServerLockKeepsRunsApart(t *testing.T) {
 		runs = append(runs, writer{cmd, stderr})
 	}
 	for _, r := range runs {
-		if code := p.wait(r.cmd); code != exitDone {
+		if code := p.wait(r.cmd); code != executor.ExitOK {
 			t.Errorf("exit code %d\n%s", code, r.stderr)
 		}
 	}

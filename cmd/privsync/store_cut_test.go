@@ -240,15 +240,15 @@ func (s *storeSite) cut(n int, action pgtest.Action) string {
 	wrote := len(s.server.Writes())
 	stored := s.query("SELECT count(*) FROM report") - before
 	switch {
-	case code == exitPartial && wrote > 0, code == exitError && wrote == 0:
-	case code == exitDone && stored == 1:
+	case code == executor.ExitIncomplete && wrote > 0, code == executor.ExitError && wrote == 0:
+	case code == executor.ExitOK && stored == 1:
 	default:
 		s.t.Errorf("exit code %d, %d writes, %d reports in the store", code, wrote, stored)
 	}
 	s.announced()
 	if m := reportLine.FindStringSubmatch(stderr); m == nil {
 		s.t.Error("no report")
-	} else if code != exitDone && !strings.HasPrefix(m[1], "postgres:") {
+	} else if code != executor.ExitOK && !strings.HasPrefix(m[1], "postgres:") {
 		if _, err := executor.ReadReportFile(m[1]); err != nil {
 			s.t.Errorf("the report %s: %v", m[1], err)
 		}

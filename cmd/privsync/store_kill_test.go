@@ -177,7 +177,7 @@ func testLost(t *testing.T, db *pgtest.Server) {
 	code, stderr := s.code(append(s.apply(), "--state", proxy.URL("writer", s.name))...)
 	proxy.Close()
 	m := reportLine.FindStringSubmatch(stderr)
-	if code != exitPartial || m == nil || !strings.HasPrefix(m[1], filepath.Join(s.dir, "state", "privsync", "reports")) {
+	if code != executor.ExitIncomplete || m == nil || !strings.HasPrefix(m[1], filepath.Join(s.dir, "state", "privsync", "reports")) {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	if !strings.Contains(stderr, "the store and the lock in it are lost") || !strings.Contains(stderr, "privsync recover") {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -116,7 +117,7 @@ func TestApplyAsksOnATerminal(t *testing.T) {
 		answer string
 		code   int
 		writes bool
-	}{{"yes", exitDone, true}, {"y", exitError, false}, {"YES", exitError, false}, {"", exitError, false}} {
+	}{{"yes", executor.ExitOK, true}, {"y", executor.ExitError, false}, {"YES", executor.ExitError, false}, {"", executor.ExitError, false}} {
 		t.Run("answer "+tt.answer, func(t *testing.T) {
 			t.Parallel()
 			p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
@@ -148,8 +149,8 @@ func TestInterruptAtTheQuestion(t *testing.T) {
 	cmd := s.start(p, "apply", "-f", "policy.yaml", "--report", "report.json")
 	s.await("Only 'yes' is accepted:")
 	s.press("\x03") // Ctrl-C
-	if code := p.wait(cmd); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d\n%s", code, exitInterrupted, s.content())
+	if code := p.wait(cmd); code != executor.ExitInterrupted {
+		t.Errorf("exit code %d, want %d\n%s", code, executor.ExitInterrupted, s.content())
 	}
 	if len(p.server.Writes()) != 0 || p.server.OpenSessions() != 0 {
 		t.Error("something was written, or a session left open")
@@ -164,7 +165,7 @@ func TestPasswordIsAskedWithoutEcho(t *testing.T) {
 	s.await("Password of " + mstrtest.ServiceLogin + " at http://127.0.0.1:")
 	before := len(s.content())
 	s.typeLine(mstrtest.ServicePassword)
-	if code := p.wait(cmd); code != exitDone {
+	if code := p.wait(cmd); code != executor.ExitOK {
 		t.Errorf("exit code %d\n%s", code, s.content())
 	}
 	if echo, _, _ := strings.Cut(s.content()[before:], "Plan of policy"); strings.Contains(echo, mstrtest.ServicePassword) {
@@ -180,7 +181,7 @@ func TestHostileNameInThePrompt(t *testing.T) {
 	s.await("Password of evil")
 	s.await(" at http://127.0.0.1:")
 	s.press("\x03")
-	if code := p.wait(cmd); code != exitInterrupted {
+	if code := p.wait(cmd); code != executor.ExitInterrupted {
 		t.Errorf("exit code %d\n%s", code, s.content())
 	}
 	for _, raw := range []string{"\x1b]0;", "\x1b[31m", "\u009b", "\u202e", "\u200b", "\nFAKE"} {
@@ -197,8 +198,8 @@ func TestInterruptAtThePassword(t *testing.T) {
 	cmd := s.start(p, "plan", "-f", "policy.yaml")
 	s.await("Password of ")
 	s.press("\x03") // Ctrl-C
-	if code := p.wait(cmd); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d\n%s", code, exitInterrupted, s.content())
+	if code := p.wait(cmd); code != executor.ExitInterrupted {
+		t.Errorf("exit code %d, want %d\n%s", code, executor.ExitInterrupted, s.content())
 	}
 }
 
@@ -210,7 +211,7 @@ func TestColourOnlyOnATerminalThatWantsIt(t *testing.T) {
 	}{{"X=", true}, {"NO_COLOR=1", false}, {"NO_COLOR=", true}, {"TERM=dumb", false}} {
 		p, s := newProgram(t, mstrtest.Options{}), newScreen(t)
 		p.env = append(p.env, tt.env)
-		if code := p.wait(s.start(p, "plan", "-f", "policy.yaml", "--no-progress")); code != exitDone {
+		if code := p.wait(s.start(p, "plan", "-f", "policy.yaml", "--no-progress")); code != executor.ExitOK {
 			t.Fatalf("exit code %d\n%s", code, s.content())
 		}
 		s.await("Plan: ")
@@ -236,7 +237,7 @@ func TestProgressBarOnATerminal(t *testing.T) {
 	cmd := s.start(p, "plan", "-f", "policy.yaml")
 	s.await("/42")
 	close(release)
-	if code := p.wait(cmd); code != exitDone {
+	if code := p.wait(cmd); code != executor.ExitOK {
 		t.Errorf("exit code %d\n%s", code, s.content())
 	}
 	s.await("Plan: ")
@@ -268,14 +269,14 @@ func TestServerIsAskedAboutOnce(t *testing.T) {
 		s.typeLine(answer)
 		return p.wait(cmd)
 	}
-	if code := ask("y"); code != exitError || p.server.Requests() != 0 {
+	if code := ask("y"); code != executor.ExitError || p.server.Requests() != 0 {
 		t.Errorf("after no: exit code %d, %d requests", code, p.server.Requests())
 	}
-	if code := ask("yes"); code != exitDone {
+	if code := ask("yes"); code != executor.ExitOK {
 		t.Errorf("after yes: exit code %d", code)
 	}
 	// From now on nobody is asked, and nobody need be there.
-	if code, _, stderr := p.run("plan", "-f", "named.yaml"); code != exitDone {
+	if code, _, stderr := p.run("plan", "-f", "named.yaml"); code != executor.ExitOK {
 		t.Errorf("exit code %d after it was remembered: %s", code, stderr)
 	}
 }

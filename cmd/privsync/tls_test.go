@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -197,13 +198,13 @@ func TestTLSRefusals(t *testing.T) {
 				t.Fatalf("%v in %s", err, doctor)
 			}
 			if c.hint == "" {
-				if code != exitDone || !doc.Healthy || stdout == "" {
+				if code != executor.ExitOK || !doc.Healthy || stdout == "" {
 					t.Errorf("exit code %d, healthy %t\n%s%s", code, doc.Healthy, stderr, doctor)
 				}
 				return
 			}
 			message, hint, _ := strings.Cut(stderr, "hint: ")
-			if code != exitError || !strings.Contains(message, c.says) || !strings.Contains(hint, c.hint) {
+			if code != executor.ExitError || !strings.Contains(message, c.says) || !strings.Contains(hint, c.hint) {
 				t.Errorf("exit code %d, want %q and the hint %q in\n%s", code, c.says, c.hint, stderr)
 			}
 			if !slices.ContainsFunc(doc.Checks, func(k check) bool {
@@ -260,7 +261,7 @@ func TestClientCertificateFiles(t *testing.T) {
 					}
 				}
 				code, _, stderr := invoke(t, set, args...)
-				if code != exitError || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, "hint: ") || strings.Contains(stderr, "127.0.0.1:1") {
+				if code != executor.ExitError || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, "hint: ") || strings.Contains(stderr, "127.0.0.1:1") {
 					t.Errorf("exit code %d, want %q in\n%s", code, c.want, stderr)
 				}
 			})
@@ -292,7 +293,7 @@ func TestProxyOnTheWay(t *testing.T) {
 				before := asked.Load()
 				p.env = append(slices.Clone(base), "HTTP_PROXY="+proxy.URL, "HTTPS_PROXY="+proxy.URL, "NO_PROXY=")
 				exit, stdout, stderr := p.run("privileges", "--url", scheme+"://bi.example.invalid/M", "--allow-http", "--max-attempts", "3")
-				if exit != exitError || !strings.Contains(stderr, "the proxy "+address) || !strings.Contains(stderr, want[0]) || !strings.Contains(stderr, want[1]) {
+				if exit != executor.ExitError || !strings.Contains(stderr, "the proxy "+address) || !strings.Contains(stderr, want[0]) || !strings.Contains(stderr, want[1]) {
 					t.Errorf("exit code %d, want %q in\n%s%s", exit, want, stdout, stderr)
 				}
 				if n := asked.Load() - before; n != 1 {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -74,12 +75,12 @@ func TestPlantedJournal(t *testing.T) {
 			}
 			code, _, stderr := p.run("apply", "-f", "policy.yaml", "--yes", "--report", "mine.json")
 			check()
-			if code != exitError || !strings.Contains(stderr, "state folder: ") || !strings.Contains(stderr, "--insecure-permissions") || len(p.server.Writes()) != 0 {
+			if code != executor.ExitError || !strings.Contains(stderr, "state folder: ") || !strings.Contains(stderr, "--insecure-permissions") || len(p.server.Writes()) != 0 {
 				t.Errorf("apply: exit code %d, %d writes\n%s", code, len(p.server.Writes()), stderr)
 			}
 			code, _, stderr = p.run("apply", "-f", "policy.yaml", "--yes", "--report", "mine.json", "--insecure-permissions")
 			check()
-			if code != exitDone || !strings.Contains(stderr, "recovered the report of run planted") || !strings.Contains(stderr, "it goes to where reports without one go") {
+			if code != executor.ExitOK || !strings.Contains(stderr, "recovered the report of run planted") || !strings.Contains(stderr, "it goes to where reports without one go") {
 				t.Errorf("apply --insecure-permissions: exit code %d\n%s", code, stderr)
 			}
 		})
@@ -98,7 +99,7 @@ func TestRecoveredReportReplacesOnlyReports(t *testing.T) {
 	if text, err := os.ReadFile(victim); err != nil || !strings.Contains(string(text), "something/else") {
 		t.Fatalf("the file was overwritten: %q, %v", text, err)
 	}
-	if code != exitDone || !strings.Contains(stderr, "is no report and is not replaced") {
+	if code != executor.ExitOK || !strings.Contains(stderr, "is no report and is not replaced") {
 		t.Errorf("recover: exit code %d\n%s", code, stderr)
 	}
 }
@@ -119,23 +120,23 @@ func TestSecretsOfOthers(t *testing.T) {
 			t.Errorf("plan: exit code %d, want %d and %q\n%s", code, want, text, stderr)
 		}
 	}
-	run(exitDone, "")
+	run(executor.ExitOK, "")
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	run(exitDone, "can be read by others")
+	run(executor.ExitOK, "can be read by others")
 	if err := os.Chmod(file, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	run(exitError, "can be written by everybody")
-	run(exitDone, "can be written by everybody", "--insecure-permissions")
+	run(executor.ExitError, "can be written by everybody")
+	run(executor.ExitOK, "can be written by everybody", "--insecure-permissions")
 	if os.Geteuid() != 0 {
 		return
 	}
 	if err := errors.Join(os.Chmod(file, 0o600), os.Chown(file, stranger, stranger)); err != nil {
 		t.Fatal(err)
 	}
-	run(exitError, "belongs to user 54321")
+	run(executor.ExitError, "belongs to user 54321")
 }
 
 // The policy and the folder of reports are looked at with a warning.
@@ -151,10 +152,10 @@ func TestPolicyAndReportsOfOthers(t *testing.T) {
 			t.Errorf("no warning of %s (exit code %d)\n%s", want, code, stderr)
 		}
 	}
-	if code != exitDone {
+	if code != executor.ExitOK {
 		t.Errorf("apply: exit code %d", code)
 	}
-	if code, _, stderr := p.run("plan", "-f", "policy.yaml"); code != exitDone || strings.Contains(stderr, "WARN") {
+	if code, _, stderr := p.run("plan", "-f", "policy.yaml"); code != executor.ExitOK || strings.Contains(stderr, "WARN") {
 		t.Errorf("plan: exit code %d\n%s", code, stderr)
 	}
 }
@@ -183,7 +184,7 @@ func TestMetricsGiveNoModeByName(t *testing.T) {
 		}
 	}()
 	for range 3 {
-		if code, _, stderr := p.run("audit", "-f", "policy.yaml", "--metrics-file", "privsync.prom", "--report", "r.json"); code != exitDrift {
+		if code, _, stderr := p.run("audit", "-f", "policy.yaml", "--metrics-file", "privsync.prom", "--report", "r.json"); code != executor.ExitDrift {
 			t.Errorf("audit: exit code %d\n%s", code, stderr)
 		}
 		if info, err := os.Stat(secret); err != nil || info.Mode().Perm() != 0o600 {
@@ -205,14 +206,14 @@ func TestJournalExplainsReportAfterTheNewest(t *testing.T) {
 			t.Fatalf("audit: exit code %d, want %d\n%s", code, want, stderr)
 		}
 	}
-	audit(exitDrift)
+	audit(executor.ExitDrift)
 	chain := filepath.Join(p.dir, "reports", "chain.json")
 	before, err := os.ReadFile(chain)
 	if err != nil {
 		t.Fatal(err)
 	}
 	known, _ := filepath.Glob(filepath.Join(p.dir, "reports", "2*.json"))
-	audit(exitDrift)
+	audit(executor.ExitDrift)
 	all, _ := filepath.Glob(filepath.Join(p.dir, "reports", "2*.json"))
 	newest := all[0]
 	if newest == known[0] {
@@ -222,7 +223,7 @@ func TestJournalExplainsReportAfterTheNewest(t *testing.T) {
 	if err := os.WriteFile(chain, before, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	audit(exitError)
+	audit(executor.ExitError)
 	journal := p.plant("x")
 	text, err := os.ReadFile(journal)
 	if err != nil {
@@ -235,17 +236,17 @@ func TestJournalExplainsReportAfterTheNewest(t *testing.T) {
 	if err := errors.Join(os.WriteFile(journal, []byte(strings.Join(lines, "")), 0o600), os.Chmod(journal, 0o666)); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := p.run("verify-reports", "reports"); code != exitError || !strings.Contains(stderr, "explains nothing") {
+	if code, _, stderr := p.run("verify-reports", "reports"); code != executor.ExitError || !strings.Contains(stderr, "explains nothing") {
 		t.Errorf("verify-reports: exit code %d\n%s", code, stderr)
 	}
 	if err := os.Chmod(journal, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, stdout, stderr := p.run("verify-reports", "reports"); code != exitDone || !strings.Contains(stdout, "newer  ") {
+	if code, stdout, stderr := p.run("verify-reports", "reports"); code != executor.ExitOK || !strings.Contains(stdout, "newer  ") {
 		t.Errorf("verify-reports: exit code %d\n%s%s", code, stdout, stderr)
 	}
-	audit(exitDrift)
-	if code, stdout, stderr := p.run("verify-reports", "reports", "--min-reports", "3"); code != exitDone {
+	audit(executor.ExitDrift)
+	if code, stdout, stderr := p.run("verify-reports", "reports", "--min-reports", "3"); code != executor.ExitOK {
 		t.Errorf("verify-reports: exit code %d\n%s%s", code, stdout, stderr)
 	}
 }
@@ -271,7 +272,7 @@ func TestMountedPolicyWarnsOfNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, _, stderr := p.run("apply", "-f", "mounted", "--yes", "--report", "r.json")
-		if code != exitDone || strings.Contains(stderr, "others than you") != c.warn {
+		if code != executor.ExitOK || strings.Contains(stderr, "others than you") != c.warn {
 			t.Errorf("folder with mode %v: exit code %d, warned of it, want %v:\n%s", c.mode, code, c.warn, stderr)
 		}
 	}

@@ -95,7 +95,7 @@ func (a *app) judgeRollback(ctx context.Context, r *mstrapi.Reader, concurrency 
 	}
 	fresh := planner.Make(pol, state, planner.MakeOptions{Tool: toolRef(), TTL: defaultPlanTTL})
 	if len(fresh.Blocking()) > 0 || !fresh.Complete {
-		return planEnding(&planner.Plan{Findings: fresh.Findings, Complete: fresh.Complete, Summary: fresh.Summary}, nil, false)
+		return planEnding(&planner.Plan{Findings: fresh.Findings, Complete: fresh.Complete, Summary: fresh.Summary}, nil, false, false)
 	}
 	a.say("judged by the policy %s: its guards and protected principals", pol.Name)
 	plan.Safety, plan.Policy = fresh.Safety, fresh.Policy

@@ -11,6 +11,7 @@ import (
 
 	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
+	"privsync/executor"
 	"privsync/policy"
 )
 
@@ -69,7 +70,7 @@ pull request. The exit code is 0 for a valid policy and 1 otherwise.`,
 				return err
 			}
 			if len(problems) > 0 {
-				return &ending{code: exitError, err: errors.New(countProblems(problems)), hint: "correct the policy at the places named"}
+				return &ending{code: executor.ExitError, err: errors.New(countProblems(problems)), hint: "correct the policy at the places named"}
 			}
 			return nil
 		},
