@@ -258,7 +258,7 @@ func (r *run) visit(v *visit) {
 			r.tell(id.Finding(*v.claimed))
 		}
 	}
-	r.patiently(func() bool {
+	r.patiently(r.ctx, func() bool {
 		o, err := planner.ReadPrincipal(r.ctx, r.look, v.principal.Kind, v.principal.ID, r.level)
 		if err != nil {
 			r.noteOutage(err)

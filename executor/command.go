@@ -138,7 +138,7 @@ func followQueue(ctx context.Context, s CommandServer, res *CommandResult, o Opt
 		default:
 			lastErr = err
 		}
-		if sleep(limited, nil, wait) {
+		if sleep(limited, wait) {
 			continue
 		}
 		if watched.Err() != nil {

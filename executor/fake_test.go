@@ -51,6 +51,7 @@ type fake struct {
 	log    []string                          // every PATCH that arrived, and every change that it made
 	reads  map[mstrapi.ObjectID]int
 	patch  func(id mstrapi.ObjectID, done bool) // called under mu around every PATCH
+	read   func(ctx context.Context, id mstrapi.ObjectID)
 
 	noComments bool // answers 400 to a change-journal comment
 
@@ -95,6 +96,9 @@ func (f *fake) sets(id mstrapi.ObjectID) Sets {
 }
 
 func (f *fake) Held(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) ([]mstrapi.Held, error) {
+	if f.read != nil {
+		f.read(ctx, id)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reads[id]++

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -32,11 +33,17 @@ func checksum(text []byte) string {
 	return fmt.Sprintf("%08x", crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)))
 }
 
+// syncedFile is what a journal needs of an [os.File].
+type syncedFile interface {
+	io.WriteCloser
+	Sync() error
+}
+
 // fileJournal is the [JournalWriter] of a [Folder].
 type fileJournal struct {
 	path string
 	temp string        // its name until Begin
-	f    *os.File      // is synced while Write is called
+	f    syncedFile    // is synced while Write is called
 	bw   *bufio.Writer // nil from Begin on: then every record is written at once
 }
 

@@ -41,13 +41,11 @@ func (r *run) checkRelied() {
 			if r.halted() {
 				return nil
 			}
-			seen := t.res.After
 			sets, err := r.readUntil(r.ctx, t, groupRevokes, func(s *Sets) bool { return needed.Minus(s.Direct).IsEmpty() })
 			switch {
 			case err != nil:
 				r.o.Logger.Warn("a grant that revokes rely on could not be read again, so they are held back", "principal", string(t.change.Principal.ID), "error", err)
 				t.verified = t.verified.Minus(needed)
-				t.seen = seen
 			default:
 				t.verified = t.verified.Minus(needed.Minus(sets.Direct))
 				t.res.After = sets
@@ -120,7 +118,7 @@ func (r *run) checkAwaiting() {
 // lacks everything.
 func (r *run) lacks(p planner.Principal, needed planner.Set, losers map[mstrapi.ObjectID]planner.Set) planner.Set {
 	lacks := needed
-	r.patiently(func() bool {
+	r.patiently(r.ctx, func() bool {
 		lacks = needed
 		if r.halted() {
 			return true

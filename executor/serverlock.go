@@ -381,7 +381,7 @@ func unauthorized(err error) bool {
 
 // pauseFor waits, or returns why not.
 func pauseFor(ctx context.Context, d time.Duration) error {
-	if !sleep(ctx, nil, d) {
+	if !sleep(ctx, d) {
 		return context.Cause(ctx)
 	}
 	return nil

@@ -128,7 +128,6 @@ func (r *run) precondition(j *job) bool {
 			return false
 		}
 		t.res.After = nil
-		t.stopped = t.stopped || r.ctx.Err() != nil
 		if t.wrote {
 			t.holdBack(j.revoke)
 			r.end(t, HeldBack, reportError("read before write", err))
@@ -247,19 +246,24 @@ func (r *run) needed(granted planner.Set) planner.Set {
 
 // readUntil reads the principal, and reads it again until ok is satisfied or no
 // reading can lag behind the run's latest write any more. It returns the last
-// reading.
+// reading, or, when ctx ended the wait for a better one, its error.
 func (r *run) readUntil(ctx context.Context, t *task, w wave, ok func(*Sets) bool) (sets *Sets, err error) {
-	r.patiently(func() bool {
+	enough := false
+	r.patiently(ctx, func() bool {
 		sets, err = r.read(ctx, t, w)
-		return err != nil || ok(sets) || ctx.Err() != nil
+		enough = err != nil || ok(sets)
+		return enough
 	})
+	if !enough && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	return sets, err
 }
 
-// patiently calls look until it has seen enough, or no reading can lag behind the
-// run's latest write any more.
-func (r *run) patiently(look func() (enough bool)) {
-	for pause := firstLook; !look() && r.worthAnother(r.lagUntil(), pause); pause = min(2*pause, lastLook) {
+// patiently calls look until it has seen enough, no reading can lag behind the
+// run's latest write any more, or ctx is done.
+func (r *run) patiently(ctx context.Context, look func() (enough bool)) {
+	for pause := firstLook; !look() && r.worthAnother(ctx, r.lagUntil(), pause); pause = min(2*pause, lastLook) {
 	}
 }
 
@@ -283,12 +287,9 @@ func (r *run) wrote() {
 
 // worthAnother waits for the pause, or for until if that is earlier, and reports
 // whether another reading may tell more than the last one.
-func (r *run) worthAnother(until time.Time, pause time.Duration) bool {
+func (r *run) worthAnother(ctx context.Context, until time.Time, pause time.Duration) bool {
 	left := until.Sub(r.o.Now())
-	if left <= 0 {
-		return false
-	}
-	return sleep(r.ctx, nil, min(pause, left))
+	return left > 0 && sleep(ctx, min(pause, left))
 }
 
 // read reads the principal and remembers what it saw.
@@ -456,7 +457,7 @@ func (r *run) write(j *job) bool {
 		case attempt >= r.o.MaxAttempts || r.overdue(t):
 			r.verify(j, before, lost)
 			return true
-		case r.halted() || !pause.wait(r.ctx, r.o.Stop) || r.halted():
+		case r.halted() || !r.rest(pause.NextBackOff()) || r.halted():
 			t.stopped = r.stopped()
 			r.verify(j, before, lost)
 			return true
@@ -506,7 +507,7 @@ func (r *run) verify(j *job, before planner.Set, lost error) {
 			r.settle(j, before, sets, nil)
 			return
 		}
-		if r.worthAnother(until, pause) {
+		if r.worthAnother(r.ctx, until, pause) {
 			continue
 		}
 		why := &Error{Message: "the server answered with success, but the direct grants are not as written: " +
@@ -628,20 +629,19 @@ func difference(want, got planner.Set) string {
 	return b.String()
 }
 
-// pause is the growing, jittered time between two attempts.
-type pause struct{ b *backoff.ExponentialBackOff }
-
-func newPause() *pause {
+// newPause returns the growing, jittered times between two attempts.
+func newPause() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.Multiplier = 2
 	b.MaxInterval = 30 * time.Second
-	return &pause{b}
+	return b
 }
 
-// wait pauses and reports whether it came to its end: false when ctx or stop,
-// which may be nil, was done first.
-func (p *pause) wait(ctx, stop context.Context) bool {
-	return sleep(ctx, stop, p.b.NextBackOff())
+// rest pauses and reports whether it came to its end: false when the run was stopped.
+func (r *run) rest(d time.Duration) bool {
+	ctx, done := untilStopped(r.ctx, r.o.Stop)
+	defer done()
+	return sleep(ctx, d)
 }
 
 // untilStopped returns a context that ends with ctx, or when stop is done. The caller
@@ -655,18 +655,14 @@ func untilStopped(ctx, stop context.Context) (context.Context, func()) {
 	}
 }
 
-func sleep(ctx, stop context.Context, d time.Duration) bool {
+// sleep waits and reports whether it came to its end: false when ctx was done first.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	var stopped <-chan struct{}
-	if stop != nil {
-		stopped = stop.Done()
-	}
 	select {
 	case <-timer.C:
 		return true
 	case <-ctx.Done():
-	case <-stopped:
+		return false
 	}
-	return false
 }
