@@ -7,11 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"privsync/clean"
 	"privsync/mstrapi"
-	"privsync/panics"
 	"privsync/planner"
 )
 
@@ -157,16 +154,10 @@ func (r *run) lookAgain(commands []CommandResult) {
 	}
 	list = append(list, r.below(unsure, &m)...)
 	slices.SortFunc(list, func(a, b *visit) int { return a.principal.Compare(&b.principal) })
-	var g errgroup.Group
-	g.SetLimit(r.o.Concurrency)
 	for _, v := range list {
 		r.again[v.principal.ID] = v
-		panics.Go(&g, func() error {
-			r.visit(v)
-			return nil
-		})
 	}
-	panics.Again(g.Wait()) // no visit returns another error
+	concurrently(r.o.Concurrency, slices.Values(list), r.visit)
 }
 
 // brought returns everything that some group gained.

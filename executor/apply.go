@@ -11,10 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"privsync/mstrapi"
-	"privsync/panics"
 	"privsync/planner"
 )
 
@@ -50,7 +47,7 @@ type Options struct {
 	Guards      []planner.Guard      // exceeded; one that is not allowed refuses the run
 	Catalogue   []mstrapi.Privilege  // names the privileges that the report holds; nil: it holds numbers only
 	InSync      iter.Seq[Result]     // covered principals without a change, for the report; nil: none
-	Concurrency int                  // principals at once; below 1: 8
+	Concurrency int                  // principals at once; below 1: [mstrapi.DefaultConcurrency]
 	Now         func() time.Time     // the clock, which the observations were made by; nil: time.Now
 	Stop        context.Context      // done: start nothing new, finish what is in flight; nil: never
 	Logger      *slog.Logger         // nil: none
@@ -82,11 +79,11 @@ type Options struct {
 	// taken as done, and what was taken back since is not done again. Nil: nothing.
 	Earlier *Earlier
 	// MaxStaleness is how old an observation may be when its principal is written
-	// without reading it again. Zero: 60 s; negative: no observation is too old.
+	// without reading it again. Zero: [DefaultMaxStaleness]; negative: no observation is too old.
 	MaxStaleness time.Duration
 	// MaxAttempts bounds the PATCH requests to one principal in one wave, where
 	// the outcome of one was unknown and reading showed that it was not done.
-	// Below 1: 6.
+	// Below 1: [mstrapi.DefaultMaxAttempts].
 	MaxAttempts int
 	// PrincipalTimeout bounds the time that one principal may take in all its
 	// waves: once it is over nothing more is sent to change it, and what was sent is
@@ -106,8 +103,8 @@ type Options struct {
 	// it cannot be written no further write is started.
 	Journal *Journal
 
-	// CommandTimeout is how long one metadata command is followed. Zero: 10
-	// minutes.
+	// CommandTimeout is how long one metadata command is followed. Zero:
+	// [DefaultCommandTimeout].
 	CommandTimeout time.Duration
 }
 
@@ -115,13 +112,15 @@ const (
 	// DefaultVerifyTimeout is how long a reading may lag behind a write.
 	DefaultVerifyTimeout = 15 * time.Second
 
-	defaultConcurrency  = 8
-	defaultMaxStaleness = 60 * time.Second
-	defaultMaxAttempts  = 6
+	// DefaultMaxStaleness is how old an observation may be when its principal is written
+	// without reading it again.
+	DefaultMaxStaleness = time.Minute
+	// DefaultCommandTimeout is how long one metadata command is followed.
+	DefaultCommandTimeout = 10 * time.Minute
+
 	// defaultPrincipalTimeout is generous: a server may ask each request to wait
 	// for minutes.
 	defaultPrincipalTimeout = 15 * time.Minute
-	defaultCommandTimeout   = 10 * time.Minute
 )
 
 // run is how the report and the journal name the run.
@@ -133,14 +132,14 @@ func (o *Options) run() Run {
 func (o Options) withDefaults(plan *planner.Plan) Options {
 	o.Command = cmp.Or(o.Command, "apply")
 	if o.Concurrency < 1 {
-		o.Concurrency = defaultConcurrency
+		o.Concurrency = mstrapi.DefaultConcurrency
 	}
 	if o.MaxAttempts < 1 {
-		o.MaxAttempts = defaultMaxAttempts
+		o.MaxAttempts = mstrapi.DefaultMaxAttempts
 	}
-	o.MaxStaleness = cmp.Or(o.MaxStaleness, defaultMaxStaleness)
+	o.MaxStaleness = cmp.Or(o.MaxStaleness, DefaultMaxStaleness)
 	o.PrincipalTimeout = cmp.Or(o.PrincipalTimeout, defaultPrincipalTimeout)
-	o.CommandTimeout = cmp.Or(o.CommandTimeout, defaultCommandTimeout)
+	o.CommandTimeout = cmp.Or(o.CommandTimeout, DefaultCommandTimeout)
 	o.VerifyTimeout = cmp.Or(o.VerifyTimeout, DefaultVerifyTimeout)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -437,16 +436,10 @@ func (r *run) wave(w wave) {
 		}
 		jobs = append(jobs, j)
 	}
-	var g errgroup.Group
-	g.SetLimit(r.o.Concurrency)
-	for _, j := range jobs {
-		panics.Go(&g, func() error {
-			r.work(j)
-			r.progress.add()
-			return nil
-		})
-	}
-	panics.Again(g.Wait()) // workers return no other error: one principal never stops another
+	concurrently(r.o.Concurrency, slices.Values(jobs), func(j *job) {
+		r.work(j)
+		r.progress.add()
+	})
 	if err := r.o.Journal.sync(); err != nil {
 		r.journalFailed(err)
 	}

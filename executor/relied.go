@@ -1,12 +1,10 @@
 package executor
 
 import (
+	"maps"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"privsync/mstrapi"
-	"privsync/panics"
 	"privsync/planner"
 )
 
@@ -28,32 +26,24 @@ func (r *run) checkRelied() {
 				if on.change.Principal.Kind == mstrapi.User && r.o.MaxStaleness >= 0 && r.o.Now().Sub(on.seenAt) <= r.o.MaxStaleness {
 					continue
 				}
-				s := relied[on].Union(planner.Set{}) // a copy: Add changes in place
-				s.Add(p.ID)
-				relied[on] = s
+				relied[on] = relied[on].Union(planner.SetOf(p.ID))
 			}
 		}
 	}
-	var g errgroup.Group
-	g.SetLimit(r.o.Concurrency)
-	for t, needed := range relied {
-		panics.Go(&g, func() error {
-			if r.halted() {
-				return nil
-			}
-			sets, err := r.readUntil(r.ctx, t, groupRevokes, func(s *Sets) bool { return needed.Minus(s.Direct).IsEmpty() })
-			switch {
-			case err != nil:
-				r.o.Logger.Warn("a grant that revokes rely on could not be read again, so they are held back", "principal", string(t.change.Principal.ID), "error", err)
-				t.verified = t.verified.Minus(needed)
-			default:
-				t.verified = t.verified.Minus(needed.Minus(sets.Direct))
-				t.res.After = sets
-			}
-			return nil
-		})
-	}
-	panics.Again(g.Wait()) // no worker returns another error
+	concurrently(r.o.Concurrency, maps.Keys(relied), func(t *task) {
+		if r.halted() {
+			return
+		}
+		needed := relied[t]
+		sets, err := r.readUntil(r.ctx, t, groupRevokes, func(s *Sets) bool { return needed.Minus(s.Direct).IsEmpty() })
+		if err != nil {
+			r.o.Logger.Warn("a grant that revokes rely on could not be read again, so they are held back", "principal", string(t.change.Principal.ID), "error", err)
+			t.verified = t.verified.Minus(needed)
+			return
+		}
+		t.verified = t.verified.Minus(needed.Minus(sets.Direct))
+		t.res.After = sets
+	})
 }
 
 // checkAwaiting reads those who await a group's grant that a revoke on another
@@ -77,8 +67,12 @@ func (r *run) checkAwaiting() {
 		return
 	}
 	r.unreached = make(map[mstrapi.ObjectID]planner.Set)
-	var g errgroup.Group
-	g.SetLimit(r.o.Concurrency)
+	type waiting struct {
+		planner.Principal
+		needed planner.Set
+		awaits []planner.Awaited
+	}
+	var list []waiting
 	for i := range r.plan.Watch {
 		w := &r.plan.Watch[i]
 		var needed planner.Set
@@ -87,29 +81,24 @@ func (r *run) checkAwaiting() {
 				needed.Add(a.Privilege.ID)
 			}
 		}
-		if needed.IsEmpty() {
-			continue
-		}
 		for _, p := range w.Principals {
-			panics.Go(&g, func() error {
-				lacks := r.lacks(p, needed, losers)
-				if lacks.IsEmpty() {
-					return nil
-				}
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				for _, a := range w.Awaits {
-					if lacks.Has(a.Privilege.ID) {
-						for _, id := range a.Grants {
-							r.unreached[id] = r.unreached[id].Union(planner.SetOf(a.Privilege.ID))
-						}
-					}
-				}
-				return nil
-			})
+			if !needed.IsEmpty() {
+				list = append(list, waiting{p, needed, w.Awaits})
+			}
 		}
 	}
-	panics.Again(g.Wait()) // no worker returns another error
+	concurrently(r.o.Concurrency, slices.Values(list), func(p waiting) {
+		lacks := r.lacks(p.Principal, p.needed, losers)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, a := range p.awaits {
+			if lacks.Has(a.Privilege.ID) {
+				for _, id := range a.Grants {
+					r.unreached[id] = r.unreached[id].Union(planner.SetOf(a.Privilege.ID))
+				}
+			}
+		}
+	})
 }
 
 // lacks reads the principal until it holds what is needed otherwise than through

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"privsync/clean"
 	"privsync/mstrapi"
-	"privsync/panics"
 	"privsync/planner"
 )
 
@@ -22,8 +20,8 @@ type RollbackOptions struct {
 	Tool        planner.Tool
 	Actor       planner.Actor                       // zero: the report's
 	Now         func() time.Time                    // nil: time.Now
-	TTL         time.Duration                       // how long the plan may be applied; zero: 24 hours
-	Concurrency int                                 // principals read at once; below 1: 8
+	TTL         time.Duration                       // how long the plan may be applied; zero: [planner.DefaultTTL]
+	Concurrency int                                 // principals read at once; below 1: [mstrapi.DefaultConcurrency]
 	Progress    func(phase string, done, total int) // "observe", one call at a time; nil: nobody is told
 	Logger      *slog.Logger                        // nil: none
 
@@ -31,8 +29,6 @@ type RollbackOptions struct {
 	// Nil: the plan says 0.
 	Impact func(ctx context.Context, group mstrapi.ObjectID) (int, error)
 }
-
-const defaultTTL = 24 * time.Hour
 
 // Rollback reads the principals that report says were changed and returns the
 // plan that undoes it: what was granted is revoked, what was revoked is granted.
@@ -57,24 +53,9 @@ func Rollback(ctx context.Context, s PrincipalServer, report *Report, o Rollback
 	if report.Run.Outcome == RunRefused {
 		return nil, errors.New("rollback: that run was refused and changed nothing")
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.TTL == 0 {
-		o.TTL = defaultTTL
-	}
-	if o.Concurrency < 1 {
-		o.Concurrency = defaultConcurrency
-	}
-	if o.Progress == nil {
-		o.Progress = func(string, int, int) {}
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Actor == (planner.Actor{}) {
-		o.Actor = report.Actor
-	}
+	d := Options{Now: o.Now, Concurrency: o.Concurrency, Progress: o.Progress, Logger: o.Logger}.withDefaults(nil)
+	o.Now, o.Concurrency, o.Progress, o.Logger = d.Now, d.Concurrency, d.Progress, d.Logger
+	o.TTL, o.Actor = cmp.Or(o.TTL, planner.DefaultTTL), cmp.Or(o.Actor, report.Actor)
 
 	names := make(map[mstrapi.PrivilegeID]string, len(report.Privileges))
 	for _, p := range report.Privileges {
@@ -87,17 +68,11 @@ func Rollback(ctx context.Context, s PrincipalServer, report *Report, o Rollback
 			undos = append(undos, &undo{res: res, names: names})
 		}
 	}
-	var g errgroup.Group
-	g.SetLimit(o.Concurrency)
 	progress := newCounter(func(n int) { o.Progress("observe", n, len(undos)) })
-	for _, u := range undos {
-		panics.Go(&g, func() error {
-			u.work(ctx, s, report.Scope.Level, o)
-			progress.add()
-			return nil
-		})
-	}
-	panics.Again(g.Wait()) // no worker returns another error
+	concurrently(o.Concurrency, slices.Values(undos), func(u *undo) {
+		u.work(ctx, s, report.Scope.Level, o)
+		progress.add()
+	})
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("rollback: %w", err)
 	}
@@ -132,16 +107,7 @@ func Rollback(ctx context.Context, s PrincipalServer, report *Report, o Rollback
 	}
 	slices.SortStableFunc(plan.Changes, func(a, b planner.Change) int { return a.Principal.Compare(&b.Principal) })
 	slices.SortStableFunc(plan.Findings, func(a, b planner.Finding) int { return a.Principal.Compare(b.Principal) })
-	for _, f := range plan.Findings {
-		switch f.Severity {
-		case planner.SeverityError:
-			plan.Summary.Findings.Error++
-		case planner.SeverityWarning:
-			plan.Summary.Findings.Warning++
-		case planner.SeverityInfo:
-			plan.Summary.Findings.Info++
-		}
-	}
+	plan.Summary.Findings = planner.CountFindings(plan.Findings)
 	relyOnGrants(plan, undos)
 	if err := plan.Seal(); err != nil {
 		return nil, fmt.Errorf("rollback: %w", err)
@@ -178,31 +144,27 @@ func (u *undo) work(ctx context.Context, s PrincipalServer, level mstrapi.Level,
 		Principal: p, Grant: []planner.PlannedPrivilege{}, Revoke: []planner.PlannedPrivilege{}, ObservedAt: now,
 		Observed: planner.ObservedSets{Direct: seen.Direct, Inherited: seen.Inherited},
 	}
-	granted, revoked := planner.SetOf(u.res.Granted...), planner.SetOf(u.res.Revoked...)
-	for _, g := range u.res.Grant {
-		switch {
-		case !granted.Has(g.ID):
-			if u.mayBeOurs(g.PrivilegeRef) && !u.res.Before.Direct.Has(g.ID) && seen.Direct.Has(g.ID) {
-				u.change.Revoke = append(u.change.Revoke, planner.PlannedPrivilege{PrivilegeRef: g.PrivilegeRef, Reason: planner.ReasonRollback})
-				u.find(planner.CodeChangedSince, planner.SeverityWarning, &g.PrivilegeRef, "is granted now and was not before that run, which sent the grant and never saw it: it is undone")
+	for _, part := range []struct {
+		planned     []planner.PlannedPrivilege
+		done        []mstrapi.PrivilegeID
+		held        bool // what the run wanted of it
+		undo        *[]planner.PlannedPrivilege
+		send, undid string
+	}{{u.res.Grant, u.res.Granted, true, &u.change.Revoke, "grant", "revoked"}, {u.res.Revoke, u.res.Revoked, false, &u.change.Grant, "revoke", "granted"}} {
+		did := strings.TrimSuffix(part.send, "e") + "ed"
+		for _, p := range part.planned {
+			done, so := slices.Contains(part.done, p.ID), seen.Direct.Has(p.ID) == part.held
+			switch {
+			case done && !so:
+				u.since(&p.PrivilegeRef, "was "+did+" by that run and has been "+part.undid+" since")
+				continue
+			case done:
+			case so && u.mayBeOurs(p.PrivilegeRef) && u.res.Before.Direct.Has(p.ID) != part.held:
+				u.since(&p.PrivilegeRef, "is "+did+" now and was not before that run, which sent the "+part.send+" and never saw it: it is undone")
+			default:
+				continue
 			}
-		case seen.Direct.Has(g.ID):
-			u.change.Revoke = append(u.change.Revoke, planner.PlannedPrivilege{PrivilegeRef: g.PrivilegeRef, Reason: planner.ReasonRollback})
-		default:
-			u.find(planner.CodeChangedSince, planner.SeverityWarning, &g.PrivilegeRef, "was granted by that run and has been revoked since")
-		}
-	}
-	for _, v := range u.res.Revoke {
-		switch {
-		case !revoked.Has(v.ID):
-			if u.mayBeOurs(v.PrivilegeRef) && u.res.Before.Direct.Has(v.ID) && !seen.Direct.Has(v.ID) {
-				u.change.Grant = append(u.change.Grant, planner.PlannedPrivilege{PrivilegeRef: v.PrivilegeRef, Reason: planner.ReasonRollback})
-				u.find(planner.CodeChangedSince, planner.SeverityWarning, &v.PrivilegeRef, "is revoked now and was not before that run, which sent the revoke and never saw it: it is undone")
-			}
-		case !seen.Direct.Has(v.ID):
-			u.change.Grant = append(u.change.Grant, planner.PlannedPrivilege{PrivilegeRef: v.PrivilegeRef, Reason: planner.ReasonRollback})
-		default:
-			u.find(planner.CodeChangedSince, planner.SeverityWarning, &v.PrivilegeRef, "was revoked by that run and has been granted since")
+			*part.undo = append(*part.undo, planner.PlannedPrivilege{PrivilegeRef: p.PrivilegeRef, Reason: planner.ReasonRollback})
 		}
 	}
 	u.nameOthers(seen.Direct)
@@ -229,14 +191,19 @@ func (u *undo) mayBeOurs(p planner.PrivilegeRef) bool {
 func (u *undo) nameOthers(direct planner.Set) {
 	for _, id := range u.res.Came {
 		if direct.Has(id) {
-			u.find(planner.CodeChangedSince, planner.SeverityWarning, u.ref(id), "came while that run wrote, without being asked for, and is still granted: it is left alone")
+			u.since(u.ref(id), "came while that run wrote, without being asked for, and is still granted: it is left alone")
 		}
 	}
 	for _, id := range u.res.Went {
 		if !direct.Has(id) {
-			u.find(planner.CodeChangedSince, planner.SeverityWarning, u.ref(id), "went while that run wrote, without being asked for, and is still revoked: it is left alone")
+			u.since(u.ref(id), "went while that run wrote, without being asked for, and is still revoked: it is left alone")
 		}
 	}
+}
+
+// since tells what of a privilege is not as the run left it.
+func (u *undo) since(p *planner.PrivilegeRef, message string) {
+	u.find(planner.CodeChangedSince, planner.SeverityWarning, p, message)
 }
 
 // ref names a privilege as the report does; by its number if it has no name there.

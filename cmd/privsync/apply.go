@@ -20,10 +20,6 @@ import (
 	"privsync/policy"
 )
 
-// defaultMaxStaleness is how old an observation may be when its principal is
-// written without being read again.
-const defaultMaxStaleness = time.Minute
-
 // maxNowOffset is how far --now of an apply may be from the clock.
 const maxNowOffset = 24 * time.Hour
 
@@ -59,9 +55,9 @@ func newApply(a *app) *cobra.Command {
 	f := applyFlags{
 		deadline:       span{zeroOK: true},
 		maxAge:         span{zeroOK: true},
-		maxStaleness:   span{value: defaultMaxStaleness, zeroOK: true},
+		maxStaleness:   span{value: executor.DefaultMaxStaleness, zeroOK: true},
 		lockTimeout:    span{zeroOK: true},
-		commandTimeout: span{value: defaultCommandTimeout},
+		commandTimeout: span{value: executor.DefaultCommandTimeout},
 		verifyTimeout:  span{value: executor.DefaultVerifyTimeout, zeroOK: true},
 		format:         newChoice("text", "json"),
 	}
@@ -456,7 +452,7 @@ func (r *applyRun) decidePlan(ctx context.Context, store executor.Store) error {
 	if err != nil {
 		return err
 	}
-	plan, guards, err := r.decide(r.policy, state, planner.MakeOptions{TTL: defaultPlanTTL, Maker: r.maker()}, r.f.guards.overrides())
+	plan, guards, err := r.decide(r.policy, state, planner.MakeOptions{Maker: r.maker()}, r.f.guards.overrides())
 	if err != nil {
 		return err
 	}

@@ -187,7 +187,7 @@ func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags
 	if err != nil {
 		return a.failedReport(ctx, plan, o, err)
 	}
-	plan, guards, err := a.decide(p, state, planner.MakeOptions{TTL: defaultPlanTTL}, planner.Overrides{})
+	plan, guards, err := a.decide(p, state, planner.MakeOptions{}, planner.Overrides{})
 	if err != nil {
 		return a.failedReport(ctx, plainPlan(p, r.URL(), at), o, err)
 	}

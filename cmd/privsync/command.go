@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,13 +13,10 @@ import (
 	"privsync/policy"
 )
 
-// defaultCommandTimeout is how long a metadata command is followed.
-const defaultCommandTimeout = 10 * time.Minute
-
 func newCommand(a *app) *cobra.Command {
 	var (
 		conn        connectionFlags
-		timeout     = span{value: defaultCommandTimeout}
+		timeout     = span{value: executor.DefaultCommandTimeout}
 		onServer    serverLockFlag
 		lockTimeout = span{zeroOK: true}
 		format      = newChoice("text", "json")

@@ -95,7 +95,7 @@ func (a *app) licenceUse(ctx context.Context, p *policy.Policy, conn *connection
 	if err != nil {
 		return nil, err
 	}
-	plan, _, err := a.decide(p, state, planner.MakeOptions{TTL: defaultPlanTTL}, planner.Overrides{})
+	plan, _, err := a.decide(p, state, planner.MakeOptions{}, planner.Overrides{})
 	if err != nil {
 		return nil, err
 	}

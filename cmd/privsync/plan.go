@@ -12,9 +12,6 @@ import (
 	"privsync/planner"
 )
 
-// defaultPlanTTL is how long a saved plan may be applied.
-const defaultPlanTTL = 24 * time.Hour
-
 func newPlan(a *app) *cobra.Command {
 	var (
 		pol      policyFlags
@@ -24,7 +21,7 @@ func newPlan(a *app) *cobra.Command {
 		source   sourceFlag
 		licences licenceFlags
 		out      string
-		ttl      = span{value: defaultPlanTTL, most: planner.MaxPlanTTL}
+		ttl      = span{value: planner.DefaultTTL, most: planner.MaxPlanTTL}
 		detailed bool
 		verbose  bool
 		deadline = span{value: defaultDeadline, zeroOK: true}

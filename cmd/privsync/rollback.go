@@ -23,7 +23,7 @@ func newRollback(a *app) *cobra.Command {
 		pol    policyFlags
 		conn   connectionFlags
 		out    string
-		ttl    = span{value: defaultPlanTTL, most: planner.MaxPlanTTL}
+		ttl    = span{value: planner.DefaultTTL, most: planner.MaxPlanTTL}
 		format = newChoice("text", "json", "markdown")
 	)
 	cmd := &cobra.Command{

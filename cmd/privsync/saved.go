@@ -119,7 +119,7 @@ func (r *applyRun) judgedBy(ctx context.Context, pol *policy.Policy) (*planner.P
 	if err != nil {
 		return nil, err
 	}
-	fresh := planner.Make(pol, state, planner.MakeOptions{Tool: toolRef(), TTL: defaultPlanTTL})
+	fresh := planner.Make(pol, state, planner.MakeOptions{Tool: toolRef()})
 	r.plan = r.plan.JudgedBy(fresh)
 	judged := *r.plan
 	judged.Summary.Principals = fresh.Summary.Principals

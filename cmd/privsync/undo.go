@@ -93,7 +93,7 @@ func (a *app) judgeRollback(ctx context.Context, r *mstrapi.Reader, concurrency 
 	if err != nil {
 		return err
 	}
-	fresh := planner.Make(pol, state, planner.MakeOptions{Tool: toolRef(), TTL: defaultPlanTTL})
+	fresh := planner.Make(pol, state, planner.MakeOptions{Tool: toolRef()})
 	if len(fresh.Blocking()) > 0 || !fresh.Complete {
 		return planEnding(&planner.Plan{Findings: fresh.Findings, Complete: fresh.Complete, Summary: fresh.Summary}, nil, false, false)
 	}
