@@ -144,13 +144,12 @@ type tally struct{ grants, revokes map[string]int }
 
 func newTally() *tally { return &tally{make(map[string]int), make(map[string]int)} }
 
-func (t *tally) addPlanned(grant, revoke []planner.PlannedPrivilege) {
-	for _, g := range grant {
-		t.grants[Clean(string(g.Reason))]++
+func (t *tally) add(g *planner.PlannedPrivilege, granted bool) {
+	counts := t.revokes
+	if granted {
+		counts = t.grants
 	}
-	for _, g := range revoke {
-		t.revokes[Clean(string(g.Reason))]++
-	}
+	counts[Clean(string(g.Reason))]++
 }
 
 func (t *tally) chart(title string) chart {

@@ -140,11 +140,7 @@ func runWords(r *history.Run) string {
 	if r.Comment != "" {
 		s += ", comment " + Quote(r.Comment)
 	}
-	var by []string
-	for _, a := range r.Approvals {
-		by = append(by, Clean(a.By))
-	}
-	if len(by) > 0 {
+	if by := approvers(r, Clean); len(by) > 0 {
 		s += ", approved by " + strings.Join(by, ", ")
 	}
 	if r.Actor.Name != "" || r.Actor.ID != "" {
@@ -225,8 +221,7 @@ func (t *textWriter) runs(list []*history.Run) {
 	if len(list) == 0 {
 		return
 	}
-	t.blank()
-	t.line(bold, "Runs")
+	t.part(bold, "Runs")
 	for _, r := range list {
 		t.para(plain, 6, "  "+runWords(r))
 	}
@@ -290,8 +285,7 @@ func (t *textWriter) diff(d *history.Diff) {
 		c := &d.Changes[i]
 		if name := subjectID(c.Principal, c.Selector); i == 0 || name != last {
 			last = name
-			t.blank()
-			t.line(bold, "%s", subject(c.Principal, c.Selector))
+			t.part(bold, "%s", subject(c.Principal, c.Selector))
 		}
 		s := yellow
 		switch {
@@ -310,8 +304,7 @@ func (t *textWriter) diff(d *history.Diff) {
 	}
 	t.runs(runsOf(diffCauses(d)))
 	if len(d.Settings) > 0 {
-		t.blank()
-		t.line(bold, "Settings")
+		t.part(bold, "Settings")
 		for _, s := range d.Settings {
 			of := ""
 			if s.Principal != nil || s.Selector != "" {
@@ -321,8 +314,7 @@ func (t *textWriter) diff(d *history.Diff) {
 		}
 	}
 	if len(d.NotLookedAt) > 0 {
-		t.blank()
-		t.line(bold, "Not compared: %s", count(len(d.NotLookedAt), "principal"))
+		t.part(bold, "Not compared: %s", count(len(d.NotLookedAt), "principal"))
 		for _, m := range d.NotLookedAt {
 			t.line(dim, "  ? %s: not looked at in %s: %s", subject(m.Principal, m.Selector), inWords(m.In), Clean(m.Why))
 		}
@@ -404,52 +396,43 @@ func markdownDiff(d *history.Diff) string {
 }
 
 // diffRows are what differs, for [CSV].
-func diffRows(d *history.Diff) iter.Seq[[]string] {
-	return func(yield func([]string) bool) {
-		if !yield([]string{
-			"what", "kind", "id", "login", "name", "selector", "privilege", "privilege_name", "before", "after",
-			"run", "command", "started", "policy", "policy_digest", "commit", "ticket", "approved_by", "through", "out_of_band", "changed_after", "changed_until",
-		}) {
-			return
+func diffRows(d *history.Diff, row func(...string)) {
+	row(slices.Concat([]string{"what", "kind", "id", "login", "name", "selector", "privilege", "privilege_name", "before", "after"}, causeHeads())...)
+	add := func(what string, p *planner.Principal, selector string, c *history.Cause, cells ...string) {
+		of := []string{"", "", "", "", selector}
+		if p != nil {
+			of = append(cellsOf(*p), "")
 		}
-		of := func(p *planner.Principal, selector string) []string {
-			if p == nil {
-				return []string{"", "", "", "", selector}
-			}
-			return []string{string(p.Kind), string(p.ID), p.Login, p.Name, ""}
+		row(slices.Concat([]string{what}, of, cells, causeCells(c))...)
+	}
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		before, after := c.BeforeSaid, c.AfterSaid
+		if before == "" && after == "" {
+			before, after = heldBy(c.Before, plainMark), heldBy(c.After, plainMark)
 		}
-		none := make([]string, 12)
-		for i := range d.Changes {
-			c := &d.Changes[i]
-			before, after := c.BeforeSaid, c.AfterSaid
-			if before == "" && after == "" {
-				before, after = heldBy(c.Before, plainMark), heldBy(c.After, plainMark)
-			}
-			number := ""
-			if c.Privilege.ID != 0 {
-				number = c.Privilege.ID.String()
-			}
-			row := slices.Concat([]string{string(c.What)}, of(c.Principal, c.Selector), []string{number, c.Privilege.Name, before, after}, causeCells(c.Cause))
-			if !yield(row) {
-				return
-			}
+		number := ""
+		if c.Privilege.ID != 0 {
+			number = c.Privilege.ID.String()
 		}
-		for _, s := range d.Settings {
-			if !yield(slices.Concat([]string{"setting"}, of(s.Principal, s.Selector), []string{"", s.Name, s.Before, s.After}, none)) {
-				return
-			}
-		}
-		for _, m := range d.NotLookedAt {
-			if !yield(slices.Concat([]string{"not-looked-at-in-" + m.In}, of(m.Principal, m.Selector), []string{"", "", "", m.Why}, none)) {
-				return
-			}
-		}
+		add(string(c.What), c.Principal, c.Selector, c.Cause, number, c.Privilege.Name, before, after)
+	}
+	for _, s := range d.Settings {
+		add("setting", s.Principal, s.Selector, nil, "", s.Name, s.Before, s.After)
+	}
+	for _, m := range d.NotLookedAt {
+		add("not-looked-at-in-"+m.In, m.Principal, m.Selector, nil, "", "", "", m.Why)
 	}
 }
 
-// causeCells are the columns from run on.
+// causeHeads name the columns of [causeCells].
+func causeHeads() []string {
+	return []string{"run", "command", "started", "policy", "policy_digest", "commit", "ticket", "approved_by", "through", "out_of_band", "changed_after", "changed_until"}
+}
+
+// causeCells tell the cause of a difference; all are empty for nil.
 func causeCells(c *history.Cause) []string {
-	out := make([]string, 12)
+	out := make([]string, len(causeHeads()))
 	if c == nil {
 		return out
 	}
@@ -460,17 +443,19 @@ func causeCells(c *history.Cause) []string {
 				out[5] = s.Commit
 			}
 		}
-		var by []string
-		for _, a := range r.Approvals {
-			by = append(by, a.By)
-		}
-		out[6], out[7], out[8] = c.Ticket, strings.Join(by, "; "), refsCell(c.Through)
+		out[6], out[7], out[8] = c.Ticket, strings.Join(approvers(r, same), "; "), refsCell(c.Through)
 	}
-	out[9] = yesNo(c.OutOfBand)
-	for i, at := range []*time.Time{c.After, c.Until} {
-		if at != nil {
-			out[10+i] = at.UTC().Format(time.RFC3339)
-		}
-	}
+	out[9], out[10], out[11] = yesNo(c.OutOfBand), timeCell(c.After), timeCell(c.Until)
 	return out
 }
+
+// approvers are who approved what a run did; show shows a name.
+func approvers(r *history.Run, show func(string) string) []string {
+	var by []string
+	for _, a := range r.Approvals {
+		by = append(by, show(a.By))
+	}
+	return by
+}
+
+func same(s string) string { return s }

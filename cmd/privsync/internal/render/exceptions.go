@@ -15,16 +15,21 @@ const maxExceptions = 1000
 
 // toldException is an exception of a policy in clean words.
 type toldException struct {
-	State, Tone, Who, From, Privileges, Until, Why, Place string
+	State, Who, From, Privileges, Until, Why, Place string
+
+	style style
 }
 
+// Tone is what a page calls the style.
+func (t toldException) Tone() string { return t.style.tone() }
+
 func tellException(x *planner.Exception) toldException {
-	t := toldException{State: Clean(string(x.State)), Tone: "good", Who: exceptedWho(&x.Who), Until: Clean(x.Until), Place: place(x.Position)}
+	t := toldException{State: Clean(string(x.State)), Who: exceptedWho(&x.Who), Until: Clean(x.Until), Place: place(x.Position)}
 	switch x.State {
 	case planner.ExceptionExpiring:
-		t.Tone = "warn"
+		t.style = yellow
 	case planner.ExceptionExpired:
-		t.Tone = "bad"
+		t.style = alarm
 	}
 	if x.Until == "" {
 		t.Until = "no end"
@@ -87,15 +92,14 @@ func (t *textWriter) exceptions(list []planner.Exception) {
 	if len(list) == 0 {
 		return
 	}
-	t.blank()
-	t.line(bold, "%s in the policy", count(len(list), "exception"))
+	t.part(bold, "%s in the policy", count(len(list), "exception"))
 	show := list
 	if !t.o.Verbose {
 		show = list[:min(len(list), maxExceptions)]
 	}
 	for i := range show {
 		x := tellException(&show[i])
-		t.para(map[string]style{"warn": yellow, "bad": alarm}[x.Tone], 6, "  = "+x.String())
+		t.para(x.style, 6, "  = "+x.String())
 	}
 	if more := len(list) - len(show); more > 0 {
 		t.line(dim, "  … and %d more; --format json shows all", more)

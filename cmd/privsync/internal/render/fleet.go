@@ -26,8 +26,7 @@ func (t *textWriter) fleet(f *executor.Fleet) {
 	}
 	for i := range f.Environments {
 		e := &f.Environments[i]
-		t.blank()
-		t.line(fleetStyle(e.State), "%-8s %s", strings.ToUpper(string(e.State)), fleetName(e))
+		t.part(fleetStyle(e.State), "%-8s %s", strings.ToUpper(string(e.State)), fleetName(e))
 		for _, l := range fleetLines(e, f.CreatedAt) {
 			t.field(l[0], l[1])
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"privsync/planner"
@@ -22,17 +23,7 @@ const maxAnnotations = 50
 func GitHubPlan(w io.Writer, p *planner.Plan, guards []planner.Guard, inRepository func(file string) string) error {
 	b := bufio.NewWriter(w)
 	write := func(level string, at *policy.Position, title, message string) {
-		b.WriteString("::" + level + " ")
-		if at != nil && at.File != "" {
-			fmt.Fprintf(b, "file=%s,", commandProperty(inRepository(at.File)))
-			if at.Line > 0 {
-				fmt.Fprintf(b, "line=%d,", at.Line)
-			}
-			if at.Column > 0 {
-				fmt.Fprintf(b, "col=%d,", at.Column)
-			}
-		}
-		fmt.Fprintf(b, "title=%s::%s\n", commandProperty("privsync "+title), commandData(message))
+		annotate(b, level, at, "privsync "+title, message, inRepository)
 	}
 	// several writes as many as are shown, and says how many are not.
 	several := func(level, noun string, each func(show func(at *policy.Position, title, message string))) {
@@ -67,34 +58,77 @@ func GitHubPlan(w io.Writer, p *planner.Plan, guards []planner.Guard, inReposito
 	}
 	several("error", "error", findings(planner.SeverityError))
 	changes, known := byWeight(p), planNames(p)
-	touches := func(kind int) func(func(*policy.Position, string, string)) {
+	touches := func(kind int, title, verb string) func(func(*policy.Position, string, string)) {
 		return func(show func(at *policy.Position, title, message string)) {
 			for _, c := range changes {
-				for _, g := range kindOf(c.Change, kind) {
+				for g := range c.each(kind) {
 					var at *policy.Position
 					if g.Origin != nil {
 						at = &g.Origin.Position
 					}
-					title, verb, to := "grant", "grant", "to"
-					switch kind {
-					case administrativeGrants:
-						title = "administrative grant"
-					case revokes:
-						title, verb, to = "revoke", "revoke", "from"
-					}
-					show(at, title, fmt.Sprintf("%s %s %s %s (%s)", verb, privilege(g.PrivilegeRef), to, who(c.Principal),
-						why(*g, known, effect(g.Impact, kind != revokes, plainName))))
+					show(at, title, touchText(verb, c.Principal, g, kind != revokes, known))
 				}
 			}
 		}
 	}
-	several("warning", "administrative grant", touches(administrativeGrants))
+	several("warning", "administrative grant", touches(administrativeGrants, "administrative grant", "grant"))
 	several("warning", "warning", findings(planner.SeverityWarning))
-	several("notice", "grant", touches(otherGrants))
-	several("notice", "revoke", touches(revokes))
+	several("notice", "grant", touches(otherGrants, "grant", "grant"))
+	several("notice", "revoke", touches(revokes, "revoke", "revoke"))
 	if text := infoCounts(p.Findings, Clean); text != "" {
 		write("notice", nil, "infos", text)
 	}
 	b.WriteString(PlanSummary(p) + "\n")
 	return b.Flush()
+}
+
+// GitHub writes one GitHub Actions workflow command per problem, which makes
+// the workflow show it at its line of the file:
+//
+//	::error file=policy.yaml,line=12,col=7,title=privsync::message
+//
+// The annotation finds its place only if the file is relative to the root of the
+// repository, which inRepository makes of the file that the problem names. A problem
+// without a file annotates the run. The error is the writer's.
+// Warnings become ::warning commands.
+func GitHub(w io.Writer, ps, warnings policy.Problems, inRepository func(file string) string) error {
+	b := bufio.NewWriter(w)
+	for i, p := range slices.Concat(ps, warnings) {
+		level := "error"
+		if i >= len(ps) {
+			level = "warning"
+		}
+		message := p.Message
+		if p.Hint != "" {
+			message += " (" + p.Hint + ")"
+		}
+		annotate(b, level, &p.Pos, "privsync", message, inRepository)
+	}
+	return b.Flush()
+}
+
+// annotate writes one workflow command.
+func annotate(b *bufio.Writer, level string, at *policy.Position, title, message string, inRepository func(file string) string) {
+	b.WriteString("::" + level + " ")
+	if at != nil && at.File != "" {
+		fmt.Fprintf(b, "file=%s,", commandProperty(inRepository(at.File)))
+		if at.Line > 0 {
+			fmt.Fprintf(b, "line=%d,", at.Line)
+		}
+		if at.Column > 0 {
+			fmt.Fprintf(b, "col=%d,", at.Column)
+		}
+	}
+	fmt.Fprintf(b, "title=%s::%s\n", commandProperty(title), commandData(message))
+}
+
+// commandData and commandProperty escape as the runner's own toolkit does
+// (actions/toolkit, packages/core/src/command.ts). Line ends are escapes of
+// Clean by then; the runner's are kept for what Clean may one day let through.
+func commandData(s string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(Clean(s))
+}
+
+func commandProperty(s string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C").Replace(Clean(s))
 }

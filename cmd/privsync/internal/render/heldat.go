@@ -1,15 +1,12 @@
 package render
 
 import (
-	"fmt"
-	"iter"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"privsync/executor"
-	"privsync/planner"
+	"privsync/mstrapi"
 )
 
 // heldAt writes who held some privileges at a time.
@@ -35,8 +32,7 @@ func (t *textWriter) heldAt(d *executor.HeldAt) {
 	for _, u := range d.NotSeen {
 		t.line(yellow, "%s: never looked at before then", who(u.Principal))
 	}
-	t.blank()
-	t.line(plain, "%s; %d unknown, %d never looked at before then. Whom no report covers is not known here.", count(len(d.Holders), "holder"), len(d.Unknown), len(d.NotSeen))
+	t.part(plain, "%s; %d unknown, %d never looked at before then. Whom no report covers is not known here.", count(len(d.Holders), "holder"), len(d.Unknown), len(d.NotSeen))
 }
 
 func heldThen(holds []executor.HeldThen, several bool) string {
@@ -65,33 +61,27 @@ func seenTime(t *time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05")
 }
 
-// heldAtRows are the rows of a table: a row for each privilege that somebody held, and
-// one for each of whom that is not known.
-func heldAtRows(d *executor.HeldAt) iter.Seq[[]string] {
-	rows := [][]string{{"state", "kind", "id", "name", "login", "privilege", "privilege_name", "direct", "inherited", "last_seen", "run"}}
-	add := func(state string, s executor.SeenAt, rest ...string) {
-		seen := ""
-		if s.LastSeen != nil {
-			seen = s.LastSeen.UTC().Format(time.RFC3339)
-		}
-		row := append([]string{state, string(s.Principal.Kind), string(s.Principal.ID), s.Principal.Name, s.Principal.Login}, rest...)
-		rows = append(rows, append(row, seen, s.Run))
+// heldAtRows are the rows for [CSV]: one for each privilege that somebody held, and one
+// for each of whom that is not known.
+func heldAtRows(d *executor.HeldAt, row func(...string)) {
+	row("state", "kind", "id", "name", "login", "privilege", "privilege_name", "direct", "inherited", "last_seen", "run")
+	add := func(state string, s *executor.SeenAt, privilege, name, direct, inherited string) {
+		row(state, string(s.Principal.Kind), string(s.Principal.ID), s.Principal.Name, s.Principal.Login, privilege, name, direct, inherited, timeCell(s.LastSeen), s.Run)
 	}
-	names := make(map[string]planner.PrivilegeRef)
+	names := make(map[mstrapi.PrivilegeID]string)
 	for _, p := range d.Privileges {
-		names[p.ID.String()] = p
+		names[p.ID] = p.Name
 	}
 	for i := range d.Holders {
 		h := &d.Holders[i]
 		for _, held := range h.Holds {
-			add("holds", h.SeenAt, held.ID.String(), names[held.ID.String()].Name, fmt.Sprint(held.Direct), fmt.Sprint(held.Inherited))
+			add("holds", &h.SeenAt, held.ID.String(), names[held.ID], strconv.FormatBool(held.Direct), strconv.FormatBool(held.Inherited))
 		}
 	}
-	for _, u := range d.Unknown {
-		add("unknown", u, "", "", "", "")
+	for i := range d.Unknown {
+		add("unknown", &d.Unknown[i], "", "", "", "")
 	}
-	for _, u := range d.NotSeen {
-		add("not-seen", u, "", "", "", "")
+	for i := range d.NotSeen {
+		add("not-seen", &d.NotSeen[i], "", "", "", "")
 	}
-	return slices.Values(rows)
 }

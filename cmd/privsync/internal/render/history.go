@@ -5,7 +5,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"time"
 
 	"privsync/cmd/privsync/internal/history"
 )
@@ -63,13 +62,11 @@ func (t *textWriter) history(d *history.Since) {
 	}
 	t.field("seen", seen)
 	if len(d.Privileges) == 0 {
-		t.blank()
-		t.line(plain, "it held nothing in any report")
+		t.part(plain, "it held nothing in any report")
 	}
 	for i := range d.Privileges {
 		p := &d.Privileges[i]
-		t.blank()
-		t.line(bold, "%s: %s", numbered(p.PrivilegeRef), sinceWords(p))
+		t.part(bold, "%s: %s", numbered(p.PrivilegeRef), sinceWords(p))
 		if p.Held {
 			t.line(plain, "  now %s (seen last %s)", heldBy(p.Way, plainMark), stamp(p.LastSeen))
 		} else if !p.LastSeen.IsZero() {
@@ -111,34 +108,17 @@ func markdownHistory(d *history.Since) string {
 }
 
 // historyRows are the events of a history, and what is held without any, for [CSV].
-func historyRows(d *history.Since) iter.Seq[[]string] {
-	return func(yield func([]string) bool) {
-		if !yield([]string{
-			"kind", "id", "login", "name", "privilege", "privilege_name", "held_now", "since", "last_seen", "what", "way",
-			"run", "command", "started", "policy", "policy_digest", "commit", "ticket", "approved_by", "through", "out_of_band", "changed_after", "changed_until",
-		}) {
-			return
+func historyRows(d *history.Since, row func(...string)) {
+	row(slices.Concat([]string{"kind", "id", "login", "name", "privilege", "privilege_name", "held_now", "since", "last_seen", "what", "way"}, causeHeads())...)
+	for i := range d.Privileges {
+		p := &d.Privileges[i]
+		start := append(cellsOf(d.Principal), p.ID.String(), p.Name, yesNo(p.Held), timeCell(p.Since), timeCell(&p.LastSeen))
+		if len(p.Events) == 0 {
+			row(slices.Concat(start, []string{"", heldBy(p.Way, plainMark)}, causeCells(nil))...)
 		}
-		w := d.Principal
-		for i := range d.Privileges {
-			p := &d.Privileges[i]
-			since, seen := "", ""
-			if p.Since != nil {
-				since = p.Since.UTC().Format(time.RFC3339)
-			}
-			if !p.LastSeen.IsZero() {
-				seen = p.LastSeen.UTC().Format(time.RFC3339)
-			}
-			start := []string{string(w.Kind), string(w.ID), w.Login, w.Name, p.ID.String(), p.Name, yesNo(p.Held), since, seen}
-			if len(p.Events) == 0 && !yield(slices.Concat(start, []string{"", heldBy(p.Way, plainMark)}, causeCells(nil))) {
-				return
-			}
-			for j := range p.Events {
-				e := &p.Events[j]
-				if !yield(slices.Concat(start, []string{string(e.What), heldBy(e.Way, plainMark)}, causeCells(&e.Cause))) {
-					return
-				}
-			}
+		for j := range p.Events {
+			e := &p.Events[j]
+			row(slices.Concat(start, []string{string(e.What), heldBy(e.Way, plainMark)}, causeCells(&e.Cause))...)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"privsync/clean"
@@ -28,66 +29,58 @@ func (h heldFrom) String() string {
 
 // heldBySource lists what a principal holds by source: its direct grants first, then
 // each group that the server names, then what no group is named for, then what
-// security roles give in one project each.
+// security roles give in one project each, by name, and what comes from elsewhere.
 func heldBySource(sets *executor.Sets) []heldFrom {
-	var out []heldFrom
-	if !sets.Direct.IsEmpty() {
-		out = append(out, heldFrom{"directly", false, sets.Direct.IDs()})
-	}
-	byGroup := make(map[mstrapi.ObjectRef][]mstrapi.PrivilegeID)
-	var told planner.Set
+	byGroup, byRole := make(map[mstrapi.ObjectRef]planner.Set), make(map[mstrapi.RoleRef]planner.Set)
+	var told, other planner.Set
 	for _, s := range sets.Sources {
 		for _, g := range s.Groups {
-			byGroup[g] = append(byGroup[g], s.Privilege)
+			addTo(byGroup, g, s.Privilege)
 			told.Add(s.Privilege)
 		}
-	}
-	groups := make([]mstrapi.ObjectRef, 0, len(byGroup))
-	for g := range byGroup {
-		groups = append(groups, g)
-	}
-	slices.SortFunc(groups, func(a, b mstrapi.ObjectRef) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
-	for _, g := range groups {
-		ids := byGroup[g]
-		slices.Sort(ids)
-		out = append(out, heldFrom{who(planner.Principal{Kind: mstrapi.Group, ID: g.ID, Name: g.Name}), true, slices.Compact(ids)})
-	}
-	if rest := sets.Inherited.Minus(told); !rest.IsEmpty() {
-		from := "inherited through groups"
-		if len(groups) > 0 {
-			from = "inherited from elsewhere"
-		}
-		out = append(out, heldFrom{from, false, rest.IDs()})
-	}
-	return append(out, heldByRole(sets.Sources)...)
-}
-
-// heldByRole lists what security roles give, by name, and what comes from
-// elsewhere.
-func heldByRole(sources []executor.PrivilegeSource) []heldFrom {
-	byRole := make(map[mstrapi.RoleRef][]mstrapi.PrivilegeID)
-	var other []mstrapi.PrivilegeID
-	for _, s := range sources {
 		for _, r := range s.Roles {
-			byRole[r] = append(byRole[r], s.Privilege)
+			addTo(byRole, r, s.Privilege)
 		}
 		if s.Other {
-			other = append(other, s.Privilege)
+			other.Add(s.Privilege)
 		}
 	}
 	var out []heldFrom
-	for r, ids := range byRole {
-		slices.Sort(ids)
-		out = append(out, heldFrom{fmt.Sprintf("security role %s in project %s", named(r.Role), named(r.Project)), true, slices.Compact(ids)})
+	add := func(source string, group bool, held planner.Set) {
+		if !held.IsEmpty() {
+			out = append(out, heldFrom{source, group, held.IDs()})
+		}
 	}
-	slices.SortFunc(out, func(a, b heldFrom) int { return cmp.Compare(a.source, b.source) })
-	if len(other) > 0 {
-		slices.Sort(other)
-		out = append(out, heldFrom{"from a source that is neither a group nor a security role", false, slices.Compact(other)})
+	byName := func(a, b mstrapi.ObjectRef) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) }
+	add("directly", false, sets.Direct)
+	for _, g := range slices.SortedFunc(maps.Keys(byGroup), byName) {
+		add(who(groupOf(g)), true, byGroup[g])
 	}
+	from := "inherited through groups"
+	if len(byGroup) > 0 {
+		from = "inherited from elsewhere"
+	}
+	add(from, false, sets.Inherited.Minus(told))
+	for _, r := range slices.SortedFunc(maps.Keys(byRole), func(a, b mstrapi.RoleRef) int {
+		return cmp.Or(cmp.Compare(roleSource(a), roleSource(b)), byName(a.Role, b.Role), byName(a.Project, b.Project))
+	}) {
+		add(roleSource(r), true, byRole[r])
+	}
+	add(fromElsewhere, false, other)
 	return out
+}
+
+func addTo[K comparable](sets map[K]planner.Set, key K, id mstrapi.PrivilegeID) {
+	s := sets[key]
+	s.Add(id)
+	sets[key] = s
+}
+
+// fromElsewhere is said of what comes from a source that the server does not explain.
+const fromElsewhere = "from a source that is neither a group nor a security role"
+
+func roleSource(r mstrapi.RoleRef) string {
+	return fmt.Sprintf("security role %s in project %s", named(r.Role), named(r.Project))
 }
 
 // named is an object's name, clean and quoted, or its id where the server does
@@ -116,14 +109,6 @@ func holdingTotals(sets *executor.Sets) string {
 	return text
 }
 
-// heldPrivilege names one of them; named holds what the report names.
-func heldPrivilege(id mstrapi.PrivilegeID, named map[mstrapi.PrivilegeID]string) string {
-	if name := named[id]; name != "" {
-		return privilege(planner.PrivilegeRef{ID: id, Name: name})
-	}
-	return "privilege " + id.String()
-}
-
 // privilegeNames are the names by which a report knows the numbers that it holds.
 func privilegeNames(r *executor.Report) map[mstrapi.PrivilegeID]string {
 	known := make(map[mstrapi.PrivilegeID]string, len(r.Privileges))
@@ -131,12 +116,8 @@ func privilegeNames(r *executor.Report) map[mstrapi.PrivilegeID]string {
 		known[p.ID] = p.Name
 	}
 	for i := range r.Principals {
-		for _, all := range [][]planner.PlannedPrivilege{r.Principals[i].Grant, r.Principals[i].Revoke} {
-			for _, p := range all {
-				if known[p.ID] == "" {
-					known[p.ID] = p.Name
-				}
-			}
+		for p := range touched(r.Principals[i].Grant, r.Principals[i].Revoke) {
+			known[p.ID] = cmp.Or(known[p.ID], p.Name)
 		}
 	}
 	return known

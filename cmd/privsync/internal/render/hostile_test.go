@@ -135,9 +135,9 @@ func ours(doc any, pick func(n int) int) {
 		}
 	case *executor.Report:
 		severity(doc.Findings)
-		all := append(outcomesByUrgency(), executor.InSync)
+		all := outcomesByUrgency(executor.Summary{})
 		for i := range doc.Principals {
-			doc.Principals[i].Outcome = all[pick(len(all))]
+			doc.Principals[i].Outcome = all[pick(len(all))].Outcome
 			doc.Principals[i].Principal.Kind = mstrapi.User
 		}
 		doc.Run.Outcome = executor.RunPartial

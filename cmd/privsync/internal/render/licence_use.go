@@ -2,7 +2,6 @@ package render
 
 import (
 	"cmp"
-	"iter"
 	"strconv"
 	"strings"
 
@@ -43,7 +42,7 @@ func wayWords(t *planner.Through) string {
 	case t.Source == planner.ThroughRole:
 		return "by security role " + someOf(names)
 	}
-	return "from a source that is neither a group nor a security role"
+	return fromElsewhere
 }
 
 // licenceUse writes who consumes what.
@@ -70,8 +69,7 @@ func (t *textWriter) licenceUse(doc *planner.LicenceUse) {
 	for i := range doc.Rows {
 		r := &doc.Rows[i]
 		if i == 0 || doc.Rows[i-1].Principal != r.Principal {
-			t.blank()
-			t.line(bold, "%s", who(r.Principal))
+			t.part(bold, "%s", who(r.Principal))
 		}
 		mark := ""
 		if r.Apart {
@@ -84,32 +82,23 @@ func (t *textWriter) licenceUse(doc *planner.LicenceUse) {
 
 // seatRows are the rows of [planner.LicenceUse] for [CSV]: one for each user and
 // product.
-func seatRows(doc *planner.LicenceUse) iter.Seq[[]string] {
-	return func(yield func([]string) bool) {
-		if !yield([]string{"id", "login", "name", "product", "product_number", "counted", "privileges", "sources"}) {
-			return
+func seatRows(doc *planner.LicenceUse, row func(...string)) {
+	row("id", "login", "name", "product", "product_number", "counted", "privileges", "sources")
+	for i := range doc.Rows {
+		r := &doc.Rows[i]
+		var privileges, sources []string
+		for k := range r.Through {
+			t := &r.Through[k]
+			if k == 0 || r.Through[k-1].Privilege.ID != t.Privilege.ID {
+				privileges = append(privileges, privilege(t.Privilege))
+			}
+			sources = append(sources, t.Privilege.ID.String()+" "+wayWords(t))
 		}
-		for i := range doc.Rows {
-			r := &doc.Rows[i]
-			var privileges, sources []string
-			for k := range r.Through {
-				t := &r.Through[k]
-				if k == 0 || r.Through[k-1].Privilege.ID != t.Privilege.ID {
-					privileges = append(privileges, privilege(t.Privilege))
-				}
-				sources = append(sources, t.Privilege.ID.String()+" "+wayWords(t))
-			}
-			counted := "yes"
-			if r.Apart {
-				counted = "apart " + apartMark
-			}
-			who := r.Principal
-			if !yield([]string{
-				string(who.ID), who.Login, who.Name, r.Product.Name, strconv.Itoa(r.Product.ID), counted,
-				strings.Join(privileges, "; "), strings.Join(sources, "; "),
-			}) {
-				return
-			}
+		counted := "yes"
+		if r.Apart {
+			counted = "apart " + apartMark
 		}
+		row(string(r.Principal.ID), r.Principal.Login, r.Principal.Name, r.Product.Name, strconv.Itoa(r.Product.ID), counted,
+			strings.Join(privileges, "; "), strings.Join(sources, "; "))
 	}
 }

@@ -146,8 +146,7 @@ func (t *textWriter) licences(l *planner.Licences) {
 	if l == nil {
 		return
 	}
-	t.blank()
-	t.line(bold, "Licences (%s):", countedWords(l.Counted, l.ComplianceTime))
+	t.part(bold, "Licences (%s):", countedWords(l.Counted, l.ComplianceTime))
 	rows := licenceRows(l)
 	if len(rows) == 0 {
 		t.line(plain, "  %s", noSeats)

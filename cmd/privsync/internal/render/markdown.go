@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -55,44 +56,26 @@ type MarkdownOptions struct {
 // what is missing and how to see it. The error is the writer's, or says that
 // doc is of another type or nil.
 func Markdown(w io.Writer, doc any, o MarkdownOptions) error {
-	if o.MaxBytes == 0 {
-		o.MaxBytes = DefaultMaxBytes
+	if isNil(doc) {
+		return errNilDocument
 	}
-	o.MaxBytes = max(o.MaxBytes, leastMaxBytes)
-	var m markdown
+	limit := max(cmp.Or(o.MaxBytes, DefaultMaxBytes), leastMaxBytes)
+	var text string
 	switch doc := doc.(type) {
 	case *planner.Plan:
-		if doc == nil {
-			return errNilDocument
-		}
-		m = markdownPlan(doc, o)
+		text = markdownPlan(doc, o).fit(limit)
 	case *executor.Report:
-		if doc == nil {
-			return errNilDocument
-		}
-		m = markdownReport(doc, o)
+		text = markdownReport(doc, o).fit(limit)
 	case *planner.Holders:
-		if doc == nil {
-			return errNilDocument
-		}
-		_, err := io.WriteString(w, markdownHolders(doc))
-		return err
+		text = markdownHolders(doc)
 	case *history.Diff:
-		if doc == nil {
-			return errNilDocument
-		}
-		_, err := io.WriteString(w, markdownDiff(doc))
-		return err
+		text = markdownDiff(doc)
 	case *history.Since:
-		if doc == nil {
-			return errNilDocument
-		}
-		_, err := io.WriteString(w, markdownHistory(doc))
-		return err
+		text = markdownHistory(doc)
 	default:
 		return unknownDocument(doc)
 	}
-	_, err := io.WriteString(w, m.fit(o.MaxBytes))
+	_, err := io.WriteString(w, text)
 	return err
 }
 

@@ -42,8 +42,8 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 		grants = count(p.Summary.Grants-administrative.n, "other grant")
 	}
 	m.add(administrative)
-	m.add(overviewSection("➕ "+grants, "privilege to grant", weighed, true))
-	m.add(overviewSection("➖ "+count(p.Summary.Revokes, "revoke"), "privilege to revoke", weighed, false))
+	m.add(overviewSection("➕ "+grants, "privilege to grant", weighed, otherGrants))
+	m.add(overviewSection("➖ "+count(p.Summary.Revokes, "revoke"), "privilege to revoke", weighed, revokes))
 	m.text("\n### Summary\n\n" + summary)
 	m.add(changeSection(changes, known))
 	m.add(licenceSection(p.Licences))

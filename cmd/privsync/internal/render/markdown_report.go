@@ -13,13 +13,7 @@ import (
 // markdownReport is the view of a report.
 func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	known := reportNames(r)
-	sign := "⛔"
-	switch r.Run.Outcome {
-	case executor.RunInSync, executor.RunSucceeded:
-		sign = "✅"
-	case executor.RunPartial, executor.RunDrifted:
-		sign = "⚠️"
-	}
+	sign := map[style]string{green: "✅", yellow: "⚠️", alarm: "⛔"}[runStyle(r.Run.Outcome)]
 	var head strings.Builder
 	by := "with " + span(policyName(r.Policy), clipName)
 	if withoutPolicy(r.Policy) {
@@ -38,8 +32,7 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	m.add(guardSection(r.Guards))
 	m.add(findingSection(r.Findings, planner.SeverityError))
 	groups := byOutcome(r)
-	outcomes := orderedOutcomes(groups)
-	for _, o := range outcomes {
+	for _, o := range occurring(groups) {
 		if o != executor.InSync && o != executor.Applied {
 			m.add(outcomeSection(r, o, groups[o], known))
 		}
@@ -75,8 +68,8 @@ func reportTotals(r *executor.Report) string {
 	}
 	fmt.Fprintf(&b, "| **%s** | **%d** |\n", word, r.Summary.Principals)
 	for _, c := range outcomeCounts(r.Summary) {
-		if c.n > 0 || c.outcome == executor.InSync {
-			fmt.Fprintf(&b, "| %s | %d |\n", c.word, c.n)
+		if c.n > 0 || c.Outcome == executor.InSync {
+			fmt.Fprintf(&b, "| %s | %d |\n", c.word(), c.n)
 		}
 	}
 	fmt.Fprintf(&b, "\n%s. Findings: %s. %s, %s.\n", changeTotals(r), severities(planner.CountFindings(r.Findings)), count(r.Summary.Requests, "request"), count(r.Summary.Retries, "retry"))
@@ -87,10 +80,10 @@ func reportTotals(r *executor.Report) string {
 // outcomeSection lists the principals with one outcome.
 func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known names) section {
 	s := section{noun: "principal", n: len(at), weight: 6}
-	said := outcomeSaidIn(r, o)
+	view := viewOf(r, o)
 	heading := count(len(at), "principal") + " of another outcome"
-	if said != "" {
-		heading = count(len(at), "principal") + " " + strings.ReplaceAll(string(o), "-", " ") + ": " + said
+	if view.said != "" {
+		heading = count(len(at), "principal") + " " + view.word() + ": " + view.said
 	}
 	if o == executor.Applied {
 		s.weight = 3
@@ -99,13 +92,10 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 	s.item = func(i int) (string, string) {
 		res := &r.Principals[at[i]]
 		head := "- " + known.span(res.Principal)
-		if said == "" {
+		if view.said == "" {
 			head += " " + span(string(res.Outcome), clipName)
 		}
-		words := changeWords{"grant", "revoke"}
-		if res.Outcome == executor.Drifted {
-			words = changeWords{"missing", "surplus"}
-		}
+		words := wordsOf(res.Outcome == executor.Drifted)
 		head += ": " + words.count(res.Grant, res.Revoke)
 		if res.Attempts > 0 {
 			head += fmt.Sprintf(", %s in %s", count(res.Attempts, "write"), took(time.Duration(res.DurationMs)*time.Millisecond))
@@ -114,12 +104,7 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 		if res.Error != nil {
 			short += "  - " + span(failure(res.Error), clipMessage) + "\n"
 		}
-		full := short + changeLines(res.Grant, res.Revoke, known, words, func(g planner.PlannedPrivilege, granted bool) string {
-			if granted {
-				return grantNote(res, g.ID)
-			}
-			return revokeNote(res, g.ID)
-		})
+		full := short + changeLines(res.Grant, res.Revoke, known, words, becameOf(res))
 		if full != short {
 			short += "  - (changes too long to list here)\n"
 		}
@@ -137,7 +122,7 @@ func holdingSection(r *executor.Report) section {
 	s.item = func(i int) (string, string) {
 		res := &r.Principals[i]
 		head := "- " + spanWho(res.Principal) + " "
-		if outcomeSaid(res.Outcome) != "" {
+		if viewOf(r, res.Outcome).said != "" {
 			head += "**" + string(res.Outcome) + "**: "
 		} else {
 			head += span(string(res.Outcome), clipName) + ": "
@@ -150,7 +135,7 @@ func holdingSection(r *executor.Report) section {
 		for _, h := range heldBySource(res.After) {
 			list := make([]string, 0, len(h.privileges))
 			for _, id := range h.privileges {
-				list = append(list, span(heldPrivilege(id, named), clipName))
+				list = append(list, span(numbered(planner.PrivilegeRef{ID: id, Name: named[id]}), clipName))
 			}
 			full += "  - " + sourceWords(h) + ": " + strings.Join(list, ", ") + "\n"
 		}

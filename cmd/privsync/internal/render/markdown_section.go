@@ -130,7 +130,7 @@ func administrativeSection(changes []weighed) section {
 	}
 	var hits []hit
 	for _, c := range changes {
-		for _, g := range kindOf(c.Change, administrativeGrants) {
+		for g := range c.each(administrativeGrants) {
 			hits = append(hits, hit{c.Change, g})
 		}
 	}
@@ -156,7 +156,8 @@ func administrativeSection(changes []weighed) section {
 
 // overviewSection says for each privilege whom its grants (or revokes) hit: those first
 // that make a difference to the most users.
-func overviewSection(heading, noun string, changes []weighed, granted bool) section {
+func overviewSection(heading, noun string, changes []weighed, kind int) section {
+	granted := kind != revokes
 	type on struct {
 		c     *planner.Change
 		g     *planner.PlannedPrivilege
@@ -170,11 +171,7 @@ func overviewSection(heading, noun string, changes []weighed, granted bool) sect
 	index := make(map[mstrapi.PrivilegeID]int)
 	var hits []hit
 	for _, c := range changes {
-		list := kindOf(c.Change, otherGrants)
-		if !granted {
-			list = kindOf(c.Change, revokes)
-		}
-		for _, g := range list {
+		for g := range c.each(kind) {
 			at, ok := index[g.ID]
 			if !ok {
 				at = len(hits)
@@ -218,7 +215,7 @@ func overviewSection(heading, noun string, changes []weighed, granted bool) sect
 // changeSection lists the principals with what changes on them.
 func changeSection(changes []changed, known names) section {
 	s := section{noun: "principal", n: len(changes), weight: 8}
-	words := changeWords{"grant", "revoke"}
+	words := wordsOf(false)
 	s.open, s.close = fold("Changes by principal", "Show the changes of "+count(s.n, "principal"), s.n+foldFrom-foldChangesFrom)
 	s.item = func(i int) (string, string) {
 		c := changes[i]
@@ -226,31 +223,20 @@ func changeSection(changes []changed, known names) section {
 		if r := reach(c.impact, c.grant, c.revoke); r != "" {
 			head += ", **" + r + "**"
 		}
-		return head + "\n" + changeLines(c.grant, c.revoke, known, words, func(g planner.PlannedPrivilege, granted bool) string {
-			return effect(g.Impact, granted, spanName)
-		}), head + " (too long to list here)\n"
+		return head + "\n" + changeLines(c.grant, c.revoke, known, words, effectOf(spanName)), head + " (too long to list here)\n"
 	}
 	return s
 }
 
-// changeWords are what a grant and a revoke are called: an audit changes nothing,
-// so there they are missing and surplus.
-type changeWords struct{ grant, revoke string }
-
-// count says how many there are.
-func (w changeWords) count(grant, revoke []planner.PlannedPrivilege) string {
-	if w.grant == "missing" {
-		return fmt.Sprintf("%d %s, %d %s", len(grant), w.grant, len(revoke), w.revoke)
-	}
-	return count(len(grant), w.grant) + ", " + count(len(revoke), w.revoke)
-}
-
-// changeLines lists grants and revokes. note, which may be nil, gives a last
-// word of ours for each.
-func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words changeWords, note func(g planner.PlannedPrivilege, granted bool) string) string {
+// changeLines lists revokes and grants.
+func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words changeWords, note noter) string {
 	var b strings.Builder
-	write := func(sign string, g planner.PlannedPrivilege, granted bool) {
-		fmt.Fprintf(&b, "  - %s %s (%s", sign, spanPrivilege(g.PrivilegeRef), reasonWord(g.Reason))
+	write := func(g *planner.PlannedPrivilege, granted bool) {
+		sign := "➖"
+		if granted {
+			sign = "➕"
+		}
+		fmt.Fprintf(&b, "  - %s %s %s (%s", sign, words.of(granted), spanPrivilege(g.PrivilegeRef), reasonWord(g.Reason))
 		if g.Until != "" {
 			b.WriteString("; until " + span(g.Until, clipName))
 		}
@@ -260,10 +246,8 @@ func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words ch
 		if r := known.relies(g.ReliesOn); r != "" {
 			b.WriteString("; " + span(r, 2*clipName))
 		}
-		if note != nil {
-			if n := note(g, granted); n != "" {
-				b.WriteString("; **" + n + "**")
-			}
+		if n := note(g, granted); n != "" {
+			b.WriteString("; **" + n + "**")
 		}
 		b.WriteString(")")
 		if at := originWords(g.Origin); at != "" {
@@ -271,11 +255,11 @@ func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words ch
 		}
 		b.WriteString("\n")
 	}
-	for _, g := range revoke {
-		write("➖ "+words.revoke, g, false)
+	for i := range revoke {
+		write(&revoke[i], false)
 	}
-	for _, g := range grant {
-		write("➕ "+words.grant, g, true)
+	for i := range grant {
+		write(&grant[i], true)
 	}
 	return b.String()
 }

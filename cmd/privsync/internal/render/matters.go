@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 
@@ -20,21 +21,15 @@ const (
 	kinds
 )
 
-// kindOf returns what the change does of one kind.
-func kindOf(c *planner.Change, kind int) []*planner.PlannedPrivilege {
-	var out []*planner.PlannedPrivilege
-	if kind == revokes {
-		for i := range c.Revoke {
-			out = append(out, &c.Revoke[i])
-		}
-		return out
+// kindOf returns of which kind one of them is.
+func kindOf(g *planner.PlannedPrivilege, granted bool) int {
+	switch {
+	case !granted:
+		return revokes
+	case g.Administrative:
+		return administrativeGrants
 	}
-	for i := range c.Grant {
-		if g := &c.Grant[i]; g.Administrative == (kind == administrativeGrants) {
-			out = append(out, g)
-		}
-	}
-	return out
+	return otherGrants
 }
 
 // weighed is a change and what it comes to: the foremost kind of what it does, and the
@@ -42,6 +37,17 @@ func kindOf(c *planner.Change, kind int) []*planner.PlannedPrivilege {
 type weighed struct {
 	*planner.Change
 	kind, users int
+}
+
+// each gives what the change does of one kind.
+func (w weighed) each(kind int) iter.Seq[*planner.PlannedPrivilege] {
+	return func(yield func(*planner.PlannedPrivilege) bool) {
+		for g, granted := range touched(w.Grant, w.Revoke) {
+			if kindOf(g, granted) == kind && !yield(g) {
+				return
+			}
+		}
+	}
 }
 
 // byWeight returns the changes of a plan in the order in which a reviewer must see
@@ -52,23 +58,14 @@ func byWeight(p *planner.Plan) []weighed {
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		w := weighed{c, revokes, 0}
-		note := func(g *planner.PlannedPrivilege, kind int) {
+		for g, granted := range touched(c.Grant, c.Revoke) {
+			kind := kindOf(g, granted)
 			if kind < w.kind {
 				w.kind, w.users = kind, 0
 			}
 			if kind == w.kind {
-				w.users = max(w.users, usersOf(c, g, kind != revokes))
+				w.users = max(w.users, usersOf(c, g, granted))
 			}
-		}
-		for j := range c.Grant {
-			if c.Grant[j].Administrative {
-				note(&c.Grant[j], administrativeGrants)
-			} else {
-				note(&c.Grant[j], otherGrants)
-			}
-		}
-		for j := range c.Revoke {
-			note(&c.Revoke[j], revokes)
 		}
 		out[i] = w
 	}
@@ -103,26 +100,18 @@ func Recap(w io.Writer, p *planner.Plan, lines int, o Options) error {
 	known := planNames(p)
 	changes := byWeight(p)
 	left, room := 0, max(lines-3, 1)
-	for i := range p.Changes {
-		left += len(p.Changes[i].Grant) + len(p.Changes[i].Revoke)
-	}
 	for kind := range kinds {
-		s, sign, to := green, "+ grant ", "to"
+		s, sign := green, "+ grant "
 		if kind == revokes {
-			s, sign, to = red, "- revoke", "from"
+			s, sign = red, "- revoke"
 		}
 		for _, c := range changes {
-			if room == 0 {
-				break
-			}
-			for _, g := range kindOf(c.Change, kind) {
-				if room == 0 {
-					break
+			for g := range c.each(kind) {
+				if room--; room < 0 {
+					left++
+					continue
 				}
-				room--
-				left--
-				text := fmt.Sprintf("  %s %s %s %s (%s)", sign, privilege(g.PrivilegeRef), to, who(c.Principal),
-					why(*g, known, effect(g.Impact, kind != revokes, plainName)))
+				text := "  " + touchText(sign, c.Principal, g, kind != revokes, known)
 				if o.Width >= 40 {
 					text = clip(text, o.Width)
 				}
@@ -146,10 +135,11 @@ func headline(p *planner.Plan, guards []planner.Guard, name func(string) string)
 	parts := make([]string, 0, 5)
 	what := noPlan(p)
 	switch {
-	case len(p.Changes) > 0 && what != "":
-		what += fmt.Sprintf("; without it %s, %s on %s", count(s.Grants, "grant"), count(s.Revokes, "revoke"), ofPrincipals(s))
 	case len(p.Changes) > 0:
-		what = fmt.Sprintf("%s, %s on %s", count(s.Grants, "grant"), count(s.Revokes, "revoke"), ofPrincipals(s))
+		if what != "" {
+			what += "; without it "
+		}
+		what += fmt.Sprintf("%s, %s on %d of %s", count(s.Grants, "grant"), count(s.Revokes, "revoke"), s.Changed, count(s.Principals, "principal"))
 	case what == "" && !p.Complete:
 		what = "no changes, but not everything could be read"
 	case what == "":
@@ -173,10 +163,6 @@ func headline(p *planner.Plan, guards []planner.Guard, name func(string) string)
 		parts = append(parts, text)
 	}
 	return strings.Join(parts, "; ")
-}
-
-func ofPrincipals(s planner.Summary) string {
-	return fmt.Sprintf("%d of %s", s.Changed, count(s.Principals, "principal"))
 }
 
 // noPlan says why there is no plan, or only one that is never applied; "" if there is.

@@ -37,8 +37,8 @@ type page struct {
 	Data           template.HTML
 	Plain          []plainEntry
 	Worst          []worstList // who needs a person most
-	Errors         []noted
-	Notes          []noted // warnings and infos
+	Errors         []toldFinding
+	Notes          []toldFinding // warnings and infos
 	Exceptions     []toldException
 	Commands       []toned
 	ExceptionsLeft string // how many are left out
@@ -81,12 +81,6 @@ type seated struct {
 
 type toldSeat struct{ Who, Through string }
 
-// noted is a finding.
-type noted struct {
-	Severity, Code, Principal, Privilege, Message, Sources, Place string
-	Anchor                                                        string // of the principal's section, or empty
-}
-
 // column is a privilege of the matrix.
 type column struct {
 	ID   mstrapi.PrivilegeID
@@ -108,7 +102,7 @@ type entry struct {
 	Cells                 template.HTML // made of constants only
 	Changes               []changeLine
 	Error                 string
-	Notes                 []noted
+	Notes                 []toldFinding
 	Sources               []source
 
 	administrative                                 int        // grants of administrative privileges

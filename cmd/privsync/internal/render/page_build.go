@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"privsync/executor"
 	"privsync/mstrapi"
@@ -40,20 +39,9 @@ func (b *pageBuilder) learn(p planner.PrivilegeRef) {
 	}
 }
 
-func (b *pageBuilder) learnAll(lists ...[]planner.PlannedPrivilege) {
-	for _, l := range lists {
-		for _, p := range l {
-			b.learn(p.PrivilegeRef)
-		}
-	}
-}
-
 // label names a privilege by what the page knows.
 func (b *pageBuilder) label(id mstrapi.PrivilegeID) string {
-	if name := b.names[id]; name != "" {
-		return id.String() + " " + name
-	}
-	return "privilege " + id.String()
+	return numbered(planner.PrivilegeRef{ID: id, Name: b.names[id]})
 }
 
 // entry makes the entry of a principal from what it held when it was last read
@@ -96,19 +84,10 @@ func (b *pageBuilder) entry(p planner.Principal, now *planner.ObservedSets, gran
 }
 
 // changes adds the lines of grants and revokes to e.
-func (b *pageBuilder) changes(e *entry, grant, revoke []planner.PlannedPrivilege, grantWord, revokeWord string, note func(g planner.PlannedPrivilege, granted bool) string) {
-	line := func(class, verb string, g planner.PlannedPrivilege, granted bool) {
-		text := why(g, b.known, note(g, granted))
-		if at := originWords(g.Origin); at != "" {
-			text += " [" + at + "]"
-		}
-		e.Changes = append(e.Changes, changeLine{class, verb, b.label(g.ID), text})
-	}
-	for _, g := range grant {
-		line("grant", grantWord, g, true)
-	}
-	for _, g := range revoke {
-		line("revoke", revokeWord, g, false)
+func (b *pageBuilder) changes(e *entry, grant, revoke []planner.PlannedPrivilege, words changeWords, note noter) {
+	for g, granted := range touched(grant, revoke) {
+		e.Changes = append(e.Changes, changeLine{wordsOf(false).of(granted), words.of(granted), b.label(g.ID),
+			why(g, b.known, note(g, granted)) + inBrackets(originWords(g.Origin))})
 	}
 }
 
@@ -145,16 +124,11 @@ func (b *pageBuilder) sources(e *entry, from []executor.PrivilegeSource) {
 }
 
 // note makes the view of a finding.
-func (b *pageBuilder) note(f planner.Finding) noted {
-	n := noted{Severity: Clean(string(f.Severity)), Code: Clean(string(f.Code)), Message: Clean(f.Message), Place: place(f.Position)}
+func (b *pageBuilder) note(f planner.Finding) toldFinding {
+	n := tellFinding(f)
 	if f.Principal != nil {
-		n.Principal = who(*f.Principal)
 		n.Anchor = b.anchors[f.Principal.ID]
 	}
-	if f.Privilege != nil {
-		n.Privilege = privilege(*f.Privilege)
-	}
-	n.Sources = strings.Join(sourcesNotIn(f), ", ")
 	return n
 }
 

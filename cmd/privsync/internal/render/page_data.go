@@ -169,18 +169,6 @@ func (b *pageBuilder) pack(ids []mstrapi.PrivilegeID) {
 	p.Principals, p.Packed = nil, true
 }
 
-// rest is what a finding says beside its code and privilege.
-func (n noted) rest() string {
-	text := n.Message
-	if n.Sources != "" {
-		text += " (from " + n.Sources + ")"
-	}
-	if n.Place != "" {
-		text += " [" + n.Place + "]"
-	}
-	return text
-}
-
 // plainEntry is a principal in the list that stands for the matrix without script and on
 // paper.
 type plainEntry struct{ Who, Said string }
@@ -314,14 +302,3 @@ type worstList struct {
 
 // worstEntry is a principal that needs a person.
 type worstEntry struct{ Anchor, Name, Login, Tone, Outcome, Said string }
-
-// administrativeCount counts grants of administrative privileges.
-func administrativeCount(list []planner.PlannedPrivilege) int {
-	n := 0
-	for _, g := range list {
-		if g.Administrative {
-			n++
-		}
-	}
-	return n
-}

@@ -50,8 +50,10 @@ func pageOfPlan(doc *planner.Plan, o HTMLOptions) *page {
 	}
 	for i := range doc.Changes {
 		c := &doc.Changes[i]
-		b.learnAll(c.Grant, c.Revoke)
-		reasons.addPlanned(c.Grant, c.Revoke)
+		for g, granted := range touched(c.Grant, c.Revoke) {
+			b.learn(g.PrivilegeRef)
+			reasons.add(g, granted)
+		}
 		holding.add(c.Observed.Direct, c.Observed.Inherited)
 	}
 	for i, at := range chosen {
@@ -59,10 +61,10 @@ func pageOfPlan(doc *planner.Plan, o HTMLOptions) *page {
 		e := b.entry(c.Principal, &c.Observed, c.Grant, c.Revoke)
 		e.Anchor = b.anchor(i, c.Principal.ID)
 		e.Outcome, e.Said, e.Tone, e.Reach = "to change", "differs from the policy", "warn", reach(c.Impact, c.Grant, c.Revoke)
-		b.changes(e, c.Grant, c.Revoke, "grant", "revoke", func(g planner.PlannedPrivilege, granted bool) string {
-			return effect(g.Impact, granted, plainName)
-		})
-		e.administrative = administrativeCount(c.Grant)
+		b.changes(e, c.Grant, c.Revoke, wordsOf(false), effectOf(plainName))
+		for range (weighed{Change: c}).each(administrativeGrants) {
+			e.administrative++
+		}
 		b.sources(e, nil)
 		b.add(e)
 	}

@@ -9,17 +9,6 @@ import (
 	"privsync/planner"
 )
 
-// outcomeTone is the colour of an outcome.
-func outcomeTone(o executor.Outcome) string {
-	switch outcomeStyle(o) {
-	case alarm:
-		return "bad"
-	case yellow:
-		return "warn"
-	}
-	return "good"
-}
-
 // pageOfReport makes the page of a report.
 func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	b := newPageBuilder(doc.Findings, o)
@@ -35,14 +24,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	}
 	p.Sentence = ReportSummary(doc)
 	p.Verdict = capital(runOutcome(doc))
-	switch runStyle(doc.Run.Outcome) {
-	case green:
-		p.Tone = "good"
-	case yellow:
-		p.Tone = "warn"
-	default:
-		p.Tone = "bad"
-	}
+	p.Tone = runStyle(doc.Run.Outcome).tone()
 	if doc.Run.Recovered {
 		p.Alarms = append(p.Alarms, alarmed{"warn", "Recovered", "the run died; this report was written later, from its journal and from what the server says now."})
 	}
@@ -71,10 +53,9 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	p.Tiles = []tile{{"principals", "", int64(s.Principals)}}
 	var outcomes []bar
 	for _, c := range outcomeCounts(s) {
-		tone := outcomeTone(c.outcome)
-		outcomes = append(outcomes, bar{c.word, tone, c.n})
-		if c.n > 0 || c.outcome == executor.InSync {
-			p.Tiles = append(p.Tiles, tile{c.word, tone, int64(c.n)})
+		outcomes = append(outcomes, bar{c.word(), c.style.tone(), c.n})
+		if c.n > 0 || c.Outcome == executor.InSync {
+			p.Tiles = append(p.Tiles, tile{c.word(), c.style.tone(), int64(c.n)})
 		}
 	}
 	grants, revokes := tile{"grants done", "grant", int64(s.Grants)}, tile{"revokes done", "revoke", int64(s.Revokes)}
@@ -94,8 +75,10 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 	}
 	for i := range doc.Principals {
 		r := &doc.Principals[i]
-		b.learnAll(r.Grant, r.Revoke)
-		reasons.addPlanned(r.Grant, r.Revoke)
+		for g, granted := range touched(r.Grant, r.Revoke) {
+			b.learn(g.PrivilegeRef)
+			reasons.add(g, granted)
+		}
 		if now := lastRead(r); now != nil {
 			holding.add(now.Direct, now.Inherited)
 		}
@@ -110,7 +93,8 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 		}
 		e := b.entry(r.Principal, sets, r.Grant, r.Revoke)
 		e.Anchor = b.anchor(i, r.Principal.ID)
-		e.Outcome, e.Said, e.Tone = Clean(string(r.Outcome)), outcomeSaidIn(doc, r.Outcome), outcomeTone(r.Outcome)
+		view := viewOf(doc, r.Outcome)
+		e.Outcome, e.Said, e.Tone = Clean(string(r.Outcome)), view.said, view.style.tone()
 		e.InSync = r.Outcome == executor.InSync
 		if r.Attempts > 0 {
 			e.Effort = count(r.Attempts, "write") + ", " + took(time.Duration(r.DurationMs)*time.Millisecond)
@@ -118,16 +102,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 		if r.Error != nil {
 			e.Error = failure(r.Error)
 		}
-		grantWord, revokeWord := "grant", "revoke"
-		if r.Outcome == executor.Drifted {
-			grantWord, revokeWord = "missing", "surplus"
-		}
-		b.changes(e, r.Grant, r.Revoke, grantWord, revokeWord, func(g planner.PlannedPrivilege, granted bool) string {
-			if granted {
-				return grantNote(r, g.ID)
-			}
-			return revokeNote(r, g.ID)
-		})
+		b.changes(e, r.Grant, r.Revoke, wordsOf(r.Outcome == executor.Drifted), becameOf(r))
 		b.sources(e, from)
 		b.add(e)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf16"
 
@@ -40,52 +39,6 @@ func problemsText(w io.Writer, prefix string, ps policy.Problems, o Options) err
 		b.WriteByte('\n')
 	}
 	return b.Flush()
-}
-
-// GitHub writes one GitHub Actions workflow command per problem, which makes
-// the workflow show it at its line of the file:
-//
-//	::error file=policy.yaml,line=12,col=7,title=privsync::message
-//
-// The annotation finds its place only if the file is relative to the root of the
-// repository, which inRepository makes of the file that the problem names. A problem
-// without a file annotates the run. The error is the writer's.
-// Warnings become ::warning commands.
-func GitHub(w io.Writer, ps, warnings policy.Problems, inRepository func(file string) string) error {
-	b := bufio.NewWriter(w)
-	for i, p := range slices.Concat(ps, warnings) {
-		command := "::error "
-		if i >= len(ps) {
-			command = "::warning "
-		}
-		b.WriteString(command)
-		if p.Pos.File != "" {
-			fmt.Fprintf(b, "file=%s,", commandProperty(inRepository(p.Pos.File)))
-			if p.Pos.Line > 0 {
-				fmt.Fprintf(b, "line=%d,", p.Pos.Line)
-			}
-			if p.Pos.Column > 0 {
-				fmt.Fprintf(b, "col=%d,", p.Pos.Column)
-			}
-		}
-		message := p.Message
-		if p.Hint != "" {
-			message += " (" + p.Hint + ")"
-		}
-		fmt.Fprintf(b, "title=privsync::%s\n", commandData(message))
-	}
-	return b.Flush()
-}
-
-// commandData and commandProperty escape as the runner's own toolkit does
-// (actions/toolkit, packages/core/src/command.ts). Line ends are escapes of
-// Clean by then; the runner's are kept for what Clean may one day let through.
-func commandData(s string) string {
-	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(Clean(s))
-}
-
-func commandProperty(s string) string {
-	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C").Replace(Clean(s))
 }
 
 // ProblemsJSON writes the problems for a machine:

@@ -19,7 +19,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"unicode/utf8"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/history"
 	"privsync/executor"
 	"privsync/planner"
@@ -59,48 +62,27 @@ type Options struct {
 // of each what it holds and from where. The error is the writer's, or says that
 // doc is of another type or nil.
 func Text(w io.Writer, doc any, o Options) error {
+	if isNil(doc) {
+		return errNilDocument
+	}
 	b := bufio.NewWriter(w)
 	t := &textWriter{w: b, o: o}
 	switch doc := doc.(type) {
 	case *planner.Plan:
-		if doc == nil {
-			return errNilDocument
-		}
 		t.plan(doc)
 	case *executor.Report:
-		if doc == nil {
-			return errNilDocument
-		}
 		t.report(doc)
 	case *planner.Holders:
-		if doc == nil {
-			return errNilDocument
-		}
 		t.holders(doc)
 	case *planner.LicenceUse:
-		if doc == nil {
-			return errNilDocument
-		}
 		t.licenceUse(doc)
 	case *history.Diff:
-		if doc == nil {
-			return errNilDocument
-		}
 		t.diff(doc)
 	case *history.Since:
-		if doc == nil {
-			return errNilDocument
-		}
 		t.history(doc)
 	case *executor.HeldAt:
-		if doc == nil {
-			return errNilDocument
-		}
 		t.heldAt(doc)
 	case *executor.Fleet:
-		if doc == nil {
-			return errNilDocument
-		}
 		t.fleet(doc)
 	default:
 		return unknownDocument(doc)
@@ -108,9 +90,32 @@ func Text(w io.Writer, doc any, o Options) error {
 	return b.Flush()
 }
 
-func unknownDocument(doc any) error {
-	if doc == nil {
-		return errNilDocument
+// isNil reports whether doc is nil or a nil pointer.
+func isNil(doc any) bool {
+	v := reflect.ValueOf(doc)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+func unknownDocument(doc any) error { return fmt.Errorf("cannot render a %T", doc) }
+
+// Clean is [clean.Text]: text from outside, safe to show in a terminal and in the log
+// of a CI system.
+func Clean(s string) string { return clean.Text(s) }
+
+// Quote is [clean.Quote].
+func Quote(s string) string { return clean.Quote(s) }
+
+// clip cuts s, which must be clean, to at most n runes; a cut ends in "…".
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return fmt.Errorf("cannot render a %T", doc)
+	count := 0
+	for i := range s {
+		if count == n-1 && utf8.RuneCountInString(s[i:]) > 1 {
+			return s[:i] + "…"
+		}
+		count++
+	}
+	return s
 }

@@ -24,6 +24,17 @@ const (
 	reset  style = "\x1b[0m"
 )
 
+// tone is what a page calls a style.
+func (s style) tone() string {
+	switch s {
+	case alarm:
+		return "bad"
+	case yellow:
+		return "warn"
+	}
+	return "good"
+}
+
 // shownFindings is how many warnings or infos of one code are shown without
 // Options.Verbose: a policy with `inherited: report` can give one for every
 // user of a server.
@@ -50,6 +61,12 @@ func (t *textWriter) line(s style, format string, args ...any) {
 }
 
 func (t *textWriter) blank() { t.w.WriteByte('\n') }
+
+// part writes a blank line and then one.
+func (t *textWriter) part(s style, format string, args ...any) {
+	t.blank()
+	t.line(s, format, args...)
+}
 
 // field writes one line of a header; nothing for an empty value.
 func (t *textWriter) field(name, value string) {
@@ -123,28 +140,7 @@ func severityStyle(s planner.Severity) style {
 
 // finding writes one finding. named says that the principal is named already.
 func (t *textWriter) finding(f planner.Finding, named bool) {
-	t.para(severityStyle(f.Severity), 6, "  ! "+findingText(f, named))
-}
-
-func findingText(f planner.Finding, named bool) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s", Clean(string(f.Severity)), Clean(string(f.Code)))
-	if f.Principal != nil && !named {
-		b.WriteString(" " + who(*f.Principal))
-	}
-	if f.Privilege != nil {
-		b.WriteString(" " + privilege(*f.Privilege))
-	}
-	if f.Message != "" {
-		b.WriteString(": " + Clean(f.Message))
-	}
-	if s := sourcesNotIn(f); len(s) > 0 {
-		b.WriteString(" (from " + strings.Join(s, ", ") + ")")
-	}
-	if p := place(f.Position); p != "" {
-		b.WriteString(" [" + p + "]")
-	}
-	return b.String()
+	t.para(severityStyle(f.Severity), 6, "  ! "+tellFinding(f).line(named))
 }
 
 // errorFindings writes the findings of severity error, which come before
@@ -154,8 +150,7 @@ func (t *textWriter) errorFindings(fs []planner.Finding) {
 	if n == 0 {
 		return
 	}
-	t.blank()
-	t.line(alarm, "%s", count(n, "error finding"))
+	t.part(alarm, "%s", count(n, "error finding"))
 	for _, f := range fs {
 		if f.Severity == planner.SeverityError {
 			t.finding(f, false)
@@ -174,11 +169,8 @@ func (t *textWriter) ownFindings(fs []planner.Finding) {
 			t.finding(f, true)
 			continue
 		}
-		s := Clean(string(f.Code))
-		if f.Privilege != nil {
-			s += " " + privilege(*f.Privilege)
-		}
-		t.line(alarm, "  ! error %s (see above)", s)
+		n := tellFinding(f)
+		t.line(alarm, "  ! error %s (see above)", strings.TrimSuffix(n.Code+" "+n.Privilege, " "))
 	}
 }
 
@@ -202,8 +194,7 @@ func (t *textWriter) otherFindings(fs []planner.Finding, shown map[mstrapi.Objec
 	if n == 0 {
 		return
 	}
-	t.blank()
-	t.line(bold, "%s", count(n, "further finding"))
+	t.part(bold, "%s", count(n, "further finding"))
 	for _, c := range codes {
 		all := byCode[c]
 		show := all
@@ -255,12 +246,7 @@ func (t *textWriter) plan(p *planner.Plan) {
 			head += "  (" + r + ")"
 		}
 		t.line(bold, "%s", head)
-		for _, g := range c.Grant {
-			t.change(green, "+ grant ", g, known, effect(g.Impact, true, plainName))
-		}
-		for _, r := range c.Revoke {
-			t.change(red, "- revoke", r, known, effect(r.Impact, false, plainName))
-		}
+		t.changes(c.Grant, c.Revoke, wordsOf(false), known, effectOf(plainName))
 		t.ownFindings(findings[c.Principal.ID])
 	}
 	delete(shown, "")
@@ -282,48 +268,22 @@ func (t *textWriter) coverage(c *planner.Coverage, rules []planner.RuleResult) {
 	}
 }
 
-// change writes one grant or revoke. note, which may be empty, is put last.
-func (t *textWriter) change(s style, sign string, g planner.PlannedPrivilege, known names, note string) {
-	at := originWords(g.Origin)
-	if at != "" {
-		at = " [" + at + "]"
+// changes writes grants and revokes.
+func (t *textWriter) changes(grant, revoke []planner.PlannedPrivilege, words changeWords, known names, note noter) {
+	for g, granted := range touched(grant, revoke) {
+		s, sign := red, "-"
+		if granted {
+			s, sign = green, "+"
+		}
+		t.line(s, "  %s %-6s %s (%s)%s", sign, words.of(granted), privilege(g.PrivilegeRef), why(g, known, note(g, granted)), inBrackets(originWords(g.Origin)))
 	}
-	t.line(s, "  %s %s (%s)%s", sign, privilege(g.PrivilegeRef), why(g, known, note), at)
-}
-
-// why joins the reason of a change, whom it waits for and a note.
-func why(g planner.PlannedPrivilege, known names, note string) string {
-	parts := make([]string, 0, 4)
-	if g.Administrative && g.Reason == planner.ReasonListed {
-		parts = append(parts, "ADMINISTRATIVE")
-	}
-	if g.Reason != "" {
-		parts = append(parts, Clean(string(g.Reason)))
-	}
-	if g.Until != "" {
-		parts = append(parts, "until "+Clean(g.Until))
-	}
-	if g.Ticket != "" {
-		parts = append(parts, clip(Clean(g.Ticket), clipMessage))
-	}
-	if r := known.relies(g.ReliesOn); r != "" {
-		parts = append(parts, r)
-	}
-	if note != "" {
-		parts = append(parts, note)
-	}
-	if len(parts) == 0 {
-		return "no reason given"
-	}
-	return strings.Join(parts, "; ")
 }
 
 func (t *textWriter) commandNames(cs []string) {
 	if len(cs) == 0 {
 		return
 	}
-	t.blank()
-	t.line(bold, "At the end of the apply")
+	t.part(bold, "At the end of the apply")
 	for _, c := range cs {
 		t.line(plain, "  > run command %s", Clean(c))
 	}

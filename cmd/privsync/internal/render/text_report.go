@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -10,68 +9,6 @@ import (
 	"privsync/mstrapi"
 	"privsync/planner"
 )
-
-// outcomesByUrgency is the order in which a report's principals are shown: what
-// needs a person first. [executor.InSync] comes after them.
-func outcomesByUrgency() []executor.Outcome {
-	return []executor.Outcome{
-		executor.Failed, executor.Unverified, executor.UnknownState, executor.Stale,
-		executor.HeldBack, executor.NotAttempted, executor.Drifted, executor.Applied,
-	}
-}
-
-// outcomeSaid explains an outcome in a sentence's worth of words.
-func outcomeSaid(o executor.Outcome) string {
-	switch o {
-	case executor.Failed:
-		return "the server refused or an error ended it"
-	case executor.Unverified:
-		return "written, but reading it back does not show what was planned"
-	case executor.UnknownState:
-		return "could not be read completely"
-	case executor.Stale:
-		return "changed since the plan was made; not touched"
-	case executor.HeldBack:
-		return "what a change relies on is not verified, or the run ended between its waves"
-	case executor.NotAttempted:
-		return "the run ended before its turn"
-	case executor.Drifted:
-		return "differs from the policy"
-	case executor.Applied:
-		return "done and verified"
-	case executor.InSync:
-		return "as the policy says"
-	}
-	return ""
-}
-
-// outcomeSaidIn is outcomeSaid for a report, which may be of an audit without a policy.
-func outcomeSaidIn(r *executor.Report, o executor.Outcome) string {
-	if o == executor.InSync && withoutPolicy(r.Policy) {
-		return "no policy wants anything of them"
-	}
-	return outcomeSaid(o)
-}
-
-func outcomeStyle(o executor.Outcome) style {
-	switch o {
-	case executor.Failed, executor.Unverified, executor.UnknownState:
-		return alarm
-	case executor.Stale, executor.HeldBack, executor.NotAttempted, executor.Drifted:
-		return yellow
-	}
-	return green
-}
-
-func runStyle(o executor.RunOutcome) style {
-	switch o {
-	case executor.RunInSync, executor.RunSucceeded:
-		return green
-	case executor.RunPartial, executor.RunDrifted:
-		return yellow
-	}
-	return alarm
-}
 
 // report writes a report.
 func (t *textWriter) report(r *executor.Report) {
@@ -119,16 +56,16 @@ func (t *textWriter) report(r *executor.Report) {
 	if isAudit(r) {
 		named = privilegeNames(r)
 	}
-	for _, o := range orderedOutcomes(groups) {
+	for _, o := range occurring(groups) {
 		if o == executor.InSync && !isAudit(r) {
 			continue
 		}
-		t.blank()
+		view := viewOf(r, o)
 		head := fmt.Sprintf("%s: %s", Clean(string(o)), count(len(groups[o]), "principal"))
-		if said := outcomeSaidIn(r, o); said != "" {
-			head += ", " + said
+		if view.said != "" {
+			head += ", " + view.said
 		}
-		t.line(outcomeStyle(o), "%s", head)
+		t.part(view.style, "%s", head)
 		show := groups[o]
 		if o == executor.InSync && !t.o.Verbose && len(show) > shownInSync {
 			show = show[:shownInSync]
@@ -168,154 +105,47 @@ func (t *textWriter) holdings(sets *executor.Sets, named map[mstrapi.PrivilegeID
 	for _, h := range heldBySource(sets) {
 		all := make([]string, 0, len(h.privileges))
 		for _, id := range h.privileges {
-			all = append(all, heldPrivilege(id, named))
+			all = append(all, numbered(planner.PrivilegeRef{ID: id, Name: named[id]}))
 		}
 		t.para(plain, 8, "      "+h.String()+": "+strings.Join(all, ", "))
 	}
 }
 
-// byOutcome gives the indexes of the principals of each outcome, in order.
-func byOutcome(r *executor.Report) map[executor.Outcome][]int {
-	m := make(map[executor.Outcome][]int)
-	for i := range r.Principals {
-		o := r.Principals[i].Outcome
-		m[o] = append(m[o], i)
-	}
-	return m
-}
-
-// orderedOutcomes gives the outcomes that occur, the urgent first. One that
-// this version does not know comes before all others rather than being lost.
-func orderedOutcomes(groups map[executor.Outcome][]int) []executor.Outcome {
-	order := append(outcomesByUrgency(), executor.InSync)
-	var out, strange []executor.Outcome
-	for o := range groups {
-		if !slices.Contains(order, o) {
-			strange = append(strange, o)
-		}
-	}
-	slices.Sort(strange)
-	out = append(out, strange...)
-	for _, o := range order {
-		if len(groups[o]) > 0 {
-			out = append(out, o)
-		}
-	}
-	return out
-}
-
 // result writes the block of one principal.
 func (t *textWriter) result(res *executor.Result, known names) {
-	head := fmt.Sprintf("%s %s: %s", outcomeSign(res.Outcome), known.told(res.Principal), Clean(string(res.Outcome)))
+	sign := "!"
+	switch res.Outcome {
+	case executor.Applied, executor.InSync:
+		sign = "="
+	case executor.Drifted:
+		sign = "~"
+	}
+	head := fmt.Sprintf("%s %s: %s", sign, known.told(res.Principal), Clean(string(res.Outcome)))
 	if res.Attempts > 0 {
 		head += fmt.Sprintf("  (%s, %s)", count(res.Attempts, "write"), took(time.Duration(res.DurationMs)*time.Millisecond))
 	}
 	if t.o.AfterPlan && res.Outcome == executor.Applied {
-		t.line(plain, "%s: %s", head, countPlanned(res))
+		var parts []string
+		for noun, list := range [][]planner.PlannedPrivilege{res.Grant, res.Revoke} {
+			if len(list) > 0 {
+				parts = append(parts, count(len(list), []string{"grant", "revoke"}[noun]))
+			}
+		}
+		t.line(plain, "%s: %s", head, strings.Join(parts, ", "))
 		return
 	}
 	t.line(bold, "%s", head)
-	for _, g := range res.Grant {
-		t.change(green, grantVerb(res.Outcome), g, known, grantNote(res, g.ID))
-	}
-	for _, g := range res.Revoke {
-		t.change(red, revokeVerb(res.Outcome), g, known, revokeNote(res, g.ID))
-	}
+	t.changes(res.Grant, res.Revoke, wordsOf(res.Outcome == executor.Drifted), known, becameOf(res))
 	if res.Error != nil {
 		t.para(alarm, 6, "  ! error "+failure(res.Error))
 	}
-}
-
-// countPlanned says how many grants and revokes a principal has, but for none.
-func countPlanned(res *executor.Result) string {
-	var parts []string
-	if n := len(res.Grant); n > 0 {
-		parts = append(parts, count(n, "grant"))
-	}
-	if n := len(res.Revoke); n > 0 {
-		parts = append(parts, count(n, "revoke"))
-	}
-	return strings.Join(parts, ", ")
-}
-
-func outcomeSign(o executor.Outcome) string {
-	switch o {
-	case executor.Applied, executor.InSync:
-		return "="
-	case executor.Drifted:
-		return "~"
-	}
-	return "!"
-}
-
-// grantVerb and revokeVerb: an audit changes nothing, so what it would change
-// is missing or surplus.
-func grantVerb(o executor.Outcome) string {
-	if o == executor.Drifted {
-		return "+ missing"
-	}
-	return "+ grant "
-}
-
-func revokeVerb(o executor.Outcome) string {
-	if o == executor.Drifted {
-		return "- surplus"
-	}
-	return "- revoke"
-}
-
-// partly reports whether the ending of each single change is of interest: the
-// outcome alone does not tell it.
-func partly(o executor.Outcome) bool {
-	return o == executor.Failed || o == executor.HeldBack || o == executor.Unverified
-}
-
-// grantNote says what became of one grant, from what was there at the end.
-func grantNote(res *executor.Result, id mstrapi.PrivilegeID) string {
-	switch {
-	case !partly(res.Outcome):
-		return ""
-	case slices.Contains(res.Granted, id):
-		return "done and verified"
-	case res.After != nil && res.After.Direct.Has(id):
-		return "is there"
-	}
-	return undone(res)
-}
-
-// revokeNote says what became of one revoke, from what was there at the end.
-func revokeNote(res *executor.Result, id mstrapi.PrivilegeID) string {
-	held := slices.ContainsFunc(res.HeldBack, func(p planner.PrivilegeRef) bool { return p.ID == id })
-	switch {
-	case held:
-		return "held back"
-	case !partly(res.Outcome):
-		return ""
-	case slices.Contains(res.Revoked, id):
-		return "done and verified"
-	case res.After != nil && !res.After.Direct.Has(id):
-		return "is gone"
-	}
-	return undone(res)
-}
-
-// undone is the word for what was not seen done.
-func undone(res *executor.Result) string {
-	switch {
-	case res.Outcome == executor.Unverified:
-		return "unknown whether done"
-	case res.After == nil && res.Outcome != executor.Failed:
-		return "not read again"
-	}
-	return "not done" // refused, or never sent
 }
 
 func (t *textWriter) commands(cs []executor.CommandResult) {
 	if len(cs) == 0 {
 		return
 	}
-	t.blank()
-	t.line(bold, "Commands")
+	t.part(bold, "Commands")
 	for _, c := range cs {
 		s := alarm
 		if c.Outcome == executor.CommandSucceeded {
@@ -339,18 +169,6 @@ func commandText(c executor.CommandResult) string {
 	return s
 }
 
-// isAudit reports whether r only looked: then it says what everybody holds.
-func isAudit(r *executor.Report) bool { return r.Run.Command == "audit" }
-
-// runOutcome is the verdict on all, in the report's own word.
-func runOutcome(r *executor.Report) string {
-	o := Clean(string(r.Run.Outcome))
-	if r.Run.Recovered {
-		o += " (recovered)"
-	}
-	return o
-}
-
 func runTook(r *executor.Report) string {
 	if r.Run.StartedAt.IsZero() || r.Run.FinishedAt.IsZero() {
 		return "an unknown time"
@@ -365,69 +183,12 @@ func ReportSummary(r *executor.Report) string {
 	s := r.Summary
 	parts := []string{fmt.Sprintf("%d in sync", s.InSync)}
 	for _, c := range outcomeCounts(s) {
-		if c.n > 0 && c.outcome != executor.InSync {
-			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
+		if c.n > 0 && c.Outcome != executor.InSync {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word()))
 		}
 	}
 	return fmt.Sprintf("%s %s: %s: %s; %s; findings %s; %s, %s; %s.",
 		capital(Clean(r.Run.Command)), runOutcome(r), count(s.Principals, "principal"), strings.Join(parts, ", "),
 		changeTotals(r), severities(planner.CountFindings(r.Findings)),
 		count(s.Requests, "request"), count(s.Retries, "retry"), runTook(r))
-}
-
-// changeTotals says what an apply did, or what an audit found.
-func changeTotals(r *executor.Report) string {
-	if !isAudit(r) {
-		return count(r.Summary.Grants, "grant") + " and " + count(r.Summary.Revokes, "revoke") + " verified"
-	}
-	missing, surplus := drift(r)
-	return fmt.Sprintf("%d missing, %d surplus", missing, surplus)
-}
-
-// drift counts what the drifted principals lack and what they have too much.
-func drift(r *executor.Report) (missing, surplus int) {
-	if s := r.Summary; s.Missing != nil && s.Surplus != nil {
-		return *s.Missing, *s.Surplus
-	}
-	for i := range r.Principals {
-		if p := &r.Principals[i]; p.Outcome == executor.Drifted {
-			missing += len(p.Grant)
-			surplus += len(p.Revoke)
-		}
-	}
-	return missing, surplus
-}
-
-// capital returns s with its first letter in upper case; "Run" for none.
-func capital(s string) string {
-	if s == "" {
-		return "Run"
-	}
-	if c := s[0]; 'a' <= c && c <= 'z' {
-		return string(c-'a'+'A') + s[1:]
-	}
-	return s
-}
-
-// outcomeCount is one number of a report's summary.
-type outcomeCount struct {
-	outcome executor.Outcome
-	word    string
-	n       int
-}
-
-// outcomeCounts gives the numbers of a summary in the order in which they are
-// shown.
-func outcomeCounts(s executor.Summary) []outcomeCount {
-	return []outcomeCount{
-		{executor.InSync, "in sync", s.InSync},
-		{executor.Applied, "applied", s.Applied},
-		{executor.Drifted, "drifted", s.Drifted},
-		{executor.Failed, "failed", s.Failed},
-		{executor.Unverified, "unverified", s.Unverified},
-		{executor.Stale, "stale", s.Stale},
-		{executor.HeldBack, "held back", s.HeldBack},
-		{executor.NotAttempted, "not attempted", s.NotAttempted},
-		{executor.UnknownState, "unknown", s.Unknown},
-	}
 }

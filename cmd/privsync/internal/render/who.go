@@ -108,13 +108,13 @@ func waysOf(h *planner.Holding, mark func(planner.Principal) string) []string {
 		out = append(out, "by "+roleWords(r, mark))
 	}
 	if h.Other {
-		out = append(out, "from a source that is neither a group nor a security role")
+		out = append(out, fromElsewhere)
 	}
 	return out
 }
 
 func roleWords(r mstrapi.RoleRef, mark func(planner.Principal) string) string {
-	return mark(planner.Principal{Name: fmt.Sprintf("security role %s in project %s, in no other", named(r.Role), named(r.Project))})
+	return mark(planner.Principal{Name: roleSource(r) + ", in no other"})
 }
 
 func someOf(list []string) string {
@@ -191,16 +191,14 @@ func (t *textWriter) holders(doc *planner.Holders) {
 	t.field("read", readWords(doc))
 	t.errorFindings(doc.Findings)
 	if len(doc.Unread) > 0 {
-		t.blank()
-		t.line(alarm, "%s could not be read: whether they hold anything is not known", count(len(doc.Unread), "principal"))
+		t.part(alarm, "%s could not be read: whether they hold anything is not known", count(len(doc.Unread), "principal"))
 		for _, u := range doc.Unread {
 			t.para(alarm, 4, "  ? "+alike.who(u.Principal)+": "+Clean(u.Message))
 		}
 	}
 	for i := range doc.Privileges {
 		p := &doc.Privileges[i]
-		t.blank()
-		t.line(bold, "%s (%s): %s", privilege(p.PrivilegeRef), Clean(string(p.Level)), holdersCount(p))
+		t.part(bold, "%s (%s): %s", privilege(p.PrivilegeRef), Clean(string(p.Level)), holdersCount(p))
 		for h, holding := range holdersOf(doc, p.ID) {
 			s := plain
 			if h.Enabled != nil && !*h.Enabled {
@@ -262,29 +260,19 @@ func markdownHolders(doc *planner.Holders) string {
 
 // holderRows are who holds what, for [CSV]: a row for each principal and privilege, and
 // for each principal that could not be read.
-func holderRows(doc *planner.Holders) iter.Seq[[]string] {
-	return func(yield func([]string) bool) {
-		if !yield([]string{"privilege", "privilege_name", "level", "holds", "kind", "id", "login", "name", "enabled", "direct", "inherited", "groups", "from_groups", "roles", "other_source", "error"}) {
-			return
+func holderRows(doc *planner.Holders, row func(...string)) {
+	row("privilege", "privilege_name", "level", "holds", "kind", "id", "login", "name", "enabled", "direct", "inherited", "groups", "from_groups", "roles", "other_source", "error")
+	for i := range doc.Privileges {
+		p := &doc.Privileges[i]
+		for h, holding := range holdersOf(doc, p.ID) {
+			row(slices.Concat([]string{p.ID.String(), p.Name, string(p.Level), "yes"}, cellsOf(h.Principal), []string{
+				enabledCell(h), yesNo(holding.Direct), yesNo(holding.Inherited),
+				refsCell(holding.Groups), refsCell(holding.From), rolesCell(holding.Roles), yesNo(holding.Other), "",
+			})...)
 		}
-		for i := range doc.Privileges {
-			p := &doc.Privileges[i]
-			for h, holding := range holdersOf(doc, p.ID) {
-				who := h.Principal
-				if !yield([]string{
-					p.ID.String(), p.Name, string(p.Level), "yes", string(who.Kind), string(who.ID), who.Login, who.Name, enabledCell(h), yesNo(holding.Direct), yesNo(holding.Inherited),
-					refsCell(holding.Groups), refsCell(holding.From), rolesCell(holding.Roles), yesNo(holding.Other), "",
-				}) {
-					return
-				}
-			}
-		}
-		for _, u := range doc.Unread {
-			who := u.Principal
-			if !yield([]string{"", "", "", "unknown", string(who.Kind), string(who.ID), who.Login, who.Name, "", "", "", "", "", "", "", u.Message}) {
-				return
-			}
-		}
+	}
+	for _, u := range doc.Unread {
+		row(slices.Concat([]string{"", "", "", "unknown"}, cellsOf(u.Principal), []string{"", "", "", "", "", "", "", u.Message})...)
 	}
 }
 
@@ -296,31 +284,4 @@ func enabledCell(h *planner.Holder) string {
 		return "unknown"
 	}
 	return yesNo(*h.Enabled)
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
-
-// refsCell names objects in one cell, by name or, where the server does not tell it, by id.
-func refsCell(refs []mstrapi.ObjectRef) string {
-	names := make([]string, len(refs))
-	for i, g := range refs {
-		names[i] = g.Name
-		if g.Name == "" {
-			names[i] = string(g.ID)
-		}
-	}
-	return strings.Join(names, "; ")
-}
-
-func rolesCell(roles []mstrapi.RoleRef) string {
-	names := make([]string, len(roles))
-	for i, r := range roles {
-		names[i] = refsCell([]mstrapi.ObjectRef{r.Role}) + " in " + refsCell([]mstrapi.ObjectRef{r.Project})
-	}
-	return strings.Join(names, "; ")
 }

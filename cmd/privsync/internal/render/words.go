@@ -24,6 +24,17 @@ func count[N int | int64](n N, noun string) string {
 	return s + "s"
 }
 
+// capital returns s with its first letter in upper case; "Run" for none.
+func capital(s string) string {
+	if s == "" {
+		return "Run"
+	}
+	if c := s[0]; 'a' <= c && c <= 'z' {
+		return string(c-'a'+'A') + s[1:]
+	}
+	return s
+}
+
 // login returns a login as it is, or quoted where its ends could not be seen.
 func login(s string) string {
 	if s == "" || strings.ContainsAny(s, " \"`,;:()") {
@@ -265,16 +276,12 @@ func (n names) relies(ids []mstrapi.ObjectID) string {
 	return out
 }
 
-// sourcesNotIn names the sources that the message of a finding does not name.
-func sourcesNotIn(f planner.Finding) []string {
-	var out []string
-	for _, s := range f.Sources {
-		if s.Name != "" && strings.Contains(f.Message, s.Name) {
-			continue
-		}
-		out = append(out, who(planner.Principal{Kind: s.Kind, ID: s.ID, Name: s.Name}))
+// inBrackets is a text after a space and in brackets, or "".
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
 	}
-	return out
+	return " [" + s + "]"
 }
 
 // byPrincipal indexes findings by the id of their principal.
