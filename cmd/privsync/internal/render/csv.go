@@ -23,7 +23,7 @@ func CSVDocument(w io.Writer, doc any) error {
 	if isNil(doc) {
 		return errNilDocument
 	}
-	rows := func(func(...string)) {}
+	var rows func(row func(...string))
 	switch doc := doc.(type) {
 	case *executor.Report:
 		rows = func(row func(...string)) { reportRows(doc, row) }
