@@ -9,31 +9,47 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 )
+
+// keepBody is the largest buffer of a body that is kept for the next request.
+const keepBody = 256 << 10
 
 // attempt sends a request once and returns nil or what went wrong. sent is how
 // many times it was sent by then, this time included.
 func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) *Error {
-	x := c.exchanges.take(ctx, c.cfg.Timeout)
-	reusable := false
-	defer func() { c.exchanges.put(x, reusable) }()
-	x.resend = func() { c.resent(ctx, q, sent) }
-	hr := c.newRequest(x.ctx, q, s)
+	actx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	var asked, got atomic.Int32 // connections
+	actx = httptrace.WithClientTrace(actx, &httptrace.ClientTrace{
+		GetConn: func(string) { asked.Add(1) },
+		GotConn: func(httptrace.GotConnInfo) {
+			// The transport repeats a read by itself when a kept connection turns out
+			// to be closed.
+			if got.Add(1) > 1 {
+				c.resent(ctx, q, sent)
+			}
+		},
+	})
+	hr := c.newRequest(actx, q, s)
 	c.requests.Add(1)
 	resp, err := c.transport.RoundTrip(hr)
 	if err == nil && wantsSlash(hr, resp) {
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, errorBodyLimit))
 		_ = resp.Body.Close()
 		c.resent(ctx, q, sent)
-		hr = c.newRequest(x.ctx, q, s)
+		asked.Store(0)
+		got.Store(0)
+		hr = c.newRequest(actx, q, s)
 		addSlash(hr.URL)
 		resp, err = c.transport.RoundTrip(hr)
 	}
 	if err != nil {
 		e := q.errorFor()
-		e.Unsent = x.got.Load() == 0 && (x.asked.Load() > 0 || neverConnected(err))
-		e.Err = c.explainSend(ctx, x.ctx, err)
+		e.Unsent = got.Load() == 0 && (asked.Load() > 0 || neverConnected(err))
+		e.Err = c.explainSend(ctx, actx, err)
 		return e
 	}
 	defer resp.Body.Close()
@@ -44,10 +60,18 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 	if resp.StatusCode/100 != 2 {
 		return c.refusal(q, resp)
 	}
-	x.body, err = readBody(resp.Body, q.limit, x.body)
-	body := x.body
+	buffer, ok := c.bodies.Get().(*bytes.Buffer)
+	if !ok {
+		buffer = new(bytes.Buffer)
+	}
+	defer func() {
+		if buffer.Cap() <= keepBody {
+			buffer.Reset()
+			c.bodies.Put(buffer)
+		}
+	}()
+	body, err := readBody(resp.Body, q.limit, buffer)
 	if err == nil {
-		reusable = true
 		if q.accept == nil {
 			return nil
 		}
@@ -55,7 +79,7 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 			return nil
 		}
 	} else if !errors.Is(err, errPermanent) {
-		err = fmt.Errorf("%w: %w", ErrIncomplete, c.explainSend(ctx, x.ctx, err))
+		err = fmt.Errorf("%w: %w", ErrIncomplete, c.explainSend(ctx, actx, err))
 	}
 	e := q.errorFor()
 	e.Status, e.Err = resp.StatusCode, err
@@ -78,6 +102,16 @@ func (c *client) attempt(ctx context.Context, q *request, s *session, sent int) 
 		}
 	}
 	return e
+}
+
+// readBody reads all of r, at most limit bytes, into buffer and returns it. It
+// returns what it read with an error too.
+func readBody(r io.Reader, limit int64, buffer *bytes.Buffer) ([]byte, error) {
+	n, err := buffer.ReadFrom(io.LimitReader(r, limit+1))
+	if n > limit {
+		err = permanentError{fmt.Errorf("%w of %d MiB (--max-answer sets that of lists and privileges)", ErrTooLarge, limit>>20)}
+	}
+	return buffer.Bytes(), err
 }
 
 // wantsSlash reports whether an answer sends the request to the same path with a slash

@@ -32,9 +32,9 @@ type client struct {
 	watch     watch
 	sessions  sessions
 	keeper    atomic.Pointer[keeper] // nil: no lock is kept
-	decoders  decoders
-	exchanges exchanges
-	headers   *headers // without a session
+	bodies    sync.Pool              // of *bytes.Buffer
+	decoders  sync.Pool              // of *heldDecoder
+	headers   *headers               // without a session
 	everyone  userList
 	levels    levels
 
@@ -74,7 +74,6 @@ func newClient(ctx context.Context, cfg Config) (*client, error) {
 			}
 		}
 	}
-	c.exchanges.keep = cfg.Concurrency
 	c.watch.tell = c.tellSilence
 	c.headers = newHeaders(cfg.UserAgent, "", "")
 	c.sessions.login = func(number uint64) (*session, error) { return c.login(c.life, number, false) }
@@ -153,11 +152,9 @@ func (c *client) close(ctx context.Context) error {
 	return c.closeErr
 }
 
-// closeIdle gives back what is kept for the next request: memory, and the
-// connections of the client's own transport.
+// closeIdle gives back the connections of the client's own transport.
 func (c *client) closeIdle() {
 	c.watch.stop()
-	c.exchanges.drop()
 	if t, ok := c.transport.(*http.Transport); ok && c.cfg.Transport == nil {
 		t.CloseIdleConnections()
 	}

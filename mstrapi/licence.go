@@ -2,12 +2,14 @@ package mstrapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"privsync/clean"
 	"privsync/mstr"
@@ -108,8 +110,8 @@ const Unlimited = -1
 // Compliance returns the result of the last licence scan.
 func (r *Reader) Compliance(ctx context.Context) (Compliance, error) {
 	var answer *struct {
-		Time   json.RawMessage `json:"complianceTime"`
-		Type   *int            `json:"complianceType"`
+		Time   jsontext.Value `json:"complianceTime"`
+		Type   *int           `json:"complianceType"`
 		Result []struct {
 			Type         *int `json:"type"`
 			CurrentUsage *int `json:"currentUsage"`
@@ -157,19 +159,17 @@ func (r *Reader) Compliance(ctx context.Context) (Compliance, error) {
 
 // licenceTime reads the time of a scan: a text as in the vendor's samples, or
 // milliseconds since 1970. It is zero for anything else.
-func licenceTime(raw json.RawMessage) time.Time {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		for _, layout := range []string{"2006-01-02T15:04:05.999999999-0700", time.RFC3339Nano} {
-			if t, err := time.Parse(layout, text); err == nil {
-				return t.UTC()
-			}
+func licenceTime(raw jsontext.Value) time.Time {
+	text := string(scalarText(raw))
+	if raw.Kind() == '0' {
+		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms > 0 {
+			return time.UnixMilli(ms).UTC()
 		}
-		return time.Time{}
 	}
-	var ms int64
-	if json.Unmarshal(raw, &ms) == nil && ms > 0 {
-		return time.UnixMilli(ms).UTC()
+	for _, layout := range []string{"2006-01-02T15:04:05.999999999-0700", time.RFC3339Nano} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC()
+		}
 	}
 	return time.Time{}
 }
@@ -270,7 +270,7 @@ type LicensedUser struct {
 // LicenceAudit returns the result of the last licence audit.
 func (r *Reader) LicenceAudit(ctx context.Context) (LicenceAudit, error) {
 	var answer *struct {
-		Time  json.RawMessage `json:"auditTime"`
+		Time  jsontext.Value `json:"auditTime"`
 		Users []struct {
 			ID       string `json:"id"`
 			Name     string `json:"name"`
@@ -287,7 +287,7 @@ func (r *Reader) LicenceAudit(ctx context.Context) (LicenceAudit, error) {
 			}
 			out = LicenceAudit{Time: licenceTime(answer.Time)}
 			for _, u := range answer.Users {
-				id, ok := parseObjectID([]byte(u.ID))
+				id, ok := parseObjectID(u.ID)
 				if !ok {
 					return incompletef("a user without an id")
 				}

@@ -3,7 +3,6 @@ package mstrapi
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -12,6 +11,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"privsync/clean"
 )
@@ -272,11 +274,11 @@ func (c *client) removeLock(ctx context.Context, s *session, l ConfigurationLock
 // readLock reads the lock; s nil means the client's session.
 func (c *client) readLock(ctx context.Context, s *session) (ConfigurationLock, error) {
 	var answer *struct {
-		Type    *string         `json:"lockType"`
-		Time    json.RawMessage `json:"lockTime"`
-		Comment json.RawMessage `json:"comment"`
-		Machine json.RawMessage `json:"machineName"`
-		Owner   json.RawMessage `json:"owner"`
+		Type    *string        `json:"lockType"`
+		Time    jsontext.Value `json:"lockTime"`
+		Comment jsontext.Value `json:"comment"`
+		Machine jsontext.Value `json:"machineName"`
+		Owner   jsontext.Value `json:"owner"`
 	}
 	var out ConfigurationLock
 	err := c.lockRequest(ctx, &request{
@@ -301,8 +303,8 @@ func (c *client) readLock(ctx context.Context, s *session) (ConfigurationLock, e
 				ID   string `json:"id"`
 				Name string `json:"name"`
 			}
-			if json.Unmarshal(answer.Owner, &owner) == nil {
-				out.OwnerID, _ = parseObjectID([]byte(owner.ID))
+			if jsonv2.Unmarshal(answer.Owner, &owner, lenient()) == nil {
+				out.OwnerID, _ = parseObjectID(owner.ID)
 				out.Owner = clip(owner.Name, 200)
 			}
 			return nil
@@ -312,10 +314,11 @@ func (c *client) readLock(ctx context.Context, s *session) (ConfigurationLock, e
 }
 
 // textOf returns raw as a text; "" for anything else.
-func textOf(raw json.RawMessage) string {
-	var text string
-	_ = json.Unmarshal(raw, &text) // stays empty
-	return text
+func textOf(raw jsontext.Value) string {
+	if raw.Kind() != '"' {
+		return ""
+	}
+	return strings.ToValidUTF8(string(scalarText(raw)), "\ufffd")
 }
 
 // lockIDOf returns the id in a lock's comment: the text of its only element LOCKID.

@@ -18,7 +18,7 @@ func (r *Reader) Projects(ctx context.Context) ([]ObjectRef, error) {
 		accept: acceptJSON(&answer, func() error {
 			projects = make([]ObjectRef, 0, len(answer))
 			for _, p := range answer {
-				id, ok := parseObjectID([]byte(p.ID))
+				id, ok := parseObjectID(p.ID)
 				if !ok {
 					return incompletef("a project without an id")
 				}

@@ -2,12 +2,13 @@ package mstrapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"privsync/clean"
 )
@@ -93,7 +94,7 @@ func (r *Reader) SessionUser(ctx context.Context) (SessionUser, error) {
 	err := r.c.do(ctx, &request{
 		method: http.MethodGet, path: "/api/sessions/userInfo", limit: singleLimit,
 		accept: acceptJSON(&user, func() error {
-			id, ok := parseObjectID([]byte(user.ID))
+			id, ok := parseObjectID(string(user.ID))
 			if !ok {
 				return incompletef("no user id")
 			}
@@ -135,16 +136,6 @@ func (r *Reader) RenewSession(ctx context.Context) error {
 	return r.c.do(ctx, &request{method: http.MethodPut, path: "/api/sessions", limit: singleLimit})
 }
 
-// anyPrivilegeID decodes the number of a privilege, a string or an integer.
-type anyPrivilegeID PrivilegeID
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (id *anyPrivilegeID) UnmarshalJSON(data []byte) error {
-	s := scanner{b: data}
-	*id = anyPrivilegeID(s.privilegeID())
-	return s.end()
-}
-
 // SessionPrivilege returns whether the session's user has a privilege. A server
 // may refuse to tell a user who has not: then [IsForbidden] or [IsNotFound] may
 // hold of the error.
@@ -184,21 +175,21 @@ func (r *Reader) SessionPrivilege(ctx context.Context, id PrivilegeID) (SessionP
 // catalogueEntry is one entry of the server's catalogue. Servers tell the level by
 // either member.
 type catalogueEntry struct {
-	ID           json.RawMessage `json:"id"`
-	Name         string          `json:"name"`
-	Description  string          `json:"description"`
-	Categories   []string        `json:"categories"`
-	ProjectLevel *bool           `json:"isProjectLevelPrivilege"`
-	Level        string          `json:"level"`
+	ID           jsontext.Value `json:"id"`
+	Name         string         `json:"name"`
+	Description  string         `json:"description"`
+	Categories   []string       `json:"categories"`
+	ProjectLevel *bool          `json:"isProjectLevelPrivilege"`
+	Level        string         `json:"level"`
 }
 
 // privilege returns the entry as a privilege, or what is odd about it.
 func (e catalogueEntry) privilege() (p Privilege, odd string) {
-	var id anyPrivilegeID
-	if len(e.ID) == 0 || json.Unmarshal(e.ID, &id) != nil || id == 0 {
+	id, ok := parsePrivilegeID(scalarText(e.ID))
+	if !ok {
 		return p, oddNumber
 	}
-	p = Privilege{ID: PrivilegeID(id), Name: e.Name, Description: e.Description, Categories: e.Categories}
+	p = Privilege{ID: id, Name: e.Name, Description: e.Description, Categories: e.Categories}
 	switch {
 	case e.ProjectLevel != nil:
 		p.ProjectLevel = *e.ProjectLevel
@@ -347,15 +338,9 @@ func (r *Reader) Memberships(ctx context.Context, kind Kind, id ObjectID) ([]Obj
 
 // Held returns every privilege of the level that the principal effectively
 // holds, one entry each, or an error: never a part of them. An empty result
-// means that the server said so.
+// means that the server said so. Groups and Roles are shared by many: nobody may
+// change them.
 func (r *Reader) Held(ctx context.Context, kind Kind, id ObjectID, level Level) ([]Held, error) {
-	return r.HeldIn(ctx, kind, id, level, nil)
-}
-
-// HeldIn is [Reader.Held] whose answer lies in buf, until the next call with the
-// same buffer: who reads very many principals, and keeps little of each, saves
-// most of the memory that passes through its hands. A nil buf is like Held.
-func (r *Reader) HeldIn(ctx context.Context, kind Kind, id ObjectID, level Level, buf *HeldBuffer) ([]Held, error) {
 	path, err := principalPath(kind, id, "/privileges")
 	if err != nil {
 		return nil, err
@@ -372,7 +357,12 @@ func (r *Reader) HeldIn(ctx context.Context, kind Kind, id ObjectID, level Level
 	}
 	var held []Held
 	q.accept = func(body []byte, _ http.Header) (err error) {
-		held, err = r.c.decoders.held(body, level, buf)
+		d, ok := r.c.decoders.Get().(*heldDecoder)
+		if !ok {
+			d = new(heldDecoder)
+		}
+		defer r.c.decoders.Put(d)
+		held, err = d.decode(body, level)
 		return err
 	}
 	if err := r.c.do(ctx, q); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -40,7 +41,7 @@ func parseTree(body []byte) (node, error) {
 		if !ok {
 			return node{value: token}, nil
 		}
-		if depth >= maxDepth {
+		if depth >= 10_000 {
 			return node{}, errReference
 		}
 		n := node{kind: byte(delim)}
@@ -52,6 +53,9 @@ func parseTree(body []byte) (node, error) {
 					return n, err
 				}
 				key = k.(string)
+				if slices.ContainsFunc(n.members, func(m member) bool { return m.key == key }) {
+					return n, errReference
+				}
 			}
 			v, err := read(depth + 1)
 			if err != nil {
@@ -69,17 +73,14 @@ func parseTree(body []byte) (node, error) {
 	return read(0)
 }
 
-// get returns the only member of that key. A known key given twice is an error.
+// get returns the member of that key.
 func (n node) get(key string) (v node, ok bool, err error) {
 	if n.kind != '{' {
 		return v, false, errReference
 	}
 	for _, m := range n.members {
 		if m.key == key {
-			if ok {
-				return v, ok, errReference
-			}
-			v, ok = m.value, true
+			return m.value, true, nil
 		}
 	}
 	return v, ok, nil
@@ -254,7 +255,7 @@ func referenceObject(source node, key string) (ref ObjectRef, found bool, err er
 		if member == "name" {
 			ref.Name = text
 		} else {
-			ref.ID, _ = parseObjectID([]byte(text))
+			ref.ID, _ = parseObjectID(text)
 		}
 	}
 	return ref, true, nil
@@ -269,7 +270,7 @@ func referenceGroup(group node) (ref ObjectRef, err error) {
 	if err != nil {
 		return ref, err
 	}
-	if ref.ID, ok = parseObjectID([]byte(text)); !ok {
+	if ref.ID, ok = parseObjectID(text); !ok {
 		return ref, errReference
 	}
 	name, ok, err := group.get("name")

@@ -1,6 +1,9 @@
 package mstrapi
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Kind tells the two kinds of principal apart. On the server both share object
 // type 34; the subtype 8704 is a user and 8705 a group.
@@ -18,15 +21,7 @@ type ObjectID string
 // Valid reports whether id is 32 hexadecimal digits in upper case. Ids become
 // parts of request paths, so nothing else gets there.
 func (id ObjectID) Valid() bool {
-	if len(id) != 32 {
-		return false
-	}
-	for i := range len(id) {
-		if !isHex(id[i]) || id[i] >= 'a' {
-			return false
-		}
-	}
-	return true
+	return len(id) == 32 && strings.Trim(string(id), "0123456789ABCDEF") == ""
 }
 
 // EveryoneGroup is the built-in group that users belong to, but for guests and some

@@ -39,12 +39,12 @@ func (seen *Observation) elsewhere() (s Set) {
 func ReadPrincipal(ctx context.Context, r PrincipalReader, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) (Observation, error) {
 	at := time.Now()
 	held, err := r.Held(ctx, kind, id, level)
-	return observation(kind, id, level, at, held, err, nil)
+	return observation(kind, id, level, at, held, err)
 }
 
 // observation makes an observation of a reader's answer, which it does not
-// change but may keep. The sets are in words if they fit.
-func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at time.Time, held []mstrapi.Held, err error, words []uint64) (Observation, error) {
+// change but may keep.
+func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at time.Time, held []mstrapi.Held, err error) (Observation, error) {
 	if err != nil {
 		return Observation{}, fmt.Errorf("privileges of %s %s: %w", kind, id, err)
 	}
@@ -54,8 +54,7 @@ func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at
 		if n := len(held); n > 0 {
 			// Sorted, so the last number tells how large the sets become.
 			half := int(held[n-1].ID)/64 + 1
-			words = slices.Grow(words[:0], 2*half)[:2*half]
-			clear(words)
+			words := make([]uint64, 2*half)
 			seen.Direct.words, seen.Inherited.words = words[:half:half], words[half:]
 		}
 		for i := range held {

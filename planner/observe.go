@@ -108,7 +108,6 @@ type observer struct {
 
 	st      *State
 	in      *interner
-	buffers sync.Pool  // of *lookBuffer
 	mu      sync.Mutex // guards st while several workers read
 	lookups map[mstrapi.Kind]*lookups
 	lists   map[mstrapi.Kind][]mstrapi.PrincipalRow // whole lists, as far as they were read
@@ -307,12 +306,9 @@ func (ob *observer) readOne(ctx context.Context, o *Observed) error {
 		return nil
 	}
 	for again := false; ; again = true {
-		seen, release, err := ob.look(ctx, o.Principal.Kind, o.Principal.ID)
+		seen, err := ob.look(ctx, o.Principal.Kind, o.Principal.ID)
 		if err == nil {
 			ob.in.put(o, seen)
-		}
-		release()
-		if err == nil {
 			return nil
 		}
 		if fatal := ob.settle(ctx, o, err); fatal != nil || again || o.gone || !mstrapi.IsNotFound(err) {
@@ -322,40 +318,14 @@ func (ob *observer) readOne(ctx context.Context, o *Observed) error {
 	}
 }
 
-// bufferedReader is a reader that answers in memory which is used again:
-// [*mstrapi.Reader].
-type bufferedReader interface {
-	HeldIn(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, buf *mstrapi.HeldBuffer) ([]mstrapi.Held, error)
-}
-
-// look is [ReadPrincipal], whose observation must not be used after release.
-func (ob *observer) look(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (seen Observation, release func(), err error) {
-	r, ok := ob.r.(bufferedReader)
-	if !ok {
-		at := time.Now()
-		held, err := ob.r.Held(ctx, kind, id, ob.level())
-		seen, err = observation(kind, id, ob.st.Level, at, held, err, nil)
-		seen.beyond = ob.splitBeyond(held)
-		return seen, func() {}, err
-	}
-	buf, ok := ob.buffers.Get().(*lookBuffer)
-	if !ok {
-		buf = new(lookBuffer)
-		buf.release = func() { ob.buffers.Put(buf) }
-	}
+// look is [ReadPrincipal] with what the observation has beyond the scope.
+func (ob *observer) look(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (Observation, error) {
 	at := time.Now()
-	held, err := r.HeldIn(ctx, kind, id, ob.level(), &buf.held)
+	held, err := ob.r.Held(ctx, kind, id, ob.level())
 	beyond := ob.splitBeyond(held)
-	seen, err = observation(kind, id, ob.st.Level, at, held, err, buf.words[:])
+	seen, err := observation(kind, id, ob.st.Level, at, held, err)
 	seen.beyond = beyond
-	return seen, buf.release, err
-}
-
-// lookBuffer is memory for one observation after the other.
-type lookBuffer struct {
-	held    mstrapi.HeldBuffer
-	words   [16]uint64
-	release func()
+	return seen, err
 }
 
 // noteParents keeps the memberships that a row came with. ob.mu must be held

@@ -70,8 +70,7 @@ func (ob *observer) readPast(ctx context.Context) error {
 	err := ob.each(ctx, len(open), func(ctx context.Context, i int) error {
 		defer ob.progress.add(1)
 		who := open[i].Principal
-		seen, release, err := ob.look(ctx, who.Kind, who.ID)
-		defer release()
+		seen, err := ob.look(ctx, who.Kind, who.ID)
 		if err != nil {
 			if ob.isFatal(ctx, err) {
 				return err
