@@ -84,11 +84,9 @@ func (d *draft) coverage() Coverage {
 		n := users + groups - len(d.st.gone)
 		c.Known = &n
 	}
-	for _, list := range [][]*Observed{d.st.covered, d.st.unlisted, d.st.strangers} {
-		for _, o := range list {
-			if o.Err == nil {
-				c.LookedAt++
-			}
+	for o := range d.st.all() {
+		if o.Err == nil {
+			c.LookedAt++
 		}
 	}
 	return c

@@ -3,7 +3,6 @@ package planner
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"privsync/mstrapi"
 )
@@ -15,11 +14,7 @@ import (
 // Everyone where these are fewer.
 func (ob *observer) learnEnabled(ctx context.Context) error {
 	var open []*Observed
-	all := ob.st.covered
-	if ob.st.licences.counts() {
-		all = slices.Concat(all, ob.st.unlisted, ob.st.strangers)
-	}
-	for _, o := range all {
+	for o := range ob.st.all() {
 		if o.Principal.Kind == mstrapi.User && o.Enabled == mstrapi.Unknown && !o.gone && o.Err == nil && (isExplicit(ob.pol, o.entries) || ob.st.licences.counts()) {
 			open = append(open, o)
 		}
@@ -34,12 +29,9 @@ func (ob *observer) learnHoldersEnabled(ctx context.Context) error {
 		return nil
 	}
 	var open []*Observed
-	for _, list := range [][]*Observed{ob.st.covered, ob.st.unlisted, ob.st.strangers} {
-		for _, o := range list {
-			held := o.Direct.Union(o.Inherited).Union(o.elsewhere())
-			if o.Principal.Kind == mstrapi.User && (o.Enabled == mstrapi.Unknown || o.Principal.Login == "") && !o.asked && o.Err == nil && !held.Intersect(ob.asked).IsEmpty() {
-				open = append(open, o)
-			}
+	for o := range ob.st.all() {
+		if o.Principal.Kind == mstrapi.User && (o.Enabled == mstrapi.Unknown || o.Principal.Login == "") && !o.asked && o.Err == nil && !o.effective().Intersect(ob.asked).IsEmpty() {
+			open = append(open, o)
 		}
 	}
 	defer ob.dropGone()
@@ -54,17 +46,14 @@ func (ob *observer) askEnabled(ctx context.Context, open []*Observed) error {
 	if err := ob.readEveryone(ctx, len(open)); err != nil {
 		return err
 	}
-	ob.progress.grow(len(open))
-	return ob.each(ctx, len(open), func(ctx context.Context, i int) error {
-		defer ob.progress.add(1)
+	return ob.work(ctx, len(open), func(ctx context.Context, i int) error {
 		o := open[i]
 		if row, ok := ob.everyone[o.Principal.ID]; ok && row.Enabled != mstrapi.Unknown {
 			o.Enabled, o.Principal.Login = row.Enabled, cmp.Or(o.Principal.Login, row.Login)
 			return nil
 		}
 		row, err := ob.r.Principal(ctx, mstrapi.User, o.Principal.ID)
-		switch {
-		case err == nil:
+		if err == nil {
 			o.Enabled, o.asked, o.Principal.Login = row.Enabled, true, cmp.Or(o.Principal.Login, row.Login)
 			if row.Memberships != nil {
 				ob.mu.Lock()
@@ -72,8 +61,6 @@ func (ob *observer) askEnabled(ctx context.Context, open []*Observed) error {
 				ob.mu.Unlock()
 			}
 			return nil
-		case ob.isFatal(ctx, err):
-			return err
 		}
 		gone, fatal := ob.isGone(ctx, mstrapi.User, o.Principal.ID, err)
 		if gone {

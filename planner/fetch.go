@@ -19,11 +19,20 @@ func (ob *observer) fetch(ctx context.Context, n *needs) error {
 			o.Err = err
 		}
 	}
-	for _, step := range []func(context.Context, *needs) error{
-		ob.fetchHeld, ob.fetchParents, ob.fetchPlaces, ob.fetchMemberOf, ob.fetchCounts, ob.fetchComplete, ob.fetchMemberRows, ob.fetchMembers,
-		ob.fetchPrincipals, ob.fetchEnabled, ob.fetchUsers,
+	for _, step := range []func() error{
+		func() error { return ob.fetchHeld(ctx, n.held) },
+		func() error { return ob.readParents(ctx, slices.Sorted(maps.Keys(n.parents))) },
+		func() error { return ob.fetchPlaces(ctx, n) },
+		func() error { return ob.fetchMemberOf(ctx, n.memberOf) },
+		func() error { return ob.readMembersOf(ctx, n.count, ob.countMembers) },
+		func() error { return ob.readMembersOf(ctx, n.complete, ob.restOfMembers) },
+		func() error { return ob.fetchMemberRows(ctx, n.rows) },
+		func() error { return ob.fetchMembers(ctx, n.expand) },
+		func() error { return ob.fetchPrincipals(ctx, n.principals) },
+		func() error { return ob.fetchEnabled(ctx, n.enabled) },
+		func() error { return ob.fetchUsers(ctx, n.everyUser) },
 	} {
-		if err := step(ctx, n); err != nil {
+		if err := step(); err != nil {
 			return err
 		}
 	}
@@ -33,9 +42,8 @@ func (ob *observer) fetch(ctx context.Context, n *needs) error {
 // fetchHeld reads groups that privileges arrive through, and the groups that
 // these name in turn, each once, as far as they do not hold the privilege
 // themselves.
-func (ob *observer) fetchHeld(ctx context.Context, n *needs) error {
+func (ob *observer) fetchHeld(ctx context.Context, todo map[mstrapi.ObjectID]Set) error {
 	st := ob.st
-	todo := n.held
 	for len(todo) > 0 {
 		var list []*Observed
 		for _, id := range slices.Sorted(maps.Keys(todo)) {
@@ -64,35 +72,36 @@ func (ob *observer) fetchHeld(ctx context.Context, n *needs) error {
 	return nil
 }
 
-// fetchParents reads the memberships of groups, and of all groups above them,
-// each once.
-func (ob *observer) fetchParents(ctx context.Context, n *needs) error {
-	return ob.readParents(ctx, slices.Sorted(maps.Keys(n.parents)))
+// memberships reads the direct parents of a principal. The error is fatal; any other
+// stands in the list.
+func (ob *observer) memberships(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (list parentList, gone bool, fatal error) {
+	refs, err := ob.r.Memberships(ctx, kind, id)
+	if err == nil {
+		return ob.parentList(refs), false, nil
+	}
+	list.known = true
+	if gone, fatal = ob.isGone(ctx, kind, id, err); !gone {
+		list.err = err
+	}
+	return list, gone, fatal
 }
 
+// readParents reads the memberships of groups, and of all groups above them,
+// each once.
 func (ob *observer) readParents(ctx context.Context, todo []mstrapi.ObjectID) error {
 	st := ob.st
 	for len(todo) > 0 {
-		ob.progress.grow(len(todo))
 		lists := make([]parentList, len(todo))
-		err := ob.each(ctx, len(todo), func(ctx context.Context, i int) error {
-			defer ob.progress.add(1)
-			refs, err := ob.r.Memberships(ctx, mstrapi.Group, todo[i])
-			if err != nil && ob.isFatal(ctx, err) {
-				return err
+		err := ob.work(ctx, len(todo), func(ctx context.Context, i int) error {
+			list, gone, fatal := ob.memberships(ctx, mstrapi.Group, todo[i])
+			if gone {
+				ob.noteGone(Principal{Kind: mstrapi.Group, ID: todo[i], Name: st.groupName(todo[i])})
 			}
-			if err != nil {
-				gone, fatal := ob.isGone(ctx, mstrapi.Group, todo[i], err)
-				lists[i] = parentList{known: true}
-				if gone {
-					ob.noteGone(Principal{Kind: mstrapi.Group, ID: todo[i], Name: st.groupName(todo[i])})
-				} else {
-					lists[i].err = fmt.Errorf("memberships of group %s: %w", todo[i], err)
-				}
-				return fatal
+			if list.err != nil {
+				list.err = fmt.Errorf("memberships of group %s: %w", todo[i], list.err)
 			}
-			lists[i] = ob.parentList(refs)
-			return nil
+			lists[i] = list
+			return fatal
 		})
 		if err != nil {
 			return err
@@ -124,7 +133,7 @@ func (ob *observer) fetchPlaces(ctx context.Context, n *needs) error {
 		m := st.members[id]
 		if m == nil && len(n.users) > 1 {
 			list := []*Observed{{Principal: Principal{Kind: mstrapi.Group, ID: id}}}
-			if err := ob.readCounts(ctx, list, ob.countMembers); err != nil {
+			if err := ob.readMembersOf(ctx, list, ob.countMembers); err != nil {
 				return err
 			}
 			m = st.members[id]
@@ -143,7 +152,7 @@ func (ob *observer) fetchPlaces(ctx context.Context, n *needs) error {
 			list = append(list, &Observed{Principal: Principal{Kind: mstrapi.Group, ID: id}})
 		}
 	}
-	return ob.readCounts(ctx, list, ob.restOfMembers)
+	return ob.readMembersOf(ctx, list, ob.restOfMembers)
 }
 
 // restOfMembers reads the pages of members that a count left out. Where they cannot
@@ -157,34 +166,18 @@ func (ob *observer) restOfMembers(ctx context.Context, id mstrapi.ObjectID) (*me
 	return m, err
 }
 
-// fetchComplete reads who the members of changed groups are, for what the changes
-// come to for them.
-func (ob *observer) fetchComplete(ctx context.Context, n *needs) error {
-	return ob.readCounts(ctx, n.complete, ob.restOfMembers)
-}
-
 // fetchPlacesOf reads the memberships of users, and of the groups above them.
 func (ob *observer) fetchPlacesOf(ctx context.Context, users map[*Observed]struct{}) error {
 	list := slices.SortedFunc(maps.Keys(users), compareObserved)
-	ob.progress.grow(len(list))
-	err := ob.each(ctx, len(list), func(ctx context.Context, i int) error {
-		defer ob.progress.add(1)
+	err := ob.work(ctx, len(list), func(ctx context.Context, i int) error {
 		o := list[i]
-		refs, err := ob.r.Memberships(ctx, o.Principal.Kind, o.Principal.ID)
-		if err != nil && ob.isFatal(ctx, err) {
-			return err
+		parents, gone, fatal := ob.memberships(ctx, o.Principal.Kind, o.Principal.ID)
+		if gone {
+			ob.lose(o)
+		} else {
+			o.parents = parents
 		}
-		if err != nil {
-			gone, fatal := ob.isGone(ctx, o.Principal.Kind, o.Principal.ID, err)
-			if gone {
-				ob.lose(o)
-			} else {
-				o.parents = parentList{known: true, err: err}
-			}
-			return fatal
-		}
-		o.parents = ob.parentList(refs)
-		return nil
+		return fatal
 	})
 	if err != nil {
 		return err
@@ -201,37 +194,27 @@ func (ob *observer) fetchPlacesOf(ctx context.Context, users map[*Observed]struc
 }
 
 // fetchMemberOf reads the memberships that paths are named by.
-func (ob *observer) fetchMemberOf(ctx context.Context, n *needs) error {
-	maps.DeleteFunc(n.memberOf, func(o *Observed, _ struct{}) bool { return o.parents.known })
-	ob.st.traced += len(n.memberOf)
-	return ob.fetchPlacesOf(ctx, n.memberOf)
+func (ob *observer) fetchMemberOf(ctx context.Context, users map[*Observed]struct{}) error {
+	maps.DeleteFunc(users, func(o *Observed, _ struct{}) bool { return o.parents.known })
+	ob.st.traced += len(users)
+	return ob.fetchPlacesOf(ctx, users)
 }
 
-// fetchCounts counts the members of changed groups: one request each where the
-// first page tells.
-func (ob *observer) fetchCounts(ctx context.Context, n *needs) error {
-	return ob.readCounts(ctx, n.count, ob.countMembers)
-}
-
-func (ob *observer) readCounts(ctx context.Context, groups []*Observed, read func(context.Context, mstrapi.ObjectID) (*memberList, error)) error {
-	ob.progress.grow(len(groups))
+// readMembersOf notes who, or how many, the members of groups are. To count them takes
+// one request each where the first page tells.
+func (ob *observer) readMembersOf(ctx context.Context, groups []*Observed, read func(context.Context, mstrapi.ObjectID) (*memberList, error)) error {
 	lists := make([]*memberList, len(groups))
-	err := ob.each(ctx, len(groups), func(ctx context.Context, i int) error {
-		defer ob.progress.add(1)
+	err := ob.work(ctx, len(groups), func(ctx context.Context, i int) error {
 		m, err := read(ctx, groups[i].Principal.ID)
 		if err != nil {
-			if ob.isFatal(ctx, err) {
-				return err
-			}
 			gone, fatal := ob.isGone(ctx, mstrapi.Group, groups[i].Principal.ID, err)
 			if fatal != nil {
 				return fatal
 			}
-			m = &memberList{complete: true}
+			m = &memberList{err: fmt.Errorf("members: %w", err)}
 			if gone {
+				m = &memberList{complete: true}
 				ob.lose(groups[i])
-			} else {
-				m = &memberList{err: fmt.Errorf("members: %w", err)}
 			}
 		}
 		lists[i] = m
@@ -248,14 +231,14 @@ func (ob *observer) readCounts(ctx context.Context, groups []*Observed, read fun
 
 // fetchMembers reads the users below changed groups, and what each of them
 // holds: rules judge them too.
-func (ob *observer) fetchMembers(ctx context.Context, n *needs) error {
+func (ob *observer) fetchMembers(ctx context.Context, groups []*Observed) error {
 	st := ob.st
-	rows := make([][]mstrapi.PrincipalRow, len(n.expand))
-	index := make(map[mstrapi.ObjectID]int, len(n.expand))
-	for i, g := range n.expand {
+	rows := make([][]mstrapi.PrincipalRow, len(groups))
+	index := make(map[mstrapi.ObjectID]int, len(groups))
+	for i, g := range groups {
 		index[g.Principal.ID] = i
 	}
-	err := ob.readCounts(ctx, n.expand, func(ctx context.Context, id mstrapi.ObjectID) (*memberList, error) {
+	err := ob.readMembersOf(ctx, groups, func(ctx context.Context, id mstrapi.ObjectID) (*memberList, error) {
 		i := index[id]
 		return ob.allMembers(ctx, id, func(row mstrapi.PrincipalRow) { rows[i] = append(rows[i], row) })
 	})
@@ -263,7 +246,7 @@ func (ob *observer) fetchMembers(ctx context.Context, n *needs) error {
 		return err
 	}
 	var fresh []*Observed
-	for i, g := range n.expand {
+	for i, g := range groups {
 		st.expanded[g.Principal.ID] = true
 		for _, row := range rows[i] {
 			row.Kind = mstrapi.User
@@ -294,9 +277,9 @@ func (ob *observer) meet(row mstrapi.PrincipalRow) *Observed {
 
 // fetchPrincipals reads users that are looked at for the session's sake or to
 // find holders of a required privilege.
-func (ob *observer) fetchPrincipals(ctx context.Context, n *needs) error {
+func (ob *observer) fetchPrincipals(ctx context.Context, rows []mstrapi.PrincipalRow) error {
 	var fresh []*Observed
-	for _, row := range n.principals {
+	for _, row := range rows {
 		if o := ob.meet(row); o != nil {
 			fresh = append(fresh, o)
 		}
@@ -305,11 +288,9 @@ func (ob *observer) fetchPrincipals(ctx context.Context, n *needs) error {
 }
 
 // fetchEnabled asks whether users are enabled.
-func (ob *observer) fetchEnabled(ctx context.Context, n *needs) error {
-	list := slices.SortedFunc(maps.Keys(n.enabled), compareObserved)
-	ob.progress.grow(len(list))
-	return ob.each(ctx, len(list), func(ctx context.Context, i int) error {
-		defer ob.progress.add(1)
+func (ob *observer) fetchEnabled(ctx context.Context, users map[*Observed]struct{}) error {
+	list := slices.SortedFunc(maps.Keys(users), compareObserved)
+	return ob.work(ctx, len(list), func(ctx context.Context, i int) error {
 		o := list[i]
 		o.asked = true
 		row, err := ob.r.Principal(ctx, o.Principal.Kind, o.Principal.ID)
@@ -323,8 +304,8 @@ func (ob *observer) fetchEnabled(ctx context.Context, n *needs) error {
 
 // fetchUsers reads the list of all users, in which a require rule looks for
 // holders.
-func (ob *observer) fetchUsers(ctx context.Context, n *needs) error {
-	if !n.everyUser {
+func (ob *observer) fetchUsers(ctx context.Context, wanted bool) error {
+	if !wanted {
 		return nil
 	}
 	st := ob.st

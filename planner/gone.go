@@ -36,16 +36,19 @@ func IsGone(ctx context.Context, r ObjectReader, self mstrapi.ObjectID, kind mst
 	return err == nil, err
 }
 
-// isGone is [IsGone], whose error is fatal.
-func (ob *observer) isGone(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, err error) (bool, error) {
-	if !mstrapi.IsNotFound(err) {
+// isGone is [IsGone], whose error is fatal, as err may be.
+func (ob *observer) isGone(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, err error) (gone bool, fatal error) {
+	switch {
+	case ob.isFatal(ctx, err):
+		return false, err
+	case !mstrapi.IsNotFound(err):
 		return false, nil
 	}
 	who, asked := ob.session()
 	if asked != nil && !mstrapi.IsRouteMissing(asked) {
 		return false, nil // which ends the reading by itself
 	}
-	gone, err := IsGone(ctx, ob.r, who.ID, kind, id, err)
+	gone, err = IsGone(ctx, ob.r, who.ID, kind, id, err)
 	if err != nil && ob.isFatal(ctx, err) {
 		return false, err
 	}
@@ -87,19 +90,14 @@ func (ob *observer) lose(o *Observed) {
 // settle records what reading about o came to: it is gone, or could not be read.
 // The error is fatal.
 func (ob *observer) settle(ctx context.Context, o *Observed, err error) error {
-	if ob.isFatal(ctx, err) {
-		return err
-	}
 	gone, fatal := ob.isGone(ctx, o.Principal.Kind, o.Principal.ID, err)
 	switch {
-	case fatal != nil:
-		return fatal
 	case gone:
 		ob.lose(o)
-	default:
+	case fatal == nil:
 		o.Err = err
 	}
-	return nil
+	return fatal
 }
 
 // dropGone takes those who are gone out of everything that is decided about.

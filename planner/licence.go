@@ -194,42 +194,27 @@ func (ob *observer) splitBeyond(held []mstrapi.Held) []mstrapi.Held {
 }
 
 // fetchMemberRows reads who the users below groups are, without what they hold.
-func (ob *observer) fetchMemberRows(ctx context.Context, n *needs) error {
-	st := ob.st
-	ob.progress.grow(len(n.rows))
-	rows := make([][]mstrapi.PrincipalRow, len(n.rows))
-	lists := make([]*memberList, len(n.rows))
-	err := ob.each(ctx, len(n.rows), func(ctx context.Context, i int) error {
-		defer ob.progress.add(1)
-		rows[i] = []mstrapi.PrincipalRow{}
-		m, err := ob.allMembers(ctx, n.rows[i].Principal.ID, func(row mstrapi.PrincipalRow) {
+func (ob *observer) fetchMemberRows(ctx context.Context, groups []*Observed) error {
+	return ob.work(ctx, len(groups), func(ctx context.Context, i int) error {
+		id := groups[i].Principal.ID
+		rows := []mstrapi.PrincipalRow{}
+		m, err := ob.allMembers(ctx, id, func(row mstrapi.PrincipalRow) {
 			row.Kind, row.Memberships = mstrapi.User, nil
-			rows[i] = append(rows[i], row)
+			rows = append(rows, row)
 		})
 		if err != nil && ob.isFatal(ctx, err) {
 			return err
 		}
+		ob.mu.Lock()
+		defer ob.mu.Unlock()
 		if err != nil {
-			rows[i] = nil // how many there are is asked for below, as without a map
-			return nil
+			rows = nil // how many there are is asked for below, as without a map
+		} else {
+			ob.st.members[id] = m
 		}
-		lists[i] = m
+		ob.st.memberRows[id] = rows
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for i, g := range n.rows {
-		id := g.Principal.ID
-		if st.memberRows == nil {
-			st.memberRows = make(map[mstrapi.ObjectID][]mstrapi.PrincipalRow)
-		}
-		st.memberRows[id] = rows[i]
-		if lists[i] != nil {
-			st.members[id] = lists[i]
-		}
-	}
-	return nil
 }
 
 // wantsRows reports whether the forecast needs to know who is below a group that is
@@ -407,7 +392,7 @@ func (l *licensing) count(out *Licences, index map[int]*ProductForecast) {
 
 // before returns which of the privileges o holds.
 func (l *licensing) before(o *Observed, of Set) Set {
-	return o.Direct.Union(o.Inherited).Union(o.elsewhere()).Union(o.beyond.all()).Intersect(of)
+	return o.effective().Union(o.beyond.all()).Intersect(of)
 }
 
 // after returns which of them o will hold.
@@ -440,7 +425,7 @@ func (l *licensing) gained(o *Observed, has Set) []Through {
 			for _, g := range above {
 				t.Groups = append(t.Groups, mstrapi.ObjectRef{ID: g.Principal.ID, Name: g.Principal.Name})
 			}
-			sortRefs(t.Groups)
+			slices.SortFunc(t.Groups, compareRefs)
 			out = append(out, t)
 		}
 	}
@@ -466,14 +451,10 @@ func (l *licensing) freed(o *Observed, had Set) []Through {
 			}
 		}
 		t.Changes = idsOf(losing)
-		sortRefs(t.Groups)
+		slices.SortFunc(t.Groups, compareRefs)
 		out = append(out, t)
 	}
 	return out
-}
-
-func sortRefs(refs []mstrapi.ObjectRef) {
-	slices.SortFunc(refs, func(a, b mstrapi.ObjectRef) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 }
 
 // auditedApart notes what an audit tells of a user who is counted apart.
@@ -518,7 +499,7 @@ func (s *State) through(o *Observed, held Set, cat *catalogue) []Through {
 				groups = append(groups, s.refs.list[i])
 			}
 			if len(groups) > 0 {
-				sortRefs(groups)
+				slices.SortFunc(groups, compareRefs)
 				out = append(out, Through{Privilege: ref, Source: ThroughGroup, Groups: groups})
 			}
 			others := f.others[q]

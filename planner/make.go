@@ -187,11 +187,9 @@ func (d *draft) judgeNow() {
 	if d.st.judging == JudgeProjected {
 		return
 	}
-	for _, list := range [][]*Observed{d.st.covered, d.st.unlisted, d.st.strangers} {
-		for _, o := range list {
-			if o.Err == nil {
-				d.rules.judge(o, o.Direct, o.Inherited)
-			}
+	for o := range d.st.all() {
+		if o.Err == nil {
+			d.rules.judge(o, o.Direct, o.Inherited)
 		}
 	}
 }

@@ -67,6 +67,7 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 			byEntry:    make([]*Observed, len(pol.Principals)),
 			parents:    make(map[mstrapi.ObjectID]parentList),
 			members:    make(map[mstrapi.ObjectID]*memberList),
+			memberRows: make(map[mstrapi.ObjectID][]mstrapi.PrincipalRow),
 			judging:    o.Judging,
 			everybody:  o.Everybody,
 			past:       o.Past.sorted(),
@@ -207,6 +208,15 @@ func (ob *observer) each(ctx context.Context, n int, work func(ctx context.Conte
 	return g.Wait()
 }
 
+// work is each, whose items are shown as progress.
+func (ob *observer) work(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	ob.progress.grow(n)
+	return ob.each(ctx, n, func(ctx context.Context, i int) error {
+		defer ob.progress.add(1)
+		return do(ctx, i)
+	})
+}
+
 // readServerAndResolve does both at once. That the session's user may not do
 // this at all is the more useful error, so it comes first.
 func (ob *observer) readServerAndResolve(ctx context.Context) error {
@@ -293,11 +303,7 @@ func (ob *observer) checkAllowed(ctx context.Context) error {
 
 // readHeld reads what each of the list holds: one request for each.
 func (ob *observer) readHeld(ctx context.Context, list []*Observed) error {
-	ob.progress.grow(len(list))
-	return ob.each(ctx, len(list), func(ctx context.Context, i int) error {
-		defer ob.progress.add(1)
-		return ob.readOne(ctx, list[i])
-	})
+	return ob.work(ctx, len(list), func(ctx context.Context, i int) error { return ob.readOne(ctx, list[i]) })
 }
 
 // readOne reads what o holds; that it cannot is noted in o.

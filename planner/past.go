@@ -66,9 +66,7 @@ func (ob *observer) readPast(ctx context.Context) error {
 		open = append(open, g)
 	}
 	held := make([]Set, len(open))
-	ob.progress.grow(len(open))
-	err := ob.each(ctx, len(open), func(ctx context.Context, i int) error {
-		defer ob.progress.add(1)
+	err := ob.work(ctx, len(open), func(ctx context.Context, i int) error {
 		who := open[i].Principal
 		seen, err := ob.look(ctx, who.Kind, who.ID)
 		if err != nil {

@@ -39,7 +39,7 @@ func (ob *observer) settleRoles(ctx context.Context, c *compiled) error {
 			kin.settle(wanted, decided, c.cat)
 			return nil
 		}
-		if err := ob.fetchHeld(ctx, kin.needs); err != nil {
+		if err := ob.fetchHeld(ctx, kin.needs.held); err != nil {
 			return err
 		}
 	}

@@ -110,6 +110,9 @@ func (o *Observed) elsewhere() Set {
 	return o.held.elsewhere
 }
 
+// effective returns all that o holds, be it in one project only.
+func (o *Observed) effective() Set { return o.Direct.Union(o.Inherited).Union(o.elsewhere()) }
+
 // parentList are the direct parent groups of a principal, as far as they were
 // read.
 type parentList struct {
@@ -156,10 +159,16 @@ func (s *State) Principals() iter.Seq[*Observed] { return slices.Values(s.covere
 // users and so on within each: those whom the policy covers, and then the others.
 // Nobody if that was not asked for.
 func (s *State) Everybody() iter.Seq[*Observed] {
+	if !s.everybody {
+		return slices.Values([]*Observed(nil))
+	}
+	return s.all()
+}
+
+// all yields everybody who was asked for: those whom the policy covers, those whom no
+// entry covers, and those whom a rule judges all the same.
+func (s *State) all() iter.Seq[*Observed] {
 	return func(yield func(*Observed) bool) {
-		if !s.everybody {
-			return
-		}
 		for _, list := range [][]*Observed{s.covered, s.unlisted, s.strangers} {
 			for _, o := range list {
 				if !yield(o) {
@@ -187,7 +196,7 @@ func (s *State) Entries(o *Observed) []int {
 // that the server named as its sources, sorted by name and id.
 func (s *State) Held(o *Observed) iter.Seq[mstrapi.Held] {
 	return func(yield func(mstrapi.Held) bool) {
-		for p := range o.Direct.Union(o.Inherited).Union(o.elsewhere()).All() {
+		for p := range o.effective().All() {
 			h := mstrapi.Held{ID: p, Direct: o.Direct.Has(p), Level: s.levelOf(p)}
 			if o.held != nil {
 				for _, i := range o.held.sources(p).groups() {
@@ -195,9 +204,7 @@ func (s *State) Held(o *Observed) iter.Seq[mstrapi.Held] {
 				}
 				others := o.held.others[p]
 				h.Roles, h.Other = others.roles, others.other
-				slices.SortFunc(h.Groups, func(a, b mstrapi.ObjectRef) int {
-					return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-				})
+				slices.SortFunc(h.Groups, compareRefs)
 			}
 			if !yield(h) {
 				return
@@ -223,6 +230,10 @@ func (s *State) groupName(id mstrapi.ObjectID) string {
 		return s.refs.list[i].Name
 	}
 	return string(id)
+}
+
+func compareRefs(a, b mstrapi.ObjectRef) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
 func compareObserved(a, b *Observed) int { return a.Principal.Compare(&b.Principal) }
@@ -459,8 +470,7 @@ func cloneRoles(roles []mstrapi.RoleRef) []mstrapi.RoleRef {
 		}
 	}
 	slices.SortFunc(out, func(a, b mstrapi.RoleRef) int {
-		return cmp.Or(cmp.Compare(a.Role.Name, b.Role.Name), cmp.Compare(a.Role.ID, b.Role.ID),
-			cmp.Compare(a.Project.Name, b.Project.Name), cmp.Compare(a.Project.ID, b.Project.ID))
+		return cmp.Or(compareRefs(a.Role, b.Role), compareRefs(a.Project, b.Project))
 	})
 	return slices.Compact(out)
 }

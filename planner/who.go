@@ -184,7 +184,7 @@ func (doc *Holders) add(st *State, o WhoOptions) {
 			enabled := who.Enabled == mstrapi.Yes
 			h.Enabled = &enabled
 		}
-		held := who.Direct.Union(who.Inherited).Union(who.elsewhere())
+		held := who.effective()
 		for q := range held.Intersect(o.Privileges).All() {
 			i, asked := index[q]
 			if !asked {
@@ -255,10 +255,6 @@ func (w *ways) of(who *Observed, privilege PrivilegeRef) Holding {
 	}
 	h.Direct = who.Direct.Has(privilege.ID)
 	return h
-}
-
-func compareRefs(a, b mstrapi.ObjectRef) int {
-	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
 // within reports whether what h says holds in the project, as far as anybody knows, and
