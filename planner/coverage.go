@@ -78,10 +78,10 @@ func (ob *observer) noteTotal(kind mstrapi.Kind, n int) {
 // coverage counts who is covered, known and looked at.
 func (d *draft) coverage() Coverage {
 	c := Coverage{Covered: len(d.st.covered) + d.st.lostNames}
-	users, haveUsers := d.st.known[mstrapi.User]
-	groups, haveGroups := d.st.known[mstrapi.Group]
+	users, haveUsers := d.st.existing(mstrapi.User)
+	groups, haveGroups := d.st.existing(mstrapi.Group)
 	if haveUsers && haveGroups && !d.st.onlyEveryone {
-		n := users + groups - len(d.st.gone)
+		n := users + groups
 		c.Known = &n
 	}
 	for o := range d.st.all() {

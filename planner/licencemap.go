@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -464,6 +463,3 @@ func (m *LicenceMap) sets() (products map[int]Set, consuming, known Set) {
 	}
 	return products, consuming, known
 }
-
-// productIDs returns the numbers of the products, ascending.
-func productIDs(products map[int]Set) []int { return slices.Sorted(maps.Keys(products)) }

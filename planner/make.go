@@ -54,7 +54,7 @@ func (d *draft) plan(o MakeOptions) *Plan {
 		Scope:       Scope{Level: st.Level},
 		Safety:      d.safety(),
 		Changes:     d.changes,
-		Findings:    append(d.allFindings(), st.missingMap()...),
+		Findings:    append(d.allFindings(), missingMap(st.licences)...),
 		Commands:    make([]string, 0, len(pol.Commands)),
 
 		Prerequisites: d.c.prerequisites(),
@@ -120,7 +120,8 @@ func evaluate(c *compiled, st *State) *draft {
 	d.lost, d.risks = p.actorLoses(d.changes), p.actorRisks(d.changes)
 	d.rules.checkRequired()
 	d.rules.ruleFindings()
-	d.licences = d.forecast()
+	licences, doubts := p.forecast(d.changes)
+	d.licences, d.findings = licences, append(d.findings, doubts...)
 	d.measure()
 	if !d.needs.isEmpty() {
 		return d
@@ -143,7 +144,7 @@ func (d *draft) countMembers() {
 			d.needs.addBroken(g, m.err)
 		case len(d.c.pol.Rules) > 0 && d.st.judging == JudgeProjected && !d.st.expanded[g.Principal.ID]:
 			d.needs.expand = append(d.needs.expand, g)
-		case d.wantsRows(g):
+		case d.p.wantsRows(g):
 			d.needs.rows = append(d.needs.rows, g)
 		case m == nil:
 			d.needs.count = append(d.needs.count, g)

@@ -376,7 +376,7 @@ func (p *projection) judged(o *Observed) bool { return o.Covered || p.st.reached
 // relevant returns the privileges about which it matters whether o inherits
 // them after the plan, among those whose inheritance the plan may change.
 func (p *projection) relevant(o *Observed, w *want, ruled bool) Set {
-	touched := p.lossy.Union(p.gaining)
+	touched := p.touched()
 	if touched.IsEmpty() {
 		return touched
 	}
@@ -405,10 +405,17 @@ func (p *projection) relevant(o *Observed, w *want, ruled bool) Set {
 	return r.Intersect(touched)
 }
 
+// touched returns the privileges whose inheritance the plan may change.
+func (p *projection) touched() Set { return p.lossy.Union(p.gaining) }
+
 // inheritedAfter returns what o inherits once the plan's group changes are
 // done. Lossy privileges that are not relevant to o are left out.
 func (p *projection) inheritedAfter(o *Observed, w *want, ruled bool) Set {
-	relevant := p.relevant(o, w, ruled)
+	return p.inheritedOf(o, p.relevant(o, w, ruled))
+}
+
+// inheritedOf is inheritedAfter, of which these may be asked that the plan may change.
+func (p *projection) inheritedOf(o *Observed, relevant Set) Set {
 	if p.lossy.IsEmpty() && relevant.IsEmpty() {
 		return o.Inherited
 	}

@@ -199,18 +199,36 @@ func (s *State) Held(o *Observed) iter.Seq[mstrapi.Held] {
 		for p := range o.effective().All() {
 			h := mstrapi.Held{ID: p, Direct: o.Direct.Has(p), Level: s.levelOf(p)}
 			if o.held != nil {
-				for _, i := range o.held.sources(p).groups() {
-					h.Groups = append(h.Groups, s.refs.list[i])
-				}
+				h.Groups = s.groupsOf(o.held, p)
 				others := o.held.others[p]
 				h.Roles, h.Other = others.roles, others.other
-				slices.SortFunc(h.Groups, compareRefs)
 			}
 			if !yield(h) {
 				return
 			}
 		}
 	}
+}
+
+// groupsOf returns the groups that the server names as sources of p, sorted by name and
+// id.
+func (s *State) groupsOf(f *profile, p mstrapi.PrivilegeID) (groups []mstrapi.ObjectRef) {
+	for _, i := range f.sources(p).groups() {
+		groups = append(groups, s.refs.list[i])
+	}
+	slices.SortFunc(groups, compareRefs)
+	return groups
+}
+
+// existing returns how many users or groups there are, where the server tells.
+func (s *State) existing(kind mstrapi.Kind) (n int, known bool) {
+	n, known = s.known[kind]
+	for _, who := range s.gone {
+		if who.Kind == kind {
+			n--
+		}
+	}
+	return n, known
 }
 
 func (s *State) levelOf(p mstrapi.PrivilegeID) mstrapi.Level {
@@ -234,6 +252,15 @@ func (s *State) groupName(id mstrapi.ObjectID) string {
 
 func compareRefs(a, b mstrapi.ObjectRef) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+}
+
+// refsOf returns the groups by name and id.
+func refsOf(groups []*Observed) (refs []mstrapi.ObjectRef) {
+	for _, g := range groups {
+		refs = append(refs, mstrapi.ObjectRef{ID: g.Principal.ID, Name: g.Principal.Name})
+	}
+	slices.SortFunc(refs, compareRefs)
+	return refs
 }
 
 func compareObserved(a, b *Observed) int { return a.Principal.Compare(&b.Principal) }

@@ -211,14 +211,9 @@ func (doc *Holders) add(st *State, o WhoOptions) {
 		}
 	}
 	known := func(kind mstrapi.Kind) *int {
-		n, ok := st.known[kind]
+		n, ok := st.existing(kind)
 		if !ok || kind == mstrapi.User && st.onlyEveryone {
 			return nil
-		}
-		for _, who := range st.gone {
-			if who.Kind == kind {
-				n--
-			}
 		}
 		return &n
 	}
@@ -238,16 +233,9 @@ func (w *ways) of(who *Observed, privilege PrivilegeRef) Holding {
 		h = Holding{PrivilegeRef: privilege, Groups: []mstrapi.ObjectRef{}, From: []mstrapi.ObjectRef{}}
 		if who.held != nil {
 			h.Inherited = who.Inherited.Has(privilege.ID)
-			for _, i := range who.held.sources(privilege.ID).groups() {
-				h.Groups = append(h.Groups, w.st.refs.list[i])
-			}
-			for _, g := range w.trace(who, privilege.ID).groups {
-				if g.Err == nil && g.Direct.Has(privilege.ID) {
-					h.From = append(h.From, mstrapi.ObjectRef{ID: g.Principal.ID, Name: g.Principal.Name})
-				}
-			}
-			slices.SortFunc(h.Groups, compareRefs)
-			slices.SortFunc(h.From, compareRefs)
+			h.Groups = orEmpty(w.st.groupsOf(who.held, privilege.ID))
+			lacks := func(g *Observed) bool { return g.Err != nil || !g.Direct.Has(privilege.ID) }
+			h.From = orEmpty(refsOf(slices.DeleteFunc(slices.Clone(w.trace(who, privilege.ID).groups), lacks)))
 			others := who.held.others[privilege.ID]
 			h.Roles, h.Other = others.roles, others.other
 		}
