@@ -50,7 +50,11 @@ const placing = 100
 // effects works out what the changes come to for users. It decides nothing and
 // reads nothing about single principals: what is not known is counted as that.
 type effects struct {
-	*draft
+	c     *compiled
+	st    *State
+	needs *needs
+	p     *projection
+
 	users   map[idKey]*Observed // who was read
 	list    []*Observed         // the same in report order
 	changed map[mstrapi.ObjectID]*Change
@@ -75,46 +79,47 @@ type gained struct {
 	loose  []*Observed // groups of which not all members are known
 }
 
-// measure fills in the effect of every change, once all are decided.
-func (d *draft) measure() {
-	if d.st.judging != JudgeProjected || len(d.changes) == 0 || !d.needs.isEmpty() {
-		return
+// measure fills in the effect of every change, once all are decided, and returns that of
+// all together.
+func (p *projection) measure(changes []Change) *Impact {
+	if p.st.judging != JudgeProjected || len(changes) == 0 || !p.needs.isEmpty() {
+		return nil
 	}
 	e := &effects{
-		draft: d, changed: make(map[mstrapi.ObjectID]*Change, len(d.changes)), sources: make(map[*profile]map[int]struct{}),
-		kept: make(map[traceKey]fate), gained: make(map[mstrapi.PrivilegeID]*gained),
+		c: p.c, st: p.st, needs: p.needs, p: p, changed: make(map[mstrapi.ObjectID]*Change, len(changes)),
+		sources: make(map[*profile]map[int]struct{}), kept: make(map[traceKey]fate), gained: make(map[mstrapi.PrivilegeID]*gained),
 	}
-	if d.st.Level != mstrapi.LevelServer && !d.st.everybody {
-		e.vague = d.c.cat.projectLevel().Minus(d.c.projectLevel())
+	if p.st.Level != mstrapi.LevelServer && !p.st.everybody {
+		e.vague = p.c.cat.projectLevel().Minus(p.c.projectLevel())
 	}
-	for i := range d.changes {
-		e.changed[d.changes[i].Principal.ID] = &d.changes[i]
+	for i := range changes {
+		e.changed[changes[i].Principal.ID] = &changes[i]
 	}
-	if slices.ContainsFunc(d.p.groups, func(g *Observed) bool { return !d.p.decisions[g].isEmpty() }) {
-		e.users = make(map[idKey]*Observed, len(d.st.byID))
-		for id, o := range d.st.byID {
+	if slices.ContainsFunc(p.groups, func(g *Observed) bool { return !p.decisions[g].isEmpty() }) {
+		e.users = make(map[idKey]*Observed, len(p.st.byID))
+		for id, o := range p.st.byID {
 			if o.Principal.Kind == mstrapi.User && o.Err == nil && o.held != nil {
 				e.users[keyOf(id)] = o
 				e.list = append(e.list, o)
 			}
 		}
-		if e.placeMembers(); !d.needs.isEmpty() {
-			return
+		if e.placeMembers(); !p.needs.isEmpty() {
+			return nil
 		}
 	}
 	all := &wholeTally{reached: make(map[idKey]struct{}), unread: make(map[idKey]struct{}), tally: newTally(nil, 0)}
-	for i := range d.changes {
-		c := &d.changes[i]
-		if o := d.st.byID[c.Principal.ID]; c.Principal.Kind == mstrapi.Group {
+	for i := range changes {
+		c := &changes[i]
+		if o := p.st.byID[c.Principal.ID]; c.Principal.Kind == mstrapi.Group {
 			t := newTally(e.membersOf(o), c.Impact.Members)
 			e.ofGroup(c, o, t)
-			all.addGroup(e, t, e.st.members[o.Principal.ID])
+			all.addGroup(e, t, p.st.members[o.Principal.ID])
 		} else {
 			e.ofUser(c, o)
 			all.addUser(c, o)
 		}
 	}
-	d.impact = all.impact(d.st.known[mstrapi.User])
+	return all.impact(p.st.known[mstrapi.User])
 }
 
 // placeMembers asks for the members of changed groups beyond the first page, where
@@ -360,13 +365,11 @@ func (t *tally) count(hit map[*Observed]bool, is func(o *Observed) mstrapi.Tri) 
 // ofUser works out what a user's own change comes to for the user.
 func (e *effects) ofUser(c *Change, o *Observed) {
 	effect := new(Effect)
-	for i := range c.Grant {
-		if !o.Inherited.Has(c.Grant[i].ID) {
-			effect.Gain = 1
-		}
+	if !c.granted().Minus(o.Inherited).IsEmpty() {
+		effect.Gain = 1
 	}
-	for i := range c.Revoke {
-		switch e.fate(o, c.Revoke[i].ID).held {
+	for q := range c.revoked().All() {
+		switch e.fate(o, q).held {
 		case mstrapi.No:
 			effect.Lose = 1
 		case mstrapi.Unknown:
