@@ -159,7 +159,8 @@ func TakeServerLock(ctx context.Context, w *mstrapi.Writer, o ServerLockOptions)
 // Waited reports whether somebody else's lock had to be waited for.
 func (l *ServerLock) Waited() bool { return l.waited }
 
-// Release gives the lock back. The end of the session would as well.
+// Release gives the lock back. The end of the session would as well. The error matches
+// [mstrapi.ErrLockLost] if somebody else has it: it was taken away from the run.
 func (l *ServerLock) Release(ctx context.Context) error {
 	if l == nil {
 		return nil
@@ -174,10 +175,14 @@ func (l *ServerLock) Release(ctx context.Context) error {
 		}
 		// The answer may be lost, or somebody else may have removed it.
 		held, err := s.Read(ctx)
-		if err == nil && !held.Has(id) {
-			return nil
+		_, answered := asAPIError(removed)
+		switch {
+		case err != nil || held.Has(id):
+			return removed
+		case answered && held.Held():
+			return fmt.Errorf("%w: %w", mstrapi.ErrLockLost, &ServerLockError{Held: held})
 		}
-		return removed
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("give the server's lock back: %w", err)

@@ -268,3 +268,27 @@ func TestLockRunID(t *testing.T) {
 		}
 	}
 }
+
+// A run that wrote nothing more after its lock was taken away says so at its end.
+func TestServerLockTakenAwayAtTheEnd(t *testing.T) {
+	for _, replaced := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			lw := newLockWorld(t, mstrtest.Options{})
+			l, err := TakeServerLock(t.Context(), lw.w, lw.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := lw.write(t); err != nil {
+				t.Fatal(err)
+			}
+			_ = lw.sim.SetLock(nil)
+			if replaced {
+				_ = lw.sim.SetLock(&lw.other)
+			}
+			var held *ServerLockError
+			if err := l.Release(t.Context()); errors.Is(err, mstrapi.ErrLockLost) != replaced || errors.As(err, &held) != replaced {
+				t.Errorf("replaced %v: Release = %v", replaced, err)
+			}
+		})
+	}
+}

@@ -109,7 +109,9 @@ that is waited for.`,
 
 // recoverDead writes the reports of the runs on r's server that died: to to, or
 // where these runs would have, if to is zero. The caller holds lock. A lock that such
-// a run left on the server itself is removed, and waited for until the time.
+// a run left on the server itself is removed, and waited for until the time. If that is
+// not zero, so is the lock of a run whose report another account has written since, which
+// could not remove it.
 func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executor.Target, state *stateFlags, lock executor.Lock, until time.Time, to executor.Destination, o executor.RecoverOptions) ([]*executor.Report, error) {
 	store := state.store
 	dead, err := store.FindOpen(ctx, sameServer(ctx, server))
@@ -143,11 +145,12 @@ func (a *app) recoverDead(ctx context.Context, r *mstrapi.Reader, server executo
 		a.logCommands(report, strings.Join(paths, ", "))
 		reports = append(reports, report)
 	}
-	if slices.ContainsFunc(dead, func(d *executor.DeadRun) bool { return d.ServerLock }) ||
-		slices.ContainsFunc(lock.Left(), func(h executor.Holder) bool { return h.ServerLock }) {
-		return reports, a.removeLeftLock(ctx, r, a.endedRuns(ctx, store, lock, reports), until)
+	expected := slices.ContainsFunc(dead, func(d *executor.DeadRun) bool { return d.ServerLock }) ||
+		slices.ContainsFunc(lock.Left(), func(h executor.Holder) bool { return h.ServerLock })
+	if !expected && until.IsZero() {
+		return reports, nil
 	}
-	return reports, nil
+	return reports, a.removeLeftLock(ctx, r, a.endedRuns(ctx, store, lock, reports), until, expected)
 }
 
 // otherReport returns the digest of the report that a run wrote itself where the store

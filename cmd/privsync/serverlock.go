@@ -61,7 +61,10 @@ func (a *app) releaseServerLock(ctx context.Context, l *executor.ServerLock) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTime)
 	defer cancel()
-	if err := l.Release(ctx); err != nil {
+	switch err := l.Release(ctx); {
+	case errors.Is(err, mstrapi.ErrLockLost):
+		a.log.Warn("somebody took the server's lock away from this run: others may have changed the same at the same time", "error", err)
+	case err != nil:
 		a.log.Warn("the server's lock was not given back; it vanishes with the session", "error", err)
 	}
 }
@@ -97,8 +100,9 @@ func (a *app) endedRuns(ctx context.Context, store executor.Store, lock executor
 }
 
 // removeLeftLock removes the server's lock by its id if it is what a run left that has
-// ended. What does not succeed is a warning: the lock goes with its session.
-func (a *app) removeLeftLock(ctx context.Context, r *mstrapi.Reader, ended func(runID string) bool, until time.Time) error {
+// ended. What does not succeed is a warning: the lock goes with its session. Expected says
+// that such a run is known; otherwise a lock that cannot be looked at is no matter.
+func (a *app) removeLeftLock(ctx context.Context, r *mstrapi.Reader, ended func(runID string) bool, until time.Time, expected bool) error {
 	who, err := sessionUser(ctx, r)
 	if err != nil {
 		return err
@@ -109,7 +113,7 @@ func (a *app) removeLeftLock(ctx context.Context, r *mstrapi.Reader, ended func(
 		a.notice("removed the server's lock of a run that has ended: " + executor.DescribeLock(*left))
 	case left != nil && ctx.Err() == nil:
 		a.log.Warn("the server's lock of a run that has ended is still there; it vanishes with that run's session", "lock", executor.DescribeLock(*left), "error", err)
-	case err != nil && ctx.Err() == nil:
+	case err != nil && expected && ctx.Err() == nil:
 		a.log.Warn("the server's lock of a run that has ended was not looked at", "error", err)
 	}
 	return ctx.Err()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,7 +45,17 @@ func TestServerLockOfKilledRunElsewhere(t *testing.T) {
 		t.Fatalf("state init: exit code %d\n%s", code, stderr)
 	}
 	p.env = append(p.env, "PRIVSYNC_STATE="+server.URL("writer", name))
-	for _, after := range [][]string{{"recover"}, {"apply", "-f", "policy.yaml", "--yes", "--server-lock"}} {
+	const byAnother = true // another account writes the dead run's report first, which cannot remove its lock
+	for _, tt := range []struct {
+		after     []string
+		byAnother bool
+	}{
+		{[]string{"recover"}, !byAnother},
+		{[]string{"apply", "-f", "policy.yaml", "--yes", "--server-lock"}, !byAnother},
+		{[]string{"recover"}, byAnother},
+		{[]string{"apply", "-f", "policy.yaml", "--yes", "--server-lock"}, byAnother},
+	} {
+		after := tt.after
 		if err := p.server.Inject(mstrtest.Fault{Kind: mstrtest.Hang, Method: http.MethodPatch, Processed: true, Times: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -57,6 +68,14 @@ func TestServerLockOfKilledRunElsewhere(t *testing.T) {
 			t.Fatalf("exit code %d, want a killed process that left the lock\n%s", code, stderr)
 		}
 		p.env = append(p.env, "XDG_STATE_HOME="+filepath.Join(p.dir, "elsewhere", after[0]))
+		if tt.byAnother {
+			own := p.env
+			p.env = append(slices.Clone(own), "PRIVSYNC_USERNAME=administrator", "PRIVSYNC_PASSWORD=")
+			if code, _, said := p.run("recover"); code != executor.ExitOK || !strings.Contains(said, "recovered the report of run") || p.server.Lock() == nil {
+				t.Errorf("recover by another account: exit code %d, the lock is %+v\n%s", code, p.server.Lock(), said)
+			}
+			p.env = own
+		}
 		code, _, said := p.run(after...)
 		if code != executor.ExitOK || !strings.Contains(said, "removed the server's lock of a run that has ended") || p.server.Lock() != nil {
 			t.Errorf("%v: exit code %d, the lock is %+v\n%s", after, code, p.server.Lock(), said)
