@@ -54,7 +54,7 @@ func lockError(err error) error {
 	if errors.As(err, &locked) {
 		hint := "wait for that run to end, or let this one wait with --lock-timeout"
 		if locked.Holder.Server != "" && locked.Holder.Server != locked.URL {
-			hint += "; if one proxy serves two servers at that address, give each its own --state-dir"
+			hint += "; if one proxy serves two servers at that address, give each its own --state-dir, or --schema of a store"
 		}
 		return hinted(err, hint)
 	}

@@ -75,6 +75,9 @@ exceeded or a rule broken.`,
 			if err != nil {
 				return err
 			}
+			if err := state.checkURL(); err != nil {
+				return err
+			}
 			r, err := a.openReader(ctx, cfg)
 			if err != nil {
 				return overdue(ctx, err)

@@ -124,6 +124,14 @@ func (s *stateFlags) postgres(a *app, access pgstore.Access) (*pgstore.Store, er
 	return store.(*pgstore.Store), nil
 }
 
+// checkURL returns why the URL of a database cannot be meant, or must not be given so.
+func (s *stateFlags) checkURL() error {
+	if !s.shared() {
+		return nil
+	}
+	return storeError(pgstore.CheckURL(pgstore.Config{URL: s.url}))
+}
+
 // config returns what the flags say about the store in the database.
 func (s *stateFlags) config(a *app) (pgstore.Config, error) {
 	cfg := pgstore.Config{URL: s.url, Schema: s.schema, Tool: toolVersion()}

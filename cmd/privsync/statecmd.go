@@ -52,6 +52,9 @@ none. Run it again for further writers.
 				}
 			}
 			if print {
+				if err := state.checkURL(); err != nil {
+					return err
+				}
 				_, err := fmt.Fprint(a.stdout, pgstore.Script(state.schema, writers))
 				return err
 			}

@@ -155,12 +155,32 @@ func (s *storeSite) exec(sql string) {
 }
 
 // testLost: the store goes away for good in the middle of a run. What was in flight is
-// read back, nothing new is sent, the report is in the state folder; recover closes the
-// journal later, and its report names the one that is there.
+// read back, nothing new is sent, the report is where the run was to write it as well, or in
+// the state folder; recover closes the journal later, and its report names the one that is
+// there, which stays.
 func testLost(t *testing.T, db *pgtest.Server) {
-	s := newStoreSite(t, db, newDatabaseName(t, db), "lost")
+	name := newDatabaseName(t, db)
+	for flag, schema := range map[string]string{"": "lost", "--report": "lost_file", "--report-dir": "lost_folder"} {
+		t.Run(schema, func(t *testing.T) {
+			s := newStoreSite(t, db, name, schema)
+			place := filepath.Join(s.dir, "place")
+			args := s.apply()
+			if flag == "" {
+				place = filepath.Join(s.dir, "state", "privsync", "reports")
+			} else {
+				args = append(args, flag, place)
+			}
+			s.lose(place, args)
+		})
+	}
+}
+
+// lose lets an apply lose the store when it writes, and recovers it.
+func (s *storeSite) lose(place string, args []string) {
+	t := s.t
+	t.Helper()
 	cut := atomic.Bool{}
-	proxy, err := db.NewProxy(func(int, string) pgtest.Action {
+	proxy, err := s.db.NewProxy(func(int, string) pgtest.Action {
 		if cut.Load() {
 			return pgtest.CutBefore
 		}
@@ -174,10 +194,10 @@ func testLost(t *testing.T, db *pgtest.Server) {
 			cut.Store(true)
 		}
 	})
-	code, stderr := s.code(append(s.apply(), "--state", proxy.URL("writer", s.name))...)
+	code, stderr := s.code(append(args, "--state", proxy.URL("writer", s.name))...)
 	proxy.Close()
 	m := reportLine.FindStringSubmatch(stderr)
-	if code != executor.ExitIncomplete || m == nil || !strings.HasPrefix(m[1], filepath.Join(s.dir, "state", "privsync", "reports")) {
+	if code != executor.ExitIncomplete || m == nil || !strings.HasPrefix(m[1], place) {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	if !strings.Contains(stderr, "the store and the lock in it are lost") || !strings.Contains(stderr, "privsync recover") {
@@ -194,6 +214,9 @@ func testLost(t *testing.T, db *pgtest.Server) {
 	reports := s.reports()
 	if len(reports) != 1 || !reports[0].Run.Recovered || reports[0].Run.ID != local.Run.ID || reports[0].Run.Other != local.Digest {
 		t.Errorf("recovered: %+v; the other has the digest %s", reports[0].Run, local.Digest)
+	}
+	if now, err := executor.ReadReportFile(m[1]); err != nil || now.Digest != local.Digest {
+		t.Errorf("the run's own report in %s did not stay: %v", m[1], err)
 	}
 	s.account()
 }

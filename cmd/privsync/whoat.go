@@ -12,10 +12,15 @@ import (
 	"privsync/mstrapi"
 )
 
-// endOf returns the moment that --at means: a time, or the end of a day in UTC.
-func endOf(text string) (time.Time, error) {
+// endOf returns the moment that --at means: a time, or the end of a day in UTC, which for
+// the present day is now.
+func endOf(text string, now time.Time) (time.Time, error) {
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return day.AddDate(0, 0, 1).Add(-time.Millisecond), nil
+		end := day.AddDate(0, 0, 1).Add(-time.Millisecond)
+		if end.After(now) && !day.After(now) {
+			return now, nil
+		}
+		return end, nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
@@ -26,7 +31,7 @@ func endOf(text string) (time.Time, error) {
 
 // whoAt says who held the privileges at a time, from the reports in the store.
 func (a *app) whoAt(ctx context.Context, state *stateFlags, privileges []string, text, url, format string) error {
-	at, err := endOf(text)
+	at, err := endOf(text, a.now())
 	if err != nil {
 		return err
 	}

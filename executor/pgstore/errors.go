@@ -2,8 +2,11 @@ package pgstore
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -49,11 +52,14 @@ func Hint(err error, hint string) error {
 const (
 	stateFenced     = "PS001"
 	stateOutOfOrder = "PS002"
+	stateForeign    = "PS003"
 	stateUnique     = "23505"
 	stateNoTable    = "42P01"
 	stateDenied     = "42501"
 	stateReadOnly   = "25006"
 	stateDiskFull   = "53100"
+	stateTooMany    = "53300"
+	stateNoDatabase = "3D000"
 )
 
 func sqlState(err error) string {
@@ -66,8 +72,22 @@ func sqlState(err error) string {
 
 // unreachable says that the store cannot be connected to.
 func (s *Store) unreachable(err error) error {
-	return Hint(fmt.Errorf("connect to the store %s: %w", s.name, reason(err)),
-		"see that the database runs and lets this host and role in (pg_hba.conf), and that the password is right (PGPASSWORD, PGPASSFILE, --state-password-file)")
+	hint := "see that the database runs and lets this host and role in (pg_hba.conf, and sslmode where that wants TLS), and that the password is right (PGPASSWORD, PGPASSFILE, --state-password-file)"
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	switch {
+	case errors.As(err, &authority):
+		hint = "name the certificate of the authority that signed the database's with sslrootcert=FILE in the URL, or PGSSLROOTCERT; if that is the right one, something else answers there"
+	case errors.As(err, &name):
+		hint = "name the database in the URL by a name that its certificate has, or have a certificate made for this name"
+	case strings.Contains(err.Error(), "server refused TLS connection"):
+		hint = "have TLS turned on in the database (ssl = on); sslmode=prefer in the URL, or PGSSLMODE, does without where the network can be trusted"
+	case sqlState(err) == stateNoDatabase:
+		hint = "make the database (createdb), or correct its name in the URL"
+	case sqlState(err) == stateTooMany:
+		hint = "let the role have more connections (ALTER ROLE … CONNECTION LIMIT) and the database (max_connections): a run takes two at its start, then one"
+	}
+	return Hint(fmt.Errorf("connect to the store %s: %w", s.name, reason(err)), hint)
 }
 
 // lost says that the session is lost on which the lock was.
@@ -85,6 +105,8 @@ func (s *Store) explain(err error) error {
 	switch sqlState(err) {
 	case stateFenced:
 		return Hint(fmt.Errorf("%w: %s: %w", ErrLost, s.name, why), "another run may work on the server now; look at its report, then apply again")
+	case stateForeign:
+		return Hint(fmt.Errorf("store %s: %w", s.name, why), otherSchemaHint)
 	case stateNoTable:
 		return Hint(fmt.Errorf("%w: %s: %w", ErrNotInitialised, s.name, why), initHint)
 	case stateDenied:
@@ -106,8 +128,9 @@ func (s *Store) explain(err error) error {
 }
 
 const (
-	initHint = `have the owner of the schema run "privsync state init --state URL --writer ROLE" with this version of privsync`
-	roleHint = `have the owner of the schema run "privsync state init --state URL --writer ROLE"`
+	initHint        = `have the owner of the schema run "privsync state init --state URL --writer ROLE" with this version of privsync`
+	otherSchemaHint = "name a schema of its own with --schema, or put back what was there from a backup; nothing was changed"
+	roleHint        = `have the owner of the schema run "privsync state init --state URL --writer ROLE"`
 )
 
 // reason makes what pgx says shorter: the server's own words without its internals.
@@ -119,8 +142,30 @@ func reason(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 	}
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return oneLine{connect.Unwrap()}
+	}
 	return err
 }
+
+// oneLine is an error whose text has a line for each address that was tried.
+type oneLine struct{ error }
+
+// Error returns the lines as one, each only once.
+func (e oneLine) Error() string {
+	var out []string
+	for line := range strings.Lines(e.error.Error()) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "hostname resolving error: ")
+		if !slices.Contains(out, line) {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// Unwrap returns the error.
+func (e oneLine) Unwrap() error { return e.error }
 
 // serverError is an error of PostgreSQL in one line.
 type serverError struct{ pg *pgconn.PgError }

@@ -17,6 +17,7 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/user"
@@ -203,10 +204,13 @@ func (s *Store) doFor(ctx context.Context, limit time.Duration, f func(ctx conte
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	err := f(ctx, s.conn)
-	if err != nil && s.conn.IsClosed() && s.lock != nil {
+	switch {
+	case err == nil || !s.conn.IsClosed():
+		return s.explain(err)
+	case s.lock != nil:
 		return s.lost(err)
 	}
-	return s.explain(err)
+	return Hint(fmt.Errorf("store %s: %w", s.name, reason(err)), "see that the database runs and can be reached, then run again")
 }
 
 // self says who this process is. What cannot be found out is empty.

@@ -117,6 +117,10 @@ func (s *Store) Deliver(ctx context.Context, report *executor.Report, to executo
 	s.mu.Lock()
 	j := s.journal
 	s.mu.Unlock()
+	if s.lock == nil {
+		// What was lost while the run looked at the server is noticed now, and made anew.
+		_ = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) })
+	}
 	c := closing{run: runName(report.Run)}
 	if j != nil && j.run == c.run {
 		c.journal = j
@@ -347,13 +351,20 @@ func (s *Store) Finish(ctx context.Context, d *executor.DeadRun, remake func() (
 	if err != nil {
 		return nil, nil, err
 	}
+	// The run may have come as far as to write there; what it said itself stays.
 	to := d.Destination
-	if to.Dir != "" {
-		// The run may have come as far as that.
-		if _, err := executor.ReadReportFile(filepath.Join(to.Dir, executor.ReportFileName(d.Run))); err == nil {
-			to.Dir = ""
-		}
+	if to.Dir != "" && wrote(filepath.Join(to.Dir, executor.ReportFileName(d.Run)), d.Run) {
+		to.Dir = ""
+	}
+	if to.File != "" && wrote(to.File, d.Run) {
+		to.File = ""
 	}
 	copies, err := writeCopies(ctx, report, to, signer)
 	return report, append([]string{place}, copies...), err
+}
+
+// wrote reports whether the file holds a whole report of the run.
+func wrote(file string, run executor.Run) bool {
+	r, err := executor.ReadReportFile(file)
+	return err == nil && r.Run.ID == run.ID
 }

@@ -25,6 +25,7 @@ func Script(schema string, writers []string) string {
 	var b strings.Builder
 	name := pgx.Identifier{schema}.Sanitize()
 	fmt.Fprintf(&b, "BEGIN;\nSET LOCAL client_min_messages = warning;\nCREATE SCHEMA IF NOT EXISTS %s;\nSET LOCAL search_path = %s, pg_temp;\n\n", name, name)
+	fmt.Fprintf(&b, guard, Version)
 	b.WriteString(definitions())
 	fmt.Fprintf(&b, "\nINSERT INTO version (version) VALUES (%d) ON CONFLICT DO NOTHING;\n", Version)
 	for _, w := range writers {
@@ -39,6 +40,27 @@ REVOKE INSERT ON version FROM %[2]s;
 	b.WriteString("\nCOMMIT;\n")
 	return b.String()
 }
+
+// guard stops what would spoil a schema of a newer version, of one that no program made,
+// or of something else.
+const guard = `DO $guard$
+DECLARE
+  found integer;
+BEGIN
+  IF to_regclass('version') IS NULL THEN
+    IF EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace WHERE nspname = current_schema() AND relkind = 'r') THEN
+      RAISE EXCEPTION 'the schema has tables of something else' USING ERRCODE = 'PS003';
+    END IF;
+  ELSE
+    SELECT max(version) INTO found FROM version;
+    IF found < 1 OR found > %[1]d THEN
+      RAISE EXCEPTION 'the schema has the version %%, and this makes version %[1]d', found USING ERRCODE = 'PS003';
+    END IF;
+  END IF;
+END
+$guard$;
+
+`
 
 // definitions returns what is in the schema.
 func definitions() string {
@@ -137,6 +159,9 @@ func schemaVersion(ctx context.Context, conn *pgx.Conn, schema string) (int, err
 	}
 	if version == nil {
 		return 0, Hint(fmt.Errorf("%w: the schema %s has no version", ErrNotInitialised, clean.Quote(schema)), initHint)
+	}
+	if *version < 1 {
+		return 0, Hint(fmt.Errorf("%w: it has %d, which no privsync makes", ErrVersion, *version), otherSchemaHint)
 	}
 	return *version, nil
 }

@@ -54,6 +54,50 @@ func TestScriptIsWhatInitDoes(t *testing.T) {
 	}
 }
 
+// TestForeignSchema: neither init nor its script spoils what is of a newer version, of none
+// that there is, or of something else.
+func TestForeignSchema(t *testing.T) {
+	d := newDatabase(t)
+	for _, version := range []int{-1, 0, pgstore.Version + 1} {
+		d.sql("UPDATE privsync.version SET version = $1", version)
+		if _, err := pgstore.Init(t.Context(), d.config("owner"), []string{"writer"}); !errors.Is(err, pgstore.ErrVersion) {
+			t.Errorf("Init over version %d = %v, want ErrVersion", version, err)
+		}
+		if _, err := d.as("owner").PgConn().Exec(t.Context(), pgstore.Script(pgstore.DefaultSchema, nil)).ReadAll(); err == nil || !strings.Contains(err.Error(), fmt.Sprint("has the version ", version)) {
+			t.Errorf("the script over version %d = %v", version, err)
+		}
+		if _, err := pgstore.Open(t.Context(), d.config("writer"), pgstore.Reading); !errors.Is(err, pgstore.ErrVersion) {
+			t.Errorf("Open of version %d = %v, want ErrVersion", version, err)
+		}
+		if got := d.value("SELECT string_agg(version::text, ' ') FROM privsync.version"); got != fmt.Sprint(version) {
+			t.Errorf("the version %d is %s now", version, got)
+		}
+	}
+	d.sql("CREATE SCHEMA busy AUTHORIZATION owner")
+	d.sql("CREATE TABLE busy.run (name text)")
+	d.sql("CREATE SCHEMA empty AUTHORIZATION owner")
+	cfg := d.config("owner")
+	cfg.Schema = "busy"
+	if _, err := pgstore.Init(t.Context(), cfg, nil); err == nil || !strings.Contains(err.Error(), "tables of something else") {
+		t.Errorf("Init in a schema of something else = %v", err)
+	}
+	cfg.Schema = "empty"
+	if _, err := pgstore.Init(t.Context(), cfg, nil); err != nil {
+		t.Errorf("Init in an empty schema = %v", err)
+	}
+}
+
+// TestConnectionLostWithoutLock: a run without a lock loses nothing with its connection, and
+// makes another one for its report.
+func TestConnectionLostWithoutLock(t *testing.T) {
+	d := newDatabase(t)
+	s := d.open()
+	d.sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'writer' AND datname = current_database()")
+	if _, err := s.Deliver(t.Context(), report("run-1", "no"), executor.Destination{}, nil); err != nil {
+		t.Errorf("Deliver after the connection was lost = %v", err)
+	}
+}
+
 // TestTwoInitAtOnce: several owners' jobs may begin together.
 func TestTwoInitAtOnce(t *testing.T) {
 	d := emptyDatabase(t)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -36,13 +35,14 @@ func parseURL(cfg Config) (*pgx.ConnConfig, string, error) {
 	rest, query, _ := strings.Cut(rest, "?")
 	authority, _, _ := strings.Cut(rest, "/")
 	hosts := authority[strings.LastIndexByte(authority, '@')+1:]
-	given := strings.Contains(strings.TrimSuffix(authority, hosts), ":") || strings.Count(rest, "@") > 1
+	given := strings.Contains(unescaped(strings.TrimSuffix(authority, hosts)), ":") || strings.Count(rest, "@") > 1 ||
+		secretSetting.MatchString(unescaped(cfg.URL))
 	options, err := url.ParseQuery(query)
 	if err != nil || strings.Contains(query, "@") || !regexp.MustCompile(`^([^:,\[\]]*(\[[0-9A-Fa-f:.%]+\])?(:[0-9]{1,5})?(,|$))*$`).MatchString(hosts) {
 		return nil, "", Hint(errors.New("the URL of the store cannot be read"), urlHint)
 	}
 	for name := range options {
-		given = given || slices.Contains([]string{"password", "sslpassword"}, strings.ToLower(name))
+		given = given || secretSetting.MatchString(name+"=")
 	}
 	if given {
 		return nil, "", Hint(errors.New("the URL of the store holds a password, which is refused: it would stand in process lists and logs"),
@@ -50,8 +50,10 @@ func parseURL(cfg Config) (*pgx.ConnConfig, string, error) {
 	}
 	conf, err := pgx.ParseConfig(cfg.URL)
 	if err != nil {
-		// pgx takes passwords out of what it repeats of the URL.
-		return nil, "", Hint(fmt.Errorf("the URL of the store: %w", reason(err)), urlHint)
+		// pgx repeats the URL, and takes out of it only what it knows as a password.
+		why := err.Error()
+		why = strings.TrimPrefix(why[strings.LastIndex(why, "`: ")+1:], ": ")
+		return nil, "", Hint(fmt.Errorf("the URL of the store: %s", strings.TrimPrefix(why, "failed to ")), urlHint)
 	}
 	if cfg.Password != "" {
 		conf.Password = cfg.Password
@@ -87,6 +89,24 @@ func parseURL(cfg Config) (*pgx.ConnConfig, string, error) {
 		shown += " schema " + schema
 	}
 	return conf, shown, nil
+}
+
+// CheckURL returns why the URL of cfg names no store: it cannot be read, or holds a
+// password. Nothing is connected to, and nothing secret is repeated.
+func CheckURL(cfg Config) error {
+	_, _, err := parseURL(cfg)
+	return err
+}
+
+// secretSetting matches what gives a password, wherever in a URL it was put.
+var secretSetting = regexp.MustCompile(`(?i)(password|passwd|pwd)\s*=`)
+
+// unescaped returns s with its percent-encoding undone, or as it is where that is broken.
+func unescaped(s string) string {
+	if plain, err := url.PathUnescape(s); err == nil {
+		return plain
+	}
+	return s
 }
 
 const urlHint = "a store is named like postgres://privsync@db.example.com/privsync?sslmode=verify-full"

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -31,6 +32,7 @@ type Server struct {
 	Password string
 
 	dir  string
+	port int
 	cmd  *exec.Cmd
 	log  *bytes.Buffer
 	made atomic.Int64
@@ -39,6 +41,10 @@ type Server struct {
 // Start starts a server, with settings like "fsync=on"; the caller stops it. Where [Require] is not set and there is no
 // PostgreSQL the error matches [ErrMissing].
 func Start(settings ...string) (*Server, error) {
+	return start(func(*Server) ([]string, error) { return settings, nil })
+}
+
+func start(settings func(*Server) ([]string, error)) (*Server, error) {
 	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(bins) == 0 {
 		if os.Getenv(Require) != "" {
@@ -56,12 +62,50 @@ func Start(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Password: "pw-3f9c", dir: dir, log: new(bytes.Buffer)}
+	s := &Server{Password: "pw-3f9c", dir: dir, port: 5432, log: new(bytes.Buffer)}
 	if err := s.start(bin, settings); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("%w\n%s", err, s.log)
 	}
 	return s, nil
+}
+
+// StartTLS starts a server that listens on a port of this machine as well, and lets nobody in
+// there without TLS. Certificate and key are PEM.
+func StartTLS(cert, key []byte) (*Server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	return start(func(s *Server) ([]string, error) {
+		s.port = port
+		// The key is read by PostgreSQL's user alone.
+		owner, err := os.Stat(s.dir)
+		if err != nil {
+			return nil, err
+		}
+		for name, text := range map[string][]byte{"cert.pem": cert, "key.pem": key} {
+			path := filepath.Join(s.dir, name)
+			id := owner.Sys().(*syscall.Stat_t)
+			if err := errors.Join(os.WriteFile(path, text, 0o600), os.Chown(path, int(id.Uid), int(id.Gid))); err != nil {
+				return nil, err
+			}
+		}
+		return []string{
+			"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(port), "ssl=on",
+			"ssl_cert_file=" + filepath.Join(s.dir, "cert.pem"), "ssl_key_file=" + filepath.Join(s.dir, "key.pem"),
+		}, nil
+	})
+}
+
+// Host returns the URL of a database for a role, by TCP to a name of this machine.
+func (s *Server) Host(host, role, database string) string {
+	u := url.URL{Scheme: "postgres", User: url.User(role), Host: net.JoinHostPort(host, strconv.Itoa(s.port)), Path: "/" + database}
+	return u.String()
 }
 
 // command returns a command of PostgreSQL, which refuses to run as root.
@@ -85,7 +129,7 @@ func (s *Server) command(name string, args ...string) (*exec.Cmd, error) {
 	return nil, errors.New("PostgreSQL does not run as root, and there is no other user")
 }
 
-func (s *Server) start(bin string, settings []string) error {
+func (s *Server) start(bin string, settings func(*Server) ([]string, error)) error {
 	data := filepath.Join(s.dir, "data")
 	cmd, err := s.command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 	if err == nil {
@@ -94,12 +138,16 @@ func (s *Server) start(bin string, settings []string) error {
 	if err != nil {
 		return fmt.Errorf("initdb: %w", err)
 	}
-	hba := "local all guarded scram-sha-256\nlocal all all trust\n"
+	more, err := settings(s)
+	if err != nil {
+		return err
+	}
+	hba := "local all guarded scram-sha-256\nlocal all all trust\nhostssl all all 127.0.0.1/32 trust\n"
 	if err := os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o600); err != nil {
 		return err
 	}
 	args := []string{"-D", data, "-k", s.dir}
-	for _, setting := range append([]string{"listen_addresses=", "fsync=off", "max_connections=200", "shared_buffers=32MB", "autovacuum=off"}, settings...) {
+	for _, setting := range append([]string{"listen_addresses=", "fsync=off", "max_connections=200", "shared_buffers=32MB", "autovacuum=off"}, more...) {
 		args = append(args, "-c", setting)
 	}
 	if s.cmd, err = s.command(filepath.Join(bin, "postgres"), args...); err != nil {
@@ -121,11 +169,11 @@ func (s *Server) start(bin string, settings []string) error {
 }
 
 // Socket returns the path of the socket.
-func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL.5432") }
+func (s *Server) Socket() string { return filepath.Join(s.dir, ".s.PGSQL."+strconv.Itoa(s.port)) }
 
 // URL returns the URL of a database for a role.
 func (s *Server) URL(role, database string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(role), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}}.Encode()}
+	u := url.URL{Scheme: "postgres", User: url.User(role), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}, "port": {strconv.Itoa(s.port)}}.Encode()}
 	return u.String()
 }
 

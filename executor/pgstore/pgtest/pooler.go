@@ -47,6 +47,9 @@ func (s *Server) NewPooler(sessions int, role, database string) (*Pooler, error)
 				p.Close()
 				return nil, fmt.Errorf("session of the pooler: %w %x", err, message)
 			}
+			if kind == 'K' {
+				copy(message[5:9], "\x7f\xff\xff\xff") // the pooler names no session of its server
+			}
 			p.greeting = append(p.greeting, message...)
 		}
 		p.free <- conn
