@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"privsync/document"
 	"privsync/planner"
 )
 
@@ -36,7 +37,7 @@ func forge(t *testing.T, reviewed, other string) {
 	for i, f := range plans[1].Policy.Files {
 		text = strings.ReplaceAll(text, f.Digest, plans[0].Policy.Files[i].Digest)
 	}
-	digest, err := planner.DigestJSON([]byte(text))
+	digest, err := document.ReadPart(strings.NewReader(text), 1<<40, new(struct{}))
 	if err != nil {
 		t.Fatal(err)
 	}

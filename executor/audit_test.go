@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gowebpki/jcs"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -120,11 +120,10 @@ func TestDigestIsOverTheCanonicalForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	canonical, err := jcs.Transform(text)
-	if err != nil {
+	if err := (*jsontext.Value)(&text).Canonicalize(); err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf("sha256:%x", sha256.Sum256(canonical)); r.Digest != want {
+	if want := fmt.Sprintf("sha256:%x", sha256.Sum256(text)); r.Digest != want {
 		t.Errorf("Seal = %s, want %s", r.Digest, want)
 	}
 }

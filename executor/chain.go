@@ -3,7 +3,6 @@ package executor
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"privsync/clean"
+	"privsync/document"
 )
 
 // The reports in one folder form a chain: each names the digest of the one that
@@ -125,12 +125,12 @@ func (d Destination) Check() error {
 		if err := os.MkdirAll(d.Dir, 0o700); err != nil {
 			return fmt.Errorf("report folder: %w", err)
 		}
-		if err := CheckFile(filepath.Join(d.Dir, ChainFile)); err != nil {
+		if err := document.CheckFile(filepath.Join(d.Dir, ChainFile)); err != nil {
 			return fmt.Errorf("report folder: %w", err)
 		}
 	}
 	if d.File != "" {
-		if err := CheckFile(d.File); err != nil {
+		if err := document.CheckFile(d.File); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 	}
@@ -177,7 +177,7 @@ func (r *Report) Deliver(ctx context.Context, d Destination, s Signer) (paths []
 				return paths, err
 			}
 		}
-		if err := WriteFile(d.File, r); err != nil {
+		if err := document.WriteFile(d.File, r); err != nil {
 			return paths, fmt.Errorf("report: %w", err)
 		}
 		paths = append(paths, d.File)
@@ -190,7 +190,7 @@ func (r *Report) Deliver(ctx context.Context, d Destination, s Signer) (paths []
 
 // appendTo writes r into the chain of dir.
 func (r *Report) appendTo(ctx context.Context, dir string, s Signer) (string, error) {
-	return r.appendBy(ctx, dir, s, WriteFile)
+	return r.appendBy(ctx, dir, s, document.WriteFile)
 }
 
 // appendBy is appendTo with the function that writes the report.
@@ -270,7 +270,7 @@ func (h chainHead) settle(dir string) (chainHead, error) {
 // newest of which is the named one; checkpoint is the digest of the newest of those
 // that were pruned.
 func ChainHead(length int, file, digest string, pruned int, checkpoint string) io.WriterTo {
-	return jsonDocument{chainHead{Format: chainFormat, Length: length, File: file, Digest: digest, Pruned: pruned, Checkpoint: checkpoint}}
+	return document.Line{Value: chainHead{Format: chainFormat, Length: length, File: file, Digest: digest, Pruned: pruned, Checkpoint: checkpoint}}
 }
 
 // next returns the head of the chain with one report more.
@@ -283,8 +283,8 @@ func (h chainHead) next(file, digest string) chainHead {
 // report that chain.json does not know, and taking that in makes the same head again.
 func writeHead(dir string, h chainHead, s Signer) error {
 	path := filepath.Join(dir, ChainFile)
-	unsigned := signBeside(s, path, jsonDocument{h})
-	if err := WriteFile(path, jsonDocument{h}); err != nil {
+	unsigned := signBeside(s, path, document.Line{Value: h})
+	if err := document.WriteFile(path, document.Line{Value: h}); err != nil {
 		return err
 	}
 	return unsigned
@@ -335,7 +335,7 @@ func readHead(dir string) (chainHead, error) {
 	if err != nil {
 		return h, err
 	}
-	if err = unmarshalStrict(text, &h); err == nil {
+	if err = document.Unmarshal(text, &h); err == nil {
 		err = h.check()
 	}
 	if err == nil {
@@ -547,35 +547,27 @@ func readLinks(dir string, names []string) []*ChainLink {
 // document claims; a document that is no report has none.
 func ReadLink(name string, r io.Reader) *ChainLink {
 	l := &ChainLink{File: name}
-	var run Run
-	var claimed, format string
-	digest, err := scanDocument(r, func(member string, text []byte) error {
-		switch member {
-		case "run":
-			return json.Unmarshal(text, &run)
-		case "previous":
-			return json.Unmarshal(text, &l.Previous)
-		case "digest":
-			return json.Unmarshal(text, &claimed)
-		case "format":
-			return json.Unmarshal(text, &format)
-		}
-		return nil
-	})
+	var report struct {
+		Format   string `json:"format"`
+		Run      Run    `json:"run"`
+		Previous string `json:"previous"`
+		Digest   string `json:"digest"`
+	}
+	digest, err := document.ReadPart(r, maxReport, &report)
 	switch {
 	case err != nil:
 		l.Problem = "not a report: " + err.Error()
 		return l
-	case format != ReportFormat:
+	case report.Format != ReportFormat:
 		l.Problem = "not a report of this format"
 		return l
 	}
-	l.Digest, l.RunID, l.Started = claimed, clip(run.ID, 120), run.StartedAt
+	l.Digest, l.Previous, l.RunID, l.Started = report.Digest, report.Previous, clip(report.Run.ID, 120), report.Run.StartedAt
 	switch {
-	case claimed != digest:
+	case report.Digest != digest:
 		l.Problem = "edited: the content does not match the digest"
-	case ReportFileName(run) != name:
-		l.Problem = fmt.Sprintf("renamed: the report of this run was written as %s", ReportFileName(run))
+	case ReportFileName(report.Run) != name:
+		l.Problem = fmt.Sprintf("renamed: the report of this run was written as %s", ReportFileName(report.Run))
 	}
 	return l
 }

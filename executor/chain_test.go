@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"privsync/document"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -94,7 +95,7 @@ func TestVerifyChain(t *testing.T) {
 			if err := r.Seal(); err != nil {
 				t.Fatal(err)
 			}
-			if err := WriteFile(filepath.Join(dir, names[1]), r); err != nil {
+			if err := document.WriteFile(filepath.Join(dir, names[1]), r); err != nil {
 				t.Fatal(err)
 			}
 		}, []string{"2: missing or was edited"}},
@@ -293,7 +294,7 @@ func TestDeathWhileDelivering(t *testing.T) {
 			}
 			_, err := dying.appendBy(t.Context(), dir, nil, func(path string, doc io.WriterTo) error {
 				if written {
-					if err := WriteFile(path, doc); err != nil {
+					if err := document.WriteFile(path, doc); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -347,7 +348,7 @@ func TestForgedReportDoesNotBecomeTheChain(t *testing.T) {
 	}
 	forged := Refuse(nil, Options{RunID: "a", StartedAt: time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC)}, &Error{Code: CodeGuard})
 	forged.Previous = head.Digest
-	if err := errors.Join(forged.Seal(), WriteFile(filepath.Join(dir, ReportFileName(forged.Run)), forged), os.Remove(filepath.Join(dir, names[0]))); err != nil {
+	if err := errors.Join(forged.Seal(), document.WriteFile(filepath.Join(dir, ReportFileName(forged.Run)), forged), os.Remove(filepath.Join(dir, names[0]))); err != nil {
 		t.Fatal(err)
 	}
 	later := appendReport(t, dir, "later", 9)
@@ -581,12 +582,12 @@ func TestReadReportRefuses(t *testing.T) {
 		{"no digest", strings.Replace(text, `"digest": "`+r.Digest+`"`, `"digest": ""`, 1), "does not match the digest"},
 		{"truncated", text[:len(text)-20], "EOF"},
 		{"twice", strings.Replace(text, `"format"`, `"error": null, "format"`, 1), "stands twice"},
-		{"more text", text + "{}", "more text"},
+		{"text after the document", text + "{}", "text after the document"},
 		{"unknown member", strings.Replace(text, `"format"`, `"x": 1, "format"`, 1), "unknown member"},
-		{"unknown field", strings.Replace(text, `"kind":"user"`, `"kind":"user","x":1`, 1), "unknown field"},
-		{"principals no list", strings.Replace(text, `"principals": [`, `"principals": {"a":[`, 1), "principals is not a list"},
-		{"wrong type", strings.Replace(text, `"attempts":0`, `"attempts":"0"`, 1), "principal 1"},
-		{"impossible privilege", strings.Replace(text, `"direct":[3]`, `"direct":[70000]`, 1), "principal 1"},
+		{"unknown field", strings.Replace(text, `"kind":"user"`, `"kind":"user","x":1`, 1), `unknown member "x", in principals/0/principal`},
+		{"principals no list", strings.Replace(text, `"principals": [`, `"principals": 7, "x": [`, 1), "principals is not a list"},
+		{"wrong type", strings.Replace(text, `"attempts":0`, `"attempts":"0"`, 1), "principals/0/attempts"},
+		{"impossible privilege", strings.Replace(text, `"direct":[3]`, `"direct":[70000]`, 1), "privilege number 70000 is not possible, in principals/0/before/direct"},
 		{"duplicate key within", strings.Replace(text, `"kind":"user"`, `"kind":"user","kind":"user"`, 1), ""},
 	}
 	for _, tt := range tests {

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"privsync/document"
 )
 
 // In a [Folder] a journal is a file of JSON lines in the folder journals. Every line
@@ -98,7 +100,7 @@ func (j *fileJournal) Begin() error {
 		return err
 	}
 	j.bw = nil
-	return syncDir(filepath.Dir(j.path))
+	return document.SyncDir(filepath.Dir(j.path))
 }
 
 // Sync waits for the disk.
@@ -132,7 +134,7 @@ func putAside(path string) error {
 		return err
 	}
 	dir := filepath.Dir(path)
-	if err := syncDir(dir); err != nil {
+	if err := document.SyncDir(dir); err != nil {
 		return err
 	}
 	// Names begin with the time, so Glob's order is the order of the runs.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"privsync/clean"
+	"privsync/document"
 )
 
 // lockPoll is the pause between two tries to take a lock.
@@ -127,7 +127,7 @@ func (f *Folder) Lock(ctx context.Context, server Target, holder Holder, timeout
 		if before := readHolder(f.holder); before != (Holder{}) && !slices.Contains(l.left, before) {
 			l.left = append(l.left, before)
 		}
-		if err := WriteFile(f.holder, jsonDocument{holder}); err != nil {
+		if err := document.WriteFile(f.holder, document.Line{Value: holder}); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock: %w", err), l.Release())
 		}
 	}
@@ -237,19 +237,6 @@ func readHolder(path string) Holder {
 func (h Holder) Clipped() Holder {
 	h.Host, h.User, h.RunID, h.Server = clip(h.Host, 200), clip(h.User, 200), clip(h.RunID, 200), clip(h.Server, 500)
 	return h
-}
-
-// jsonDocument writes a small value as one line of JSON.
-type jsonDocument struct{ value any }
-
-// WriteTo writes the value and a newline.
-func (d jsonDocument) WriteTo(w io.Writer) (int64, error) {
-	text, err := marshalSafe(d.value)
-	if err != nil {
-		return 0, err
-	}
-	n, err := w.Write(append(text, '\n'))
-	return int64(n), err
 }
 
 // DefaultStateDir returns the folder for journals, locks and reports that have

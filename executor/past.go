@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"privsync/document"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -168,9 +171,18 @@ func readPastHeader(doc Document) (pastHeader, error) {
 	defer f.Close()
 	var format string
 	var environment planner.Environment
-	err = walkReport(io.LimitReader(f, maxPastHeader), map[string]any{
+	targets := map[string]any{
 		"format": &format, "run": &h.Run, "environment": &environment, "policy": &h.Policy, "plan": &h.Plan, "summary": &h.Summary,
-	}, nil)
+	}
+	err = document.Walk(f, maxPastHeader, func(name string, dec *jsontext.Decoder) error {
+		if name == "principals" { // which is after what counts here
+			return document.ErrStop
+		}
+		if target := targets[name]; target != nil {
+			return json.UnmarshalDecode(dec, target)
+		}
+		return dec.SkipValue()
+	})
 	if err == nil && format != ReportFormat {
 		err = errors.New("not a report")
 	}
@@ -223,60 +235,25 @@ func readPastResults(doc Document, visit func(*pastResult)) error {
 		return fmt.Errorf("%s: %w", doc.Name, err)
 	}
 	defer f.Close()
-	limited := &io.LimitedReader{R: f, N: maxPastReport}
-	err = walkReport(limited, nil, func(dec *json.Decoder) error {
-		var r pastResult
-		err := dec.Decode(&r)
+	err = document.Walk(f, maxPastReport, func(name string, dec *jsontext.Decoder) error {
+		if name != "principals" {
+			return dec.SkipValue()
+		}
+		err := document.Each(dec, func() error {
+			var r pastResult
+			err := json.UnmarshalDecode(dec, &r)
+			if err == nil {
+				visit(&r)
+			}
+			return err
+		})
 		if err == nil {
-			visit(&r)
+			err = document.ErrStop
 		}
 		return err
 	})
-	if limited.N <= 0 {
-		err = fmt.Errorf("larger than %d bytes", maxPastReport)
-	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", doc.Name, err)
 	}
 	return nil
-}
-
-// walkReport decodes the members that targets has, as far as they stand before the
-// principals, which is where [Report.WriteTo] puts them; then each gives the
-// principals, if it is not nil.
-func walkReport(r io.Reader, targets map[string]any, each func(*json.Decoder) error) error {
-	dec := json.NewDecoder(r)
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return errors.Join(err, errors.New("not a JSON object"))
-	}
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		name, _ := t.(string) // the decoder lets only strings through here
-		if name == "principals" {
-			break
-		}
-		target := targets[name]
-		if target == nil {
-			target = new(json.RawMessage)
-		}
-		if err := dec.Decode(target); err != nil {
-			return fmt.Errorf("%s: %w", clip(name, 80), err)
-		}
-	}
-	if each == nil {
-		return nil
-	}
-	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return errors.Join(err, errors.New("no list of principals"))
-	}
-	for dec.More() {
-		if err := each(dec); err != nil {
-			return err
-		}
-	}
-	_, err := dec.Token()
-	return err
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"privsync/document"
 )
 
 // DeadRunIDs returns the ids of the runs that left a journal open in the state
@@ -158,5 +160,5 @@ func PruneChain(ctx context.Context, dir string, before time.Time, s Signer) (in
 			return i, fmt.Errorf("prune: %w", err)
 		}
 	}
-	return n, syncDir(dir)
+	return n, document.SyncDir(dir)
 }

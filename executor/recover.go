@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"privsync/clean"
+	"privsync/document"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -136,14 +137,10 @@ func checkReplaceable(path string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	defer f.Close()
-	format := ""
-	_, err = scanDocument(f, func(member string, text []byte) error {
-		if member == "format" {
-			return json.Unmarshal(text, &format)
-		}
-		return nil
-	})
-	if err != nil || format != ReportFormat {
+	var report struct {
+		Format string `json:"format"`
+	}
+	if _, err := document.ReadPart(f, maxReport, &report); err != nil || report.Format != ReportFormat {
 		return fmt.Errorf("%s is no report and is not replaced", path)
 	}
 	return nil
@@ -246,7 +243,7 @@ func wholeLines(data []byte, atEOF bool) (advance int, token []byte, err error) 
 // decodeLine returns the record in a line.
 func decodeLine(text []byte) ([]byte, error) {
 	var l line
-	if err := unmarshalStrict(text, &l); err != nil {
+	if err := document.Unmarshal(text, &l); err != nil {
 		return nil, err
 	}
 	if checksum(l.Record) != l.CRC {
@@ -418,7 +415,7 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	report.Run.Recovered, report.Run.Other, report.Run.FinishedAt = true, d.Other, c.last
 	report.summarize()
 	report.judge(left)
-	return report, report.Seal()
+	return report, nil
 }
 
 // result tells what came of one principal, and whether the run's death left

@@ -22,9 +22,9 @@ type Report struct {
 	Scope       planner.Scope        `json:"scope"`
 	Plan        *PlanRef             `json:"plan,omitempty"` // the plan that was applied
 	Coverage    *planner.Coverage    `json:"coverage,omitempty"`
-	Rules       []planner.RuleResult `json:"rules,omitzero"` // the rules that were judged
-	Summary     Summary              `json:"summary"`
+	Rules       []planner.RuleResult `json:"rules"`              // the rules that were judged
 	Licences    *planner.Licences    `json:"licences,omitempty"` // nil: they were not counted
+	Summary     Summary              `json:"summary"`
 	Principals  []Result             `json:"principals"`
 	// Privileges names the numbers that before and after hold, sorted by number;
 	// empty where no catalogue was at hand.

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +9,7 @@ import (
 	"slices"
 
 	"privsync/clean"
+	"privsync/document"
 	"privsync/planner"
 )
 
@@ -108,20 +108,17 @@ func (d Document) Findings(want string) ([]planner.Finding, error) {
 		return nil, err
 	}
 	defer in.Close()
-	var findings []planner.Finding
-	digest, err := scanDocument(in, func(member string, text []byte) error {
-		if member != "findings" {
-			return nil
-		}
-		return json.Unmarshal(text, &findings)
-	})
+	var report struct {
+		Findings []planner.Finding `json:"findings"`
+	}
+	digest, err := document.ReadPart(in, maxReport, &report)
 	if err == nil && digest != want {
 		err = ErrEdited
 	}
 	if err != nil {
 		return nil, fmt.Errorf("report %s: %w", d.Name, err)
 	}
-	return findings, nil
+	return report.Findings, nil
 }
 
 // ErrNotApplied is matched by the error of [CheckApplied] when the policy was not

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"privsync/document"
 	"privsync/panics"
 )
 
@@ -42,7 +43,7 @@ func signBeside(s Signer, path string, doc io.WriterTo) error {
 	}
 	text, err := SignDocument(s, doc)
 	if err == nil {
-		err = WriteFileMode(path+SignatureSuffix, bytesDocument(text), 0o644)
+		err = document.WriteFileMode(path+SignatureSuffix, bytesDocument(text), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", filepath.Base(path), ErrUnsigned, err)
@@ -104,7 +105,7 @@ func signedHead(dir string, s Signer, heads ...chainHead) error {
 		if len(text) == 0 {
 			continue
 		}
-		why = reading(jsonDocument{h}, func(r io.Reader) error { return s.Check(r, text) })
+		why = reading(document.Line{Value: h}, func(r io.Reader) error { return s.Check(r, text) })
 		if why == nil {
 			return nil
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/document"
 	"privsync/planner"
 )
 
@@ -100,8 +101,8 @@ func (f *Folder) Spend(ctx context.Context, plan *planner.Plan, run Run, now tim
 	if err := f.Unspent(ctx, Destination{}, plan); err != nil {
 		return err
 	}
-	doc := jsonDocument{spent{spentFormat, plan.Digest, run.ID, run.StartedAt.UTC(), plan.ExpiresAt.UTC()}}
-	if err := WriteFile(path, doc); err != nil {
+	doc := document.Line{Value: spent{spentFormat, plan.Digest, run.ID, run.StartedAt.UTC(), plan.ExpiresAt.UTC()}}
+	if err := document.WriteFile(path, doc); err != nil {
 		return fmt.Errorf("note that the approvals are used: %w", err)
 	}
 	return nil
@@ -113,7 +114,7 @@ func (s *spent) read(path string) error {
 	if err != nil {
 		return err
 	}
-	return unmarshalStrict(text, s)
+	return document.Unmarshal(text, s)
 }
 
 // forget removes what is noted of plans that nobody can apply any more.

@@ -1,9 +1,6 @@
 package planner
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"privsync/clean"
+	"privsync/document"
 	"privsync/mstrapi"
 )
 
@@ -32,35 +32,12 @@ func refusef(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrPlanRefused, fmt.Errorf(format, args...))
 }
 
-// normalise replaces missing lists by empty ones: no list is null in JSON.
-func (p *Plan) normalise() {
-	p.Policy.Files = orEmpty(p.Policy.Files)
-	p.Safety.Protected = orEmpty(p.Safety.Protected)
-	p.Safety.ActorLoses = orEmpty(p.Safety.ActorLoses)
-	p.Changes = orEmpty(p.Changes)
-	p.Findings = orEmpty(p.Findings)
-	p.Commands = orEmpty(p.Commands)
-	p.Rules = orEmpty(p.Rules)
-	for i := range p.Changes {
-		p.Changes[i].Grant = orEmpty(p.Changes[i].Grant)
-		p.Changes[i].Revoke = orEmpty(p.Changes[i].Revoke)
-	}
-}
-
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
-}
-
-// Seal completes a plan so that it can be saved: lists that are nil become
-// empty, times lose what RFC 3339 seconds in UTC cannot say, and Digest is set.
+// Seal completes a plan so that it can be saved: times lose what RFC 3339 seconds in
+// UTC cannot say, and Digest is set.
 func (p *Plan) Seal() error {
-	p.normalise()
 	p.CreatedAt = p.CreatedAt.UTC().Truncate(time.Second)
 	p.ExpiresAt = p.ExpiresAt.UTC().Truncate(time.Second)
-	digest, err := DigestMembers(p.members())
+	digest, err := document.Digest(p)
 	if err != nil {
 		return fmt.Errorf("digest of the plan: %w", err)
 	}
@@ -68,189 +45,11 @@ func (p *Plan) Seal() error {
 	return nil
 }
 
-// members are the members of the document, for its digest.
-func (p *Plan) members() []Member {
-	all := []Member{
-		valueMember("format", p.Format), valueMember("tool", p.Tool),
-		valueMember("createdAt", p.CreatedAt), valueMember("expiresAt", p.ExpiresAt),
-		valueMember("environment", p.Environment), valueMember("actor", p.Actor),
-		valueMember("policy", p.Policy), valueMember("scope", p.Scope), valueMember("safety", p.Safety),
-		valueMember("complete", p.Complete), valueMember("coverage", p.Coverage), itemsMember("rules", p.Rules), valueMember("summary", p.Summary),
-		itemsMember("changes", p.Changes), itemsMember("findings", p.Findings), itemsMember("commands", p.Commands),
-	}
-	if p.Maker != "" {
-		all = append(all, valueMember("maker", p.Maker))
-	}
-	if p.Source != nil {
-		all = append(all, valueMember("source", p.Source))
-	}
-	if p.Licences != nil {
-		all = append(all, valueMember("licences", p.Licences))
-	}
-	if len(p.Prerequisites) > 0 {
-		all = append(all, itemsMember("prerequisites", p.Prerequisites))
-	}
-	if len(p.Watch) > 0 {
-		all = append(all, itemsMember("watch", p.Watch))
-	}
-	return all
-}
-
-func valueMember(name string, value any) Member {
-	return Member{name, func(w io.Writer) error {
-		text, err := canonical(value)
-		if err == nil {
-			_, err = w.Write(text)
-		}
-		return err
-	}}
-}
-
-func itemsMember[T any](name string, items []T) Member {
-	return ListMember(name, len(items), func(b []byte, i int) ([]byte, error) {
-		text, err := json.Marshal(&items[i])
-		return append(b, text...), err
-	})
-}
-
 // WriteTo writes the plan as JSON, indented so that it can be read and compared
 // line by line: a change takes a line for each privilege, a finding takes one.
 // It never holds the whole text in memory.
 func (p *Plan) WriteTo(w io.Writer) (int64, error) {
-	out := &docWriter{w: bufio.NewWriterSize(w, 64<<10)}
-	out.text("{\n")
-	out.member("format", p.Format)
-	out.member("tool", p.Tool)
-	out.member("createdAt", p.CreatedAt)
-	out.member("expiresAt", p.ExpiresAt)
-	out.member("environment", p.Environment)
-	out.member("actor", p.Actor)
-	if p.Maker != "" {
-		out.member("maker", p.Maker)
-	}
-	if p.Source != nil {
-		out.member("source", p.Source)
-	}
-	out.member("policy", p.Policy)
-	out.member("scope", p.Scope)
-	out.member("safety", p.Safety)
-	out.member("complete", p.Complete)
-	out.member("coverage", p.Coverage)
-	list(out, "rules", p.Rules, func(r *RuleResult) {
-		out.text("    ")
-		out.value(r)
-	})
-	out.member("summary", p.Summary)
-	if p.Licences != nil {
-		out.member("licences", p.Licences)
-	}
-	list(out, "changes", p.Changes, func(c *Change) {
-		out.text("    {\n      \"principal\": ")
-		out.value(c.Principal)
-		out.text(",\n      \"grant\": ")
-		out.privileges(c.Grant)
-		out.text(",\n      \"revoke\": ")
-		out.privileges(c.Revoke)
-		out.text(",\n      \"observed\": ")
-		out.value(c.Observed)
-		out.text(",\n      \"impact\": ")
-		out.value(c.Impact)
-		if c.Wanted != nil {
-			out.text(",\n      \"wanted\": ")
-			out.value(c.Wanted)
-		}
-		out.text("\n    }")
-	})
-	list(out, "findings", p.Findings, func(f *Finding) {
-		out.text("    ")
-		out.value(f)
-	})
-	out.member("commands", orEmpty(p.Commands))
-	if len(p.Prerequisites) > 0 {
-		list(out, "prerequisites", p.Prerequisites, func(pre *Prerequisite) {
-			out.text("    ")
-			out.value(pre)
-		})
-	}
-	if len(p.Watch) > 0 {
-		list(out, "watch", p.Watch, func(w *Watch) {
-			out.text("    ")
-			out.value(w)
-		})
-	}
-	out.text("  \"digest\": ")
-	out.value(p.Digest)
-	out.text("\n}\n")
-	if out.err == nil {
-		out.err = out.w.Flush()
-	}
-	return out.n, out.err
-}
-
-// docWriter writes a document piece by piece. Its first error stays.
-type docWriter struct {
-	w   *bufio.Writer
-	n   int64
-	err error
-}
-
-func (d *docWriter) text(s string) {
-	if d.err != nil {
-		return
-	}
-	n, err := d.w.WriteString(s)
-	d.n += int64(n)
-	d.err = err
-}
-
-func (d *docWriter) value(v any) {
-	if d.err != nil {
-		return
-	}
-	data, err := json.Marshal(v)
-	if err != nil {
-		d.err = err
-		return
-	}
-	n, err := d.w.Write(data)
-	d.n += int64(n)
-	d.err = err
-}
-
-func (d *docWriter) member(key string, v any) {
-	d.text("  \"" + key + "\": ")
-	d.value(v)
-	d.text(",\n")
-}
-
-func list[T any](d *docWriter, key string, items []T, write func(*T)) {
-	d.text("  \"" + key + "\": [")
-	for i := range items {
-		if i > 0 {
-			d.text(",")
-		}
-		d.text("\n")
-		write(&items[i])
-	}
-	if len(items) > 0 {
-		d.text("\n  ")
-	}
-	d.text("],\n")
-}
-
-func (d *docWriter) privileges(items []PlannedPrivilege) {
-	d.text("[")
-	for i := range items {
-		if i > 0 {
-			d.text(",")
-		}
-		d.text("\n        ")
-		d.value(items[i])
-	}
-	if len(items) > 0 {
-		d.text("\n      ")
-	}
-	d.text("]")
+	return document.Write(w, p, jsontext.EscapeForHTML(true))
 }
 
 // ReadPlan reads a saved plan and checks that it is what was saved: its format,
@@ -258,55 +57,37 @@ func (d *docWriter) privileges(items []PlannedPrivilege) {
 // unknown or out of place. Such errors match [ErrPlanRefused]. Whether the plan
 // may still be applied is for [Plan.CheckSaved] to say.
 func ReadPlan(r io.Reader) (*Plan, error) {
-	data, err := io.ReadAll(io.LimitReader(r, MaxPlanBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > MaxPlanBytes {
-		return nil, fmt.Errorf("the plan is larger than %d MiB", MaxPlanBytes>>20)
-	}
-	raw, err := topLevel(data)
-	if err != nil {
+	plan := new(Plan)
+	digest, err := document.Read(r, MaxPlanBytes, plan, nil)
+	switch {
+	case digest == "":
 		return nil, fmt.Errorf("not a plan: %w", err)
-	}
-	var format, digest string
-	if err := json.Unmarshal(raw["format"], &format); err != nil || !strings.HasPrefix(format, "privsync/plan/") {
-		return nil, fmt.Errorf("not a plan: its format is %s", cutText(orText(raw["format"], "missing"), 80))
-	}
-	if format != PlanFormat {
-		return nil, refusef("its format is %s and this version reads only %s: make a new plan", clean.Quote(cutText(format, 80)), clean.Quote(PlanFormat))
-	}
-	if err := json.Unmarshal(raw[digestKey], &digest); err != nil || digest == "" {
+	case !strings.HasPrefix(plan.Format, "privsync/plan/"):
+		return nil, fmt.Errorf("not a plan: its format is %s", clean.Quote(cutText(plan.Format, 80)))
+	case plan.Format != PlanFormat:
+		return nil, refusef("its format is %s and this version reads only %s: make a new plan", clean.Quote(cutText(plan.Format, 80)), clean.Quote(PlanFormat))
+	case plan.Digest == "":
 		return nil, refusef("it has no digest")
+	case plan.Digest != digest:
+		return nil, refusef("it was changed after it was made: its digest is %s, the document says %s", digest, clean.Text(cutText(plan.Digest, 80)))
 	}
-	is, err := DigestJSON(data)
+	if err == nil {
+		err = plan.check()
+	}
 	if err != nil {
-		return nil, refusef("its digest cannot be computed: %w", err)
-	}
-	if is != digest {
-		return nil, refusef("it was changed after it was made: its digest is %s, the document says %s", is, cutText(digest, 80))
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	var plan Plan
-	if err := dec.Decode(&plan); err != nil {
-		return nil, refusef("it does not fit its format: %w", err)
-	}
-	if err := plan.check(); err != nil {
 		return nil, refusef("it does not fit its format: %w", err)
 	}
 	for i := range plan.Changes {
 		Adopt(plan.Changes[i].Grant, plan.Changes[i].Revoke)
 	}
-	plan.normalise()
-	return &plan, nil
+	return plan, nil
 }
 
-func orText(raw json.RawMessage, missing string) string {
-	if len(raw) == 0 {
-		return missing
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
 	}
-	return string(raw)
+	return list
 }
 
 func cutText(s string, most int) string {

@@ -64,7 +64,6 @@ func (d *draft) plan(o MakeOptions) *Plan {
 	slices.SortStableFunc(plan.Findings, compareFindings)
 	d.watch(plan)
 	plan.Licences = d.licences
-	plan.normalise()
 	plan.MarkAdministrative(pol)
 	plan.Coverage = d.coverage()
 	if d.complete {

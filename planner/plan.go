@@ -34,11 +34,11 @@ type Plan struct {
 	Scope    Scope        `json:"scope"`
 	Safety   Safety       `json:"safety"`
 	Complete bool         `json:"complete"` // false: a principal could not be read completely
-	Coverage Coverage     `json:"coverage,omitzero"`
-	Rules    []RuleResult `json:"rules,omitzero"` // in the order of the policy; none where nothing could be judged
+	Coverage Coverage     `json:"coverage"`
+	Rules    []RuleResult `json:"rules"` // in the order of the policy; none where nothing could be judged
 	Summary  Summary      `json:"summary"`
 	Licences *Licences    `json:"licences,omitempty"` // nil: nobody asked what the plan costs
-	Changes  []Change     `json:"changes"`
+	Changes  []Change     `json:"changes" document:"lines"`
 	Findings []Finding    `json:"findings"`
 	Commands []string     `json:"commands"`
 	// Prerequisites are what the policy says that the server does by itself.

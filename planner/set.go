@@ -2,6 +2,7 @@ package planner
 
 import (
 	"encoding/json"
+	"fmt"
 	"iter"
 	"math/bits"
 	"slices"
@@ -191,7 +192,7 @@ func (s *Set) UnmarshalJSON(data []byte) error {
 	*s = Set{}
 	for _, id := range ids {
 		if id < 1 || id > mstrapi.MaxPrivilegeID {
-			return &json.UnsupportedValueError{Str: "privilege number " + id.String()}
+			return fmt.Errorf("privilege number %s is not possible", id)
 		}
 		s.Add(id)
 	}

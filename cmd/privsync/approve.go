@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"privsync/clean"
+	"privsync/document"
 	"privsync/executor"
 	"privsync/input"
 	"privsync/planner"
@@ -93,7 +94,7 @@ func (a *app) approve(path, keyFile, as string, yes bool) error {
 	}
 	defer signer.Close()
 	out := path + "." + as + executor.SignatureSuffix
-	if err := executor.CheckFile(out); err != nil {
+	if err := document.CheckFile(out); err != nil {
 		return hinted(err, "approve a copy of the plan in a folder that you can write; the bytes count, not the name")
 	}
 	guards := planner.Guards(plan, planner.Overrides{})
@@ -129,7 +130,7 @@ func (a *app) approve(path, keyFile, as string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if err := executor.WriteFileMode(out, bytes.NewReader(text), 0o644); err != nil {
+	if err := document.WriteFileMode(out, bytes.NewReader(text), 0o644); err != nil {
 		return err
 	}
 	a.say("signed with key %s: %s", signer.Fingerprint(), out)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"privsync/clean"
-	"privsync/executor"
+	"privsync/document"
 	"privsync/mstrapi"
 	"privsync/panics"
 	"privsync/policy"
@@ -87,7 +87,7 @@ are left out unless named; a policy of named ones says nothing of the others.`,
 					return err
 				}
 			} else {
-				if err := executor.WriteFile(out, doc); err != nil {
+				if err := document.WriteFile(out, doc); err != nil {
 					return hinted(fmt.Errorf("save the policy: %w", err), "name a file that can be written with --out")
 				}
 				a.say("policy: %s", out)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"privsync/cmd/privsync/internal/render"
+	"privsync/document"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -132,7 +133,7 @@ func storeReports(store executor.Store) executor.ReportSource {
 
 func (a *app) fleetStatus(ctx context.Context, f *fleetFlags) error {
 	if f.metrics != "" {
-		if err := executor.CheckFile(f.metrics); err != nil {
+		if err := document.CheckFile(f.metrics); err != nil {
 			return err
 		}
 	}
@@ -152,7 +153,7 @@ func (a *app) fleetStatus(ctx context.Context, f *fleetFlags) error {
 	}
 	var ending error
 	if f.metrics != "" {
-		ending = also(ending, executor.WriteFileMode(f.metrics, fleetMetrics{fleet}, 0o644))
+		ending = also(ending, document.WriteFileMode(f.metrics, fleetMetrics{fleet}, 0o644))
 	}
 	ending = also(ending, a.awaitDone(func() error {
 		switch f.format.value {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"privsync/executor"
+	"privsync/document"
 	"privsync/input"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -110,7 +110,7 @@ Exit codes: 0; 1 if the server's version cannot tell, or the session may not ask
 				_, err := m.WriteTo(a.stdout)
 				return err
 			}
-			if err := executor.WriteFile(out, m); err != nil {
+			if err := document.WriteFile(out, m); err != nil {
 				return hinted(fmt.Errorf("save the map: %w", err), "name a file that can be written with --out")
 			}
 			a.say("licence map: %s (%s)", out, plural(len(m.Products), "product", "products"))

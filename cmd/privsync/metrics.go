@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/document"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -132,7 +133,7 @@ func (r *reportFlags) failEarly(a *app, command string, start time.Time, policyN
 // writeMetrics writes the metrics of a run that ends with err.
 func (r *reportFlags) writeMetrics(report *executor.Report, err error) error {
 	// The node exporter that reads it is another user, and it holds nothing but counts.
-	if e := executor.WriteFileMode(r.metrics, newMetrics(report, exitCode(err), r.metrics), 0o644); e != nil {
+	if e := document.WriteFileMode(r.metrics, newMetrics(report, exitCode(err), r.metrics), 0o644); e != nil {
 		return fmt.Errorf("write the metrics: %w", e)
 	}
 	return nil

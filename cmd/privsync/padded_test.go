@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"privsync/document"
 	"privsync/executor"
 	"privsync/mstrapi/mstrtest"
-	"privsync/planner"
 )
 
 // TestPaddedDocuments: what is wrong with a plan or a report is refused in one of
@@ -131,7 +131,7 @@ func TestPaddedDocuments(t *testing.T) {
 				blanks = strings.Repeat(" \n", size/2)
 			}
 			text = append([]byte(`{"format":"`+format+`",`+blanks), text[1:]...)
-			digest, err := planner.DigestJSON(text)
+			digest, err := document.ReadPart(bytes.NewReader(text), 1<<40, new(struct{}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/document"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -147,7 +148,7 @@ func overdue(ctx context.Context, err error) error {
 // presentPlan saves plan in the file that v names, if it names one, and shows it.
 func (a *app) presentPlan(plan *planner.Plan, v view) error {
 	if v.file != "" {
-		if err := executor.WriteFile(v.file, plan); err != nil {
+		if err := document.WriteFile(v.file, plan); err != nil {
 			return hinted(fmt.Errorf("save the plan: %w", err), "name a file that can be written with --out")
 		}
 	}

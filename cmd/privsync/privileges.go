@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"privsync/cmd/privsync/internal/render"
-	"privsync/executor"
+	"privsync/document"
 	"privsync/planner"
 	"privsync/policy"
 )
@@ -62,7 +62,7 @@ With --save the catalogue is written to a file, so that "privsync validate
 			}
 			slices.SortFunc(doc.Privileges, func(a, b cataloguedItem) int { return cmp.Compare(a.ID, b.ID) })
 			if save != "" {
-				if err := executor.WriteFile(save, doc); err != nil {
+				if err := document.WriteFile(save, doc); err != nil {
 					return hinted(fmt.Errorf("save the catalogue: %w", err), "name a file that can be written with --save")
 				}
 				a.say("catalogue: %s (%s)", save, plural(len(doc.Privileges), "privilege", "privileges"))

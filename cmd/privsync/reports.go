@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"privsync/cmd/privsync/internal/render"
+	"privsync/document"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/panics"
@@ -87,7 +88,7 @@ func (r *reportFlags) destination(a *app, state *stateFlags) (executor.Destinati
 		if *file == "" {
 			continue
 		}
-		if e := executor.CheckFile(*file); e != nil {
+		if e := document.CheckFile(*file); e != nil {
 			err = also(err, e)
 			*file = "" // nothing can be written there
 		}
@@ -151,6 +152,9 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 	ctx = context.WithoutCancel(ctx)
 	paths, delivered, e := a.writeReport(ctx, report, to, state, flags.signer)
 	err = also(err, e)
+	if report.Digest == "" { // no place has taken it; it is shown all the same
+		err = also(err, report.Seal())
+	}
 	if len(paths) > 0 {
 		a.place = strings.Join(paths, ", ")
 		a.finish = "report: " + a.place
@@ -158,7 +162,7 @@ func (a *app) deliver(ctx context.Context, report *executor.Report, to executor.
 	err = also(err, panics.Catch(show))
 	if flags.html != "" {
 		page := writerTo(func(w *countingWriter) error { return render.HTML(w, report, render.HTMLOptions{}) })
-		if e := executor.WriteFile(flags.html, page); e != nil {
+		if e := document.WriteFile(flags.html, page); e != nil {
 			err = also(err, fmt.Errorf("write the page: %w", e))
 		}
 	}
@@ -250,9 +254,6 @@ func (a *app) failedReport(ctx context.Context, plan *planner.Plan, o executor.O
 	report := executor.Refuse(plan, o, why)
 	if stopped {
 		report.Run.Outcome = executor.RunInterrupted
-		if e := report.Seal(); e != nil {
-			return report, errors.Join(err, e)
-		}
 	}
 	return report, err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"privsync/clean"
+	"privsync/document"
 	"privsync/executor"
 )
 
@@ -224,11 +225,11 @@ func (s *Store) exportChain(ctx context.Context, chain, dir string) (int, error)
 			return i, fmt.Errorf("the name of a report, %s, leads out of the folder", clean.Quote(file))
 		}
 		path := filepath.Join(dir, file)
-		if err := executor.WriteFile(path, opened(func() (io.ReadCloser, error) { return signed.Open(file) })); err != nil {
+		if err := document.WriteFile(path, opened(func() (io.ReadCloser, error) { return signed.Open(file) })); err != nil {
 			return i, err
 		}
 		if text, err := signed.Signature(file); err == nil {
-			if err := executor.WriteFileMode(path+executor.SignatureSuffix, opened(func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(text))), nil }), 0o644); err != nil {
+			if err := document.WriteFileMode(path+executor.SignatureSuffix, opened(func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(text))), nil }), 0o644); err != nil {
 				return i, err
 			}
 		}

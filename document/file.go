@@ -1,4 +1,4 @@
-package executor
+package document
 
 import (
 	"crypto/rand"
@@ -54,7 +54,7 @@ func WriteFileMode(path string, doc io.WriterTo, mode fs.FileMode) (err error) {
 	if err := os.Rename(temp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
 // CheckFile returns the error that [WriteFile] would begin with: something is in
@@ -87,8 +87,8 @@ func createBeside(path string) (*os.File, error) {
 	return f, nil
 }
 
-// syncDir makes a rename in dir durable. Windows has nothing of the kind.
-func syncDir(dir string) error {
+// SyncDir makes a rename in the folder dir durable. Windows has nothing of the kind.
+func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}

@@ -1,0 +1,263 @@
+package document
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"privsync/clean"
+)
+
+// Read reads the one document in r into doc, a pointer to a struct, and returns the
+// digest of what stands there, known or not (see [Digest]). More than limit bytes are an
+// error, and so is whatever could be read in two ways: a member that stands twice, text
+// that is no UTF-8, anything after the document. The digest is empty then.
+//
+// What doc has no place for, in exactly these letters, or what does not fit there, is an
+// error, too; but the digest comes with it, so that the caller can tell a document that
+// was edited. Visit gets a pointer to each element of the lists of objects once it is
+// read; it may be nil.
+func Read(r io.Reader, limit int64, doc any, visit func(element any)) (digest string, err error) {
+	return read(r, limit, doc, visit, true)
+}
+
+// ReadPart is [Read] into a doc that has a place for some of the members only.
+func ReadPart(r io.Reader, limit int64, doc any) (digest string, err error) {
+	return read(r, limit, doc, nil, false)
+}
+
+func read(r io.Reader, limit int64, doc any, visit func(any), strict bool) (string, error) {
+	places := make(map[string]reflect.Value)
+	for f, value := range reflect.ValueOf(doc).Elem().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		places[name] = value
+	}
+	var misfit error // the first
+	misfits := func(err error) {
+		if misfit == nil {
+			misfit = err
+		}
+	}
+	// take reads the next value, keeps its canonical form, and puts it into its place.
+	take := func(dec *jsontext.Decoder, keep *store, place func() reflect.Value) error {
+		text, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		if err := keep.canonical(text); err != nil || place == nil {
+			return err
+		}
+		into := place().Addr().Interface()
+		if err := json.Unmarshal(text, into, json.RejectUnknownMembers(strict)); err != nil {
+			misfits(explain(err, dec.InputOffset()-int64(len(text)), dec.StackPointer()))
+		} else if visit != nil {
+			visit(into)
+		}
+		return nil
+	}
+	var parts []part
+	err := Walk(r, limit, func(name string, dec *jsontext.Decoder) error {
+		keep := new(store)
+		parts = append(parts, part{name, keep.write})
+		place, known := places[name]
+		switch {
+		case name == "" || name == "-" || !known:
+			if strict {
+				misfits(fmt.Errorf("unknown member %s", clean.Quote(fmt.Sprintf("%.80s", name))))
+			}
+			return take(dec, keep, nil)
+		case place.Kind() != reflect.Slice || place.Type().Elem().Kind() != reflect.Struct:
+			return take(dec, keep, func() reflect.Value { return place })
+		case dec.PeekKind() != '[':
+			misfits(fmt.Errorf("%s is not a list", name))
+			return take(dec, keep, nil)
+		}
+		place.Set(reflect.MakeSlice(place.Type(), 0, 0))
+		sep := "["
+		err := Each(dec, func() error {
+			keep.add([]byte(sep))
+			sep = ","
+			return take(dec, keep, func() reflect.Value {
+				place.Set(reflect.Append(place, reflect.Zero(place.Type().Elem())))
+				return place.Index(place.Len() - 1)
+			})
+		})
+		keep.add([]byte(map[string]string{"[": "[]", ",": "]"}[sep]))
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	is, err := digest(parts)
+	return is, errors.Join(err, misfit)
+}
+
+// Unmarshal reads a small document, as strictly as [Read].
+func Unmarshal(text []byte, into any) error {
+	err := json.Unmarshal(text, into, json.RejectUnknownMembers(true))
+	if err != nil {
+		err = explain(err, 0, "")
+	}
+	return err
+}
+
+// store keeps text in pieces: one that grows would be in memory twice.
+type store struct {
+	pieces  [][]byte
+	scratch jsontext.Value
+}
+
+// canonical keeps the canonical form of the value.
+func (s *store) canonical(text jsontext.Value) error {
+	s.scratch = append(s.scratch[:0], text...)
+	err := s.scratch.Canonicalize()
+	s.add(s.scratch)
+	return err
+}
+
+func (s *store) add(text []byte) {
+	const piece = 1 << 20
+	last := len(s.pieces) - 1
+	if last < 0 || len(s.pieces[last])+len(text) > piece {
+		s.pieces = append(s.pieces, nil)
+		last++
+	}
+	s.pieces[last] = append(s.pieces[last], text...)
+}
+
+func (s *store) write(w io.Writer) error {
+	for _, p := range s.pieces {
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ErrStop is what the function that [Walk] calls returns when it has seen enough.
+var ErrStop = errors.New("seen enough")
+
+// Walk calls visit for each member of the one document in r, with dec in front of its
+// value, which visit reads. It returns what is wrong with the document, in plain words;
+// more than limit bytes are. After [ErrStop] it returns nil, whatever else stands there.
+func Walk(r io.Reader, limit int64, visit func(name string, dec *jsontext.Decoder) error) error {
+	in := &bounded{r: r, left: limit}
+	dec := jsontext.NewDecoder(in)
+	err := walk(dec, visit)
+	switch {
+	case errors.Is(err, ErrStop):
+		return nil
+	case in.left < 0:
+		return fmt.Errorf("larger than %d bytes", limit)
+	case in.err != nil:
+		return in.err
+	case err != nil:
+		return explain(err, 0, "")
+	}
+	return nil
+}
+
+func walk(dec *jsontext.Decoder, visit func(name string, dec *jsontext.Decoder) error) error {
+	if t, err := dec.ReadToken(); err != nil {
+		return err
+	} else if t.Kind() != '{' {
+		return errors.New("not a JSON object")
+	}
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := visit(name.String(), dec); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	if _, err := dec.ReadToken(); err != io.EOF {
+		return errors.New("there is text after the document")
+	}
+	return nil
+}
+
+// Each calls f for each element of the list that dec is in front of; f reads it.
+func Each(dec *jsontext.Decoder, f func() error) error {
+	if t, err := dec.ReadToken(); err != nil {
+		return err
+	} else if t.Kind() != '[' {
+		return fmt.Errorf("%s is not a list", dec.StackPointer().LastToken())
+	}
+	for dec.PeekKind() != ']' {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+// bounded reads no more than there may be, and keeps the error of r.
+type bounded struct {
+	r    io.Reader
+	left int64 // negative once there was more
+	err  error
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left {
+		p = p[:max(b.left, 0)+1]
+	}
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, io.ErrShortBuffer
+	}
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// explain says in plain words what is wrong with a document, and where: offset and at
+// are the place of the text that err is about.
+func explain(err error, offset int64, at jsontext.Pointer) error {
+	var syntax *jsontext.SyntacticError
+	var misfit *json.SemanticError
+	member := func() string { return clean.Quote(fmt.Sprintf("%.80s", at.LastToken())) }
+	why := ""
+	switch {
+	case errors.As(err, &misfit):
+		offset, at = offset+misfit.ByteOffset, at+misfit.JSONPointer
+		switch {
+		case errors.Is(misfit.Err, json.ErrUnknownName):
+			why, at = "unknown member "+member(), at.Parent()
+		case misfit.Err != nil:
+			why = misfit.Err.Error()
+		default:
+			why = map[jsontext.Kind]string{'"': "text", '0': "a number", '{': "an object", '[': "a list", 'n': "null"}[misfit.JSONKind]
+			if why == "" {
+				why = "true or false"
+			}
+			why += " does not fit here"
+		}
+	case errors.As(err, &syntax):
+		offset, at = offset+syntax.ByteOffset, at+syntax.JSONPointer
+		why = syntax.Err.Error()
+		if errors.Is(syntax.Err, jsontext.ErrDuplicateName) {
+			why, at = "the member "+member()+" stands twice", at.Parent()
+		}
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
+	default:
+		return err
+	}
+	if at != "" {
+		why += fmt.Sprintf(", in %.120s", strings.TrimPrefix(string(at), "/"))
+	}
+	return errors.New(clean.Text(fmt.Sprintf("%s, at byte %d", why, offset)))
+}
