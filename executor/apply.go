@@ -238,7 +238,6 @@ func Refuse(plan *planner.Plan, o Options, why *Error) *Report {
 	default:
 		report.Run.Outcome = RunFailed
 	}
-	report.seal(o.Logger)
 	return report
 }
 
@@ -583,7 +582,7 @@ func (r *run) bystanders() []Result {
 	return out
 }
 
-// finish judges and seals the report.
+// finish judges the report. It is sealed where it is delivered, which may add to it.
 func (r *run) finish(report *Report) *Report {
 	if report.Error == nil {
 		report.Error = r.fatal
@@ -614,14 +613,5 @@ func (r *run) finish(report *Report) *Report {
 	report.summarize()
 	report.namePrivileges(r.o.Catalogue)
 	report.judge(left)
-	report.seal(r.o.Logger)
 	return report
-}
-
-// seal seals r; the only way to fail is text that is no UTF-8, which the
-// client has replaced where it arrived.
-func (r *Report) seal(l *slog.Logger) {
-	if err := r.Seal(); err != nil {
-		l.Error("report has no digest", "error", err)
-	}
 }

@@ -204,7 +204,6 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 	if o.Stop.Err() != nil {
 		report.Run.Outcome = RunInterrupted
 	}
-	report.seal(o.Logger)
 	return report
 }
 

@@ -235,6 +235,9 @@ func serverLevel(env *mstrtest.Environment) planner.Set {
 // back.
 func validate(t *testing.T, r *Report) {
 	t.Helper()
+	if err := r.Seal(); err != nil {
+		t.Fatal(err)
+	}
 	var b bytes.Buffer
 	if _, err := r.WriteTo(&b); err != nil {
 		t.Fatal(err)

@@ -804,6 +804,11 @@ func numbers(list []planner.PlannedPrivilege) (s planner.Set) {
 // by reading it back.
 func reportBytes(t rapid.TB, r *executor.Report) []byte {
 	t.Helper()
+	if r.Digest == "" {
+		if err := r.Seal(); err != nil {
+			t.Fatalf("report: %v", err)
+		}
+	}
 	var b bytes.Buffer
 	if _, err := r.WriteTo(&b); err != nil {
 		t.Fatalf("report: %v", err)
