@@ -60,6 +60,8 @@ const (
 	stateDiskFull   = "53100"
 	stateTooMany    = "53300"
 	stateNoDatabase = "3D000"
+	stateNoSetting  = "42704"
+	stateFixed      = "55P02"
 )
 
 func sqlState(err error) string {
@@ -84,6 +86,8 @@ func (s *Store) unreachable(err error) error {
 		hint = "have TLS turned on in the database (ssl = on); sslmode=prefer in the URL, or PGSSLMODE, does without where the network can be trusted"
 	case sqlState(err) == stateNoDatabase:
 		hint = "make the database (createdb), or correct its name in the URL"
+	case sqlState(err) == stateNoSetting, sqlState(err) == stateFixed:
+		hint = "leave that setting out of the URL: of libpq's, privsync knows sslmode, sslrootcert, sslcert, sslkey, service, passfile, connect_timeout, target_session_attrs and their like"
 	case sqlState(err) == stateTooMany:
 		hint = "let the role have more connections (ALTER ROLE … CONNECTION LIMIT) and the database (max_connections): a run takes two at its start, then one"
 	}

@@ -140,13 +140,14 @@ func (s *Store) prepare(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SELECT set_config('search_path', $1, false), set_config('tcp_keepalives_idle', '15', false),
 		set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false),
 		set_config('timezone', 'UTC', false), set_config('idle_in_transaction_session_timeout', '0', false),
+		set_config('default_transaction_isolation', 'read committed', false), set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),
 		set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, false)`,
 		pgx.Identifier{s.cfg.Schema}.Sanitize()+", pg_temp")
 	if err != nil {
 		return err
 	}
-	// Servers before 14 do not know it.
-	_, err = conn.Exec(ctx, `SELECT set_config('idle_session_timeout', '0', false) WHERE current_setting('idle_session_timeout', true) IS NOT NULL`)
+	// Servers before 14, or 17, do not know them.
+	_, err = conn.Exec(ctx, `SELECT set_config(name, '0', false) FROM unnest(ARRAY['idle_session_timeout', 'transaction_timeout']) AS name WHERE current_setting(name, true) IS NOT NULL`)
 	return err
 }
 

@@ -98,6 +98,34 @@ func TestConnectionLostWithoutLock(t *testing.T) {
 	}
 }
 
+// TestDefaultsOfTheDatabase: what a database sets for its sessions spoils no chain.
+func TestDefaultsOfTheDatabase(t *testing.T) {
+	d := newDatabase(t)
+	for _, setting := range []string{"default_transaction_isolation = 'serializable'", "statement_timeout = '300ms'", "lock_timeout = '1ms'"} {
+		d.sql("ALTER DATABASE " + d.name + " SET " + setting)
+	}
+	errs := make(chan error)
+	stores := make([]*pgstore.Store, 6)
+	for i := range stores {
+		stores[i] = d.open()
+	}
+	d.sql("BEGIN")
+	d.sql("SELECT pg_advisory_xact_lock(privsync.lock_number('chains'))")
+	for i, s := range stores {
+		go func() {
+			_, err := s.Deliver(context.Background(), report(fmt.Sprint("run-", i), "no"), executor.Destination{}, nil)
+			errs <- err
+		}()
+	}
+	d.sql("SELECT pg_sleep(0.5)") // all of them wait
+	d.sql("COMMIT")
+	for range stores {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestTwoInitAtOnce: several owners' jobs may begin together.
 func TestTwoInitAtOnce(t *testing.T) {
 	d := emptyDatabase(t)
