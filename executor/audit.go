@@ -8,7 +8,6 @@ import (
 
 	"privsync/mstrapi"
 	"privsync/planner"
-	"privsync/policy"
 )
 
 // Audit returns the report of a run that only looked: every principal that the
@@ -23,7 +22,7 @@ import (
 //
 // The run's outcome is in-sync, drifted, or partial if something was not found,
 // not read, or could not be judged.
-func Audit(_ *policy.Policy, state *planner.State, plan *planner.Plan, o Options) *Report {
+func Audit(state *planner.State, plan *planner.Plan, o Options) *Report {
 	o.Catalogue = state.Catalogue
 	return audit(alsoWrong(state, plan), plan, o)
 }

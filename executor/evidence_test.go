@@ -27,7 +27,7 @@ func (s *stage) audit(t *testing.T, text string, judging planner.Judging) *execu
 	if err := plan.Seal(); err != nil {
 		t.Fatal(err)
 	}
-	r := executor.Audit(pol, state, plan, executor.Options{RunID: "a"})
+	r := executor.Audit(state, plan, executor.Options{RunID: "a"})
 	reportBytes(t, r)
 	return r
 }

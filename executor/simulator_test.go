@@ -177,7 +177,7 @@ func TestAgainstTheSimulator(t *testing.T) {
 				if len(plan.Changes) > 0 {
 					t.Errorf("a second plan changes %d principals", len(plan.Changes))
 				}
-				audited := Audit(pol, state, plan, Options{RunID: "audit"})
+				audited := Audit(state, plan, Options{RunID: "audit"})
 				validate(t, audited)
 				if audited.Summary.Drifted+audited.Summary.Unknown > 0 || audited.Summary.Principals != covered {
 					t.Errorf("audit = %+v, covered %d", audited.Summary, covered)

@@ -371,7 +371,7 @@ func (c *compiled) combine(entries []int32, w *want) {
 		w.spared = c.absent[mstrapi.Kind(deciding.Selector.Kind)].Minus(w.listed).Minus(w.forbidden).Minus(w.undecided)
 		w.expired = w.expired.Minus(w.spared)
 	}
-	w.settings = withDefaults(deciding.Settings)
+	w.settings = deciding.Settings
 	if slices.ContainsFunc(entries, func(e int32) bool { return c.entries[e].vague }) {
 		// The misspelled one may be what would be revoked as not listed.
 		w.settings.Mode = policy.Additive
@@ -398,7 +398,7 @@ func (c *compiled) doubt(o *Observed, w *want) *want {
 			w.listed = w.listed.Minus(refused).Minus(more)
 		}
 		w.forbidden, w.expired = w.forbidden.Minus(sets.listed), w.expired.Minus(sets.listed)
-		if s := withDefaults(e.Settings); !explicit && s != w.settings {
+		if !explicit && differing(e.Settings, w.settings) != "" {
 			w.settings.Mode, w.settings.Redundant = policy.Additive, policy.RedundantKeep
 		}
 	}
@@ -428,16 +428,6 @@ func (c *compiled) deciding(entries []int32) int32 {
 	return entries[0]
 }
 
-// withDefaults fills what a policy that was built by hand leaves out.
-func withDefaults(s policy.Settings) policy.Settings {
-	return policy.Settings{
-		Mode:        cmp.Or(s.Mode, policy.Additive),
-		SatisfiedBy: cmp.Or(s.SatisfiedBy, policy.Effective),
-		Redundant:   cmp.Or(s.Redundant, policy.RedundantKeep),
-		Inherited:   cmp.Or(s.Inherited, policy.InheritedAllow),
-	}
-}
-
 // noteConflicts remembers where the entries that cover o contradict each other.
 // Principals must be given in report order.
 func (c *compiled) noteConflicts(o *Observed, w *want) {
@@ -464,9 +454,9 @@ func (c *compiled) noteConflicts(o *Observed, w *want) {
 	if len(o.entries) < 2 || c.pol.Principals[lead].Principal != nil {
 		return
 	}
-	first := withDefaults(c.pol.Principals[lead].Settings)
+	first := c.pol.Principals[lead].Settings
 	for _, e := range o.entries[1:] {
-		if setting := differing(first, withDefaults(c.pol.Principals[e].Settings)); setting != "" {
+		if setting := differing(first, c.pol.Principals[e].Settings); setting != "" {
 			note(conflictKey{first: lead, second: e, setting: setting})
 		}
 	}

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -147,7 +148,17 @@ func policyOf(entries ...policy.Entry) *policy.Policy {
 	return pol
 }
 
+// complete fills the settings that a test leaves out, as reading a policy does.
+func complete(s policy.Settings) policy.Settings {
+	d := policy.Nothing(policy.LevelServer).Defaults
+	return policy.Settings{
+		Mode: cmp.Or(s.Mode, d.Mode), SatisfiedBy: cmp.Or(s.SatisfiedBy, d.SatisfiedBy), Redundant: cmp.Or(s.Redundant, d.Redundant),
+		Inherited: cmp.Or(s.Inherited, d.Inherited), Missing: cmp.Or(s.Missing, d.Missing),
+	}
+}
+
 func number(pol *policy.Policy) {
+	pol.Defaults = complete(pol.Defaults)
 	line := 0
 	next := func() policy.Position {
 		line++
@@ -156,6 +167,7 @@ func number(pol *policy.Policy) {
 	for i := range pol.Principals {
 		e := &pol.Principals[i]
 		e.Pos = next()
+		e.Settings = complete(e.Settings)
 		if e.Principal != nil {
 			e.Principal.Pos = e.Pos
 		}

@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -81,7 +80,6 @@ type ProtectedSelector struct {
 
 // RefOf names pol in a document of a run that judged its dates at now.
 func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
-	defaults := withDefaults(pol.Defaults)
 	ref := PolicyRef{
 		Name: pol.Name, Environment: pol.EnvironmentName, Digest: pol.Digest, BaseDigest: pol.BaseDigest, Files: slices.Clone(pol.Files),
 		InForce: &InForce{
@@ -89,15 +87,11 @@ func RefOf(pol *policy.Policy, now time.Time) PolicyRef {
 			Owner:       pol.Owner,
 			Environment: PolicyServer{URL: pol.Environment.URL, LoginMode: pol.Environment.LoginMode},
 			Defaults: PolicyDefaults{
-				Mode: string(defaults.Mode), SatisfiedBy: string(defaults.SatisfiedBy), Redundant: string(defaults.Redundant),
-				Inherited: string(defaults.Inherited),
-				Missing:   string(cmp.Or(pol.Defaults.Missing, policy.MissingBlock)), ExpiringWithinDays: pol.ExpiringWithinDays,
+				Mode: string(pol.Defaults.Mode), SatisfiedBy: string(pol.Defaults.SatisfiedBy), Redundant: string(pol.Defaults.Redundant),
+				Inherited: string(pol.Defaults.Inherited), Missing: string(pol.Defaults.Missing), ExpiringWithinDays: pol.ExpiringWithinDays,
 			},
-			Unlisted: string(policy.UnlistedIgnore),
+			Unlisted: string(pol.Unlisted),
 		},
-	}
-	if pol.Unlisted != "" {
-		ref.InForce.Unlisted = string(pol.Unlisted)
 	}
 	if s := pol.Safety; s != nil {
 		written := &PolicySafety{ServerLock: s.ServerLock, Protected: make([]ProtectedRef, 0, len(s.Protected))}

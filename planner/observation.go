@@ -34,8 +34,7 @@ func (seen *Observation) elsewhere() (s Set) {
 }
 
 // ReadPrincipal reads what one principal effectively holds at the level. The
-// error is the reader's, or one that matches [mstrapi.ErrIncomplete] for an
-// answer that cannot be believed; then nothing is known about the principal.
+// error is the reader's; then nothing is known about the principal.
 func ReadPrincipal(ctx context.Context, r PrincipalReader, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) (Observation, error) {
 	at := time.Now()
 	held, err := r.Held(ctx, kind, id, level)
@@ -48,44 +47,25 @@ func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at
 	if err != nil {
 		return Observation{}, fmt.Errorf("privileges of %s %s: %w", kind, id, err)
 	}
-	seen := Observation{At: at}
-	if isPlain(held, level) {
-		seen.Held = held
-		if n := len(held); n > 0 {
-			// Sorted, so the last number tells how large the sets become.
-			half := int(held[n-1].ID)/64 + 1
-			words := make([]uint64, 2*half)
-			seen.Direct.words, seen.Inherited.words = words[:half:half], words[half:]
-		}
-		for i := range held {
-			h := &held[i]
-			if h.Direct {
-				seen.Direct.Add(h.ID)
-			}
-			if h.Inherited() {
-				seen.Inherited.Add(h.ID)
-			}
-		}
-		return seen, nil
+	if !isPlain(held, level) {
+		held = plain(held, level)
 	}
-	seen.Held = make([]mstrapi.Held, 0, len(held))
-	sorted := true
-	for _, h := range held {
-		if h.ID < 1 || h.ID > mstrapi.MaxPrivilegeID {
-			return Observation{}, fmt.Errorf("privileges of %s %s: privilege number %d: %w", kind, id, h.ID, mstrapi.ErrIncomplete)
-		}
-		if !h.Direct && !h.Inherited() && !h.Elsewhere() {
-			// It is held, and no direct grant of ours: something else gives it.
-			h.Other = true
-		}
-		// An older server may not know the parameter and answer with all levels.
-		if level != mstrapi.LevelAll && h.Level != "" && h.Level != level {
-			continue
-		}
-		if n := len(seen.Held); n > 0 && seen.Held[n-1].ID >= h.ID {
-			sorted = false
-		}
-		seen.Held = append(seen.Held, h)
+	seen := setsOf(held)
+	seen.At = at
+	return seen, nil
+}
+
+// setsOf is the observation of an answer that is plain.
+func setsOf(held []mstrapi.Held) Observation {
+	seen := Observation{Held: held}
+	if n := len(held); n > 0 {
+		// Sorted, so the last number tells how large the sets become.
+		half := int(held[n-1].ID)/64 + 1
+		words := make([]uint64, 2*half)
+		seen.Direct.words, seen.Inherited.words = words[:half:half], words[half:]
+	}
+	for i := range held {
+		h := &held[i]
 		if h.Direct {
 			seen.Direct.Add(h.ID)
 		}
@@ -93,20 +73,16 @@ func observation(kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level, at
 			seen.Inherited.Add(h.ID)
 		}
 	}
-	if !sorted {
-		seen.Held = mergeHeld(seen.Held)
-	}
-	return seen, nil
+	return seen
 }
 
-// isPlain reports whether an answer can be taken as it is: sorted, of the level,
-// with numbers that are possible and a reason for each.
+// isPlain reports whether an answer can be taken as it is: sorted, of the level, and
+// with a reason for each privilege.
 func isPlain(held []mstrapi.Held, level mstrapi.Level) bool {
 	last := mstrapi.PrivilegeID(0)
 	for i := range held {
 		h := &held[i]
-		if h.ID <= last || h.ID > mstrapi.MaxPrivilegeID || !h.Direct && !h.Inherited() && !h.Elsewhere() ||
-			level != mstrapi.LevelAll && h.Level != "" && h.Level != level {
+		if h.ID <= last || unreasoned(h) || outside(h, level) {
 			return false
 		}
 		last = h.ID
@@ -114,21 +90,23 @@ func isPlain(held []mstrapi.Held, level mstrapi.Level) bool {
 	return true
 }
 
-// mergeHeld sorts by number and joins what an answer says about one privilege
-// in several places, as it may for several projects.
-func mergeHeld(held []mstrapi.Held) []mstrapi.Held {
-	slices.SortStableFunc(held, func(a, b mstrapi.Held) int { return cmp.Compare(a.ID, b.ID) })
-	out := held[:0]
+// plain returns what of an answer can be taken: that of the level, sorted. What is held
+// for no reason that the answer tells, something else gives.
+func plain(held []mstrapi.Held, level mstrapi.Level) []mstrapi.Held {
+	out := make([]mstrapi.Held, 0, len(held))
 	for _, h := range held {
-		if n := len(out); n > 0 && out[n-1].ID == h.ID {
-			last := &out[n-1]
-			last.Direct = last.Direct || h.Direct
-			last.Other = last.Other || h.Other
-			last.Groups = append(slices.Clip(last.Groups), h.Groups...)
-			last.Roles = append(slices.Clip(last.Roles), h.Roles...)
-			continue
+		if !outside(&h, level) {
+			h.Other = h.Other || unreasoned(&h)
+			out = append(out, h)
 		}
-		out = append(out, h)
 	}
+	slices.SortFunc(out, func(a, b mstrapi.Held) int { return cmp.Compare(a.ID, b.ID) })
 	return out
+}
+
+func unreasoned(h *mstrapi.Held) bool { return !h.Direct && !h.Inherited() && !h.Elsewhere() }
+
+// outside reports whether h is known to be of another level.
+func outside(h *mstrapi.Held, level mstrapi.Level) bool {
+	return level != mstrapi.LevelAll && h.Level != "" && h.Level != level
 }

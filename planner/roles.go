@@ -120,7 +120,7 @@ func (c *compiled) projectLevel() Set {
 	report := false
 	for i := range c.entries {
 		out = out.Union(c.entries[i].listed).Union(c.entries[i].forbidden)
-		report = report || withDefaults(c.pol.Principals[i].Settings).Inherited == policy.InheritedReport
+		report = report || c.pol.Principals[i].Settings.Inherited == policy.InheritedReport
 	}
 	out = out.Union(c.ruled)
 	if report {

@@ -415,16 +415,7 @@ func (in *interner) put(o *Observed, seen Observation) {
 	if len(seen.beyond) == 0 {
 		return
 	}
-	far := Observation{Held: mergeHeld(slices.Clone(seen.beyond))}
-	for i := range far.Held {
-		h := &far.Held[i]
-		if h.Direct {
-			far.Direct.Add(h.ID)
-		}
-		if h.Inherited() {
-			far.Inherited.Add(h.ID)
-		}
-	}
+	far := setsOf(plain(seen.beyond, mstrapi.LevelAll))
 	o.beyond = beyond{in.set(far.Direct), in.profile(far)}
 }
 

@@ -107,9 +107,6 @@ func (c *compiled) expiryFindings(st *State) []Finding {
 			if l.Ends != (policy.Position{}) {
 				at = place{l.Ends, l.Until.String()}
 			}
-			if at.pos == (policy.Position{}) {
-				at.pos.Line = -1 - i // hand-made policies: each entry is a place
-			}
 			if n, told := found[at]; told {
 				// Several principals share it through a set.
 				if n >= 0 && out[n].Principal != nil && l.Ends == (policy.Position{}) {

@@ -53,9 +53,9 @@ func (d *draft) whyUndecided(o *Observed) string {
 		return "entries that cover it contradict each other about privilege " + joinIDs(w.contradicted.IDs())
 	}
 	if len(o.entries) > 1 && !isExplicit(d.c.pol, o.entries) {
-		first := withDefaults(d.c.pol.Principals[d.c.deciding(o.entries)].Settings)
+		first := d.c.pol.Principals[d.c.deciding(o.entries)].Settings
 		for _, e := range o.entries {
-			if setting := differing(first, withDefaults(d.c.pol.Principals[e].Settings)); setting != "" {
+			if setting := differing(first, d.c.pol.Principals[e].Settings); setting != "" {
 				return "selectors that choose it disagree about " + setting
 			}
 		}

@@ -114,7 +114,7 @@ type WhoOptions struct {
 // An error is one of [Observe].
 func Who(ctx context.Context, r Reader, o WhoOptions) (*Holders, error) {
 	level := levelOf(o.Catalogue, o.Privileges)
-	pol := &policy.Policy{Scope: policy.Level(level)}
+	pol := policy.Nothing(policy.Level(level))
 	st, err := Observe(ctx, r, pol, ObserveOptions{
 		URL: o.URL, Concurrency: o.Concurrency, Now: o.Now, Everybody: true, Asked: o.Privileges, Catalogue: o.Catalogue,
 		Progress: o.Progress, Logger: o.Logger,

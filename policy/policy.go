@@ -289,6 +289,11 @@ type File struct {
 	Digest string `json:"digest"` // sha256:HEX of its bytes
 }
 
+// Nothing returns the policy of a level that wants nothing of anybody.
+func Nothing(scope Level) *Policy {
+	return &Policy{Scope: scope, Defaults: defaultsSection{}.settings(), Unlisted: UnlistedIgnore}
+}
+
 // Policy is a validated policy. It is immutable after Load and may be read
 // concurrently.
 type Policy struct {

@@ -132,7 +132,7 @@ func auditPolicy(a *app, pol *policyFlags, all bool, scope string, changed func(
 	case changed("env"):
 		return nil, hinted(errors.New("--env chooses an overlay, and no policy is given"), "name the policy's file or folder with -f")
 	}
-	return &policy.Policy{Scope: policy.Level(scope)}, nil
+	return policy.Nothing(policy.Level(scope)), nil
 }
 
 // audience is whom an audit reads besides those whom the policy covers.
@@ -192,7 +192,7 @@ func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags
 		return a.failedReport(ctx, plainPlan(p, r.URL(), at), o, err)
 	}
 	o.Guards = guards
-	return executor.Audit(p, state, plan, o), nil
+	return executor.Audit(state, plan, o), nil
 }
 
 // plainPlan is what a report can say of a run that has no plan yet.

@@ -28,7 +28,7 @@ func TestImportDirections(t *testing.T) {
 		"privsync/mstrapi":                      {"privsync/clean", "privsync/input", "privsync/panics", "privsync/mstr"},
 		"privsync/mstrapi/mstrtest":             {"privsync/mstrapi"},
 		"privsync/planner":                      {"privsync/clean", "privsync/document", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/panics"},
-		"privsync/executor":                     {"privsync/clean", "privsync/document", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/panics"},
+		"privsync/executor":                     {"privsync/clean", "privsync/document", "privsync/schema", "privsync/mstrapi", "privsync/planner", "privsync/panics"},
 		"privsync/executor/pgstore":             {"privsync/clean", "privsync/document", "privsync/mstrapi", "privsync/planner", "privsync/executor", "privsync/panics"},
 		"privsync/executor/pgstore/pgtest":      {},
 		"privsync/examples":                     {},
