@@ -44,7 +44,7 @@ func (c *chainFlags) sources(a *app, files ...string) ([]history.Source, error) 
 			if err != nil {
 				return err
 			}
-			out = append(out, &history.Folder{Dir: dir, Dead: dead})
+			out = append(out, history.Folder(dir, dead))
 		}
 		return nil
 	}

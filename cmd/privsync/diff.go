@@ -194,18 +194,8 @@ func (a *app) diffReports(ctx context.Context, first, second history.ReportDoc, 
 		return nil, err
 	}
 	return await(a, func() (*history.Diff, error) {
-		for _, s := range sources {
-			chain, err := s.Open(ctx)
-			if err != nil {
-				return nil, err
-			}
-			between.Looked(chain)
-			for report, err := range s.Reports(ctx) {
-				if err != nil {
-					return nil, fmt.Errorf("reports between the two: %w", err)
-				}
-				between.Add(report)
-			}
+		if err := between.Read(ctx, sources); err != nil {
+			return nil, err
 		}
 		return between.Reports(toolRef()), nil
 	})

@@ -2,6 +2,7 @@ package history
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -150,8 +151,7 @@ type Between struct {
 	steps map[mstrapi.ObjectID][]step
 	runs  []Run
 	seen  map[string]bool // digests
-	chain []Chain
-	looks bool // some chain was looked into
+	chain []Chain         // that were looked into
 	known levels
 
 	inA, inB map[mstrapi.ObjectID]*executor.Result
@@ -179,12 +179,21 @@ func (x *Between) bothAudits() bool {
 	return x.a.Report.Run.Command == "audit" && x.b.Report.Run.Command == "audit"
 }
 
-// Looked notes a chain whose reports were added.
-func (x *Between) Looked(c Chain) { x.chain, x.looks = append(x.chain, c), true }
+// Read reads the chains.
+func (x *Between) Read(ctx context.Context, sources []Source) error {
+	for _, s := range sources {
+		chain, err := s.read(ctx, x.add)
+		if err != nil {
+			return fmt.Errorf("reports between the two: %w", err)
+		}
+		x.chain = append(x.chain, chain)
+	}
+	return nil
+}
 
-// Add adds a report of a chain; those of audits, of other servers and of another time
+// add adds a report of a chain; those of audits, of other servers and of another time
 // say nothing.
-func (x *Between) Add(r *executor.Report) {
+func (x *Between) add(r *executor.Report) {
 	if x.seen[r.Digest] || !x.same(r.Environment.URL) || !r.Run.FinishedAt.After(x.a.Report.Run.FinishedAt) || r.Run.StartedAt.After(x.b.Report.Run.FinishedAt) {
 		return
 	}
@@ -444,9 +453,9 @@ func (w *why) explain(i int) *Cause {
 		}
 	}
 	switch {
-	case found == nil && w.x.looks:
+	case found == nil && len(w.x.chain) > 0:
 		found = &Cause{OutOfBand: true, After: moment(w.x.a.Report.Run.FinishedAt), Until: moment(w.x.b.Report.Run.FinishedAt)}
-	case found != nil && found.By == nil && !w.x.looks && !w.within(found):
+	case found != nil && found.By == nil && len(w.x.chain) == 0 && !w.within(found):
 		found = nil // whatever it was, no report of it is at hand
 	}
 	c.Cause = found

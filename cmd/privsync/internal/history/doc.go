@@ -2,8 +2,8 @@
 //
 // [Reports], [Plans] and [Policies] say what differs between two of a kind; [Since] says
 // since when a principal holds what, by which run, and what changed without one. Both
-// take the reports of the runs from a [Source], which yields the sealed reports of one
-// chain in order; a [Folder] is one.
+// take the reports of the runs from a [Source], which is one chain of them; a [Folder] is
+// one.
 //
 // The package reads values and decides nothing. It reads no policy and no document by
 // itself but those of a [Folder].

@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"fmt"
-	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -55,17 +54,19 @@ func byRole(ids ...mstrapi.PrivilegeID) *executor.Sets {
 // inMemory is a chain in memory.
 type inMemory []*executor.Report
 
-func (m inMemory) Open(context.Context) (Chain, error) {
-	return Chain{Name: "memory", Reports: len(m)}, nil
-}
-
-func (m inMemory) Reports(context.Context) iter.Seq2[*executor.Report, error] {
-	return func(yield func(*executor.Report, error) bool) {
-		for _, r := range m {
-			if !yield(r, nil) {
-				return
-			}
-		}
+func (m inMemory) source() Source {
+	var left inMemory
+	return Source{
+		Name: "memory",
+		Verify: func(context.Context) (*executor.Chain, error) {
+			left = m
+			return &executor.Chain{Links: make([]executor.ChainLink, len(m))}, nil
+		},
+		Report: func(context.Context, executor.ChainLink) (*executor.Report, error) {
+			r := left[0]
+			left = left[1:]
+			return r, nil
+		},
 	}
 }
 
@@ -73,7 +74,7 @@ func (m inMemory) Reports(context.Context) iter.Seq2[*executor.Report, error] {
 func told(t *testing.T, name string, chain inMemory) string {
 	t.Helper()
 	f := NewFollow(mstrapi.User, name, "")
-	if err := f.Read(t.Context(), []Source{chain}); err != nil {
+	if err := f.Read(t.Context(), []Source{chain.source()}); err != nil {
 		t.Fatal(err)
 	}
 	doc, err := f.Since(planner.Tool{}, 53)
@@ -167,7 +168,7 @@ func TestSinceSeveralServers(t *testing.T) {
 		t.Error(got)
 	}
 	f := NewFollow(mstrapi.User, "demo", "https://bi")
-	if err := f.Read(t.Context(), []Source{chain}); err != nil {
+	if err := f.Read(t.Context(), []Source{chain.source()}); err != nil {
 		t.Fatal(err)
 	}
 	if doc, err := f.Since(planner.Tool{}, 53); err != nil || !doc.Privileges[0].Held || doc.Looks != 1 {
@@ -211,11 +212,10 @@ func TestReportsOfBetween(t *testing.T) {
 		"roles of two audits": {reported(1, "audit", mstrapi.LevelAll, user("demo", nil, byRole(53))), reported(5, "audit", mstrapi.LevelAll, user("demo", nil, direct())), nil, "lost unknown"},
 	} {
 		x := NewBetween(ReportDoc{"a", test.a}, ReportDoc{"b", test.b}, func(url string) bool { return url == "https://bi" })
-		for _, r := range test.between {
-			x.Add(r)
-		}
 		if test.between != nil {
-			x.Looked(Chain{})
+			if err := x.Read(t.Context(), []Source{test.between.source()}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		d := x.Reports(planner.Tool{})
 		var out []string

@@ -96,9 +96,6 @@ func NewFollow(kind mstrapi.Kind, name, url string) *Follow {
 		names: make(map[mstrapi.PrivilegeID]string), urls: make(map[string]bool)}
 }
 
-// Looked notes a chain whose reports are added.
-func (f *Follow) Looked(c Chain) { f.chains = append(f.chains, c) }
-
 // Met reports whether a report was added that names the principal.
 func (f *Follow) Met() bool { return len(f.ids) > 0 }
 
@@ -111,8 +108,8 @@ func (f *Follow) forget(digests []string) {
 	f.changes = slices.DeleteFunc(f.changes, func(c runChanges) bool { return slices.Contains(digests, c.run.Report) })
 }
 
-// Add adds a report, each once.
-func (f *Follow) Add(r *executor.Report) {
+// add adds a report, each once.
+func (f *Follow) add(r *executor.Report) {
 	if f.seen[r.Digest] || f.URL != "" && r.Environment.URL != f.URL {
 		return
 	}
@@ -355,21 +352,17 @@ func (f *Follow) Read(ctx context.Context, sources []Source) error {
 	for again := range 2 {
 		var before []string
 		for _, s := range sources {
-			chain, err := s.Open(ctx)
+			chain, err := s.read(ctx, func(report *executor.Report) {
+				f.add(report)
+				if !f.Met() {
+					before = append(before, report.Digest)
+				}
+			})
 			if err != nil {
 				return err
 			}
 			if again == 0 {
-				f.Looked(chain)
-			}
-			for report, err := range s.Reports(ctx) {
-				if err != nil {
-					return err
-				}
-				f.Add(report)
-				if !f.Met() {
-					before = append(before, report.Digest)
-				}
+				f.chains = append(f.chains, chain)
 			}
 		}
 		if !f.Met() || len(before) == 0 {

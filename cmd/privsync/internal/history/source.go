@@ -3,79 +3,64 @@ package history
 import (
 	"context"
 	"fmt"
-	"iter"
 	"path/filepath"
 	"strings"
 
 	"privsync/executor"
 )
 
-// Source yields the reports of one chain.
-type Source interface {
-	// Open checks the chain, and returns what it found: a chain with problems is not
-	// whole, and what its reports say may lack something. An error means that there is
-	// no chain.
-	Open(ctx context.Context) (Chain, error)
-	// Reports yields the sealed reports, the oldest first, as the chain has them; those
-	// that a problem of the chain names are left out. An error ends it. Open comes first.
-	Reports(ctx context.Context) iter.Seq2[*executor.Report, error]
+// Source is one chain of reports: [Folder] of what --report-dir wrote, or one that a
+// store keeps. All fields must be set.
+type Source struct {
+	Name string // for messages
+	// Verify checks the chain. An error means that there is none.
+	Verify func(ctx context.Context) (*executor.Chain, error)
+	// Report reads a report that Verify found no problem with.
+	Report func(ctx context.Context, l executor.ChainLink) (*executor.Report, error)
 }
 
-// Folder is the chain of reports in a folder: what --report-dir wrote.
-type Folder struct {
-	Dir string
-	// Dead are the ids of runs whose journals explain that their reports stand after the
-	// newest that the folder names; nil: none.
-	Dead map[string]bool
-
-	files []string
+// Folder returns the chain in the folder dir. Dead are the ids of runs whose journals
+// explain that their reports stand after the newest that the folder names; nil: none.
+func Folder(dir string, dead map[string]bool) Source {
+	return Source{
+		Name: dir,
+		Verify: func(context.Context) (*executor.Chain, error) {
+			return executor.VerifyChain(dir, func(id string) bool { return dead[id] })
+		},
+		Report: func(_ context.Context, l executor.ChainLink) (*executor.Report, error) {
+			path := filepath.Join(dir, l.File)
+			report, err := executor.ReadReportFile(path)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			return report, nil
+		},
+	}
 }
 
-// Open implements [Source].
-func (f *Folder) Open(context.Context) (Chain, error) {
-	found, err := executor.VerifyChain(f.Dir, func(id string) bool { return f.Dead[id] })
+// read gives add the sealed reports of the chain, the oldest first, and returns what was
+// found: a chain with problems is not whole, and what its reports say may lack something.
+// Reports that a problem names are left out.
+func (s Source) read(ctx context.Context, add func(*executor.Report)) (Chain, error) {
+	found, err := s.Verify(ctx)
 	if err != nil {
 		return Chain{}, err
 	}
-	chain, sound := ChainOf(f.Dir, found)
-	f.files = f.files[:0]
-	for _, l := range sound {
-		f.files = append(f.files, l.File)
-	}
-	return chain, nil
-}
-
-// ChainOf says what was found in a chain of that name, and returns the links that have no
-// problem.
-func ChainOf(name string, found *executor.Chain) (chain Chain, sound []executor.ChainLink) {
-	chain = Chain{Name: name, Pruned: found.Pruned}
+	chain := Chain{Name: s.Name, Pruned: found.Pruned}
 	for _, l := range found.Links {
-		if l.Problem == "" {
-			sound = append(sound, l)
+		if l.Problem != "" {
+			chain.Problems = append(chain.Problems, strings.TrimPrefix(l.File+": "+l.Problem, ": "))
 			continue
 		}
-		chain.Problems = append(chain.Problems, strings.TrimPrefix(l.File+": "+l.Problem, ": "))
-	}
-	chain.Reports = len(sound)
-	return chain, sound
-}
-
-// Reports implements [Source].
-func (f *Folder) Reports(ctx context.Context) iter.Seq2[*executor.Report, error] {
-	return func(yield func(*executor.Report, error) bool) {
-		for _, name := range f.files {
-			if err := ctx.Err(); err != nil {
-				yield(nil, context.Cause(ctx))
-				return
-			}
-			path := filepath.Join(f.Dir, name)
-			report, err := executor.ReadReportFile(path)
-			if err != nil {
-				err = fmt.Errorf("%s: %w", path, err)
-			}
-			if !yield(report, err) || err != nil {
-				return
-			}
+		if ctx.Err() != nil {
+			return chain, context.Cause(ctx)
 		}
+		report, err := s.Report(ctx, l)
+		if err != nil {
+			return chain, err
+		}
+		chain.Reports++
+		add(report)
 	}
+	return chain, nil
 }
