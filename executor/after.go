@@ -65,37 +65,28 @@ func (r *run) touched() touched {
 	return out
 }
 
-// reaches returns the groups other than the principal itself that gained what it
-// did not inherit.
-func (m *touched) reaches(id mstrapi.ObjectID, inherited planner.Set) []mstrapi.ObjectID {
-	var groups []mstrapi.ObjectID
+// about returns the groups other than the principal itself that gained what it did not
+// inherit, and those that lost what it did.
+func (m *touched) about(id mstrapi.ObjectID, inherited planner.Set) (reach, deprive []mstrapi.ObjectID) {
 	for g, gained := range m.gained {
 		if g != id && !gained.Minus(inherited).IsEmpty() {
-			groups = append(groups, g)
+			reach = append(reach, g)
 		}
 	}
-	return groups
-}
-
-// deprives returns the groups other than the principal itself that lost what it
-// inherited.
-func (m *touched) deprives(id mstrapi.ObjectID, inherited planner.Set) []mstrapi.ObjectID {
-	var groups []mstrapi.ObjectID
 	for g, lost := range m.lost {
 		if g != id && !lost.Intersect(inherited).IsEmpty() {
-			groups = append(groups, g)
+			deprive = append(deprive, g)
 		}
 	}
-	return groups
+	return reach, deprive
 }
 
-// taken returns what some group lost.
-func (m *touched) taken() planner.Set {
-	var all planner.Set
-	for _, lost := range m.lost {
-		all = all.Union(lost)
+// all returns what is in some of the sets.
+func all(sets map[mstrapi.ObjectID]planner.Set) (out planner.Set) {
+	for _, s := range sets {
+		out = out.Union(s)
 	}
-	return all
+	return out
 }
 
 // lookAgain reads everybody whom the waves or the commands may have touched after
@@ -113,9 +104,11 @@ func (r *run) lookAgain(commands []CommandResult) {
 			len(v.awaits) > 0,
 			ran && v.principal.Kind == mstrapi.User && r.commandTouches(v.last):
 			list = append(list, v)
-		case v.last != nil && (len(m.deprives(v.principal.ID, v.last.Inherited)) > 0 ||
-			seenIn != users && len(m.reaches(v.principal.ID, v.last.Inherited)) > 0):
-			unsure = append(unsure, v)
+		case v.last != nil:
+			reach, deprive := m.about(v.principal.ID, v.last.Inherited)
+			if len(deprive) > 0 || seenIn != users && len(reach) > 0 {
+				unsure = append(unsure, v)
+			}
 		}
 	}
 	for _, t := range r.tasks {
@@ -139,16 +132,18 @@ func (r *run) lookAgain(commands []CommandResult) {
 		}
 	} else {
 		// Of those in a saved plan it is not known what they held.
+		brought, taken := all(m.gained), all(m.lost)
 		for i := range r.plan.Watch {
 			w := &r.plan.Watch[i]
+			if len(w.Awaits) == 0 && !ran && w.Wanted.Forbidden.Intersect(brought).IsEmpty() && w.Wanted.Listed.Intersect(taken).IsEmpty() {
+				continue
+			}
 			for _, p := range w.Principals {
-				if brought := m.brought(); len(w.Awaits) > 0 || ran || !w.Wanted.Forbidden.Intersect(brought).IsEmpty() || !w.Wanted.Listed.Intersect(m.taken()).IsEmpty() {
-					v := &visit{principal: p, wanted: &w.Wanted, awaits: w.Awaits}
-					if r.o.Saved {
-						v.claimed, v.principal = &p, planner.Unnamed(p)
-					}
-					list = append(list, v)
+				v := &visit{principal: p, wanted: &w.Wanted, awaits: w.Awaits}
+				if r.o.Saved {
+					v.claimed, v.principal = &p, planner.Unnamed(p)
 				}
+				list = append(list, v)
 			}
 		}
 	}
@@ -160,14 +155,6 @@ func (r *run) lookAgain(commands []CommandResult) {
 	concurrently(r.o.Concurrency, slices.Values(list), r.visit)
 }
 
-// brought returns everything that some group gained.
-func (m *touched) brought() (all planner.Set) {
-	for _, gained := range m.gained {
-		all = all.Union(gained)
-	}
-	return all
-}
-
 // below returns those of list who belong to one of the groups that gained what
 // they did not inherit, or lost what they did. The members are asked for where that takes fewer requests
 // than reading everybody on the list; if they cannot be read everybody counts.
@@ -177,27 +164,26 @@ func (r *run) below(list []*visit, m *touched) []*visit {
 	}
 	members := make(map[mstrapi.ObjectID]map[mstrapi.ObjectID]bool)
 	deep := slices.ContainsFunc(list, func(v *visit) bool { return v.principal.Kind == mstrapi.Group })
-	of := func(group mstrapi.ObjectID) (map[mstrapi.ObjectID]bool, bool) {
+	of := func(group mstrapi.ObjectID) map[mstrapi.ObjectID]bool { // nil: not known
 		known, ok := members[group]
 		if !ok {
 			var err error
 			if known, err = r.membersOf(group, deep); err != nil {
 				r.o.Logger.Warn("members of a changed group not read, so everybody is read again", "group", string(group), "error", err)
-				known = nil
 			}
 			members[group] = known
 		}
-		return known, known != nil
+		return known
 	}
 	var out []*visit
 	for _, v := range list {
-		groups := append(m.reaches(v.principal.ID, v.last.Inherited), m.deprives(v.principal.ID, v.last.Inherited)...)
-		if slices.ContainsFunc(groups, func(group mstrapi.ObjectID) bool {
+		reach, deprive := m.about(v.principal.ID, v.last.Inherited)
+		if slices.ContainsFunc(append(reach, deprive...), func(group mstrapi.ObjectID) bool {
 			if group == mstrapi.EveryoneGroup && v.principal.Kind == mstrapi.User {
 				return true
 			}
-			in, ok := of(group)
-			return !ok || in[v.principal.ID]
+			in := of(group)
+			return in == nil || in[v.principal.ID]
 		}) {
 			out = append(out, v)
 		}
@@ -402,15 +388,14 @@ func (r *run) conclude() {
 				t.gone = true
 			case v.err == nil:
 				t.res.After = v.sets
-			case t.res.Outcome == Applied:
-				t.res.After = nil
-				t.stopped = t.stopped || v.stopped
-				r.end(t, Unverified, reportError("read when the run was done", v.err))
-			case t.res.Outcome == InSync:
-				t.res.After = nil
-				r.end(t, UnknownState, reportError("read when the run was done", v.err))
 			default:
 				t.res.After = nil
+				if t.res.Outcome == Applied {
+					t.stopped = t.stopped || v.stopped
+					r.end(t, Unverified, reportError("read when the run was done", v.err))
+				} else if t.res.Outcome == InSync {
+					r.end(t, UnknownState, reportError("read when the run was done", v.err))
+				}
 			}
 		}
 		if t.gone || t.res.After == nil {

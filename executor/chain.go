@@ -396,7 +396,9 @@ func VerifyChain(dir string, explained func(runID string) bool) (*Chain, error) 
 	if err != nil {
 		return nil, fmt.Errorf("report folder: %w", err)
 	}
-	foreign, err := foreignFiles(dir)
+	foreign, err := filesIn(dir, func(name string) bool {
+		return strings.HasSuffix(name, ".json") && !reportName.MatchString(name) && name != ChainFile
+	})
 	if err != nil {
 		return nil, fmt.Errorf("report folder: %w", err)
 	}
@@ -573,23 +575,18 @@ func ReadLink(name string, r io.Reader) *ChainLink {
 }
 
 // reportFiles returns the names that reports have in dir, oldest first.
-func reportFiles(dir string) ([]string, error) {
-	return jsonFiles(dir, func(name string) bool { return reportName.MatchString(name) })
-}
+func reportFiles(dir string) ([]string, error) { return filesIn(dir, reportName.MatchString) }
 
-// foreignFiles returns the names of other JSON files in dir.
-func foreignFiles(dir string) ([]string, error) {
-	return jsonFiles(dir, func(name string) bool { return !reportName.MatchString(name) && name != ChainFile })
-}
-
-func jsonFiles(dir string, want func(string) bool) ([]string, error) {
+// filesIn returns the names in dir that are wanted, in order, but for folders and what is
+// hidden.
+func filesIn(dir string, want func(string) bool) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, e := range entries {
-		if !e.IsDir() && strings.HasSuffix(e.Name(), ".json") && !strings.HasPrefix(e.Name(), ".") && want(e.Name()) {
+		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") && want(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}

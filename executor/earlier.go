@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -172,21 +170,16 @@ func earlierOf(plan *planner.Plan, runs []*pastRun) *Earlier {
 // journalsSince gives add the runs on a server whose URL same reports, whose closed
 // journals in the state folder dir begin at since or later. A journal that is damaged tells nothing.
 func journalsSince(dir string, since time.Time, same func(url string) bool, add func(*pastRun)) error {
-	entries, err := os.ReadDir(journalDir(dir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("closed journals: %w", err)
-	}
-	for _, entry := range entries {
-		if !strings.HasSuffix(entry.Name(), journalSuffix+closedSuffix) || entry.Name() < runFileName(Run{StartedAt: since}) {
+	paths, err := journalFiles(dir, journalSuffix+closedSuffix)
+	for _, path := range paths {
+		if filepath.Base(path) < runFileName(Run{StartedAt: since}) {
 			continue
 		}
-		c, err := readJournal(filepath.Join(journalDir(dir), entry.Name()), same)
-		if err != nil {
-			continue
+		if c, err := readJournal(path, same); err == nil {
+			add(c.past())
 		}
-		add(c.past())
 	}
-	return nil
+	return err
 }
 
 // past returns what the journal tells of its run. What was announced and has no

@@ -140,19 +140,27 @@ type fleetKey struct{ environment, policy, server string }
 // be read; a broken chain is no error and stands in the result.
 func MakeFleet(ctx context.Context, sources []ReportSource, o FleetOptions) (*Fleet, error) {
 	f := &Fleet{Format: FleetFormat, Tool: o.Tool, CreatedAt: stamp(o.Now), MaxAgeSeconds: int64(o.MaxAge / time.Second), Sources: []FleetSource{}, Environments: []FleetEnvironment{}}
+	type head struct {
+		*ReportHead
+		source ReportSource
+	}
 	type row struct {
 		FleetEnvironment
-		last, success, looked *ReportHead
-		source                map[*ReportHead]ReportSource
+		last, success, looked head
 	}
 	rows := make(map[fleetKey]*row)
 	at := func(k fleetKey) *row {
 		if rows[k] == nil {
-			rows[k] = &row{FleetEnvironment: FleetEnvironment{Environment: k.environment, Policy: k.policy, Server: k.server, Pending: []FleetPlan{}}, source: make(map[*ReportHead]ReportSource)}
+			rows[k] = &row{FleetEnvironment: FleetEnvironment{Environment: k.environment, Policy: k.policy, Server: k.server, Pending: []FleetPlan{}}}
 		}
 		return rows[k]
 	}
-	later := func(h, than *ReportHead) bool { return than == nil || h.Run.StartedAt.After(than.Run.StartedAt) }
+	later := func(a, b head) head {
+		if a.ReportHead == nil || b.Run.StartedAt.After(a.Run.StartedAt) {
+			return b
+		}
+		return a
+	}
 	applied := make(map[string]bool) // digests of plans
 	seen := make(map[string]bool)    // digests of reports: two sources may have the same
 	for _, s := range sources {
@@ -162,7 +170,7 @@ func MakeFleet(ctx context.Context, sources []ReportSource, o FleetOptions) (*Fl
 		}
 		f.Sources = append(f.Sources, FleetSource{Name: s.String(), Reports: len(heads), Problems: orEmpty(problems)})
 		for i := range heads {
-			h := &heads[i]
+			h := head{&heads[i], s}
 			if seen[h.Digest] {
 				continue
 			}
@@ -171,14 +179,12 @@ func MakeFleet(ctx context.Context, sources []ReportSource, o FleetOptions) (*Fl
 				applied[h.Plan.Digest] = true
 			}
 			r := at(fleetKey{h.Policy.Environment, h.Policy.Name, h.Server})
-			if later(h, r.last) {
-				r.last, r.source[h] = h, s
+			r.last = later(r.last, h)
+			if h.Fine() {
+				r.success = later(r.success, h)
 			}
-			if h.Fine() && later(h, r.success) {
-				r.success = h
-			}
-			if h.Looked() && later(h, r.looked) {
-				r.looked, r.source[h] = h, s
+			if h.Looked() {
+				r.looked = later(r.looked, h)
 			}
 		}
 	}
@@ -202,23 +208,17 @@ func MakeFleet(ctx context.Context, sources []ReportSource, o FleetOptions) (*Fl
 		}
 	}
 	for _, r := range rows {
-		if r.last != nil {
-			r.LastRun, r.PolicyDigest, r.BaseDigest = fleetRun(r.last), r.last.Policy.Digest, r.last.Policy.BaseDigest
+		r.LastRun, r.LastSuccess = fleetRun(r.last.ReportHead), fleetRun(r.success.ReportHead)
+		if r.last.ReportHead != nil {
+			r.PolicyDigest, r.BaseDigest = r.last.Policy.Digest, r.last.Policy.BaseDigest
 		}
-		if r.success != nil {
-			r.LastSuccess = fleetRun(r.success)
-		}
-		if r.looked != nil {
+		if r.looked.ReportHead != nil {
 			r.Drift = &FleetDrift{Principals: r.looked.apart(), Run: r.looked.Run.ID, At: stamp(r.looked.Run.FinishedAt)}
 		}
 		r.State = r.state(o)
-		from := r.looked
-		if from == nil {
-			from = r.last
-		}
 		r.Findings.Codes = []FleetCode{}
-		if from != nil {
-			findings, err := r.source[from].Findings(ctx, *from)
+		if from := cmp.Or(r.looked, r.last); from.ReportHead != nil {
+			findings, err := from.source.Findings(ctx, *from.ReportHead)
 			if err != nil {
 				return nil, err
 			}
@@ -235,6 +235,9 @@ func MakeFleet(ctx context.Context, sources []ReportSource, o FleetOptions) (*Fl
 }
 
 func fleetRun(h *ReportHead) *FleetRun {
+	if h == nil {
+		return nil
+	}
 	return &FleetRun{ID: h.Run.ID, Command: h.Run.Command, StartedAt: stamp(h.Run.StartedAt), FinishedAt: stamp(h.Run.FinishedAt), Outcome: h.Run.Outcome, Report: h.Report, Digest: h.Digest}
 }
 

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"privsync/document"
 )
@@ -126,6 +128,20 @@ func (j *fileJournal) Abandon() error {
 func ReportsDir(state string) string { return filepath.Join(state, "reports") }
 
 func journalDir(state string) string { return filepath.Join(state, "journals") }
+
+// journalFiles returns the paths of the journals in a state folder whose names end with
+// suffix, oldest first.
+func journalFiles(state, suffix string) ([]string, error) {
+	dir := journalDir(state)
+	names, err := filesIn(dir, func(name string) bool { return strings.HasSuffix(name, suffix) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("journals: %w", err)
+	}
+	for i := range names {
+		names[i] = filepath.Join(dir, names[i])
+	}
+	return names, nil
+}
 
 // putAside renames a journal that is closed, and removes the oldest of those
 // that were put aside before.

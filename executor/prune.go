@@ -21,14 +21,13 @@ func DeadRunIDs(dir, reports string) (map[string]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(journalDir(dir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open journals: %w", err)
+	paths, err := journalFiles(dir, journalSuffix)
+	if err != nil {
+		return nil, err
 	}
 	ids := make(map[string]bool)
-	for _, e := range entries {
-		path := filepath.Join(journalDir(dir), e.Name())
-		if filepath.Ext(path) != journalSuffix || CheckTrusted(path) != nil {
+	for _, path := range paths {
+		if CheckTrusted(path) != nil {
 			continue
 		}
 		if c, err := readJournal(path, nil); err == nil && c.begin.Destination.Dir == reports {

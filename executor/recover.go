@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"privsync/clean"
@@ -54,23 +52,15 @@ type DeadRun struct {
 
 // FindOpen puts a journal aside that says itself that its report is written.
 func (f *Folder) FindOpen(_ context.Context, same func(url string) bool) ([]*DeadRun, error) {
-	dir := journalDir(f.dir)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	paths, err := journalFiles(f.dir, journalSuffix)
 	if err != nil {
-		return nil, fmt.Errorf("open journals: %w", err)
+		return nil, err
 	}
 	var dead []*DeadRun
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), journalSuffix) || !e.Type().IsRegular() {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
+	for _, path := range paths {
 		content, err := readJournal(path, same)
 		switch {
-		case errors.Is(err, errOtherServer), errors.Is(err, errNeverBegun):
+		case errors.Is(err, errOtherServer), errors.Is(err, errNeverBegun), errors.Is(err, errNotPlain):
 			continue
 		case err != nil:
 			return nil, err

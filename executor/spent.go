@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,26 +64,26 @@ func (f *Folder) Unspent(_ context.Context, to Destination, plan *planner.Plan) 
 // UnspentIn is [Store.Unspent] as far as the reports in the folder tell; an empty name is
 // no folder.
 func UnspentIn(reports string, plan *planner.Plan) error {
-	if reports == "" {
-		return nil
-	}
-	names, err := reportFiles(reports)
+	docs, err := pastFiles([]Destination{{Dir: reports}}, plan.CreatedAt.Add(-time.Hour), math.MaxInt)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
 		return err
 	}
-	// A report's name begins with the time of its run.
-	since := plan.CreatedAt.UTC().Add(-time.Hour).Format("20060102T150405Z")
-	for _, name := range names {
-		if name < since {
-			continue
+	headers, _ := readPastHeaders(docs, func(string) bool { return true }, func(h *pastHeader) bool {
+		return h.Plan.Digest == plan.Digest && h.Run.Command == "apply"
+	})
+	for _, h := range headers {
+		if err := UnspentBy(h.doc); err != nil {
+			return err
 		}
-		r, err := ReadReportFile(filepath.Join(reports, name))
-		if err == nil && r.Plan != nil && r.Plan.Digest == plan.Digest && r.Run.Command == "apply" && r.Wrote() {
-			return fmt.Errorf("%w: run %s, by %s", ErrSpent, r.Run.ID, name)
-		}
+	}
+	return nil
+}
+
+// UnspentBy returns an error that matches [ErrSpent] if the run of the report, which
+// applied a plan, used the approvals of that.
+func UnspentBy(report Document) error {
+	if r, err := report.Read(); err == nil && r.Wrote() {
+		return fmt.Errorf("%w: run %s, by %s", ErrSpent, r.Run.ID, report.Name)
 	}
 	return nil
 }
@@ -119,7 +120,7 @@ func (s *spent) read(path string) error {
 
 // forget removes what is noted of plans that nobody can apply any more.
 func forget(dir string, now time.Time) {
-	names, err := jsonFiles(dir, func(string) bool { return true })
+	names, err := filesIn(dir, func(name string) bool { return strings.HasSuffix(name, ".json") })
 	if err != nil {
 		return // what is left there harms nobody
 	}

@@ -223,9 +223,8 @@ func (s *Store) Unspent(ctx context.Context, to executor.Destination, plan *plan
 		return err
 	}
 	for _, e := range list {
-		report, err := s.document(e).Read()
-		if err == nil && report.Wrote() {
-			return fmt.Errorf("%w: run %s, by %s", executor.ErrSpent, report.Run.ID, s.place(e.File))
+		if err := executor.UnspentBy(s.document(e)); err != nil {
+			return err
 		}
 	}
 	return executor.UnspentIn(to.Dir, plan)
