@@ -402,75 +402,10 @@ func VerifyChain(dir string, explained func(runID string) bool) (*Chain, error) 
 	if err != nil {
 		return nil, fmt.Errorf("report folder: %w", err)
 	}
-	links := readLinks(dir, names)
 	head, headErr := readHead(dir)
 	chain := &Chain{Pruned: head.Pruned, Checkpoint: head.Checkpoint, Digest: head.Digest}
-
-	byDigest := make(map[string]*ChainLink, len(links))
-	for _, l := range slices.Backward(links) {
-		if l.Digest != "" {
-			byDigest[l.Digest] = l
-		}
-	}
-	// Where two claim the same predecessor, the one that leads to the newest is ours.
-	ours := make(map[*ChainLink]bool, len(links))
-	for l := byDigest[head.Digest]; l != nil && !ours[l]; l = byDigest[l.Previous] {
-		ours[l] = true
-	}
-	// A prune that was cut short has left reports before its checkpoint.
-	at, leftover := head.Checkpoint, 0
-	for l := byDigest[at]; l != nil && at != "" && leftover < len(links); l = byDigest[at] {
-		at = l.Previous
-		leftover++
-	}
-
-	// Follow the digests from the first report; what is left over is not reached.
-	var ordered []*ChainLink
-	taken := make(map[*ChainLink]bool, len(links))
-	known := make(map[string]bool, len(links)) // digests of those taken
-	followers := make(map[string][]*ChainLink, len(links))
+	links, leftover := chained(readLinks(dir, names), head)
 	for _, l := range links {
-		if l.Digest != "" {
-			followers[l.Previous] = append(followers[l.Previous], l)
-		}
-	}
-	take := func(l *ChainLink) {
-		taken[l] = true
-		known[l.Digest] = true
-		ordered = append(ordered, l)
-		at = l.Digest
-	}
-	next := func() (best *ChainLink) {
-		for _, l := range followers[at] {
-			if !taken[l] && (best == nil || ours[l] && !ours[best]) {
-				best = l
-			}
-		}
-		return best
-	}
-	for oldest := 0; ; {
-		if l := next(); l != nil {
-			take(l)
-			continue
-		}
-		for oldest < len(links) && taken[links[oldest]] {
-			oldest++
-		}
-		if oldest == len(links) {
-			break
-		}
-		// The chain breaks here. Go on with the oldest report that is left.
-		l := links[oldest]
-		switch {
-		case l.Problem != "":
-		case known[l.Previous], l.Previous == "" && len(ordered) > 0:
-			l.Problem = "a second report follows the same predecessor: one of the two is foreign"
-		default:
-			l.Problem = "the report before it is missing or was edited: nothing here has the digest " + l.Previous
-		}
-		take(l)
-	}
-	for _, l := range ordered {
 		chain.Links = append(chain.Links, *l)
 	}
 	chain.checkHead(head, headErr, leftover, explained)
@@ -478,6 +413,61 @@ func VerifyChain(dir string, explained func(runID string) bool) (*Chain, error) 
 		chain.Links = append(chain.Links, ChainLink{File: name, Problem: "a foreign file: not a report of this chain"})
 	}
 	return chain, nil
+}
+
+// chained returns the links, which come in the order of their names, in that of their
+// digests, from the first report on; each that does not follow the one before it has a
+// problem. Leftover is how many stand before the checkpoint of head: a prune that was cut
+// short has left them.
+func chained(links []*ChainLink, head chainHead) (ordered []*ChainLink, leftover int) {
+	byDigest := make(map[string]*ChainLink, len(links))
+	followers := make(map[string][]*ChainLink, len(links))
+	for _, l := range links {
+		if l.Digest == "" {
+			continue
+		}
+		if byDigest[l.Digest] == nil {
+			byDigest[l.Digest] = l
+		}
+		followers[l.Previous] = append(followers[l.Previous], l)
+	}
+	// Where two claim the same predecessor, the one that leads to the newest is ours.
+	ours := make(map[*ChainLink]bool, len(links))
+	for l := byDigest[head.Digest]; l != nil && !ours[l]; l = byDigest[l.Previous] {
+		ours[l] = true
+	}
+	at := head.Checkpoint
+	for l := byDigest[at]; l != nil && at != "" && leftover < len(links); l = byDigest[at] {
+		at = l.Previous
+		leftover++
+	}
+	taken := make(map[*ChainLink]bool, len(links))
+	known := make(map[string]bool, len(links)) // digests of those taken
+	for oldest := 0; len(ordered) < len(links); {
+		var next *ChainLink
+		for _, l := range followers[at] {
+			if !taken[l] && (next == nil || ours[l] && !ours[next]) {
+				next = l
+			}
+		}
+		if next == nil {
+			// The chain breaks here. Go on with the oldest report that is left.
+			for taken[links[oldest]] {
+				oldest++
+			}
+			next = links[oldest]
+			switch {
+			case next.Problem != "":
+			case known[next.Previous], next.Previous == "" && len(ordered) > 0:
+				next.Problem = "a second report follows the same predecessor: one of the two is foreign"
+			default:
+				next.Problem = "the report before it is missing or was edited: nothing here has the digest " + next.Previous
+			}
+		}
+		taken[next], known[next.Digest], at = true, true, next.Digest
+		ordered = append(ordered, next)
+	}
+	return ordered, leftover
 }
 
 // checkHead compares the links with what chain.json says.

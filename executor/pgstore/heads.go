@@ -34,18 +34,12 @@ func (s *Store) Heads(ctx context.Context) ([]executor.ReportHead, []string, err
 		if _, err := tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {
 			return err
 		}
-		got, err := tx.Query(ctx, `SELECT p.chain, p.file, p.digest, p.previous, p.length, r.id, p.command, p.outcome, p.url, p.environment, p.policy, p.policy_digest, p.base_digest,
-			p.plan_digest, p.summary, p.recovered, p.started_at, p.finished_at FROM report p JOIN run r ON r.name = p.run ORDER BY p.chain, p.length`)
-		if err == nil {
-			rows, err = pgx.CollectRows(got, pgx.RowToStructByPos[headRow])
-		}
-		if err != nil {
+		var err error
+		if rows, err = rowsOf(ctx, tx, pgx.RowToStructByPos[headRow], `SELECT p.chain, p.file, p.digest, p.previous, p.length, r.id, p.command, p.outcome, p.url, p.environment, p.policy, p.policy_digest, p.base_digest,
+			p.plan_digest, p.summary, p.recovered, p.started_at, p.finished_at FROM report p JOIN run r ON r.name = p.run ORDER BY p.chain, p.length`); err != nil {
 			return err
 		}
-		var chains []string
-		if got, err = tx.Query(ctx, "SELECT DISTINCT chain FROM journal WHERE type = 'closed'"); err == nil {
-			chains, err = pgx.CollectRows(got, pgx.RowTo[string])
-		}
+		chains, err := rowsOf(ctx, tx, pgx.RowTo[string], "SELECT DISTINCT chain FROM journal WHERE type = 'closed'")
 		clear(ends)
 		for _, chain := range chains {
 			if err == nil {

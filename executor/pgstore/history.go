@@ -138,11 +138,7 @@ func (s *Store) HeldAt(ctx context.Context, privileges []string, at time.Time, u
 
 // onlyServer returns the server that url means, or the only one that there is.
 func onlyServer(ctx context.Context, tx pgx.Tx, url string) (string, error) {
-	rows, err := tx.Query(ctx, "SELECT DISTINCT url FROM seen ORDER BY url")
-	if err != nil {
-		return "", err
-	}
-	urls, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	urls, err := rowsOf(ctx, tx, pgx.RowTo[string], "SELECT DISTINCT url FROM seen ORDER BY url")
 	switch {
 	case err != nil:
 		return "", err
@@ -163,11 +159,7 @@ func findPrivilege(ctx context.Context, tx pgx.Tx, url, text string) (planner.Pr
 	var none planner.PrivilegeRef
 	var id int32
 	if _, err := fmt.Sscanf(text, "%d", &id); err != nil || fmt.Sprint(id) != strings.TrimSpace(text) {
-		rows, err := tx.Query(ctx, "SELECT DISTINCT privilege FROM privilege_name WHERE url = $1 AND lower(name) = lower($2)", url, plain(text))
-		if err != nil {
-			return none, nil, err
-		}
-		found, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+		found, err := rowsOf(ctx, tx, pgx.RowTo[int32], "SELECT DISTINCT privilege FROM privilege_name WHERE url = $1 AND lower(name) = lower($2)", url, plain(text))
 		switch {
 		case err != nil:
 			return none, nil, err
@@ -178,11 +170,7 @@ func findPrivilege(ctx context.Context, tx pgx.Tx, url, text string) (planner.Pr
 		}
 		id = found[0]
 	}
-	rows, err := tx.Query(ctx, "SELECT DISTINCT level FROM seen WHERE url = $1 AND ($2 = ANY (direct) OR $2 = ANY (inherited))", url, id)
-	if err != nil {
-		return none, nil, err
-	}
-	levels, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	levels, err := rowsOf(ctx, tx, pgx.RowTo[string], "SELECT DISTINCT level FROM seen WHERE url = $1 AND ($2 = ANY (direct) OR $2 = ANY (inherited))", url, id)
 	if err != nil {
 		return none, nil, err
 	}
@@ -191,10 +179,7 @@ func findPrivilege(ctx context.Context, tx pgx.Tx, url, text string) (planner.Pr
 	}
 	ref := planner.PrivilegeRef{ID: mstrapi.PrivilegeID(id)}
 	err = tx.QueryRow(ctx, "SELECT name FROM privilege_name WHERE url = $1 AND privilege = $2 ORDER BY stored_at DESC, name LIMIT 1", url, id).Scan(&ref.Name)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = nil
-	}
-	return ref, levels, err
+	return ref, levels, orNone(err)
 }
 
 // heldRow is the latest that was seen of a principal before a time; At is null if it was
@@ -208,16 +193,12 @@ type heldRow struct {
 }
 
 func readHeldAt(ctx context.Context, tx pgx.Tx, doc *executor.HeldAt, privileges []int32, levels []string) error {
-	rows, err := tx.Query(ctx, `
+	list, err := rowsOf(ctx, tx, pgx.RowToStructByPos[heldRow], `
 		SELECT p.kind, p.principal_id, p.principal, p.login, l.at, l.run, l.direct IS NOT NULL, coalesce(l.direct, '{}'), coalesce(l.inherited, '{}')
 		FROM (SELECT DISTINCT ON (principal_id) kind, principal_id, principal, login FROM seen WHERE url = $1 AND level = ANY ($2) ORDER BY principal_id, at DESC) p
 		LEFT JOIN LATERAL (SELECT at, run, direct, inherited FROM seen s WHERE s.url = $1 AND s.principal_id = p.principal_id AND s.level = ANY ($2) AND s.at <= $3
 			ORDER BY at DESC, chain DESC, length DESC LIMIT 1) l ON true
 		ORDER BY p.kind, p.principal, p.principal_id`, doc.Server, levels, doc.At)
-	if err != nil {
-		return err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[heldRow])
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"privsync/clean"
 	"privsync/executor"
@@ -195,10 +194,6 @@ func (j *journal) flush() error {
 	}
 	j.sent(len(batch))
 	return nil
-}
-
-type execer interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
 // insert adds rows for the records, in as many statements as they need.

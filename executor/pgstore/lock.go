@@ -74,16 +74,12 @@ func (l *lock) Left() []executor.Holder { return l.left }
 
 // before looks for those whom Left returns.
 func (l *lock) before(ctx context.Context, conn *pgx.Conn) ([]executor.Holder, error) {
-	rows, err := conn.Query(ctx, `SELECT pid, host, account, run, since, url, server_lock FROM hold h
-		WHERE fence IN (SELECT max(b.fence) FROM unnest($1::text[]) AS key JOIN hold b ON key = ANY (b.keys) AND b.fence < $2 GROUP BY key)
-		  AND NOT EXISTS (SELECT FROM released r WHERE r.fence = h.fence) ORDER BY fence`, l.keys, l.fence)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h executor.Holder, err error) {
+	return rowsOf(ctx, conn, func(row pgx.CollectableRow) (h executor.Holder, err error) {
 		err = row.Scan(&h.PID, &h.Host, &h.User, &h.RunID, &h.Started, &h.Server, &h.ServerLock)
 		return h.Clipped(), err
-	})
+	}, `SELECT pid, host, account, run, since, url, server_lock FROM hold h
+		WHERE fence IN (SELECT max(b.fence) FROM unnest($1::text[]) AS key JOIN hold b ON key = ANY (b.keys) AND b.fence < $2 GROUP BY key)
+		  AND NOT EXISTS (SELECT FROM released r WHERE r.fence = h.fence) ORDER BY fence`, l.keys, l.fence)
 }
 
 // holder says who holds the lock of key, as far as the holder has said so.
@@ -93,11 +89,8 @@ func (l *lock) holder(ctx context.Context, conn *pgx.Conn, key string) (*executo
 	err := conn.QueryRow(ctx, `SELECT pid, host, account, run, since, url FROM hold
 		WHERE $1 = ANY (keys) AND backend = lock_holder($1) ORDER BY fence DESC LIMIT 1`, key).
 		Scan(&h.PID, &h.Host, &h.User, &h.RunID, &h.Started, &h.Server)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = nil
-	}
 	*h = h.Clipped()
-	return e, err
+	return e, orNone(err)
 }
 
 func (l *lock) unlock(ctx context.Context, conn *pgx.Conn, keys []string) error {

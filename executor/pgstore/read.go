@@ -23,15 +23,8 @@ func (s *Store) FindOpen(ctx context.Context, same func(url string) bool) ([]*ex
 	type openRun struct {
 		Name, URL, Host, Account string
 	}
-	var open []openRun
-	err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT name, url, host, account FROM run r
-			WHERE fence IS NOT NULL AND NOT EXISTS (SELECT FROM journal j WHERE j.run = r.name AND j.type = 'closed') ORDER BY fence, name`)
-		if err == nil {
-			open, err = pgx.CollectRows(rows, pgx.RowToStructByPos[openRun])
-		}
-		return err
-	})
+	open, err := ask(ctx, s, pgx.RowToStructByPos[openRun], `SELECT name, url, host, account FROM run r
+		WHERE fence IS NOT NULL AND NOT EXISTS (SELECT FROM journal j WHERE j.run = r.name AND j.type = 'closed') ORDER BY fence, name`)
 	if err != nil {
 		return nil, err
 	}
@@ -70,14 +63,7 @@ func (s *Store) records(ctx context.Context, run string) executor.Records {
 	return func(yield func([]byte, error) bool) {
 		const step = 2000
 		for after := 0; ; after += step {
-			var texts []string
-			err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-				rows, err := conn.Query(ctx, "SELECT coalesce(record::text, '') FROM journal WHERE run = $1 AND seq > $2 AND seq <= $2 + $3 ORDER BY seq", run, after, step)
-				if err == nil {
-					texts, err = pgx.CollectRows(rows, pgx.RowTo[string])
-				}
-				return err
-			})
+			texts, err := ask(ctx, s, pgx.RowTo[string], "SELECT coalesce(record::text, '') FROM journal WHERE run = $1 AND seq > $2 AND seq <= $2 + $3 ORDER BY seq", run, after, step)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -104,19 +90,13 @@ type Entry struct {
 	Previous string
 	Command  string
 	Started  time.Time
+
+	Signature []byte // over the document; nil: none
 }
 
 // entries returns reports; where is the rest of the statement.
 func (s *Store) entries(ctx context.Context, where string, args ...any) ([]Entry, error) {
-	var list []Entry
-	err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, "SELECT chain, length, run, file, digest, previous, command, started_at FROM report "+where, args...)
-		if err == nil {
-			list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Entry])
-		}
-		return err
-	})
-	return list, err
+	return ask(ctx, s, pgx.RowToStructByPos[Entry], "SELECT chain, length, run, file, digest, previous, command, started_at, signature FROM report "+where, args...)
 }
 
 // document returns the document of a report.
@@ -236,11 +216,7 @@ func (s *Store) spentBy(ctx context.Context, plan *planner.Plan) error {
 	var run string
 	var at time.Time
 	err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		err := conn.QueryRow(ctx, "SELECT run, started_at FROM spent WHERE plan = $1", plain(plan.Digest)).Scan(&run, &at)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		return err
+		return orNone(conn.QueryRow(ctx, "SELECT run, started_at FROM spent WHERE plan = $1", plain(plan.Digest)).Scan(&run, &at))
 	})
 	if err == nil && run != "" {
 		return fmt.Errorf("%w: run %s of %s", executor.ErrSpent, run, at.UTC().Format(time.RFC3339))

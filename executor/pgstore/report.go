@@ -49,12 +49,11 @@ func fileOf(run string) string { return run[strings.LastIndexByte(run, '/')+1:] 
 // has no report.
 func readHead(ctx context.Context, q queryer, chain string) (head, error) {
 	var h head
-	err := q.QueryRow(ctx, "SELECT pruned, checkpoint FROM chain WHERE chain = $1", chain).Scan(&h.pruned, &h.checkpoint)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	if err := orNone(q.QueryRow(ctx, "SELECT pruned, checkpoint FROM chain WHERE chain = $1", chain).Scan(&h.pruned, &h.checkpoint)); err != nil {
 		return h, err
 	}
 	var run string
-	err = q.QueryRow(ctx, "SELECT length, run, digest FROM journal WHERE type = 'closed' AND chain = $1 ORDER BY length DESC LIMIT 1", chain).Scan(&h.length, &run, &h.digest)
+	err := q.QueryRow(ctx, "SELECT length, run, digest FROM journal WHERE type = 'closed' AND chain = $1 ORDER BY length DESC LIMIT 1", chain).Scan(&h.length, &run, &h.digest)
 	if errors.Is(err, pgx.ErrNoRows) {
 		h.length, h.digest = h.pruned, h.checkpoint
 		return h, nil
@@ -64,16 +63,7 @@ func readHead(ctx context.Context, q queryer, chain string) (head, error) {
 	}
 	h.file = fileOf(run)
 	err = q.QueryRow(ctx, "SELECT signature FROM head_signature WHERE chain = $1 AND length = $2 ORDER BY id DESC LIMIT 1", chain, h.length).Scan(&h.signature)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = nil
-	}
-	return h, err
-}
-
-type queryer interface {
-	execer
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	return h, orNone(err)
 }
 
 // checkSigner returns why s must not sign what follows h, or that a chain that is signed

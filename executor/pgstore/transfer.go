@@ -97,11 +97,7 @@ func (s *Store) whereTo(ctx context.Context, tx pgx.Tx, chain *executor.Chain, l
 	for i, l := range links {
 		digests[i] = l.Digest
 	}
-	var names []string
-	rows, err := tx.Query(ctx, "SELECT DISTINCT chain FROM journal WHERE type = 'closed' AND digest = ANY ($1)", digests)
-	if err == nil {
-		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	}
+	names, err := rowsOf(ctx, tx, pgx.RowTo[string], "SELECT DISTINCT chain FROM journal WHERE type = 'closed' AND digest = ANY ($1)", digests)
 	if err != nil {
 		return "", 0, h, err
 	}

@@ -19,14 +19,7 @@ import (
 // Chains returns the names of the chains in the store: those that were imported and stand
 // for themselves, then that which runs add to.
 func (s *Store) Chains(ctx context.Context) ([]string, error) {
-	var names []string
-	err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT DISTINCT chain FROM (SELECT chain FROM report UNION SELECT chain FROM journal WHERE type = 'closed' UNION SELECT chain FROM chain) AS c ORDER BY chain`)
-		if err == nil {
-			names, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		}
-		return err
-	})
+	names, err := ask(ctx, s, pgx.RowTo[string], `SELECT DISTINCT chain FROM (SELECT chain FROM report UNION SELECT chain FROM journal WHERE type = 'closed' UNION SELECT chain FROM chain) AS c ORDER BY chain`)
 	if i := slices.Index(names, mainChain); i >= 0 {
 		names = append(slices.Delete(names, i, i+1), mainChain)
 	}
@@ -53,10 +46,7 @@ func (s *Store) Verify(ctx context.Context, chain string) (*executor.Chain, erro
 		if h, err = readHead(ctx, conn, chain); err != nil {
 			return err
 		}
-		rows, err := conn.Query(ctx, "SELECT length, run, digest, stored_at FROM journal WHERE type = 'closed' AND chain = $1 ORDER BY length", chain)
-		if err == nil {
-			closings, err = pgx.CollectRows(rows, pgx.RowToStructByPos[closed])
-		}
+		closings, err = rowsOf(ctx, conn, pgx.RowToStructByPos[closed], "SELECT length, run, digest, stored_at FROM journal WHERE type = 'closed' AND chain = $1 ORDER BY length", chain)
 		return err
 	})
 	if err != nil {
@@ -140,41 +130,23 @@ type Signed struct {
 	s     *Store
 	chain string
 	head  head
-	files map[string]signedReport
-}
-
-type signedReport struct {
-	entry     Entry
-	signature []byte
+	files map[string]Entry
 }
 
 // Signed returns the signatures of a chain.
 func (s *Store) Signed(ctx context.Context, chain string) (*Signed, error) {
-	out := &Signed{s: s, chain: chain, files: make(map[string]signedReport)}
+	out := &Signed{s: s, chain: chain, files: make(map[string]Entry)}
 	entries, err := s.entries(ctx, "WHERE chain = $1 ORDER BY length", chain)
 	if err != nil {
 		return nil, err
 	}
-	signatures := make(map[int][]byte)
+	for _, e := range entries {
+		out.files[e.File] = e
+	}
 	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		if out.head, err = readHead(ctx, conn, chain); err != nil {
-			return err
-		}
-		rows, err := conn.Query(ctx, "SELECT length, signature FROM report WHERE chain = $1 AND signature IS NOT NULL", chain)
-		if err != nil {
-			return err
-		}
-		var length int
-		var signature []byte
-		_, err = pgx.ForEachRow(rows, []any{&length, &signature}, func() error {
-			signatures[length] = slices.Clone(signature)
-			return nil
-		})
+		out.head, err = readHead(ctx, conn, chain)
 		return err
 	})
-	for _, e := range entries {
-		out.files[e.File] = signedReport{e, signatures[e.Length]}
-	}
 	return out, err
 }
 
@@ -189,13 +161,13 @@ func (c *Signed) Open(file string) (io.ReadCloser, error) {
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
-	return c.s.document(f.entry).Open()
+	return c.s.document(f).Open()
 }
 
 // Signature returns the signature over the document called file; the error matches
 // [fs.ErrNotExist] if there is none.
 func (c *Signed) Signature(file string) ([]byte, error) {
-	text := c.files[file].signature
+	text := c.files[file].Signature
 	if file == executor.ChainFile {
 		text = c.head.signature
 	}
