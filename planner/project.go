@@ -96,48 +96,12 @@ func project(c *compiled, st *State) *projection {
 	return p
 }
 
-// decideGroups decides all groups. A gainer here is a group that may gain a
-// privilege: it lists it, so its members have it afterwards whether the group
-// is granted it or inherits it.
+// decideGroups decides all groups.
 func (p *projection) decideGroups() {
-	for _, o := range p.st.covered {
-		if o.Principal.Kind == mstrapi.Group && o.Err == nil {
-			p.active[o] = p.c.wantFor(o)
-			p.groups = append(p.groups, o)
-		}
-	}
-	if p.revokesUnlisted() {
-		for _, o := range p.st.unlisted {
-			if o.Principal.Kind == mstrapi.Group && o.Err == nil && !p.isProtected(o) {
-				p.active[o] = p.c.unlisted
-				p.groups = append(p.groups, o)
-			}
-		}
-	}
-	slices.SortFunc(p.groups, compareObserved)
+	p.findGroups()
 	p.findTaint()
-	for _, o := range p.groups {
-		var d decision
-		d.own(p.active[o], o.Direct)
-		asked := d.revoke()
-		d.spare(p.taint, p.active[o], o.Direct)
-		for q := range asked.Minus(d.revoke()).All() {
-			p.suppressed = append(p.suppressed, suppressed{o, q, p.because(p.tainted, q)})
-		}
-		for q := range d.revoke().All() {
-			p.cut[q] = append(p.cut[q], o)
-			p.lossy.Add(q)
-		}
-	}
-	for _, o := range p.groups {
-		w := p.active[o]
-		for q := range w.listed.Minus(o.Direct).All() {
-			if !o.Inherited.Has(q) || p.lossy.Has(q) {
-				p.gainers[q] = append(p.gainers[q], o)
-				p.gaining.Add(q)
-			}
-		}
-	}
+	p.findLosses()
+	p.findGainers()
 	for _, o := range p.groups {
 		w := p.active[o]
 		d := decide(w, o.Direct, p.inheritedAfter(o, w, p.judged(o)))
@@ -147,12 +111,61 @@ func (p *projection) decideGroups() {
 	}
 	p.gainers, p.gaining = make(map[mstrapi.PrivilegeID][]*Observed), Set{}
 	for _, o := range p.groups {
-		d := p.decisions[o]
-		for q := range d.grant.All() {
-			p.gainers[q] = append(p.gainers[q], o)
-			p.gaining.Add(q)
+		p.gain(o, p.decisions[o].grant)
+		p.spared = p.spared.Union(p.decisions[o].redundant)
+	}
+}
+
+// findGroups finds the groups that are decided about, and what is wanted of them.
+func (p *projection) findGroups() {
+	for o := range p.st.all() {
+		if o.Principal.Kind != mstrapi.Group || o.Err != nil {
+			continue
 		}
-		p.spared = p.spared.Union(d.redundant)
+		if w := p.wantOf(o); w != nil {
+			p.active[o] = w
+			p.groups = append(p.groups, o)
+		}
+	}
+	slices.SortFunc(p.groups, compareObserved)
+}
+
+// findLosses finds what groups lose, and which revokes are not planned because somebody
+// may depend on them.
+func (p *projection) findLosses() {
+	for _, o := range p.groups {
+		var d decision
+		d.own(p.active[o], o.Direct)
+		p.spareSuppressed(o, p.active[o], &d, p.taint, p.tainted)
+		for q := range d.revoke().All() {
+			p.cut[q] = append(p.cut[q], o)
+			p.lossy.Add(q)
+		}
+	}
+}
+
+// findGainers finds the groups that may gain a privilege: whoever lists it has it
+// afterwards, and so have its members, whether it is granted it or inherits it.
+func (p *projection) findGainers() {
+	for _, o := range p.groups {
+		p.gain(o, p.active[o].listed.Minus(o.Direct).Minus(o.Inherited.Minus(p.lossy)))
+	}
+}
+
+func (p *projection) gain(o *Observed, s Set) {
+	for q := range s.All() {
+		p.gainers[q] = append(p.gainers[q], o)
+		p.gaining.Add(q)
+	}
+}
+
+// spareSuppressed takes s out of what o is to lose, and notes what is not planned, and
+// because of whom.
+func (p *projection) spareSuppressed(o *Observed, w *want, d *decision, s Set, causes map[mstrapi.PrivilegeID]*Observed) {
+	asked := d.revoke()
+	d.spare(s, w, o.Direct)
+	for q := range asked.Minus(d.revoke()).All() {
+		p.suppressed = append(p.suppressed, suppressed{o, q, p.because(causes, q)})
 	}
 }
 
@@ -188,49 +201,49 @@ func (p *projection) isProtected(o *Observed) bool {
 // findTaint finds the privileges that no group may lose in this plan: those
 // that a principal which could not be read is meant to have (it may hold them
 // through any group), and those that a group which could not be read passes on.
+// What groups among them are meant to have is promised.
 func (p *projection) findTaint() {
-	mark := func(s Set, o *Observed) {
-		for q := range s.All() {
-			if !p.taint.Has(q) {
-				p.taint.Add(q)
-				p.tainted[q] = o
-			}
-		}
-	}
-	promise := func(s Set, o *Observed) {
-		for q := range s.All() {
-			if _, known := p.promised[q]; !known {
-				p.promised[q] = o
-			}
-		}
-	}
 	for _, o := range p.st.covered {
 		if o.Err != nil {
-			listed := p.c.wantFor(o).listed
-			mark(listed, o)
-			if o.Principal.Kind == mstrapi.Group {
-				promise(listed, o)
-			}
+			p.mark(p.c.wantFor(o).listed, o, o.Principal.Kind == mstrapi.Group)
 		}
 	}
 	for i := range p.c.pol.Principals {
 		if p.st.failed[i] != nil {
-			mark(p.c.entries[i].listed, nil)
-			if isForGroups(&p.c.pol.Principals[i]) {
-				promise(p.c.entries[i].listed, nil)
-			}
+			p.mark(p.c.entries[i].listed, nil, isForGroups(&p.c.pol.Principals[i]))
 		}
 	}
 	if len(p.c.doubtful) > 0 {
 		for _, o := range p.st.covered {
 			w := p.c.wantFor(o)
-			mark(w.undecided.Minus(w.contradicted), nil)
+			p.mark(w.undecided.Minus(w.contradicted), nil, false)
 		}
 	}
-	passes := make(map[int]*Set) // what the groups that could not be read pass on
+	p.markPassedOn()
+}
+
+// mark notes that no group may lose s because of o, nil for an entry, and promised where
+// groups are meant to have it.
+func (p *projection) mark(s Set, o *Observed, promised bool) {
+	for q := range s.All() {
+		if !p.taint.Has(q) {
+			p.taint.Add(q)
+			p.tainted[q] = o
+		}
+		if _, known := p.promised[q]; promised && !known {
+			p.promised[q] = o
+		}
+	}
+}
+
+// markPassedOn marks what the groups that could not be read pass on.
+func (p *projection) markPassedOn() {
+	passes := make(map[int]*Set)
+	var groups []*Observed
 	for i, ref := range p.st.refs.list {
 		if o := p.st.byID[ref.ID]; o != nil && o.Err != nil {
 			passes[i] = new(Set)
+			groups = append(groups, o)
 		}
 	}
 	if len(passes) == 0 {
@@ -250,13 +263,9 @@ func (p *projection) findTaint() {
 			}
 		}
 	}
-	var groups []*Observed
-	for i := range passes {
-		groups = append(groups, p.st.byID[p.st.refs.list[i].ID])
-	}
 	slices.SortFunc(groups, compareObserved)
 	for _, o := range groups {
-		mark(*passes[p.st.refs.index[o.Principal.ID]], o)
+		p.mark(*passes[p.st.refs.index[o.Principal.ID]], o, false)
 	}
 }
 
@@ -282,11 +291,7 @@ func (p *projection) spareUser(o *Observed, w *want, d *decision) {
 		spared.Add(q)
 	}
 	if !spared.IsEmpty() {
-		asked := d.revoke()
-		d.spare(spared, w, o.Direct)
-		for q := range asked.Minus(d.revoke()).All() {
-			p.suppressed = append(p.suppressed, suppressed{o, q, p.because(p.promised, q)})
-		}
+		p.spareSuppressed(o, w, d, spared, p.promised)
 	}
 }
 
