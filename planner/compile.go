@@ -187,115 +187,122 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 	}
 	c.relate()
 	c.unlisted.needs = &c.relation
-	var numbers Set
-	names := make(map[string]mstrapi.PrivilegeID)
-	told := make(map[policy.Ref]bool)
-	find := func(ref policy.Ref) mstrapi.PrivilegeID {
-		// What was found is found again without looking it up: large policies
-		// name the same few privileges again and again.
-		if ref.ID != 0 && numbers.Has(mstrapi.PrivilegeID(ref.ID)) {
-			return mstrapi.PrivilegeID(ref.ID)
-		}
-		if id, ok := names[ref.Name]; ok && ref.ID == 0 {
-			return id
-		}
-		id, problem := cat.find(ref)
-		switch {
-		case problem == nil && ref.ID != 0:
-			numbers.Add(id)
-		case problem == nil:
-			names[ref.Name] = id
-		case !told[ref]:
-			told[ref] = true
-			c.findings = append(c.findings, *problem)
-		}
-		return id
-	}
-	shared := make(map[sharedList]entrySets)
+	n := &namer{c: c, names: make(map[string]mstrapi.PrivilegeID), told: make(map[policy.Ref]bool), shared: make(map[sharedList]entrySets)}
 	for i := range pol.Principals {
-		e := &pol.Principals[i]
-		sets := &c.entries[i]
 		before := len(c.findings)
-		take := func(l *policy.Listed) {
-			id := find(l.Ref)
-			switch {
-			case id == 0:
-				sets.vague = true
-			case l.Expired(now):
-				sets.expired.Add(id)
-			default:
-				sets.listed.Add(id)
-			}
-		}
-		if list := e.Listed.Shared(); len(list) > 0 {
-			key := sharedList{&list[0], len(list)}
-			known, ok := shared[key]
-			if !ok {
-				for j := range list {
-					take(&list[j])
-				}
-				known = *sets
-				shared[key] = known
-			}
-			*sets = known
-		}
-		if e.Listed.Len() > len(e.Listed.Shared()) {
-			// Copies: Add changes in place.
-			sets.listed, sets.expired = sets.listed.Union(Set{}), sets.expired.Union(Set{})
-			for l := range e.Listed.Own() {
-				take(&l)
-			}
-		}
-		if more := c.relation.need(sets.listed); !more.IsEmpty() {
-			sets.listed = sets.listed.Union(more)
-		}
-		for j := range e.Forbid {
-			l := &e.Forbid[j]
-			switch id := find(l.Ref); {
-			case l.Expired(now):
-			case id != 0:
-				sets.forbidden.Add(id)
-			default:
-				sets.unclear = true
-			}
-		}
+		c.entries[i] = n.entry(&pol.Principals[i])
 		for k := before; k < len(c.findings); k++ {
 			c.findings[k].entry = int32(i) + 1
 		}
 	}
-	if pol.Safety != nil {
-		for _, ref := range pol.Safety.OwnPrivileges {
-			if len(cat.own(ref)) == 0 {
-				find(policy.Ref{ID: ref.ID, Name: ref.Name, Pos: ref.Pos})
-			}
+	if s := pol.Safety; s != nil {
+		refs := slices.Concat(s.OwnPrivileges, s.Administrative)
+		if a := s.Approval; a != nil && a.Above != nil {
+			refs = append(refs, a.Above.GrantsOf...)
 		}
-		for _, ref := range pol.Safety.Administrative {
-			if len(cat.own(ref)) == 0 {
-				find(ref)
-			}
-		}
-		if a := pol.Safety.Approval; a != nil && a.Above != nil {
-			for _, ref := range a.Above.GrantsOf {
-				if len(cat.own(ref)) == 0 {
-					find(ref)
-				}
-			}
-		}
-	}
-	collect := func(refs []policy.Ref) (s Set) {
 		for _, ref := range refs {
-			if id := find(ref); id != 0 {
-				s.Add(id)
+			if len(cat.own(ref)) == 0 {
+				n.find(ref)
 			}
 		}
-		c.ruled = c.ruled.Union(s)
-		return s
 	}
 	for i, r := range pol.Rules {
-		c.rules[i] = ruleSets{deny: collect(r.Deny), conflict: collect(r.Conflict), require: collect(r.Require)}
-		c.rules[i].vague = slices.ContainsFunc(slices.Concat(r.Deny, r.Conflict, r.Require), func(ref policy.Ref) bool { return find(ref) == 0 })
+		sets := &c.rules[i]
+		for _, named := range []struct {
+			refs []policy.Ref
+			set  *Set
+		}{{r.Deny, &sets.deny}, {r.Conflict, &sets.conflict}, {r.Require, &sets.require}} {
+			for _, ref := range named.refs {
+				if id := n.find(ref); id != 0 {
+					named.set.Add(id)
+				} else {
+					sets.vague = true
+				}
+			}
+			c.ruled = c.ruled.Union(*named.set)
+		}
 	}
 	return c
+}
+
+// namer finds the privileges that a policy names, and tells of unknown ones.
+type namer struct {
+	c *compiled
+	// What was found is found again without looking it up: large policies name the
+	// same few privileges again and again, and very many entries have the same list.
+	numbers Set
+	names   map[string]mstrapi.PrivilegeID
+	told    map[policy.Ref]bool
+	shared  map[sharedList]entrySets
+}
+
+// find returns the number of the privilege that ref names; 0 where there is none.
+func (n *namer) find(ref policy.Ref) mstrapi.PrivilegeID {
+	if ref.ID != 0 && n.numbers.Has(mstrapi.PrivilegeID(ref.ID)) {
+		return mstrapi.PrivilegeID(ref.ID)
+	}
+	if id, ok := n.names[ref.Name]; ok && ref.ID == 0 {
+		return id
+	}
+	id, problem := n.c.cat.find(ref)
+	switch {
+	case problem == nil && ref.ID != 0:
+		n.numbers.Add(id)
+	case problem == nil:
+		n.names[ref.Name] = id
+	case !n.told[ref]:
+		n.told[ref] = true
+		n.c.findings = append(n.c.findings, *problem)
+	}
+	return id
+}
+
+// entry returns the privileges of an entry.
+func (n *namer) entry(e *policy.Entry) (sets entrySets) {
+	take := func(l *policy.Listed) {
+		id := n.find(l.Ref)
+		switch {
+		case id == 0:
+			sets.vague = true
+		case l.Expired(n.c.now):
+			sets.expired.Add(id)
+		default:
+			sets.listed.Add(id)
+		}
+	}
+	if list := e.Listed.Shared(); len(list) > 0 {
+		key := sharedList{&list[0], len(list)}
+		known, ok := n.shared[key]
+		if !ok {
+			for j := range list {
+				take(&list[j])
+			}
+			known = sets
+			n.shared[key] = known
+		}
+		sets = known
+	}
+	if e.Listed.Len() > len(e.Listed.Shared()) {
+		// Copies: Add changes in place.
+		sets.listed, sets.expired = sets.listed.Union(Set{}), sets.expired.Union(Set{})
+		for l := range e.Listed.Own() {
+			take(&l)
+		}
+	}
+	if more := n.c.relation.need(sets.listed); !more.IsEmpty() {
+		sets.listed = sets.listed.Union(more)
+	}
+	for j := range e.Forbid {
+		l := &e.Forbid[j]
+		switch id := n.find(l.Ref); {
+		case l.Expired(n.c.now):
+		case id != 0:
+			sets.forbidden.Add(id)
+		default:
+			sets.unclear = true
+		}
+	}
+	return sets
 }
 
 // conflictKey names two entries that disagree, and about what: a privilege, or
@@ -494,24 +501,20 @@ func (c *compiled) conflictFindings() []Finding {
 	for _, k := range keys {
 		at := c.conflicts[k]
 		who := at.principal.Principal
-		f := Finding{Code: CodeConflictingEntries, Severity: SeverityError, Principal: &who}
+		var f Finding
 		if k.privilege != 0 {
 			lists, forbids := c.listedAt(k.first, k.privilege), c.forbiddenAt(k.second, k.privilege)
-			ref := c.cat.ref(k.privilege)
-			f.Privilege = &ref
-			f.Position = position(forbids)
-			f.Message = fmt.Sprintf("%s is covered by an entry that lists privilege %s (%s) and by one that forbids it (%s)",
-				who.label(), c.cat.label(k.privilege), lists, forbids)
+			f = finding(CodeConflictingEntries, SeverityError, "%s is covered by an entry that lists privilege %s (%s) and by one that forbids it (%s)",
+				who.label(), c.cat.label(k.privilege), lists, forbids).of(c.cat.ref(k.privilege)).at(position(forbids))
 		} else {
 			first, second := c.pol.Principals[k.first].Pos, c.pol.Principals[k.second].Pos
-			f.Position = position(second)
-			f.Message = fmt.Sprintf("%s is covered by two selectors that disagree about %s (%s and %s); give it an entry of its own or make them agree",
-				who.label(), k.setting, first, second)
+			f = finding(CodeConflictingEntries, SeverityError, "%s is covered by two selectors that disagree about %s (%s and %s); give it an entry of its own or make them agree",
+				who.label(), k.setting, first, second).at(position(second))
 		}
 		if at.others > 0 {
 			f.Message += fmt.Sprintf("; so %s", plural(at.others, "other principal is", "other principals are"))
 		}
-		out = append(out, f)
+		out = append(out, f.about(who))
 	}
 	return out
 }
