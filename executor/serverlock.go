@@ -356,7 +356,7 @@ func RemoveLeftLock(ctx context.Context, r *mstrapi.Reader, ended func(runID str
 // needsNoLook reports whether the error of asking for the lock says all: the session
 // is lost, the run was stopped, the server is gone, or there is no such lock.
 func needsNoLook(err error) bool {
-	return err != nil && (unauthorized(err) || unknownRoute(err) || mstrapi.IsForbidden(err) || errors.Is(err, mstrapi.ErrUnreachable) ||
+	return err != nil && (unauthorized(err) || LockUnknown(err) || mstrapi.IsForbidden(err) || errors.Is(err, mstrapi.ErrUnreachable) ||
 		errors.Is(err, mstrapi.ErrStopped) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 }
 
@@ -366,14 +366,15 @@ func lockRefusal(err error) error {
 	case errors.Is(err, ErrNoServerLock):
 	case mstrapi.IsForbidden(err):
 		return fmt.Errorf("%w to this account: %w", ErrNoServerLock, err)
-	case unknownRoute(err):
+	case LockUnknown(err):
 		return fmt.Errorf("%w: this version of it does not know one: %w", ErrNoServerLock, err)
 	}
 	return err
 }
 
-// unknownRoute reports whether the answer says that there is no such request.
-func unknownRoute(err error) bool {
+// LockUnknown reports whether the answer to a request for the server's lock says that this
+// version of the server does not know one, whatever words or page stand in it.
+func LockUnknown(err error) bool {
 	e, ok := asAPIError(err)
 	return ok && (e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented)
 }

@@ -232,7 +232,7 @@ func (d *doctor) lock(ctx context.Context, r *mstrapi.Reader, pol *policy.Policy
 	switch {
 	case err != nil && wanted:
 		d.fail(name, hinted(err, "the policy says safety.serverLock: true, and apply will refuse: take that out, and see to it otherwise that one machine works on this server at a time"))
-	case mstrapi.IsRouteMissing(err):
+	case executor.LockUnknown(err):
 		d.ok(name, "this version of the server does not know one: --server-lock cannot be used")
 	case err != nil:
 		d.warn(name, "nothing, without --server-lock", "%v", err)

@@ -87,7 +87,7 @@ func readServerLock(ctx context.Context, r *mstrapi.Reader) (mstrapi.Configurati
 	held, err := r.ConfigurationLock(ctx)
 	switch {
 	case err == nil:
-	case mstrapi.IsRouteMissing(err):
+	case executor.LockUnknown(err):
 		err = hinted(fmt.Errorf("server lock: this version of the server does not know one: %w", err), "there is nothing to unlock")
 	case mstrapi.IsForbidden(err):
 		err = hinted(fmt.Errorf("server lock: not shown to this account: %w", err), "log in with an account that may look at the lock of the configuration")
