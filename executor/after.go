@@ -199,15 +199,15 @@ func (r *run) membersOf(group mstrapi.ObjectID, deep bool) (map[mstrapi.ObjectID
 		id := todo[0]
 		todo = todo[1:]
 		// A flat list may leave the groups out.
-		err := r.s.MembersAll(r.ctx, id, !deep, func(row mstrapi.PrincipalRow) error {
+		rows, err := r.s.Members(id, !deep).All(r.ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
 			if row.Kind == mstrapi.Group && !in[row.ID] && row.ID != group {
 				todo = append(todo, row.ID)
 			}
 			in[row.ID] = true
-			return nil
-		})
-		if err != nil {
-			return nil, err
 		}
 	}
 	return in, nil

@@ -21,9 +21,9 @@ import (
 type Server interface {
 	PrincipalServer
 	CommandServer
-	// MembersAll yields every member of a group once; flat asks for those at any
+	// Members returns the list of a group's members; flat asks for those at any
 	// depth, which an older server may ignore.
-	MembersAll(ctx context.Context, group mstrapi.ObjectID, flat bool, yield func(mstrapi.PrincipalRow) error) error
+	Members(group mstrapi.ObjectID, flat bool) *mstrapi.Listing
 	// PatchPrivileges sends one change of direct grants.
 	PatchPrivileges(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, p mstrapi.PrivilegePatch) error
 }

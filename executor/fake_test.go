@@ -191,21 +191,18 @@ func (f *fake) Principal(ctx context.Context, kind mstrapi.Kind, id mstrapi.Obje
 	return mstrapi.PrincipalRow{Kind: kind, ID: id}, ctx.Err()
 }
 
-func (f *fake) MembersAll(ctx context.Context, group mstrapi.ObjectID, flat bool, yield func(mstrapi.PrincipalRow) error) error {
-	f.mu.Lock()
-	var rows []mstrapi.PrincipalRow
-	for id, parents := range f.parents {
-		if slices.Contains(parents, group) {
-			rows = append(rows, mstrapi.PrincipalRow{Kind: f.kind[id], ID: id})
+func (f *fake) Members(group mstrapi.ObjectID, flat bool) *mstrapi.Listing {
+	return mstrapi.NewListing("/members", 1, func(ctx context.Context, _, _ int) (mstrapi.Page, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		var rows []mstrapi.PrincipalRow
+		for id, parents := range f.parents {
+			if slices.Contains(parents, group) {
+				rows = append(rows, mstrapi.PrincipalRow{Kind: f.kind[id], ID: id})
+			}
 		}
-	}
-	f.mu.Unlock()
-	for _, row := range rows {
-		if err := yield(row); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
+		return mstrapi.Page{Rows: rows, Total: len(rows)}, ctx.Err()
+	})
 }
 
 func (f *fake) SubmitCommand(ctx context.Context, commandID int) (string, error) {

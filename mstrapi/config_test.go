@@ -235,7 +235,7 @@ func TestUnreachable(t *testing.T) {
 // A Reader cannot write because it has nothing to write with.
 func TestReaderHasNoMethodThatWrites(t *testing.T) {
 	reads := map[string]bool{
-		"Access": true, "Catalogue": true, "Close": true, "Compliance": true, "ComplianceRunning": true, "ConfigurationLock": true, "LicenceAudit": true, "LicencePrivileges": true, "Held": true, "HeldIn": true, "ListAll": true, "ListPage": true, "MembersAll": true, "MembersPage": true, "OnlyEveryone": true,
+		"Access": true, "Catalogue": true, "Close": true, "Compliance": true, "ComplianceRunning": true, "ConfigurationLock": true, "LicenceAudit": true, "LicencePrivileges": true, "Held": true, "List": true, "Members": true, "OnlyEveryone": true,
 		"Memberships": true, "Principal": true, "Queue": true, "RenewSession": true, "SessionInfo": true, "SessionPrivilege": true,
 		"SessionUser": true, "Tenant": true, "Stats": true, "Status": true, "URL": true,
 		"OddPrivileges": true, "Pace": true, "Projects": true,
@@ -264,10 +264,10 @@ func TestReaderSendsOnlyGET(t *testing.T) {
 	check(r.SessionInfo(ctx))
 	check(r.SessionPrivilege(ctx, 1))
 	check(r.Catalogue(ctx))
-	check(r.ListPage(ctx, User, Query{}, 0, 10))
-	check(nil, r.ListAll(ctx, Group, Query{}, func(PrincipalRow) error { return nil }))
-	check(r.MembersPage(ctx, userAdmins, true, 0, 10))
-	check(nil, r.MembersAll(ctx, userAdmins, false, func(PrincipalRow) error { return nil }))
+	check(r.List(User, Query{}).Page(ctx, 0, 10))
+	check(r.List(Group, Query{}).All(ctx))
+	check(r.Members(userAdmins, true).Page(ctx, 0, 10))
+	check(r.Members(userAdmins, false).All(ctx))
 	check(r.Principal(ctx, User, demoUser))
 	check(r.Principal(ctx, Group, userAdmins))
 	check(r.Memberships(ctx, User, demoUser))

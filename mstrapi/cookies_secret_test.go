@@ -81,7 +81,7 @@ func TestCookiesAreSecrets(t *testing.T) {
 			for i := range 3 * keptNames {
 				r.c.keepCookies(&http.Response{Header: http.Header{"Set-Cookie": {fmt.Sprintf("visit=%d%d", i, i)}}})
 			}
-			_, err = r.ListPage(t.Context(), User, Query{}, 0, 10)
+			_, err = r.List(User, Query{}).Page(t.Context(), 0, 10)
 			if err == nil {
 				t.Fatalf("%s of %s: no error", how, test.cookie)
 			}

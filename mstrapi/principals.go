@@ -2,7 +2,6 @@ package mstrapi
 
 import (
 	"cmp"
-	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -152,12 +151,4 @@ func decodeMemberships(body []byte) ([]ObjectRef, error) {
 		return nil, decodeError(body, err)
 	}
 	return refs(a.Memberships)
-}
-
-// matches reports whether row is one that the server would list for q: the
-// Begins values without regard to case, with ? and * as wildcards.
-func (q Query) matches(row PrincipalRow) bool {
-	return (q.ID == "" || q.ID == row.ID) &&
-		(q.NameBegins == "" || Wildcard(strings.ToLower(q.NameBegins)+"*", strings.ToLower(row.Name))) &&
-		(q.LoginBegins == "" || Wildcard(strings.ToLower(q.LoginBegins)+"*", strings.ToLower(row.Login)))
 }

@@ -67,17 +67,14 @@ func TestReads(t *testing.T) {
 		{"Catalogue", func() (any, error) { return w.Catalogue(ctx) }, []Privilege{
 			{ID: 1, Name: "Create application objects", Description: "d", Categories: []string{"Server - Intelligence"}, ProjectLevel: true},
 			{ID: 53, Name: "Monitor Database Connections"}}, "GET /api/iserver/privileges"},
-		{"ListPage users", func() (any, error) {
-			return w.ListPage(ctx, User, Query{LoginBegins: "de&mo", NameBegins: "D"}, 5, 10)
-		}, Page{Rows: []PrincipalRow{{Kind: User, ID: demoUser, Name: "Demo User", Login: "demo", Enabled: Yes}}, Offset: 5, Total: 1},
+		{"List users", func() (any, error) {
+			return w.List(User, Query{LoginBegins: "de&mo", NameBegins: "D"}).Page(ctx, 5, 10)
+		}, Page{Rows: []PrincipalRow{{Kind: User, ID: demoUser, Name: "Demo User", Login: "demo", Enabled: Yes}}, Total: 1},
 			"GET /api/users?abbreviationBegins=de%26mo&fields=id,name,abbreviation,username,enabled&limit=10&nameBegins=D&offset=5"},
-		{"ListPage groups", func() (any, error) { return w.ListPage(ctx, Group, Query{NameBegins: "User"}, 0, 0) },
+		{"List groups", func() (any, error) { return w.List(Group, Query{NameBegins: "User"}).First(ctx) },
 			Page{Rows: []PrincipalRow{{Kind: Group, ID: userAdmins, Name: "User Administrators"}}, Total: 1},
 			"GET /api/usergroups?fields=id,name&limit=1000&nameBegins=User&offset=0"},
-		{"ListPage group by id", func() (any, error) { return w.ListPage(ctx, Group, Query{ID: userAdmins}, 0, 0) },
-			Page{Rows: []PrincipalRow{{Kind: Group, ID: userAdmins, Name: "User Administrators"}}, Total: 1},
-			"GET /api/usergroups/17CD5CDB43085A8A52533B86A05DCB3A?fields=id,name,subtype"},
-		{"MembersPage", func() (any, error) { return w.MembersPage(ctx, userAdmins, true, 0, 4) }, Page{Total: 4, Rows: []PrincipalRow{
+		{"Members", func() (any, error) { return w.Members(userAdmins, true).Page(ctx, 0, 4) }, Page{Total: 4, Rows: []PrincipalRow{
 			{Kind: User, ID: demoUser, Name: "Demo User", Login: "demo", Enabled: No},
 			{Kind: Group, ID: sysAdmins, Name: "System Administrators"},
 			{Kind: Group, ID: "C2E4DA4A411B972B063FE8A583989959", Name: "Web"},
@@ -131,10 +128,10 @@ func TestReadsRefuseOddAnswers(t *testing.T) {
 		{"Catalogue", "GET /api/iserver/privileges", func(r *Reader) error { _, err := r.Catalogue(t.Context()); return err },
 			[]string{`{}`, `[]`, `[{"id":"1","name":"a"}]`, `[{"id":"1","name":"","isProjectLevelPrivilege":true}]`,
 				`[{"id":"1","name":"a","isProjectLevelPrivilege":true},{"id":1,"name":"b","isProjectLevelPrivilege":true}]`}},
-		{"ListPage", "GET /api/usergroups", func(r *Reader) error { _, err := r.ListPage(t.Context(), Group, Query{}, 0, 1); return err },
+		{"List", "GET /api/usergroups", func(r *Reader) error { _, err := r.List(Group, Query{}).Page(t.Context(), 0, 1); return err },
 			[]string{`{}`, `{"groups":[]}`, `[{"id":"6C9DFE134D0F8764893B469525E38EB0"}]`, `[{"id":"6C9D","name":"x"}]`, `[{` + row + `,"enabled":"yes"}]`, `[{` + row + `,"name":"again"}]`, `[{` + row + `}`}},
-		{"MembersPage", "GET /api/usergroups/{id}/members", func(r *Reader) error {
-			_, err := r.MembersPage(t.Context(), userAdmins, false, 0, 1)
+		{"Members", "GET /api/usergroups/{id}/members", func(r *Reader) error {
+			_, err := r.Members(userAdmins, false).Page(t.Context(), 0, 1)
 			return err
 		}, []string{`{}`}},
 		{"Principal", "GET /api/users/{id}", func(r *Reader) error { _, err := r.Principal(t.Context(), User, demoUser); return err },
@@ -181,8 +178,8 @@ func TestReadsRefuseOddArguments(t *testing.T) {
 		"path in an id":    func() error { _, err := w.Principal(ctx, Group, "../../../../../../../../../../x"); return err },
 		"empty id":         func() error { _, err := w.Memberships(ctx, User, ""); return err },
 		"kind":             func() error { _, err := w.Principal(ctx, "role", demoUser); return err },
-		"kind of a list":   func() error { _, err := w.ListPage(ctx, "", Query{}, 0, 1); return err },
-		"group of members": func() error { _, err := w.MembersPage(ctx, "x", true, 0, 1); return err },
+		"kind of a list":   func() error { _, err := w.List("", Query{}).Page(ctx, 0, 1); return err },
+		"group of members": func() error { _, err := w.Members("x", true).Page(ctx, 0, 1); return err },
 		"level":            func() error { _, err := w.Held(ctx, User, demoUser, "Server"); return err },
 		"privilege":        func() error { _, err := w.SessionPrivilege(ctx, 0); return err },
 		"queue":            func() error { _, err := w.Queue(ctx, "a/../b"); return err },

@@ -76,24 +76,24 @@ func TestQuirksDoNotMatter(t *testing.T) {
 				server, env, w := simulate(t, 7, o, nil)
 				ctx := t.Context()
 				users := map[mstrapi.ObjectID]string{}
-				err := w.ListAll(ctx, mstrapi.User, mstrapi.Query{}, func(row mstrapi.PrincipalRow) error {
+				rows, err := w.List(mstrapi.User, mstrapi.Query{}).All(ctx)
+				for _, row := range rows {
 					users[row.ID] = row.Login
-					return nil
-				})
+				}
 				if err != nil || len(users) != len(env.Users) {
-					t.Fatalf("ListAll = %d users, %v, want %d", len(users), err, len(env.Users))
+					t.Fatalf("All = %d users, %v, want %d", len(users), err, len(env.Users))
 				}
 				for _, u := range env.Users {
 					if users[u.ID] != u.Login {
 						t.Errorf("login of %s is %q, truly %q", u.ID, users[u.ID], u.Login)
 					}
 					found := 0
-					err := w.ListAll(ctx, mstrapi.User, mstrapi.Query{LoginBegins: u.Login}, func(row mstrapi.PrincipalRow) error {
+					rows, err := w.List(mstrapi.User, mstrapi.Query{LoginBegins: u.Login}).All(ctx)
+					for _, row := range rows {
 						if row.ID == u.ID {
 							found++
 						}
-						return nil
-					})
+					}
 					if err != nil || found != 1 {
 						t.Errorf("looking up %q finds it %d times, %v", u.Login, found, err)
 					}
@@ -186,10 +186,9 @@ func TestFaultsNeverLie(t *testing.T) {
 					}
 					group.Go(func() {
 						for range 5 {
-							rows := 0
-							err := w.ListAll(t.Context(), mstrapi.User, mstrapi.Query{}, func(mstrapi.PrincipalRow) error { rows++; return nil })
-							if err == nil && rows != len(env.Users) {
-								t.Errorf("ListAll yields %d users, truly %d", rows, len(env.Users))
+							rows, err := w.List(mstrapi.User, mstrapi.Query{}).All(t.Context())
+							if err == nil && len(rows) != len(env.Users) {
+								t.Errorf("All returns %d users, truly %d", len(rows), len(env.Users))
 							}
 							count(err)
 							held, err := w.Held(t.Context(), mstrapi.User, u.ID, mstrapi.LevelAll)

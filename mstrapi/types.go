@@ -3,6 +3,8 @@ package mstrapi
 import (
 	"strconv"
 	"strings"
+
+	"privsync/mstr"
 )
 
 // Kind tells the two kinds of principal apart. On the server both share object
@@ -39,7 +41,7 @@ type PrivilegeID int
 
 // MaxPrivilegeID bounds the numbers that the client believes: the vendor's
 // largest is below 1,000, and sets of privileges are kept as bit sets.
-const MaxPrivilegeID PrivilegeID = 65535
+const MaxPrivilegeID PrivilegeID = mstr.MaxPrivilege
 
 // String returns the number in decimal.
 func (id PrivilegeID) String() string { return strconv.Itoa(int(id)) }
@@ -186,14 +188,4 @@ type QueueEntry struct {
 type Query struct {
 	NameBegins  string
 	LoginBegins string // users only: abbreviationBegins
-	ID          ObjectID
-}
-
-// Page is one page of a list. Total is the full count that the server promised
-// in X-MSTR-Total-Count, or -1 where the header is missing. Offset is the
-// index of the first row.
-type Page struct {
-	Rows   []PrincipalRow
-	Offset int
-	Total  int
 }

@@ -42,12 +42,14 @@ func (c *crowd) row(i int) mstrapi.PrincipalRow {
 	return mstrapi.PrincipalRow{Kind: mstrapi.User, ID: idOf(mstrapi.User, i), Name: fmt.Sprintf("Display name %d", i), Login: fmt.Sprintf("user%06d", i), Enabled: mstrapi.Yes}
 }
 
-func (c *crowd) ListPage(_ context.Context, _ mstrapi.Kind, _ mstrapi.Query, offset, limit int) (mstrapi.Page, error) {
-	p := mstrapi.Page{Offset: offset, Total: c.users}
-	for i := offset; i < min(offset+limit, c.users); i++ {
-		p.Rows = append(p.Rows, c.row(i))
-	}
-	return p, nil
+func (c *crowd) List(mstrapi.Kind, mstrapi.Query) *mstrapi.Listing {
+	return mstrapi.NewListing("/list", 1, func(_ context.Context, offset, limit int) (mstrapi.Page, error) {
+		p := mstrapi.Page{Total: c.users}
+		for i := offset; i < min(offset+limit, c.users); i++ {
+			p.Rows = append(p.Rows, c.row(i))
+		}
+		return p, nil
+	})
 }
 
 func (c *crowd) Held(_ context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, _ mstrapi.Level) ([]mstrapi.Held, error) {

@@ -46,7 +46,7 @@ func (ob *observer) countKnown(ctx context.Context) error {
 		if _, ok := ob.known(kind); ok {
 			continue
 		}
-		page, err := ob.r.ListPage(ctx, kind, mstrapi.Query{}, 0, 1)
+		page, err := ob.r.List(kind, mstrapi.Query{}).Page(ctx, 0, 1)
 		if err != nil {
 			if ob.isFatal(ctx, err) {
 				return err

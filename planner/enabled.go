@@ -79,7 +79,12 @@ func (ob *observer) readEveryone(ctx context.Context, requests int) error {
 	if ob.everyone != nil || requests < 2 {
 		return nil
 	}
-	list, err := ob.readPages(ctx, ob.memberPages(mstrapi.EveryoneGroup, true), func(pages int) bool { return pages <= requests })
+	members := ob.r.Members(mstrapi.EveryoneGroup, true)
+	first, err := members.First(ctx)
+	var list []mstrapi.PrincipalRow
+	if err == nil && first.Pages() <= requests {
+		list, err = members.All(ctx)
+	}
 	if err != nil && ob.isFatal(ctx, err) {
 		return err
 	}

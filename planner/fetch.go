@@ -310,7 +310,7 @@ func (ob *observer) fetchUsers(ctx context.Context, wanted bool) error {
 	}
 	st := ob.st
 	st.usersRead = true
-	rows, err := ob.readPages(ctx, ob.listPages(mstrapi.User), func(int) bool { return true })
+	rows, err := ob.r.List(mstrapi.User, mstrapi.Query{}).All(ctx)
 	if err != nil {
 		if ob.isFatal(ctx, err) {
 			return err
@@ -318,6 +318,7 @@ func (ob *observer) fetchUsers(ctx context.Context, wanted bool) error {
 		st.usersErr = err
 		return nil
 	}
+	ob.noteTotal(mstrapi.User, len(rows))
 	st.setUsers(rows)
 	return nil
 }

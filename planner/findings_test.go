@@ -143,7 +143,7 @@ func TestRedundantStaysWhileTheScanFails(t *testing.T) {
 		pol.Unlisted = policy.UnlistedRevoke
 		number(pol)
 		if fails {
-			m.fail = failWith("ListPage group", errBroken)
+			m.fail = failWith("List group", errBroken)
 		}
 		plan := planFor(t, m, pol)
 		if got := reasonIn(plan, u.row.ID, 1); got != "" {
@@ -272,7 +272,7 @@ func TestSelectors(t *testing.T) {
 			}
 		}
 		plan := planFor(t, m, policyOf(choose(policy.Selector{Kind: policy.User, Conditions: policy.Conditions{Enabled: enabled(false)}})))
-		if len(plan.Changes) != 4 || m.total("Principal") != 0 || m.total("MembersPage") != 1 {
+		if len(plan.Changes) != 4 || m.total("Principal") != 0 || m.total("GroupMembers") != 1 {
 			t.Errorf("changes = %d, calls = %v, want 4 from one page of Everyone", len(plan.Changes), m.calls)
 		}
 	})
@@ -412,7 +412,7 @@ func TestUnlisted(t *testing.T) {
 	if len(plan.Changes) != 0 || len(plan.Findings) != 3 || plan.Findings[0].Code != CodeUnlistedPrincipal || plan.Drift() {
 		t.Errorf("report: changes %v findings %v, want three findings", plan.Changes, plan.Findings)
 	}
-	if got := m.total("ListPage"); got != 2 || m.total("Held") != 5 {
+	if got := m.total("List"); got != 2 || m.total("Held") != 5 {
 		t.Errorf("calls = %v, want two pages and five reads", m.calls)
 	}
 	m, pol = build()
@@ -447,7 +447,7 @@ func TestUnlisted(t *testing.T) {
 	}
 	m, pol = build()
 	pol.Unlisted = policy.UnlistedReport
-	m.fail = failing("ListPage group", "ListAll group")
+	m.fail = failing("List group", "Search group")
 	if plan = planFor(t, m, pol); plan.Complete || hasFinding(plan, CodeUnlistedPrincipal) {
 		t.Errorf("without the list of groups: complete %v findings %v", plan.Complete, plan.Findings)
 	}
@@ -531,7 +531,7 @@ func TestRequireStopsEarly(t *testing.T) {
 		t.Errorf("complete %v findings %v, want it incomplete and broken", plan.Complete, plan.Findings)
 	}
 	contains(t, findingIn(plan, CodeRuleViolation).Message, "1 user could not be read")
-	m.fail = failing("ListPage user", "ListAll user")
+	m.fail = failing("List user", "Search user")
 	pol.Principals[0].Principal.ID = string(idOf(mstrapi.User, 1))
 	if plan = planFor(t, m, pol); plan.Complete || len(plan.BrokenRules()) != 1 {
 		t.Errorf("without the list of users: complete %v findings %v", plan.Complete, plan.Findings)

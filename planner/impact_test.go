@@ -237,7 +237,7 @@ func TestEffectOfARevoke(t *testing.T) {
 				t.Errorf("impact of the revoke differs (-want +got):\n%s", diff)
 			}
 			// What the users hold names the group: no second page is needed.
-			if m.calls["MembersPage"] != 1 || m.total("Memberships") != 0 || m.calls["Held user"] != users || m.calls["Held group"] != 1 {
+			if m.calls["GroupMembers"] != 1 || m.total("Memberships") != 0 || m.calls["Held user"] != users || m.calls["Held group"] != 1 {
 				t.Errorf("calls = %v, want one page of members and nothing for the effect", m.calls)
 			}
 		})
@@ -273,7 +273,7 @@ func TestEffectOfAGrant(t *testing.T) {
 		if diff := cmp.Diff(Impact{c.users, &Effect{Gain: c.gain, Unknown: c.unknown}}, plan.Changes[0].Impact); diff != "" {
 			t.Errorf("%+v: impact differs (-want +got):\n%s", c, diff)
 		}
-		if m.calls["MembersPage"] != c.pages || m.total("Memberships") != 0 || m.calls["Held user"] != c.covered {
+		if m.calls["GroupMembers"] != c.pages || m.total("Memberships") != 0 || m.calls["Held user"] != c.covered {
 			t.Errorf("%+v: calls = %v", c, m.calls)
 		}
 	}
@@ -290,7 +290,7 @@ func TestEffectNeedsNoAnswer(t *testing.T) {
 	}
 	pages := 0
 	m.fail = func(call string, _ mstrapi.ObjectID) error {
-		if strings.HasPrefix(call, "Members") {
+		if strings.HasPrefix(call, "GroupMembers") {
 			pages++
 			switch {
 			case pages > 20:

@@ -27,7 +27,7 @@ type model struct {
 	flatWithGroups bool
 	pageCap        int
 	noTotal        bool
-	unsteady       bool                                         // later pages promise another total
+	unsteady       map[string]int                               // of "List" or "Members": so many later pages promise another total
 	bareRows       bool                                         // rows lack login and enabled
 	fail           func(call string, id mstrapi.ObjectID) error // nil: nothing fails
 
@@ -194,15 +194,18 @@ func (m *model) bare(row mstrapi.PrincipalRow) mstrapi.PrincipalRow {
 	return row
 }
 
-func (m *model) page(rows []mstrapi.PrincipalRow, offset, limit int) mstrapi.Page {
+func (m *model) page(of string, rows []mstrapi.PrincipalRow, offset, limit int) mstrapi.Page {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.pageCap > 0 {
 		limit = min(limit, m.pageCap)
 	}
-	p := mstrapi.Page{Offset: offset, Total: len(rows)}
+	p := mstrapi.Page{Total: len(rows)}
 	if m.noTotal {
 		p.Total = -1
 	}
-	if m.unsteady && offset > 0 {
+	if m.unsteady[of] > 0 && offset > 0 {
+		m.unsteady[of]--
 		p.Total++
 	}
 	rows = rows[min(offset, len(rows)):]
@@ -224,35 +227,20 @@ func (m *model) list(kind mstrapi.Kind, q mstrapi.Query) []mstrapi.PrincipalRow 
 	return rows
 }
 
-func (m *model) ListPage(ctx context.Context, kind mstrapi.Kind, q mstrapi.Query, offset, limit int) (mstrapi.Page, error) {
-	name := "ListPage "
-	if limit == 1 {
-		name = "Count " // only to learn how many there are
-	}
-	if err := m.call(ctx, name+string(kind), ""); err != nil {
-		return mstrapi.Page{}, err
-	}
-	return m.page(m.list(kind, q), offset, limit), nil
-}
-
-func (m *model) ListAll(ctx context.Context, kind mstrapi.Kind, q mstrapi.Query, yield func(mstrapi.PrincipalRow) error) error {
-	rows := m.list(kind, q)
-	if m.pageCap > 0 {
-		for i := m.pageCap; i < len(rows); i += m.pageCap {
-			if err := m.call(ctx, "ListAll "+string(kind), ""); err != nil {
-				return err
-			}
+func (m *model) List(kind mstrapi.Kind, q mstrapi.Query) *mstrapi.Listing {
+	return mstrapi.NewListing("/list", 4, func(ctx context.Context, offset, limit int) (mstrapi.Page, error) {
+		name := "List "
+		switch {
+		case limit == 1:
+			name = "Count " // only to learn how many there are
+		case q != mstrapi.Query{}:
+			name = "Search "
 		}
-	}
-	if err := m.call(ctx, "ListAll "+string(kind), ""); err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if err := yield(row); err != nil {
-			return err
+		if err := m.call(ctx, name+string(kind), ""); err != nil {
+			return mstrapi.Page{}, err
 		}
-	}
-	return nil
+		return m.page("List", m.list(kind, q), offset, limit), nil
+	})
 }
 
 func (m *model) Principal(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (mstrapi.PrincipalRow, error) {
@@ -302,23 +290,13 @@ func (m *model) members(group mstrapi.ObjectID, flat bool) []mstrapi.PrincipalRo
 	return rows
 }
 
-func (m *model) MembersPage(ctx context.Context, group mstrapi.ObjectID, flat bool, offset, limit int) (mstrapi.Page, error) {
-	if err := m.call(ctx, "MembersPage", group); err != nil {
-		return mstrapi.Page{}, err
-	}
-	return m.page(m.members(group, flat), offset, limit), nil
-}
-
-func (m *model) MembersAll(ctx context.Context, group mstrapi.ObjectID, flat bool, yield func(mstrapi.PrincipalRow) error) error {
-	if err := m.call(ctx, "MembersAll", group); err != nil {
-		return err
-	}
-	for _, row := range m.members(group, flat) {
-		if err := yield(row); err != nil {
-			return err
+func (m *model) Members(group mstrapi.ObjectID, flat bool) *mstrapi.Listing {
+	return mstrapi.NewListing("/members", 4, func(ctx context.Context, offset, limit int) (mstrapi.Page, error) {
+		if err := m.call(ctx, "GroupMembers", group); err != nil {
+			return mstrapi.Page{}, err
 		}
-	}
-	return nil
+		return m.page("GroupMembers", m.members(group, flat), offset, limit), nil
+	})
 }
 
 func (m *model) Held(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) ([]mstrapi.Held, error) {

@@ -17,20 +17,15 @@ type Reader interface {
 	Catalogue(ctx context.Context) ([]mstrapi.Privilege, error)
 	// OddPrivileges returns what was odd in the catalogue that was read last.
 	OddPrivileges() []mstrapi.OddPrivilege
-	// ListPage returns one page of users or groups.
-	ListPage(ctx context.Context, kind mstrapi.Kind, q mstrapi.Query, offset, limit int) (mstrapi.Page, error)
-	// ListAll yields every row exactly once, or an error that matches
-	// [mstrapi.ErrIncomplete] when the server did not deliver as many as it promised.
-	ListAll(ctx context.Context, kind mstrapi.Kind, q mstrapi.Query, yield func(mstrapi.PrincipalRow) error) error
+	// List returns the list of users or groups that q selects.
+	List(kind mstrapi.Kind, q mstrapi.Query) *mstrapi.Listing
 	// Principal reads one user or group; users with Enabled, Login and Memberships.
 	Principal(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (mstrapi.PrincipalRow, error)
 	// Memberships returns the direct parent groups of a user or a group.
 	Memberships(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) ([]mstrapi.ObjectRef, error)
-	// MembersPage returns one page of a group's members; flat asks for members at
-	// any depth, which an older server may ignore.
-	MembersPage(ctx context.Context, group mstrapi.ObjectID, flat bool, offset, limit int) (mstrapi.Page, error)
-	// MembersAll is to MembersPage what ListAll is to ListPage.
-	MembersAll(ctx context.Context, group mstrapi.ObjectID, flat bool, yield func(mstrapi.PrincipalRow) error) error
+	// Members returns the list of a group's members; flat asks for members at any
+	// depth, which an older server may ignore.
+	Members(group mstrapi.ObjectID, flat bool) *mstrapi.Listing
 }
 
 // PrincipalReader reads the effective privileges of one principal.

@@ -132,7 +132,15 @@ func (ob *observer) resolveKind(ctx context.Context, kind mstrapi.Kind) error {
 	if len(names.list) == 1 && !all {
 		return ob.lookUpEach(ctx, names.list)
 	}
-	list, err := ob.readPages(ctx, ob.listPages(kind), func(pages int) bool { return all || pages <= len(names.list) })
+	whole := ob.r.List(kind, mstrapi.Query{})
+	first, err := whole.First(ctx)
+	if err == nil && first.Total >= 0 {
+		ob.noteTotal(kind, first.Total)
+	}
+	var list []mstrapi.PrincipalRow
+	if err == nil && (all || first.Pages() <= len(names.list)) {
+		list, err = whole.All(ctx)
+	}
 	if err != nil {
 		if ob.isFatal(ctx, err) {
 			return err
@@ -228,14 +236,17 @@ func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstr
 	if key.kind == mstrapi.User {
 		q = mstrapi.Query{LoginBegins: text}
 	}
+	list, err := ob.r.List(key.kind, q).All(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var rows []mstrapi.PrincipalRow
-	err := ob.r.ListAll(ctx, key.kind, q, func(row mstrapi.PrincipalRow) error {
-		row.Kind = key.kind
+	for _, row := range list {
 		if key.kind == mstrapi.Group {
 			if row.Name == key.name {
 				rows = append(rows, row)
 			}
-			return nil
+			continue
 		}
 		if row.Login == "" {
 			full, err := ob.r.Principal(ctx, key.kind, row.ID)
@@ -243,19 +254,17 @@ func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstr
 				gone, fatal := ob.isGone(ctx, key.kind, row.ID, err)
 				if gone {
 					ob.noteGone(principalOf(row))
-					return nil
+					continue
 				}
-				return cmp.Or(fatal, err)
+				return rows, cmp.Or(fatal, err)
 			}
-			full.Kind = key.kind
 			row = full
 		}
 		if policy.FoldLogin(row.Login) == key.name {
 			rows = append(rows, row)
 		}
-		return nil
-	})
-	return rows, err
+	}
+	return rows, nil
 }
 
 // one returns the row that ref names, or the finding that says why there is
@@ -333,12 +342,9 @@ func (ob *observer) suggest(key refKey, name string) string {
 	return cmp.Or(policy.LookAlike(name, names), policy.Suggest(name, names))
 }
 
-// maxNear bounds how many names that nobody has are compared with those that begin
-// alike, and maxNearRows with how many of these.
-const (
-	maxNear     = 10
-	maxNearRows = 1000
-)
+// maxNear bounds how many names that nobody has are compared with the first page of
+// those that begin alike.
+const maxNear = 10
 
 // readNear reads, for the names in list that nobody has, the names that begin alike.
 // What cannot be read suggests nothing.
@@ -356,7 +362,7 @@ func (ob *observer) readNear(ctx context.Context, list []*lookup) error {
 		if l.key.kind == mstrapi.User {
 			q = mstrapi.Query{LoginBegins: first}
 		}
-		page, err := ob.r.ListPage(ctx, l.key.kind, q, 0, maxNearRows)
+		page, err := ob.r.List(l.key.kind, q).First(ctx)
 		if err != nil {
 			if ob.isFatal(ctx, err) {
 				return err

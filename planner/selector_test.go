@@ -110,13 +110,13 @@ func TestRequestsForSelectors(t *testing.T) {
 				entries = append(entries, entryFor(s))
 			}
 			planFor(t, m, policyOf(entries...))
-			if got := m.total("ListPage"); got != test.lists {
+			if got := m.total("List"); got != test.lists {
 				t.Errorf("pages of lists = %d, want %d: %v", got, test.lists, m.calls)
 			}
-			if got := m.total("Members"); got != test.members {
+			if got := m.total("GroupMembers"); got != test.members {
 				t.Errorf("pages of members = %d, want %d: %v", got, test.members, m.calls)
 			}
-			if got := m.total("ListAll", "Principal"); got != test.lookups {
+			if got := m.total("Search", "Principal"); got != test.lookups {
 				t.Errorf("lookups = %d, want %d: %v", got, test.lookups, m.calls)
 			}
 			if got := m.total("Held"); got != test.held {

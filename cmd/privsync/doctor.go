@@ -410,7 +410,7 @@ func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader, pol *policy.Poli
 	for _, need := range planner.WorkNeeds(list, own) {
 		d.right(ctx, r, need)
 	}
-	page, err := r.ListPage(ctx, mstrapi.User, mstrapi.Query{}, 0, 1)
+	page, err := r.List(mstrapi.User, mstrapi.Query{}).Page(ctx, 0, 1)
 	switch {
 	case err != nil:
 		d.fail("users", err)

@@ -161,13 +161,11 @@ func (e *exporter) export(ctx context.Context, names []named, policyName string)
 	var rows []mstrapi.PrincipalRow
 	if len(names) == 0 {
 		for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
-			err := e.r.ListAll(ctx, kind, mstrapi.Query{}, func(row mstrapi.PrincipalRow) error {
-				rows = append(rows, row)
-				return nil
-			})
+			all, err := e.r.List(kind, mstrapi.Query{}).All(ctx)
 			if err != nil {
 				return nil, nil, fmt.Errorf("list the %ss: %w", kind, err)
 			}
+			rows = append(rows, all...)
 		}
 		if e.r.OnlyEveryone() {
 			e.log.Warn("the server gives no list of its users: the members of the group Everyone are exported, among which guests and some service accounts are not")
@@ -270,13 +268,13 @@ func meant(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, name strin
 	if kind == mstrapi.User {
 		var login string
 		count := 0
-		err := r.ListAll(ctx, kind, mstrapi.Query{NameBegins: name}, func(row mstrapi.PrincipalRow) error {
+		rows, err := r.List(kind, mstrapi.Query{NameBegins: name}).All(ctx)
+		for _, row := range rows {
 			if strings.EqualFold(row.Name, name) && row.Login != "" {
 				login = row.Login
 				count++
 			}
-			return nil
-		})
+		}
 		if err == nil && count == 1 {
 			return login
 		}
@@ -292,7 +290,7 @@ func meant(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, name strin
 	if kind == mstrapi.User {
 		q = mstrapi.Query{LoginBegins: string(start[:1])}
 	}
-	page, err := r.ListPage(ctx, kind, q, 0, 1000)
+	page, err := r.List(kind, q).First(ctx)
 	if err != nil {
 		return ""
 	}
@@ -314,15 +312,15 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 	}
 	var found []mstrapi.PrincipalRow
 	var near []string
-	err := r.ListAll(ctx, kind, q, func(row mstrapi.PrincipalRow) error {
+	rows, err := r.List(kind, q).All(ctx)
+	for _, row := range rows {
 		// A login does not regard case, a group's name does.
 		if kind == mstrapi.User && strings.EqualFold(row.Login, name) || kind == mstrapi.Group && row.Name == name {
 			found = append(found, row)
 		} else if len(near) < 1000 {
 			near = append(near, cmp.Or(row.Login, row.Name))
 		}
-		return nil
-	})
+	}
 	if id := mstrapi.ObjectID(strings.ToUpper(name)); err == nil && len(found) == 0 && objectID.MatchString(name) {
 		var row mstrapi.PrincipalRow
 		if row, err = r.Principal(ctx, kind, id); err == nil {

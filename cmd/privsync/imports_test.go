@@ -26,7 +26,7 @@ func TestImportDirections(t *testing.T) {
 		"privsync/signature":                    {"privsync/clean"},
 		"privsync/policy":                       {"privsync/clean", "privsync/input", "privsync/panics", "privsync/mstr"},
 		"privsync/mstrapi":                      {"privsync/clean", "privsync/input", "privsync/panics", "privsync/mstr"},
-		"privsync/mstrapi/mstrtest":             {"privsync/mstrapi"},
+		"privsync/mstrapi/mstrtest":             {"privsync/mstr", "privsync/mstrapi"},
 		"privsync/planner":                      {"privsync/clean", "privsync/document", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/panics"},
 		"privsync/executor":                     {"privsync/clean", "privsync/document", "privsync/schema", "privsync/mstrapi", "privsync/planner", "privsync/panics"},
 		"privsync/executor/pgstore":             {"privsync/clean", "privsync/document", "privsync/mstrapi", "privsync/planner", "privsync/executor", "privsync/panics"},

@@ -150,7 +150,8 @@ func (a *app) reportToUndo(ctx context.Context, state *stateFlags, name string) 
 // count header of one small page tells it; where it is missing the members are
 // read.
 func countMembers(ctx context.Context, r *mstrapi.Reader, group mstrapi.ObjectID) (int, error) {
-	page, err := r.MembersPage(ctx, group, true, 0, 1)
+	members := r.Members(group, true)
+	page, err := members.Page(ctx, 0, 1)
 	if err != nil {
 		return 0, err
 	}
@@ -164,13 +165,13 @@ func countMembers(ctx context.Context, r *mstrapi.Reader, group mstrapi.ObjectID
 	if page.Total >= 0 && users == len(page.Rows) {
 		return page.Total, nil
 	}
+	rows, err := members.All(ctx)
 	count := 0
-	err = r.MembersAll(ctx, group, true, func(row mstrapi.PrincipalRow) error {
+	for _, row := range rows {
 		if row.Kind == mstrapi.User {
 			count++
 		}
-		return nil
-	})
+	}
 	if errors.Is(err, mstrapi.ErrIncomplete) {
 		return 0, fmt.Errorf("members of %s: %w", group, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"privsync/mstr"
 	"privsync/mstrapi"
 )
 
@@ -360,7 +361,7 @@ func begins(rows []*principal, pattern string, text func(*principal) string) []*
 // matches reports whether text is matched by a pattern of literal characters,
 // ? (one) and * (any number), without regard to case.
 func matches(pattern, text string) bool {
-	return mstrapi.Wildcard(strings.ToLower(pattern), strings.ToLower(text))
+	return mstr.Wildcard(strings.ToLower(pattern), strings.ToLower(text))
 }
 
 // param returns a query parameter. It does not build a map: this runs for

@@ -104,8 +104,10 @@ func (c *crowd) Catalogue(context.Context) ([]mstrapi.Privilege, error) { return
 
 func (c *crowd) OddPrivileges() []mstrapi.OddPrivilege { return nil }
 
-func (c *crowd) ListPage(_ context.Context, _ mstrapi.Kind, _ mstrapi.Query, offset, limit int) (mstrapi.Page, error) {
-	return mstrapi.Page{Offset: offset, Total: len(c.rows), Rows: c.rows[min(offset, len(c.rows)):min(offset+limit, len(c.rows))]}, nil
+func (c *crowd) List(mstrapi.Kind, mstrapi.Query) *mstrapi.Listing {
+	return mstrapi.NewListing("/list", 1, func(_ context.Context, offset, limit int) (mstrapi.Page, error) {
+		return mstrapi.Page{Total: len(c.rows), Rows: c.rows[min(offset, len(c.rows)):min(offset+limit, len(c.rows))]}, nil
+	})
 }
 
 func (c *crowd) Held(_ context.Context, _ mstrapi.Kind, id mstrapi.ObjectID, _ mstrapi.Level) ([]mstrapi.Held, error) {

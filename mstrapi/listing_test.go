@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -67,10 +68,14 @@ func count(n int) []int {
 	return ids
 }
 
-// readAll returns the numbers of the rows that ListAll yields.
+// readAll returns the numbers of all rows.
 func readAll(t *testing.T, r *Reader, q Query) ([]int, error) {
-	var ids []int
-	err := r.ListAll(t.Context(), User, q, func(row PrincipalRow) error {
+	rows, err := r.List(User, q).All(t.Context())
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int, len(rows))
+	for i, row := range rows {
 		n, err := strconv.ParseInt(string(row.ID), 16, 64)
 		if err != nil {
 			t.Fatal(err)
@@ -78,10 +83,12 @@ func readAll(t *testing.T, r *Reader, q Query) ([]int, error) {
 		if row.Login != fmt.Sprint("login", n) || row.Kind != User {
 			t.Errorf("row %d = %+v", n, row)
 		}
-		ids = append(ids, int(n))
-		return nil
-	})
-	return ids, err
+		ids[i] = int(n)
+	}
+	if rows == nil {
+		t.Error("no rows are nil without an error")
+	}
+	return ids, nil
 }
 
 func TestListAll(t *testing.T) {
@@ -136,15 +143,15 @@ func TestListAll(t *testing.T) {
 			got, err := readAll(t, r, Query{})
 			if test.want < 0 {
 				if !errors.Is(err, ErrIncomplete) || got != nil {
-					t.Errorf("ListAll = %d rows, %v, want none and ErrIncomplete", len(got), err)
+					t.Errorf("All = %d rows, %v, want none and ErrIncomplete", len(got), err)
 				}
 				return
 			}
 			if err != nil {
-				t.Fatalf("ListAll = %v", err)
+				t.Fatalf("All = %v", err)
 			}
 			if len(got) != test.want {
-				t.Errorf("ListAll yields %d rows, want %d", len(got), test.want)
+				t.Errorf("All yields %d rows, want %d", len(got), test.want)
 			}
 			for i, id := range got {
 				if id != test.list.ids[i] {
@@ -158,51 +165,45 @@ func TestListAll(t *testing.T) {
 	}
 }
 
-func TestListAllStops(t *testing.T) {
+func TestListRefused(t *testing.T) {
 	f := newFake(t)
-	f.mux.Handle("GET /api/users", &listing{ids: count(10)})
 	f.handle("GET /api/usergroups", func(w http.ResponseWriter, r *http.Request) { apiError(w, 403, "ERR017", "no") })
 	r := f.reader(t)
-	stop := errors.New("enough")
-	n := 0
-	err := r.ListAll(t.Context(), User, Query{}, func(PrincipalRow) error {
-		if n++; n == 3 {
-			return stop
-		}
-		return nil
-	})
-	if err != stop || n != 3 {
-		t.Errorf("ListAll = %v after %d rows", err, n)
-	}
-	if err := r.ListAll(t.Context(), Group, Query{}, func(PrincipalRow) error { return nil }); !IsForbidden(err) {
-		t.Errorf("ListAll = %v, want the server's 403", err)
+	if _, err := r.List(Group, Query{}).All(t.Context()); !IsForbidden(err) {
+		t.Errorf("All = %v, want the server's 403", err)
 	}
 	if n := f.count("GET /api/usergroups"); n != 1 {
 		t.Errorf("a refused list was read %d times", n)
 	}
 }
 
-func TestListByID(t *testing.T) {
+// What was read of a list is not read again, unless it changed.
+func TestListing(t *testing.T) {
 	f := newFake(t)
-	list := &listing{ids: []int{7}, noTotal: true}
+	list := &listing{ids: count(2500)}
 	f.mux.Handle("GET /api/users", list)
-	f.handle("GET /api/usergroups/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if r.PathValue("id") != string(userAdmins) {
-			apiError(w, 404, "ERR004", "The object was not found")
-			return
-		}
-		w.Write([]byte(`{"id":"17CD5CDB43085A8A52533B86A05DCB3A","name":"User Administrators"}`))
-	})
 	r := f.reader(t)
-	got, err := readAll(t, r, Query{ID: ObjectID(testID(7))})
-	if err != nil || len(got) != 1 || list.served != 1 || list.lastPage.Get("id") != testID(7) {
-		t.Errorf("ListAll = %v, %v, after %d pages, the last %v", got, err, list.served, list.lastPage)
+	l := r.List(User, Query{})
+	page, err := l.First(t.Context())
+	if err != nil || len(page.Rows) != 1000 || page.Total != 2500 || page.Pages() != 3 {
+		t.Fatalf("First = %d rows of %d in %d pages, %v", len(page.Rows), page.Total, page.Pages(), err)
 	}
-	for id, want := range map[ObjectID]int{userAdmins: 1, sysAdmins: 0} {
-		n := 0
-		err := r.ListAll(t.Context(), Group, Query{ID: id}, func(row PrincipalRow) error { n++; return nil })
-		if err != nil || n != want {
-			t.Errorf("ListAll of group %s = %d rows, %v, want %d", id, n, err, want)
+	rows, err := l.All(t.Context())
+	if err != nil || len(rows) != 2500 || list.served != 3 {
+		t.Errorf("All = %d rows, %v, after %d pages", len(rows), err, list.served)
+	}
+	if rows, err = l.After(t.Context(), 1000, 2500); err != nil || len(rows) != 1500 || rows[0].ID != ObjectID(testID(1000)) || list.served != 5 {
+		t.Errorf("After = %d rows, %v, after %d pages", len(rows), err, list.served)
+	}
+	if rows, err = l.After(t.Context(), 1000, 2499); !IsUnsteady(err) || rows != nil {
+		t.Errorf("After of another total = %d rows, %v", len(rows), err)
+	}
+	for _, test := range []struct {
+		page Page
+		want int
+	}{{Page{Total: 0}, 1}, {Page{Total: 7}, 1}, {Page{Rows: rows, Total: -1}, math.MaxInt}, {Page{Rows: page.Rows, Total: 1000}, 1}, {Page{Rows: page.Rows, Total: 1001}, 2}, {Page{Rows: page.Rows, Total: 3}, 1}} {
+		if got := test.page.Pages(); got != test.want {
+			t.Errorf("%d rows of %d are %d pages, want %d", len(test.page.Rows), test.page.Total, got, test.want)
 		}
 	}
 }
@@ -243,32 +244,30 @@ func TestUsersThroughEveryone(t *testing.T) {
 		want          string
 		total         int
 	}{
-		{Query{}, 0, 0, "Ann Bob Zoe", 3},
+		{Query{}, 0, 10, "Ann Bob Zoe", 3},
 		{Query{}, 1, 1, "Bob", 3},
 		{Query{}, 9, 1, "", 3},
 		{Query{LoginBegins: "ann"}, 0, 10, "Ann Zoe", 2},
 		{Query{LoginBegins: "b?b"}, 0, 10, "Bob", 1},
 		{Query{LoginBegins: "*i"}, 0, 10, "Zoe", 1},
 		{Query{NameBegins: "b"}, 0, 10, "Bob", 1},
-		{Query{ID: ObjectID(testID(4))}, 0, 10, "Zoe", 1},
 		{Query{LoginBegins: "nobody"}, 0, 10, "", 0},
 	}
 	for _, test := range tests {
-		page, err := r.ListPage(t.Context(), User, test.q, test.offset, test.limit)
+		page, err := r.List(User, test.q).Page(t.Context(), test.offset, test.limit)
 		if err != nil {
-			t.Fatalf("ListPage(%+v) = %v", test.q, err)
+			t.Fatalf("List(%+v) = %v", test.q, err)
 		}
 		var names []string
 		for _, row := range page.Rows {
 			names = append(names, row.Name)
 		}
-		if got := strings.Join(names, " "); got != test.want || page.Total != test.total || page.Offset != test.offset {
-			t.Errorf("ListPage(%+v) = %s, total %d, want %s, %d", test.q, got, page.Total, test.want, test.total)
+		if got := strings.Join(names, " "); got != test.want || page.Total != test.total {
+			t.Errorf("List(%+v) = %s, total %d, want %s, %d", test.q, got, page.Total, test.want, test.total)
 		}
 	}
-	n := 0
-	if err := r.ListAll(t.Context(), User, Query{}, func(PrincipalRow) error { n++; return nil }); err != nil || n != 3 {
-		t.Errorf("ListAll = %d rows, %v", n, err)
+	if rows, err := r.List(User, Query{}).All(t.Context()); err != nil || len(rows) != 3 {
+		t.Errorf("All = %d rows, %v", len(rows), err)
 	}
 	if members != 1 || f.count("GET /api/users?") != 1 {
 		t.Errorf("Everyone was read %d times, the list of users %d times; want once each", members, f.count("GET /api/users?"))
@@ -286,12 +285,12 @@ func TestUsersThroughEveryoneWaits(t *testing.T) {
 			w.Write([]byte(`[]`))
 		})
 		r := f.reader(t)
-		go r.ListPage(t.Context(), User, Query{}, 0, 1)
+		go r.List(User, Query{}).Page(t.Context(), 0, 1)
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := r.ListPage(ctx, User, Query{}, 0, 1); !errors.Is(err, ctx.Err()) || ctx.Err() == nil {
-			t.Errorf("ListPage = %v, want the context's error", err)
+		if _, err := r.List(User, Query{}).Page(ctx, 0, 1); !errors.Is(err, ctx.Err()) || ctx.Err() == nil {
+			t.Errorf("List = %v, want the context's error", err)
 		}
 		time.Sleep(10 * time.Second)
 	})
@@ -309,7 +308,7 @@ func TestListAllIsConcurrent(t *testing.T) {
 		r := f.reader(t, func(c *Config) { c.Concurrency = 4 })
 		started := time.Now()
 		if got, err := readAll(t, r, Query{}); err != nil || len(got) != 9000 {
-			t.Errorf("ListAll = %d, %v", len(got), err)
+			t.Errorf("All = %d, %v", len(got), err)
 		}
 		if took := time.Since(started); took != 3*time.Second {
 			t.Errorf("nine pages of a second each took %s, want one and two times four at once", took)
