@@ -156,9 +156,6 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 	f.promoted.register(cmd)
 	fs.Var(&f.commandTimeout, "command-timeout", "how long a metadata command is followed")
 	registerVerifyTimeout(cmd, &f.verifyTimeout)
-	for _, name := range []string{"comment", "deadline", "max-plan-age", "max-staleness", "lock-timeout", "command-timeout"} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
-	}
 	return cmd
 }
 
@@ -166,7 +163,6 @@ written; 4 applied, but not all of it is verified; 130 interrupted.`,
 // writes.
 func registerVerifyTimeout(cmd *cobra.Command, v *span) {
 	cmd.Flags().Var(v, "verify-timeout", "how long a reading may lag behind a write before the write counts as unverified; 0: one reading decides")
-	_ = cmd.RegisterFlagCompletionFunc("verify-timeout", cobra.NoFileCompletions)
 }
 
 // verifyTimeout is v as the executor takes it: 0 means the default to it.
@@ -204,6 +200,7 @@ type applyRun struct {
 
 	noPlace error // what the flags name cannot be written, so nothing is begun
 
+	store    executor.Store
 	lock     executor.Lock
 	onServer *executor.ServerLock // nil: not wanted, or not taken
 	server   executor.Target
@@ -318,68 +315,53 @@ func (r *applyRun) execute(ctx context.Context) (*executor.Report, error) {
 		ctx, cancel = context.WithDeadline(ctx, r.start.Add(d))
 		defer cancel()
 	}
-	if r.noPlace != nil {
-		return r.failed(ctx, r.noPlace)
-	}
-	if err := r.checkPromoted(ctx); err != nil {
-		return r.failed(ctx, err)
-	}
-	if err := r.connect(ctx); err != nil {
-		return r.failed(ctx, err)
-	}
-	store, err := r.f.state.open(r.app)
-	if err != nil {
-		return r.failed(ctx, err)
-	}
-	holder, until := r.lockHolder(r.start), r.now().Add(r.f.lockTimeout.value)
-	holder.ServerLock = r.wantsServerLock()
-	r.lock, err = store.Lock(ctx, r.server, holder, r.f.lockTimeout.value)
-	if err != nil {
-		return r.failed(ctx, lockError(err))
-	}
-	recovered, err := r.recoverDead(ctx, r.writer.Reader, r.server, &r.f.state, r.lock, time.Time{}, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout), Signer: r.f.reports.signer})
-	if err != nil {
-		return r.failed(ctx, err)
-	}
-	if r.wantsServerLock() {
-		// Before anything is read that decides: whoever had the lock may have changed it.
-		r.onServer, err = r.takeServerLock(ctx, r.writer, r.endedRuns(ctx, store, r.lock, recovered), until, r.f.lockTimeout.value)
-		if err != nil {
-			return r.failed(ctx, err)
+	steps := func(list ...func(context.Context) error) error {
+		for _, step := range list {
+			if err := step(ctx); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
-	if err := r.decidePlan(ctx, store); err != nil {
-		return r.failed(ctx, err)
-	}
-	if r.saved {
-		if err := r.checkEarlier(ctx, store); err != nil {
-			return r.failed(ctx, err)
-		}
-	}
-	if err := r.show(); err != nil {
+	if err := steps(r.checkPlaces, r.connect, r.lockServer, r.decidePlan, r.checkEarlier, r.show); err != nil {
 		return r.failed(ctx, err)
 	}
 	if why := r.refusal(); why != nil {
 		// The executor sees the same reasons and writes the report that names them.
 		return executor.Apply(ctx, r.writer, r.plan, r.options(ctx)), why
 	}
-	if err := r.stillApproved(r.plan.Safety.Approval); err != nil {
+	if err := steps(r.ask, r.prepare); err != nil {
 		return r.failed(ctx, err)
 	}
-	if err := r.ask(); err != nil {
-		return r.failed(ctx, err)
-	}
-	return r.change(ctx, store)
+	return r.change(ctx), nil
 }
 
-// checkPromoted refuses what was not applied where --require-applied says that it has
-// to be first.
-func (r *applyRun) checkPromoted(ctx context.Context) error {
-	store, err := r.f.state.open(r.app)
-	if err != nil {
+// checkPlaces refuses a run whose documents have no place, and what was not applied
+// where --require-applied says that it has to be first.
+func (r *applyRun) checkPlaces(ctx context.Context) (err error) {
+	if r.noPlace != nil {
+		return r.noPlace
+	}
+	if r.store, err = r.f.state.open(r.app); err != nil {
 		return err
 	}
-	return r.f.promoted.check(ctx, r.app, store, r.dest, r.plan.Policy.BaseDigest)
+	return r.f.promoted.check(ctx, r.app, r.store, r.dest, r.plan.Policy.BaseDigest)
+}
+
+// lockServer keeps other runs on the server out, and writes the reports of those that died.
+func (r *applyRun) lockServer(ctx context.Context) (err error) {
+	patience := r.f.lockTimeout.value
+	holder, until := r.lockHolder(r.start), r.now().Add(patience)
+	holder.ServerLock = r.wantsServerLock()
+	if r.lock, err = r.store.Lock(ctx, r.server, holder, patience); err != nil {
+		return lockError(err)
+	}
+	recovered, err := r.recoverDead(ctx, r.writer.Reader, r.server, &r.f.state, r.lock, time.Time{}, executor.Destination{}, executor.RecoverOptions{VerifyTimeout: verifyTimeout(r.f.verifyTimeout), Signer: r.f.reports.signer})
+	if err == nil && holder.ServerLock {
+		// Before anything is read that decides: whoever had the lock may have changed it.
+		r.onServer, err = r.takeServerLock(ctx, r.writer, r.endedRuns(ctx, r.store, r.lock, recovered), until, patience)
+	}
+	return err
 }
 
 // connect checks a saved plan as far as that needs no server, and logs in.
@@ -434,9 +416,9 @@ func (r *applyRun) wantsServerLock() bool {
 }
 
 // decidePlan plans, or takes the saved plan, and judges its guards.
-func (r *applyRun) decidePlan(ctx context.Context, store executor.Store) error {
+func (r *applyRun) decidePlan(ctx context.Context) error {
 	if r.saved {
-		return r.judgeSaved(ctx, store)
+		return r.judgeSaved(ctx)
 	}
 	now := r.f.policy.at(r.app)
 	in, err := r.f.licences.readMap(r.app, r.policy)
@@ -446,13 +428,9 @@ func (r *applyRun) decidePlan(ctx context.Context, store executor.Store) error {
 	if err != nil {
 		return err
 	}
-	state, err := r.observe(ctx, r.writer.Reader, r.policy, planner.ObserveOptions{
+	state, plan, guards, err := r.planOf(ctx, r.writer.Reader, r.policy, planner.ObserveOptions{
 		Concurrency: r.f.conn.concurrency.value, Now: now, Past: r.past(ctx, r.server, r.policy, r.dest, &r.f.state, now), Licences: in,
-	})
-	if err != nil {
-		return err
-	}
-	plan, guards, err := r.decide(r.policy, state, planner.MakeOptions{Maker: r.maker()}, r.f.guards.overrides())
+	}, planner.MakeOptions{Maker: r.maker()}, r.f.guards.overrides())
 	if err != nil {
 		return err
 	}
@@ -465,7 +443,7 @@ func (r *applyRun) decidePlan(ctx context.Context, store executor.Store) error {
 
 // judgeSaved judges a saved plan for the user who applies it: by the policy at hand,
 // or by what the plan says of its own.
-func (r *applyRun) judgeSaved(ctx context.Context, store executor.Store) error {
+func (r *applyRun) judgeSaved(ctx context.Context) error {
 	var err error
 	if r.actor, err = sessionUser(ctx, r.writer.Reader); err != nil {
 		return err
@@ -474,7 +452,7 @@ func (r *applyRun) judgeSaved(ctx context.Context, store executor.Store) error {
 		return err
 	}
 	if r.policy == nil {
-		if err := r.recount(ctx, store); err != nil {
+		if err := r.recount(ctx); err != nil {
 			return err
 		}
 	}
@@ -498,7 +476,7 @@ func (r *applyRun) judgeSaved(ctx context.Context, store executor.Store) error {
 
 // show shows the plan: on stdout, or, where stdout is for the JSON report, to
 // the person who will be asked.
-func (r *applyRun) show() error {
+func (r *applyRun) show(context.Context) error {
 	plan := r.onScreen()
 	v := view{format: "text", guards: r.guards, verbose: r.f.verbose}
 	var err error
@@ -539,38 +517,43 @@ func (r *applyRun) refusal() error {
 }
 
 // ask asks for a yes unless --yes was given or there is nothing to do.
-func (r *applyRun) ask() error {
-	if r.f.yes || len(r.plan.Changes)+len(r.plan.Commands) == 0 {
-		return nil
+func (r *applyRun) ask(context.Context) error {
+	if err := r.stillApproved(r.plan.Safety.Approval); err != nil || r.f.yes || !r.works() {
+		return err
 	}
 	if err := r.recap(r.onScreen(), r.guards, r.before); err != nil {
 		return err
 	}
-	yes, err := r.confirm(fmt.Sprintf("Apply these changes to %s?", r.writer.URL()))
-	if err == nil && !yes {
-		err = hinted(errors.New("not confirmed: nothing was written"), "answer yes, in full, to apply")
-	}
-	return err
+	return r.insist(fmt.Sprintf("Apply these changes to %s?", r.writer.URL()), "written", "apply")
 }
 
-// change writes, under a journal.
-func (r *applyRun) change(ctx context.Context, store executor.Store) (*executor.Report, error) {
-	o := r.options(ctx)
-	if len(r.plan.Changes)+len(r.plan.Commands) > 0 {
-		if err := r.spend(ctx, store); err != nil {
-			return r.failed(ctx, err)
-		}
-		journal, err := store.OpenJournal(ctx, r.plan, o, r.dest)
-		if err != nil {
-			return r.failed(ctx, hinted(err, cmp.Or(hintOf(storeError(err)), "make room in the state folder, or name another with --state-dir; nothing was written")))
-		}
-		r.journal, o.Journal = journal, journal
+// works reports whether the plan has anything to do.
+func (r *applyRun) works() bool { return len(r.plan.Changes)+len(r.plan.Commands) > 0 }
+
+// prepare opens the journal, if there is anything to do.
+func (r *applyRun) prepare(ctx context.Context) error {
+	if !r.works() {
+		return nil
 	}
+	if err := r.spend(ctx); err != nil {
+		return err
+	}
+	journal, err := r.store.OpenJournal(ctx, r.plan, r.options(ctx), r.dest)
+	if err != nil {
+		return hinted(err, cmp.Or(hintOf(storeError(err)), "make room in the state folder, or name another with --state-dir; nothing was written"))
+	}
+	r.journal = journal
+	return nil
+}
+
+// change writes, under the journal.
+func (r *applyRun) change(ctx context.Context) *executor.Report {
 	p := r.startProgress(r.writer.Pace)
 	defer p.end()
-	o.Progress = p.report
+	o := r.options(ctx)
+	o.Journal, o.Progress = r.journal, p.report
 	r.changed = true
-	return executor.Apply(r.interrupts.hard, r.writer, r.plan, o), nil
+	return executor.Apply(r.interrupts.hard, r.writer, r.plan, o)
 }
 
 // options are the executor's settings for this run; ctx ends when nothing new
@@ -674,7 +657,7 @@ func (r *applyRun) showReport(report *executor.Report) error {
 	if r.f.format.value == "json" {
 		return r.render(r.stdout, report, view{format: "json"})
 	}
-	if !r.changed || len(r.plan.Changes)+len(r.plan.Commands) == 0 && report.Run.Outcome == executor.RunInSync {
+	if !r.changed || !r.works() && report.Run.Outcome == executor.RunInSync {
 		return nil
 	}
 	if r.nothingToSay() {

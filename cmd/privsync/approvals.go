@@ -39,8 +39,6 @@ func (s *signerFlags) register(cmd *cobra.Command) {
 	bindVariable(fs, "allowed-signers", "PRIVSYNC_ALLOWED_SIGNERS")
 	fs.Var(&s.need, "approvals", "a saved plan needs the signatures of this many people; what the policy wants counts too")
 	bindVariable(fs, "approvals", "PRIVSYNC_APPROVALS")
-	_ = cmd.MarkFlagFilename("allowed-signers")
-	_ = cmd.RegisterFlagCompletionFunc("approvals", cobra.NoFileCompletions)
 }
 
 // readSigners reads a file allowed_signers, which steers the run: nobody else may
@@ -71,7 +69,6 @@ const makerUsage = "note `NAME` as the plan's maker, who cannot approve it (defa
 
 func (m *makerFlag) register(cmd *cobra.Command, usage string) {
 	cmd.Flags().StringVar(&m.names, "maker", "", usage)
-	_ = cmd.RegisterFlagCompletionFunc("maker", cobra.NoFileCompletions)
 }
 
 // makerVariables are what CI systems call the person who started a job: GitHub,
@@ -178,18 +175,10 @@ func (r *applyRun) checkApprovals(ctx context.Context) error {
 	if need == 0 {
 		return nil
 	}
-	return r.unspent(ctx)
+	return spentError(r.store.Unspent(ctx, r.dest, r.plan))
 }
 
-// unspent refuses a plan whose approvals a run was made with.
-func (r *applyRun) unspent(ctx context.Context) error {
-	store, err := r.f.state.open(r.app)
-	if err != nil {
-		return err
-	}
-	return spentError(store.Unspent(ctx, r.dest, r.plan))
-}
-
+// spentError is err, a refusal where a run was made with the plan's approvals.
 func spentError(err error) error {
 	if errors.Is(err, executor.ErrSpent) {
 		return refused(err, "make a new plan of what is left to do, and have it approved")
@@ -198,11 +187,11 @@ func spentError(err error) error {
 }
 
 // spend notes that this run is made with the plan's approvals.
-func (r *applyRun) spend(ctx context.Context, store executor.Store) error {
+func (r *applyRun) spend(ctx context.Context) error {
 	if r.signed.needed == 0 {
 		return nil
 	}
-	return spentError(store.Spend(ctx, r.plan, executor.Run{ID: r.runID, StartedAt: r.start}, r.now()))
+	return spentError(r.store.Spend(ctx, r.plan, executor.Run{ID: r.runID, StartedAt: r.start}, r.now()))
 }
 
 // stillApproved refuses the plan if a, judged now that the server has told its names,

@@ -66,8 +66,6 @@ Exit codes: 0 signed; 1 error; 3 the plan was edited or has expired.`,
 	bindVariable(fs, "key", "PRIVSYNC_APPROVE_KEY")
 	fs.StringVar(&as, "as", "", "write PLAN.json.`NAME`.sig (default: your login name on this machine)")
 	fs.BoolVarP(&yes, "yes", "y", false, "sign without asking")
-	_ = cmd.MarkFlagFilename("key")
-	_ = cmd.RegisterFlagCompletionFunc("as", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -109,11 +107,7 @@ func (a *app) approve(path, keyFile, as string, yes bool) error {
 		if err := a.recap(plan, guards, before); err != nil {
 			return err
 		}
-		ok, err := a.confirm(fmt.Sprintf("Sign this plan for %s with key %s?", plan.Environment.URL, signer.Fingerprint()))
-		if err == nil && !ok {
-			err = hinted(errors.New("not confirmed: nothing was signed"), "answer yes, in full, to sign")
-		}
-		if err != nil {
+		if err := a.insist(fmt.Sprintf("Sign this plan for %s with key %s?", plan.Environment.URL, signer.Fingerprint()), "signed", "sign"); err != nil {
 			return err
 		}
 	}

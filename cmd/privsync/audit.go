@@ -72,18 +72,18 @@ its users, but only the members of the group Everyone, was not read completely.`
 			if err != nil {
 				return reports.failEarly(a, "audit", start, "", err)
 			}
+			o := executor.Options{Command: "audit", RunID: a.runID, StartedAt: start, Tool: toolRef(), Stop: ctx, Logger: a.log, Source: source.of(a)}
+			plan := plainPlan(p, conn.url, pol.at(a))
 			dest, err := reports.destination(a, &state)
 			var report *executor.Report
 			if err == nil {
 				err = panics.Catch(func() (err error) {
-					report, err = a.audit(ctx, p, &conn, &licences, auditOptions(a, ctx, start, &source), pol.at(a), whom(covered, all))
+					report, err = a.audit(ctx, p, plan, &conn, &licences, &o, planner.ObserveOptions{Now: pol.at(a), Judging: judging(covered), Everybody: all})
 					return err
 				})
-				if report == nil {
-					report, err = a.failedReport(ctx, plainPlan(p, conn.url, pol.at(a)), auditOptions(a, ctx, start, &source), err)
-				}
-			} else {
-				report, err = a.failedReport(ctx, plainPlan(p, conn.url, pol.at(a)), auditOptions(a, ctx, start, &source), err)
+			}
+			if report == nil {
+				report, err = a.failedReport(ctx, plan, o, err)
 			}
 			failed := err != nil
 			if !failed {
@@ -109,7 +109,6 @@ its users, but only the members of the group Everyone, was not read completely.`
 	cmd.Flags().BoolVar(&covered, "covered-only", false, "let rules judge only the principals that an entry covers: fewer requests")
 	cmd.Flags().BoolVar(&all, "all", false, "read and list every user and group of the server; needs no policy")
 	cmd.Flags().Var(&scope, "scope", "with --all and without a policy: the `LEVEL` of the privileges, server, project or all")
-	_ = cmd.RegisterFlagCompletionFunc("scope", scope.complete)
 	addDeadline(cmd, &deadline)
 	addVerbose(cmd, &verbose)
 	return cmd
@@ -135,64 +134,36 @@ func auditPolicy(a *app, pol *policyFlags, all bool, scope string, changed func(
 	return policy.Nothing(policy.Level(scope)), nil
 }
 
-// audience is whom an audit reads besides those whom the policy covers.
-type audience int
-
-const (
-	readJudged    audience = iota // whom its rules judge
-	readCovered                   // --covered-only
-	readEverybody                 // --all
-)
-
-func whom(covered, all bool) audience {
-	switch {
-	case covered:
-		return readCovered
-	case all:
-		return readEverybody
+// judging says whom the rules judge.
+func judging(covered bool) planner.Judging {
+	if covered {
+		return planner.JudgeCovered
 	}
-	return readJudged
+	return planner.JudgeEverybody
 }
 
-func auditOptions(a *app, ctx context.Context, start time.Time, source *sourceFlag) executor.Options {
-	return executor.Options{Command: "audit", RunID: a.runID, StartedAt: start, Tool: toolRef(), Stop: ctx, Logger: a.log, Source: source.of(a)}
-}
-
-// audit observes and judges. It returns a report however it ends.
-func (a *app) audit(ctx context.Context, p *policy.Policy, conn *connectionFlags, licences *licenceFlags, o executor.Options, at time.Time, whom audience) (*executor.Report, error) {
-	plan := plainPlan(p, conn.url, at)
+// audit observes and judges. What a report can say if it does not succeed stands in plan
+// and o then.
+func (a *app) audit(ctx context.Context, p *policy.Policy, plan *planner.Plan, conn *connectionFlags, licences *licenceFlags, o *executor.Options, look planner.ObserveOptions) (*executor.Report, error) {
 	in, err := licences.readMap(a, p)
 	if err != nil {
-		return a.failedReport(ctx, plan, o, err)
+		return nil, err
 	}
-	cfg, err := conn.config(a, p.Environment)
+	r, cfg, err := conn.reader(ctx, a, p.Environment)
 	if err != nil {
-		return a.failedReport(ctx, plan, o, err)
+		return nil, err
 	}
-	r, err := a.openReader(ctx, cfg)
+	o.Stats, plan.Environment.URL = r.Stats, r.URL()
+	if look.Licences, err = licences.count(ctx, a, r, in); err != nil {
+		return nil, err
+	}
+	look.Concurrency = cfg.Concurrency
+	state, made, guards, err := a.planOf(ctx, r, p, look, planner.MakeOptions{}, planner.Overrides{})
 	if err != nil {
-		return a.failedReport(ctx, plan, o, err)
-	}
-	defer a.logout(ctx, r)
-	o.Stats = r.Stats
-	plan.Environment.URL = r.URL()
-	judging := planner.JudgeEverybody
-	if whom == readCovered {
-		judging = planner.JudgeCovered
-	}
-	if in, err = licences.count(ctx, a, r, in); err != nil {
-		return a.failedReport(ctx, plan, o, err)
-	}
-	state, err := a.observe(ctx, r, p, planner.ObserveOptions{Concurrency: cfg.Concurrency, Now: at, Judging: judging, Everybody: whom == readEverybody, Licences: in})
-	if err != nil {
-		return a.failedReport(ctx, plan, o, err)
-	}
-	plan, guards, err := a.decide(p, state, planner.MakeOptions{}, planner.Overrides{})
-	if err != nil {
-		return a.failedReport(ctx, plainPlan(p, r.URL(), at), o, err)
+		return nil, err
 	}
 	o.Guards = guards
-	return executor.Audit(state, plan, o), nil
+	return executor.Audit(state, made, *o), nil
 }
 
 // plainPlan is what a report can say of a run that has no plan yet.

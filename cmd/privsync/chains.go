@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"privsync/cmd/privsync/internal/history"
 	"privsync/executor"
+	"privsync/executor/pgstore"
 )
 
 // chainFlags name the chains of reports that a command looks into.
@@ -23,7 +25,6 @@ func (c *chainFlags) register(cmd *cobra.Command) {
 	c.state.dirBeats = true
 	c.state.register(cmd)
 	cmd.Flags().StringArrayVar(&c.dirs, "report-dir", nil, "look into the chain of reports in `DIR`; may be repeated")
-	_ = cmd.MarkFlagDirname("report-dir")
 }
 
 func (c *chainFlags) given() bool { return len(c.dirs) > 0 }
@@ -94,4 +95,38 @@ func brokenChains(chains []history.Chain) error {
 	}
 	return hinted(fmt.Errorf("%s of reports is not whole: %s", plural(len(broken), "chain", "chains"), strings.Join(broken, "; ")),
 		`what is said above may lack runs; look with "privsync verify-reports DIR"`)
+}
+
+// chains returns the chains in the store.
+func (s *stateFlags) chains(a *app) ([]history.Source, error) {
+	store, err := s.postgres(a, pgstore.Reading)
+	if err != nil {
+		return nil, err
+	}
+	names, err := store.Chains(a.context())
+	if err != nil {
+		return nil, storeError(err)
+	}
+	out := make([]history.Source, len(names))
+	for i, name := range names {
+		out[i] = history.Source{
+			Name: store.String(),
+			Verify: func(ctx context.Context) (*executor.Chain, error) {
+				chain, err := store.Verify(ctx, name)
+				return chain, storeError(err)
+			},
+			Report: func(ctx context.Context, l executor.ChainLink) (*executor.Report, error) {
+				var report *executor.Report
+				doc, _, err := store.Find(ctx, l.Digest)
+				if err == nil {
+					report, err = doc.Read()
+				}
+				if err != nil {
+					return nil, fmt.Errorf("%s %s: %w", store, l.File, storeError(err))
+				}
+				return report, nil
+			},
+		}
+	}
+	return out, nil
 }

@@ -57,10 +57,10 @@ type connectionFlags struct {
 }
 
 func (c *connectionFlags) register(cmd *cobra.Command) {
-	c.concurrency = count{8, 1, 256}
+	c.concurrency = count{mstrapi.DefaultConcurrency, 1, 256}
 	c.rate = 200
-	c.timeout = span{value: 30 * time.Second}
-	c.maxAttempts = count{6, 1, 100}
+	c.timeout = span{value: mstrapi.DefaultTimeout}
+	c.maxAttempts = count{mstrapi.DefaultMaxAttempts, 1, 100}
 	c.maxAnswer = count{mstrapi.DefaultMaxAnswer >> 20, 1, 4096}
 	fs := cmd.Flags()
 	c.flags = fs
@@ -85,10 +85,6 @@ func (c *connectionFlags) register(cmd *cobra.Command) {
 	} {
 		bindVariable(fs, b[0], b[1])
 	}
-	for _, name := range []string{"url", "username", "concurrency", "rate", "timeout", "max-attempts", "max-answer"} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
-	}
-	_ = cmd.RegisterFlagCompletionFunc("login-mode", cobra.FixedCompletions([]string{"standard", "ldap", "apiToken"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // config resolves the connection: flag beats variable beats fallback (the
@@ -124,8 +120,14 @@ func (c *connectionFlags) config(a *app, fallback policy.Environment) (mstrapi.C
 		}
 		cfg.LoginMode = m.mode
 	}
-	tokenValue, tokenSet := a.env(tokenVariable)
-	tokenGiven := c.tokenFile != "" || tokenSet && tokenValue != ""
+	err = c.credentials(a, &cfg)
+	return cfg, err
+}
+
+// credentials puts into cfg who logs in, and reads the secret for it.
+func (c *connectionFlags) credentials(a *app, cfg *mstrapi.Config) (err error) {
+	token, _ := a.env(tokenVariable)
+	tokenGiven := c.tokenFile != "" || token != ""
 	if cfg.LoginMode == 0 {
 		cfg.LoginMode = mstrapi.Standard
 		// A token without a user name can mean only one thing.
@@ -135,37 +137,27 @@ func (c *connectionFlags) config(a *app, fallback policy.Environment) (mstrapi.C
 	}
 	if cfg.LoginMode == mstrapi.APIToken {
 		if !tokenGiven {
-			return cfg, hinted(errors.New("no API token given"),
+			return hinted(errors.New("no API token given"),
 				"put it into a file and name the file with --api-token-file or PRIVSYNC_API_TOKEN_FILE, or set "+tokenVariable)
 		}
-		token, err := c.secret(a, c.tokenFile, "api-token-file", tokenVariable)
-		if err != nil {
-			return cfg, err
+		cfg.APIToken, err = c.secret(a, c.tokenFile, "api-token-file", tokenVariable)
+		if err == nil && cfg.APIToken == "" {
+			err = hinted(errors.New("the API token is empty"), "check the file or "+tokenVariable)
 		}
-		if token == "" {
-			return cfg, hinted(errors.New("the API token is empty"), "check the file or "+tokenVariable)
-		}
-		cfg.APIToken = token
-		return cfg, nil
+		return err
 	}
-	if strings.ContainsAny(cfg.Username, "\r\n\x00") {
-		return cfg, hinted(errors.New("the user's name holds a line end"), "give --username or PRIVSYNC_USERNAME without it")
+	switch {
+	case strings.ContainsAny(cfg.Username, "\r\n\x00"):
+		return hinted(errors.New("the user's name holds a line end"), "give --username or PRIVSYNC_USERNAME without it")
+	case cfg.Username == "":
+		return hinted(errors.New("no user given to log in as"), "say who with --username or PRIVSYNC_USERNAME")
 	}
-	if cfg.Username == "" {
-		return cfg, hinted(errors.New("no user given to log in as"), "say who with --username or PRIVSYNC_USERNAME")
+	if _, given := a.env(passwordVariable); c.passwordFile == "" && !given {
+		cfg.Password, err = a.askPassword(fmt.Sprintf("Password of %s at %s: ", cfg.Username, cfg.URL))
+		return err
 	}
-	_, passwordSet := a.env(passwordVariable)
-	if c.passwordFile == "" && !passwordSet {
-		password, err := a.askPassword(fmt.Sprintf("Password of %s at %s: ", cfg.Username, cfg.URL))
-		if err != nil {
-			return cfg, err
-		}
-		cfg.Password = password
-		return cfg, nil
-	}
-	password, err := c.secret(a, c.passwordFile, "password-file", passwordVariable)
-	cfg.Password = password
-	return cfg, err
+	cfg.Password, err = c.secret(a, c.passwordFile, "password-file", passwordVariable)
+	return err
 }
 
 // secret reads a secret from the file, or else from the variable. When both
@@ -248,6 +240,20 @@ func (c *connectionFlags) clientCertificate(a *app) ([]byte, mstrapi.Secret, err
 		return nil, "", fmt.Errorf("--client-cert %s, --client-key %s: %w", c.clientCert, c.clientKey, err)
 	}
 	return read.cert, key, nil
+}
+
+// reader logs in with a client that cannot write, where the flags or else fallback
+// say. The session ends with the command.
+func (c *connectionFlags) reader(ctx context.Context, a *app, fallback policy.Environment) (*mstrapi.Reader, mstrapi.Config, error) {
+	cfg, err := c.config(a, fallback)
+	if err != nil {
+		return nil, cfg, err
+	}
+	r, err := a.openReader(ctx, cfg)
+	if err == nil {
+		a.closers = append(a.closers, func() error { a.logout(ctx, r); return nil })
+	}
+	return r, cfg, err
 }
 
 // openReader logs in with a client that cannot write. The caller closes it

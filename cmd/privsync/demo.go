@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +12,6 @@ import (
 	"privsync/cmd/privsync/internal/render"
 	"privsync/examples"
 	"privsync/executor"
-	"privsync/input"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -41,7 +38,6 @@ nothing but its own folder, whose name it prints.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), dir) },
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "put the demo's files into `DIR` (default: a new temporary folder)")
-	_ = cmd.MarkFlagDirname("dir")
 	return cmd
 }
 
@@ -155,32 +151,17 @@ func (a *app) title(text string) {
 	fmt.Fprintf(a.stdout, "\n%s\n%s\n", text, line)
 }
 
-// summarizeReport prints where the report is, and its summary as it stands there.
+// summarizeReport prints where the report is, and its run and summary.
 func (a *app) summarizeReport(path string) error {
-	data, err := input.Read(path, maxEnvironment)
+	doc, err := a.readDocument(path)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	var report struct {
-		Run     json.RawMessage `json:"run"`
-		Summary json.RawMessage `json:"summary"`
+	report := doc.(*executor.Report)
+	fmt.Fprintf(a.stdout, "The JSON report is %s (show it with privsync show).\nrun:\n", render.Clean(path))
+	if err := writeJSON(a.stdout, report.Run); err != nil {
+		return err
 	}
-	if err := json.Unmarshal(data, &report); err != nil {
-		return fmt.Errorf("demo: report: %w", err)
-	}
-	fmt.Fprintf(a.stdout, "The JSON report is %s (show it with privsync show).\n", render.Clean(path))
-	for _, part := range []struct {
-		name string
-		text json.RawMessage
-	}{{"run", report.Run}, {"summary", report.Summary}} {
-		var fields map[string]any
-		if err := json.Unmarshal(part.text, &fields); err != nil {
-			return errors.Join(errors.New("demo: report"), err)
-		}
-		fmt.Fprintf(a.stdout, "%s:\n", part.name)
-		if err := writeJSON(a.stdout, fields); err != nil {
-			return err
-		}
-	}
-	return nil
+	fmt.Fprintf(a.stdout, "summary:\n")
+	return writeJSON(a.stdout, report.Summary)
 }

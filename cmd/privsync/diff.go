@@ -81,8 +81,6 @@ that is broken.`,
 	from.register(cmd)
 	cmd.Flags().StringVar(&env, "env", "", "policies: use the overlay `NAME` of both")
 	cmd.Flags().StringVar(&catalog, "catalog", "", "policies: know privileges by the catalogue in `FILE` (privsync privileges --save)")
-	_ = cmd.MarkFlagFilename("catalog", "json")
-	_ = cmd.RegisterFlagCompletionFunc("env", cobra.NoFileCompletions)
 	return cmd
 }
 

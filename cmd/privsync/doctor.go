@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
+	"privsync/executor/pgstore"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -114,19 +116,11 @@ func (d *doctor) warn(name, advice, format string, args ...any) {
 }
 
 func (d *doctor) fail(name string, err error) {
-	advice := hintFor(err)
-	var e *ending
-	if errors.As(err, &e) && e.hint != "" {
-		advice = e.hint
+	otherwise := `correct that setting; "privsync doctor --help" lists them`
+	if errors.As(err, new(*mstrapi.Error)) {
+		otherwise = "look into the server's log, or run again with --log-level debug to see each request"
 	}
-	if advice == "" {
-		var answer *mstrapi.Error
-		advice = `correct that setting; "privsync doctor --help" lists them`
-		if errors.As(err, &answer) {
-			advice = "look into the server's log, or run again with --log-level debug to see each request"
-		}
-	}
-	d.checks = append(d.checks, check{Name: name, Status: "failed", Found: err.Error(), Advice: advice})
+	d.checks = append(d.checks, check{Name: name, Status: "failed", Found: err.Error(), Advice: cmp.Or(advice(err), otherwise)})
 	d.failed++
 }
 
@@ -478,4 +472,31 @@ func (d *doctor) show(format string) error {
 	}
 	_, err := io.WriteString(d.stdout, b.String())
 	return err
+}
+
+// state looks at the store, if one is named.
+func (d *doctor) state(ctx context.Context, state *stateFlags) {
+	if !state.shared() {
+		return
+	}
+	cfg, err := state.config(d.app)
+	var store *pgstore.Store
+	if err == nil {
+		store, err = pgstore.Open(ctx, cfg, pgstore.Writing)
+	}
+	if err != nil {
+		d.fail("store", storeError(err))
+		return
+	}
+	defer store.Close()
+	loose, err := store.Loose(ctx)
+	switch {
+	case err != nil:
+		d.fail("store", storeError(err))
+	case len(loose) > 0:
+		d.warn("store", fmt.Sprintf("let runs use a role of their own: privsync state init --state URL --writer ROLE, and no owner or superuser (%s)", strings.Join(loose, ", ")),
+			"%s, schema version %d; the role could change or remove reports and journals, so they prove nothing against it", store, pgstore.Version)
+	default:
+		d.ok("store", "%s, schema version %d; the role may add rows, and change or remove none", store, pgstore.Version)
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -56,16 +57,16 @@ func also(err, e error) error {
 	if e == nil {
 		return err
 	}
-	var before, now *ending
+	var before *ending
 	if err == nil || errors.As(err, &before) && before.err == nil {
 		return e
 	}
-	hint := ""
-	if errors.As(e, &now) {
-		hint = now.hint
-	}
-	return &ending{code: executor.ExitError, err: errors.Join(err, e), hint: hint}
+	return hinted(errors.Join(err, e), hintOf(e))
 }
+
+// advice says what a person can do about err: what it says itself, or else what there
+// is to say in general; "" for nothing.
+func advice(err error) string { return cmp.Or(hintOf(err), hintFor(err)) }
 
 // errInterrupted says that a signal ended the run.
 var errInterrupted = errors.New("interrupted")
@@ -100,10 +101,7 @@ func printError(a *app, err error) {
 	if errors.As(err, &e) && e.err == nil {
 		return
 	}
-	hint := hintFor(err)
-	if e != nil && e.hint != "" {
-		hint = e.hint
-	}
+	hint := advice(err)
 	// One error, one line: a newline in it came from outside or from a list of
 	// joined errors, and neither may look like a message of its own.
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")

@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,15 +51,7 @@ principal consumes, and by which privileges.`,
   privsync explain user gmartins "Monitor Database Connections"
   privsync explain group "Night Shift" 53 -f policy.yaml
   privsync explain user gmartins --licences licences.json`,
-		Args: func(_ *cobra.Command, args []string) error {
-			switch {
-			case len(args) < 2 || len(args) > 3:
-				return errors.New("name a user or a group, and perhaps a privilege")
-			case args[0] != "user" && args[0] != "group":
-				return fmt.Errorf("%s is neither user nor group", clean.Quote(args[0]))
-			}
-			return nil
-		},
+		Args: onePrincipal,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			var p *policy.Policy
@@ -83,15 +74,10 @@ principal consumes, and by which privileges.`,
 				a.log.Warn("the licence map that the policy names is not there, so licences are not explained", "file", in.Missing)
 				in = nil
 			}
-			cfg, err := conn.config(a, environment)
+			r, cfg, err := conn.reader(ctx, a, environment)
 			if err != nil {
 				return err
 			}
-			r, err := a.openReader(ctx, cfg)
-			if err != nil {
-				return err
-			}
-			defer a.logout(ctx, r)
 			privilege := ""
 			if len(args) == 3 {
 				privilege = args[2]
@@ -122,8 +108,18 @@ principal consumes, and by which privileges.`,
 	licences.registerFile(cmd)
 	addFormat(cmd, &format)
 	cmd.Flags().StringVar(&names, "catalog", "", "complete the names of privileges in the shell from the catalogue in `FILE`")
-	_ = cmd.MarkFlagFilename("catalog", "json")
 	return cmd
+}
+
+// onePrincipal checks arguments that name a principal, and perhaps a privilege.
+func onePrincipal(_ *cobra.Command, args []string) error {
+	switch {
+	case len(args) < 2 || len(args) > 3:
+		return errors.New("name a user or a group, and perhaps a privilege")
+	case args[0] != "user" && args[0] != "group":
+		return fmt.Errorf("%s is neither user nor group", clean.Quote(args[0]))
+	}
+	return nil
 }
 
 // completePrivileges offers the names in a saved catalogue; nothing where there
@@ -271,29 +267,15 @@ func (x *explainer) explain(ctx context.Context, kind mstrapi.Kind, name, privil
 
 // findPrivilege returns the number of a privilege given by number or name.
 func findPrivilege(list []mstrapi.Privilege, text string) (mstrapi.PrivilegeID, error) {
-	number, numberErr := strconv.Atoi(text)
-	var names []string
-	var found []mstrapi.PrivilegeID
+	number, err := strconv.Atoi(text)
+	known := make(map[mstrapi.PrivilegeID]string, len(list))
 	for _, p := range list {
-		names = append(names, p.Name)
-		if numberErr == nil && int(p.ID) == number {
+		if err == nil && int(p.ID) == number {
 			return p.ID, nil
 		}
-		if strings.EqualFold(p.Name, text) {
-			found = append(found, p.ID)
-		}
+		known[p.ID] = p.Name
 	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
-		return 0, hinted(fmt.Errorf("the catalogue has %d privileges called %s", len(found), clean.Quote(text)), fmt.Sprintf("name it by number: %v", found))
-	}
-	hint := `"privsync privileges" lists them`
-	if near := policy.Suggest(text, names); near != "" {
-		hint = fmt.Sprintf("did you mean %s?", clean.Quote(near))
-	}
-	return 0, hinted(fmt.Errorf("the catalogue has no privilege %s", clean.Quote(text)), hint)
+	return privilegeNamed(known, text, "the catalogue has", "the catalogue has no privilege", `"privsync privileges" lists them`)
 }
 
 // climb reads the groups above the principal, and what each holds directly.
@@ -376,4 +358,108 @@ func (x *explainer) privilege(h mstrapi.Held, held bool) explainedPrivilege {
 	e.Holders, e.Paths = x.ways(h.ID)
 	e.MorePaths = slices.ContainsFunc(e.Holders, func(g holder) bool { return g.MorePaths })
 	return e
+}
+
+// On a lattice of groups the paths double with every level, so that they are not
+// counted, and found only along groups that lead to one that holds the privilege.
+const (
+	// maxPaths bounds how many paths are listed for one privilege.
+	maxPaths = 25
+	// maxSteps bounds how many groups are looked at for the paths to one group: where
+	// groups contain themselves a way up may lead nowhere.
+	maxSteps = 10_000
+)
+
+// holder is a group above that holds a privilege directly. MorePaths says that not
+// every path to it is listed.
+type holder struct {
+	mstrapi.ObjectRef
+	MorePaths bool `json:"morePaths,omitempty"`
+}
+
+// ways returns the groups above the principal that hold the privilege directly, and
+// paths to them.
+func (x *explainer) ways(privilege mstrapi.PrivilegeID) ([]holder, [][]mstrapi.ObjectRef) {
+	holders, paths := []holder{}, [][]mstrapi.ObjectRef{}
+	queue := []mstrapi.ObjectID{x.row.ID}
+	seen := map[mstrapi.ObjectID]bool{x.row.ID: true}
+	for len(queue) > 0 {
+		parents := x.parents[queue[0]]
+		queue = queue[1:]
+		for _, p := range parents {
+			if seen[p.ID] {
+				continue
+			}
+			seen[p.ID] = true
+			queue = append(queue, p.ID)
+			if direct := x.direct[p.ID]; direct.Has(privilege) {
+				holders = append(holders, holder{ObjectRef: p})
+			}
+		}
+	}
+	for i := range holders {
+		most := 0
+		if room := maxPaths - len(paths); room > 0 {
+			most = max(1, room/(len(holders)-i))
+		}
+		found, more := x.pathsTo(holders[i].ID, most)
+		paths = append(paths, found...)
+		holders[i].MorePaths = more
+	}
+	return holders, paths
+}
+
+// pathsTo returns at most most paths up to the group, the shortest first, and
+// whether there may be more.
+func (x *explainer) pathsTo(group mstrapi.ObjectID, most int) (paths [][]mstrapi.ObjectRef, more bool) {
+	if most == 0 {
+		return nil, true
+	}
+	far := x.distances(group)
+	steps := 0
+	var up func(id mstrapi.ObjectID, trail []mstrapi.ObjectRef)
+	up = func(id mstrapi.ObjectID, trail []mstrapi.ObjectRef) {
+		var next []mstrapi.ObjectRef
+		for _, p := range x.parents[id] {
+			if _, leads := far[p.ID]; leads && p.ID != x.row.ID && !slices.ContainsFunc(trail, func(q mstrapi.ObjectRef) bool { return q.ID == p.ID }) {
+				next = append(next, p)
+			}
+		}
+		slices.SortStableFunc(next, func(a, b mstrapi.ObjectRef) int { return cmp.Compare(far[a.ID], far[b.ID]) })
+		for _, p := range next {
+			steps++
+			if more = more || len(paths) == most || steps > maxSteps; more {
+				return
+			}
+			here := append(slices.Clone(trail), p)
+			if p.ID == group {
+				paths = append(paths, here)
+				continue
+			}
+			up(p.ID, here)
+		}
+	}
+	up(x.row.ID, nil)
+	return paths, more
+}
+
+// distances returns how many steps lead from each group, and from the principal, up
+// to the group, where any do.
+func (x *explainer) distances(group mstrapi.ObjectID) map[mstrapi.ObjectID]int {
+	below := make(map[mstrapi.ObjectID][]mstrapi.ObjectID, len(x.parents))
+	for id, parents := range x.parents {
+		for _, p := range parents {
+			below[p.ID] = append(below[p.ID], id)
+		}
+	}
+	far := map[mstrapi.ObjectID]int{group: 0}
+	for queue := []mstrapi.ObjectID{group}; len(queue) > 0; queue = queue[1:] {
+		for _, id := range below[queue[0]] {
+			if _, known := far[id]; !known {
+				far[id] = far[queue[0]] + 1
+				queue = append(queue, id)
+			}
+		}
+	}
+	return far
 }

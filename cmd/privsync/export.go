@@ -68,15 +68,10 @@ are left out unless named; a policy of named ones says nothing of the others.`,
 			if info, err := os.Lstat(out); err == nil && info.Mode().IsRegular() && !force {
 				return hinted(fmt.Errorf("%s is there already", out), "name another file with --out, or say --force to overwrite it")
 			}
-			cfg, err := conn.config(a, policy.Environment{})
+			r, cfg, err := conn.reader(ctx, a, policy.Environment{})
 			if err != nil {
 				return err
 			}
-			r, err := a.openReader(ctx, cfg)
-			if err != nil {
-				return err
-			}
-			defer a.logout(ctx, r)
 			e := exporter{app: a, r: r, level: mstrapi.Level(level.value), concurrency: cfg.Concurrency}
 			doc, summary, err := e.export(ctx, named, name)
 			if err != nil {
@@ -106,8 +101,6 @@ are left out unless named; a policy of named ones says nothing of the others.`,
 	flags.StringVar(&name, "name", "exported", "the policy's metadata.name")
 	flags.Var(&level, "scope", "privileges to describe: server, project or all")
 	_ = cmd.MarkFlagFilename("out", "yaml")
-	_ = cmd.RegisterFlagCompletionFunc("scope", level.complete)
-	_ = cmd.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
 	return cmd
 }
 

@@ -64,9 +64,6 @@ func (p *policyFlags) register(cmd *cobra.Command) {
 	fs.StringArrayVarP(&p.files, "file", "f", nil, "policy `FILE`, or folder of *.yaml and *.yml files with the folders below it; may be repeated")
 	fs.StringVar(&p.env, "env", "", "use the overlay `NAME` of the policy (dev, test, prod …)")
 	fs.Var(&p.now, "now", "judge expiry dates as of this `TIME` (RFC 3339 or a date) instead of the present")
-	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
-	_ = cmd.RegisterFlagCompletionFunc("env", cobra.NoFileCompletions)
-	_ = cmd.RegisterFlagCompletionFunc("now", cobra.NoFileCompletions)
 }
 
 // load reads and validates the policy, and says on stderr what is valid and probably
@@ -112,10 +109,6 @@ func (g *guardFlags) register(cmd *cobra.Command) {
 	fs.Var(&g.maxRevokes, "max-revokes", "allow this many revokes in this run, a number or a percent of the observed direct grants; beats safety.maxRevokes")
 	fs.Var(&g.maxChanged, "max-changed", "allow this many changed principals in this run; beats safety.maxChangedPrincipals")
 	fs.Var(&g.licences, "allow-licences", "let this run exceed safety.licences for `PRODUCT`, or not know its number; may be repeated")
-	_ = cmd.RegisterFlagCompletionFunc("allow-licences", g.licences.complete)
-	for _, name := range []string{"max-revokes", "max-changed"} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
-	}
 }
 
 func (g *guardFlags) overrides() planner.Overrides {
@@ -125,5 +118,4 @@ func (g *guardFlags) overrides() planner.Overrides {
 // addFormat registers --format with its completion.
 func addFormat(cmd *cobra.Command, c *choice) {
 	cmd.Flags().VarP(c, "format", "", "output `FORMAT`: "+strings.Join(c.allowed, ", "))
-	_ = cmd.RegisterFlagCompletionFunc("format", c.complete)
 }

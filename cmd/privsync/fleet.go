@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -91,11 +89,6 @@ environment is not ok.`,
 	fs.Var(&f.maxAge, "max-age", "a last success that is older is late; 0 means that none is")
 	fs.StringVar(&f.metrics, "metrics-file", "", "write the overview in Prometheus' text format to `FILE`")
 	fs.BoolVar(&f.exit, "detailed-exitcode", false, "exit with 2 if an environment is not ok")
-	_ = cmd.MarkFlagDirname("report-dir")
-	_ = cmd.MarkFlagFilename("plans", "json")
-	_ = cmd.MarkFlagFilename("metrics-file", "prom")
-	_ = cmd.RegisterFlagCompletionFunc("expect", cobra.NoFileCompletions)
-	_ = cmd.RegisterFlagCompletionFunc("max-age", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -219,50 +212,46 @@ type fleetMetrics struct{ fleet *executor.Fleet }
 
 // WriteTo writes the metrics by name, and then in the order of the environments.
 func (m fleetMetrics) WriteTo(w io.Writer) (int64, error) {
-	var b bytes.Buffer
-	gauge := func(name, help string, each func(e *executor.FleetEnvironment, put func(label string, value float64))) {
-		fmt.Fprintf(&b, "# HELP privsync_fleet_%s %s\n# TYPE privsync_fleet_%s gauge\n", name, help, name)
+	var g gauges
+	gauge := func(name, help string, each func(e *executor.FleetEnvironment, put func(value float64, more ...string))) {
+		g.begin("fleet_"+name, help)
 		for i := range m.fleet.Environments {
 			e := &m.fleet.Environments[i]
-			labels := fmt.Sprintf(`environment="%s",policy="%s",server="%s"`, escapeLabel(e.Environment), escapeLabel(e.Policy), escapeLabel(e.Server))
-			each(e, func(label string, value float64) {
-				fmt.Fprintf(&b, "privsync_fleet_%s{%s%s} %s\n", name, labels, label, strconv.FormatFloat(value, 'g', -1, 64))
+			each(e, func(value float64, more ...string) {
+				g.put("fleet_"+name, value, append(more, label("environment", e.Environment), label("policy", e.Policy), label("server", e.Server))...)
 			})
 		}
 	}
-	type put = func(label string, value float64)
+	type put = func(value float64, more ...string)
 	gauge("drifted_principals", "Principals that are not as the policy wants them, as the run saw that looked last.", func(e *executor.FleetEnvironment, put put) {
 		if e.Drift != nil {
-			put("", float64(e.Drift.Principals))
+			put(float64(e.Drift.Principals))
 		}
 	})
 	gauge("findings", "Open findings by severity.", func(e *executor.FleetEnvironment, put put) {
-		for _, f := range []struct {
-			severity planner.Severity
-			n        int
-		}{{planner.SeverityError, e.Findings.Error}, {planner.SeverityInfo, e.Findings.Info}, {planner.SeverityWarning, e.Findings.Warning}} {
-			put(fmt.Sprintf(`,severity="%s"`, f.severity), float64(f.n))
-		}
+		put(float64(e.Findings.Error), label("severity", string(planner.SeverityError)))
+		put(float64(e.Findings.Info), label("severity", string(planner.SeverityInfo)))
+		put(float64(e.Findings.Warning), label("severity", string(planner.SeverityWarning)))
 	})
 	gauge("last_run_timestamp_seconds", "When the last run ended.", func(e *executor.FleetEnvironment, put put) {
 		if e.LastRun != nil {
-			put("", unixSeconds(e.LastRun.FinishedAt))
+			put(unixSeconds(e.LastRun.FinishedAt))
 		}
 	})
 	gauge(lastSuccessMetric, "When everything was last as the policy wants it; 0: never.", func(e *executor.FleetEnvironment, put put) {
 		if e.LastSuccess == nil {
-			put("", 0)
+			put(0)
 			return
 		}
-		put("", unixSeconds(e.LastSuccess.FinishedAt))
+		put(unixSeconds(e.LastSuccess.FinishedAt))
 	})
 	gauge("ok", "1 if the environment is ok, otherwise 0.", func(e *executor.FleetEnvironment, put put) {
 		if e.State == executor.StateOK {
-			put("", 1)
+			put(1)
 			return
 		}
-		put("", 0)
+		put(0)
 	})
-	gauge("pending_plans", "Saved plans that wait to be applied.", func(e *executor.FleetEnvironment, put put) { put("", float64(len(e.Pending))) })
-	return b.WriteTo(w)
+	gauge("pending_plans", "Saved plans that wait to be applied.", func(e *executor.FleetEnvironment, put put) { put(float64(len(e.Pending))) })
+	return g.WriteTo(w)
 }

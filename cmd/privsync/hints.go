@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -165,44 +166,28 @@ func door(e *mstrapi.Error) bool {
 
 // refusalHint says what to do about a refused login.
 func refusalHint(why mstrapi.Refusal) string {
-	switch why {
-	case mstrapi.RefusedLDAP:
-		return "if the account is not one of LDAP use --login-mode standard; otherwise the server's administrator has to set LDAP authentication up, or see why its directory does not answer"
-	case mstrapi.RefusedLicence:
-		return "the server's administrator has to give this account a licence (License Manager), or to free one"
-	case mstrapi.RefusedLocked:
-		return "the account is locked after wrong passwords: have an administrator unlock it, and correct the password before the next run, or it is locked again"
-	case mstrapi.RefusedExpired:
-		return "log in to Library or Workstation with this account once and change its password, or have an administrator set one that does not expire"
-	case mstrapi.RefusedDisabled:
-		return "have an administrator enable the account and give it access to the Library"
-	case mstrapi.RefusedSessions:
-		return "too many sessions are open: wait for some to end, or raise the limit of sessions of the user or the server"
-	case mstrapi.RefusedAway:
-		return "the Library answers, and the Intelligence Server behind it does not: see that it runs and that the Library is connected to it, then try again"
-	case mstrapi.RefusedGateway:
-		return "a gateway or a firewall in front of the server refuses this login: have whoever runs it let POST /api/auth/login through, from this machine"
-	case mstrapi.RefusedOther:
-		return "the server takes such a login for a mistake: check --login-mode (standard, ldap, apiToken) and the user name"
-	}
-	return "check the user name, the password and --login-mode (standard, ldap, apiToken)"
+	return cmp.Or(map[mstrapi.Refusal]string{
+		mstrapi.RefusedLDAP:     "if the account is not one of LDAP use --login-mode standard; otherwise the server's administrator has to set LDAP authentication up, or see why its directory does not answer",
+		mstrapi.RefusedLicence:  "the server's administrator has to give this account a licence (License Manager), or to free one",
+		mstrapi.RefusedLocked:   "the account is locked after wrong passwords: have an administrator unlock it, and correct the password before the next run, or it is locked again",
+		mstrapi.RefusedExpired:  "log in to Library or Workstation with this account once and change its password, or have an administrator set one that does not expire",
+		mstrapi.RefusedDisabled: "have an administrator enable the account and give it access to the Library",
+		mstrapi.RefusedSessions: "too many sessions are open: wait for some to end, or raise the limit of sessions of the user or the server",
+		mstrapi.RefusedAway:     "the Library answers, and the Intelligence Server behind it does not: see that it runs and that the Library is connected to it, then try again",
+		mstrapi.RefusedGateway:  "a gateway or a firewall in front of the server refuses this login: have whoever runs it let POST /api/auth/login through, from this machine",
+		mstrapi.RefusedOther:    "the server takes such a login for a mistake: check --login-mode (standard, ldap, apiToken) and the user name",
+	}[why], "check the user name, the password and --login-mode (standard, ldap, apiToken)")
 }
 
 // tlsHint says who has to change what where TLS is refused.
 func tlsHint(why mstrapi.TLSReason) string {
-	switch why {
-	case mstrapi.TLSVersion:
-		return "the server's administrator has to switch TLS 1.2 or 1.3 on (of the server, or of the balancer or proxy in front of it); privsync does not use older versions, which can be read along"
-	case mstrapi.TLSCiphers:
-		return "the server's administrator has to switch on a cipher suite with ECDHE (like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256) or TLS 1.3; privsync does not use suites with plain RSA key exchange (TLS_RSA_…) and other old ones"
-	case mstrapi.TLSCertWanted:
-		return "get a client certificate from whoever runs the server or the gateway in front of it, and name its files with --client-cert and --client-key (PRIVSYNC_CLIENT_CERT, PRIVSYNC_CLIENT_KEY)"
-	case mstrapi.TLSCertRefused:
-		return "the server does not take the certificate of --client-cert: have its administrator say which authority must sign it and whether it is revoked, and give one that it takes"
-	case mstrapi.TLSName:
-		return "use in --url the host name under which the server is set up, or have its administrator add this one"
-	}
-	return "the server ended the handshake: its administrator finds the reason in the log of its TLS"
+	return cmp.Or(map[mstrapi.TLSReason]string{
+		mstrapi.TLSVersion:     "the server's administrator has to switch TLS 1.2 or 1.3 on (of the server, or of the balancer or proxy in front of it); privsync does not use older versions, which can be read along",
+		mstrapi.TLSCiphers:     "the server's administrator has to switch on a cipher suite with ECDHE (like TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256) or TLS 1.3; privsync does not use suites with plain RSA key exchange (TLS_RSA_…) and other old ones",
+		mstrapi.TLSCertWanted:  "get a client certificate from whoever runs the server or the gateway in front of it, and name its files with --client-cert and --client-key (PRIVSYNC_CLIENT_CERT, PRIVSYNC_CLIENT_KEY)",
+		mstrapi.TLSCertRefused: "the server does not take the certificate of --client-cert: have its administrator say which authority must sign it and whether it is revoked, and give one that it takes",
+		mstrapi.TLSName:        "use in --url the host name under which the server is set up, or have its administrator add this one",
+	}[why], "the server ended the handshake: its administrator finds the reason in the log of its TLS")
 }
 
 // certificateHint says what to do about a server's certificate that is not valid.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,15 +40,7 @@ Exit codes: 0; 1 no report speaks of the principal, or a chain of reports is bro
 		Example: `  privsync history user gmartins --report-dir reports/
   privsync history user gmartins "Use User Manager" --report-dir reports/ --report-dir audits/
   privsync history group "Night Shift" 53 --format json | jq '.privileges[].events'`,
-		Args: func(_ *cobra.Command, args []string) error {
-			switch {
-			case len(args) < 2 || len(args) > 3:
-				return errors.New("name a user or a group, and perhaps a privilege")
-			case args[0] != "user" && args[0] != "group":
-				return fmt.Errorf("%s is neither user nor group", clean.Quote(args[0]))
-			}
-			return nil
-		},
+		Args: onePrincipal,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			doc, err := a.history(cmd.Context(), args, url, &from)
 			if err != nil {
@@ -68,7 +61,6 @@ Exit codes: 0; 1 no report speaks of the principal, or a chain of reports is bro
 	addFormat(cmd, &format)
 	from.register(cmd)
 	cmd.Flags().StringVar(&url, "url", "", "only reports of the server with this `URL`, as the reports spell it")
-	_ = cmd.RegisterFlagCompletionFunc("url", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -83,7 +75,7 @@ func (a *app) history(ctx context.Context, args []string, url string, from *chai
 		return nil, hinted(errors.New("no reports are at hand"), "name a folder that runs wrote to with --report-dir")
 	}
 	f := history.NewFollow(kind, name, url)
-	if _, err := await(a, func() (struct{}, error) { return struct{}{}, f.Read(ctx, sources) }); err != nil {
+	if err := a.awaitDone(func() error { return f.Read(ctx, sources) }); err != nil {
 		return nil, fmt.Errorf("read the reports: %w", err)
 	}
 	var only mstrapi.PrivilegeID
@@ -112,25 +104,27 @@ func reportedPrivilege(known map[mstrapi.PrivilegeID]string, text string) (mstra
 	if n, err := strconv.Atoi(text); err == nil && n > 0 && n <= int(mstrapi.MaxPrivilegeID) {
 		return mstrapi.PrivilegeID(n), nil
 	}
+	return privilegeNamed(known, text, "the reports have", "the reports name no privilege", "nobody in these reports ever held one of that name; name it by number")
+}
+
+// privilegeNamed returns the number of the privilege that text names among those known,
+// in any case; several and none are how the errors begin for more than one and for none.
+func privilegeNamed(known map[mstrapi.PrivilegeID]string, text, several, none, hint string) (mstrapi.PrivilegeID, error) {
 	var found []mstrapi.PrivilegeID
-	var names []string
 	for id, name := range known {
 		if strings.EqualFold(name, text) {
 			found = append(found, id)
 		}
-		names = append(names, name)
 	}
 	slices.Sort(found)
-	slices.Sort(names)
 	switch {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return 0, hinted(fmt.Errorf("the reports have %d privileges called %s", len(found), clean.Quote(text)), fmt.Sprintf("name it by number: %v", found))
+		return 0, hinted(fmt.Errorf("%s %d privileges called %s", several, len(found), clean.Quote(text)), fmt.Sprintf("name it by number: %v", found))
 	}
-	hint := "nobody in these reports ever held one of that name; name it by number"
-	if near := policy.Suggest(text, names); near != "" {
+	if near := policy.Suggest(text, slices.Sorted(maps.Values(known))); near != "" {
 		hint = fmt.Sprintf("did you mean %s?", clean.Quote(near))
 	}
-	return 0, hinted(fmt.Errorf("the reports name no privilege %s", clean.Quote(text)), hint)
+	return 0, hinted(fmt.Errorf("%s %s", none, clean.Quote(text)), hint)
 }

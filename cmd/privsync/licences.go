@@ -64,15 +64,10 @@ Exit codes: 0; 1 if the server's version cannot tell, or the session may not ask
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			cfg, err := conn.config(a, policy.Environment{})
+			r, _, err := conn.reader(ctx, a, policy.Environment{})
 			if err != nil {
 				return err
 			}
-			r, err := a.openReader(ctx, cfg)
-			if err != nil {
-				return err
-			}
-			defer a.logout(ctx, r)
 			version, err := a.serverVersion(ctx, r)
 			if err != nil {
 				return err
@@ -121,8 +116,6 @@ Exit codes: 0; 1 if the server's version cannot tell, or the session may not ask
 	fs := cmd.Flags()
 	fs.StringVar(&user, "user", "", "ask about the user with this `LOGIN`, who should hold everything (default: the session's own)")
 	fs.StringVarP(&out, "out", "o", "", "write the map to `FILE`")
-	_ = cmd.MarkFlagFilename("out", "json")
-	_ = cmd.RegisterFlagCompletionFunc("user", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -178,7 +171,6 @@ func (f *licenceFlags) register(cmd *cobra.Command) {
 // registerFile registers the flag of commands that let nobody count.
 func (f *licenceFlags) registerFile(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.file, "licences", "", "count licences with the map in `FILE`; beats licences: {map: …} of the policy")
-	_ = cmd.MarkFlagFilename("licences", "json")
 }
 
 // licenceScanTime bounds how long a licence count of the server is waited for.
@@ -244,4 +236,83 @@ func (f *licenceFlags) count(ctx context.Context, a *app, r *mstrapi.Reader, in 
 	}
 	in.Compliance, in.ComplianceErr = r.Compliance(ctx)
 	return in, ctx.Err()
+}
+
+func newLicencesShow(a *app) *cobra.Command {
+	var (
+		pol      policyFlags
+		conn     connectionFlags
+		licences licenceFlags
+		deadline = span{value: defaultDeadline, zeroOK: true}
+		format   = newChoice("text", "json", "csv")
+	)
+	cmd := &cobra.Command{
+		Use:   "show -f FILE…",
+		Short: "Show who consumes which product, and by which privileges",
+		Long: `Read what the users hold whom the policy covers, and show who consumes a licence of
+which product: by which privileges, and from where these come. Users that are disabled
+consume nothing. Nothing is changed, and the server is not asked to count.
+
+The licence map is that of the policy (licences: {map: FILE}), or --licences FILE; make
+one with "privsync licences learn". CSV has a row for each user and product. JSON is
+described by "privsync schema licence-use".
+
+Exit codes: 0; 1 if somebody could not be found or read, or there is no map.`,
+		Example: `  privsync licences show -f policy.yaml
+  privsync licences show -f policy.yaml --format csv > seats.csv
+  privsync licences show -f policy.yaml --format json | jq '.products[] | {name, users, entitled}'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, done := a.within(cmd.Context(), deadline)
+			defer done()
+			p, err := pol.load(a)
+			if err != nil {
+				return err
+			}
+			use, err := a.licenceUse(ctx, p, &conn, &licences, pol.at(a))
+			if err != nil {
+				return overdue(ctx, err)
+			}
+			if err := a.writeAnswer(use, format.value); err != nil {
+				return err
+			}
+			if !use.Complete {
+				return hinted(errors.New("not everybody could be found or read: somebody may be missing"), "the findings marked error say what and why")
+			}
+			return nil
+		},
+	}
+	pol.register(cmd)
+	conn.register(cmd)
+	licences.registerFile(cmd)
+	addFormat(cmd, &format)
+	addDeadline(cmd, &deadline)
+	return cmd
+}
+
+// licenceUse reads who consumes which product of those whom the policy covers.
+func (a *app) licenceUse(ctx context.Context, p *policy.Policy, conn *connectionFlags, licences *licenceFlags, at time.Time) (*planner.LicenceUse, error) {
+	const learn = "learn a map with privsync licences learn, and name it with --licences FILE or licences: {map: FILE} in the policy"
+	start := a.now()
+	in, err := licences.readMap(a, p)
+	switch {
+	case err != nil:
+		return nil, err
+	case in == nil:
+		return nil, hinted(errors.New("no licence map is named: it tells which privileges consume which product"), learn)
+	case in.Map == nil:
+		return nil, hinted(fmt.Errorf("licence map: %w", in.Err), learn)
+	}
+	r, cfg, err := conn.reader(ctx, a, p.Environment)
+	if err != nil {
+		return nil, err
+	}
+	if in, err = licences.count(ctx, a, r, in); err != nil {
+		return nil, err
+	}
+	_, plan, _, err := a.planOf(ctx, r, p, planner.ObserveOptions{Concurrency: cfg.Concurrency, Now: at, Judging: planner.JudgeCovered, Licences: in}, planner.MakeOptions{}, planner.Overrides{})
+	if err != nil {
+		return nil, err
+	}
+	return plan.LicenceUse(start), nil
 }

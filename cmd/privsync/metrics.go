@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -42,62 +43,72 @@ func newMetrics(report *executor.Report, exit int, path string) *metricsDocument
 // that found drift did.
 func succeeded(exit int) bool { return exit == executor.ExitOK || exit == executor.ExitDrift }
 
-// A sample is one value of a metric, for one value of its second label.
-type sample struct {
-	label string // empty: the metric has no second label
-	value float64
+// gauges writes metrics in the text format of Prometheus' exposition
+// (prometheus.io/docs/instrumenting/exposition_formats). The zero value is ready.
+type gauges struct{ bytes.Buffer }
+
+// begin begins the metric called name.
+func (g *gauges) begin(name, help string) {
+	fmt.Fprintf(g, "# HELP privsync_%s %s\n# TYPE privsync_%s gauge\n", name, help, name)
 }
 
-// WriteTo writes the metrics in the text format of Prometheus' exposition
-// (prometheus.io/docs/instrumenting/exposition_formats), by name and then by label.
+// put adds a value to the metric called name.
+func (g *gauges) put(name string, value float64, labels ...string) {
+	slices.Sort(labels)
+	fmt.Fprintf(g, "privsync_%s{%s} %s\n", name, strings.Join(labels, ","), strconv.FormatFloat(value, 'g', -1, 64))
+}
+
+// WriteTo writes the metrics by name and then by label.
 func (m *metricsDocument) WriteTo(w io.Writer) (int64, error) {
-	var b bytes.Buffer
+	var g gauges
 	command, policy := label("command", m.report.Run.Command), label("policy", m.report.Policy.Name)
-	gauge := func(name, help, second string, samples ...sample) {
-		fmt.Fprintf(&b, "# HELP privsync_%s %s\n# TYPE privsync_%s gauge\n", name, help, name)
-		slices.SortFunc(samples, func(a, b sample) int { return strings.Compare(a.label, b.label) })
+	one := func(name, help string, value float64, more ...string) {
+		g.begin(name, help)
+		g.put(name, value, append(more, command, policy)...)
+	}
+	type sample struct {
+		label string
+		n     int
+	}
+	several := func(name, help, second string, samples ...sample) {
+		g.begin(name, help)
 		for _, s := range samples {
-			all := []string{command, policy}
-			if second != "" {
-				all = append(all, label(second, s.label))
-			}
-			if name == buildInfoMetric {
-				all = append(all, label("goversion", runtime.Version()), label("version", toolVersion()))
-			}
-			slices.Sort(all)
-			labels := strings.Join(all, ",")
-			fmt.Fprintf(&b, "privsync_%s{%s} %s\n", name, labels, strconv.FormatFloat(s.value, 'g', -1, 64))
+			g.put(name, float64(s.n), command, policy, label(second, s.label))
 		}
 	}
-	one := func(name, help string, value float64) { gauge(name, help, "", sample{"", value}) }
 	r := m.report
-	findings := map[string]float64{"error": 0, "warning": 0, "info": 0}
-	for _, f := range r.Findings {
-		findings[string(f.Severity)]++
-	}
-	var severities []sample
-	for severity, n := range findings {
-		severities = append(severities, sample{severity, n})
-	}
-	one(buildInfoMetric, "The program that wrote these metrics: 1.", 1)
-	gauge("findings", "Findings of the last run by severity.", "severity", severities...)
+	one(buildInfoMetric, "The program that wrote these metrics: 1.", 1, label("goversion", runtime.Version()), label("version", toolVersion()))
+	f := planner.CountFindings(r.Findings)
+	several("findings", "Findings of the last run by severity.", "severity",
+		sample{string(planner.SeverityError), f.Error}, sample{string(planner.SeverityInfo), f.Info}, sample{string(planner.SeverityWarning), f.Warning})
 	one("grants", "Privileges that the last run granted and verified.", float64(r.Summary.Grants))
 	one("last_run_timestamp_seconds", "When the last run ended.", unixSeconds(r.Run.FinishedAt))
 	one(lastSuccessMetric, "When the last run ended that did all its work.", m.lastSuccess)
-	writeLicences(&b, command+","+policy, r.Licences)
+	if l := r.Licences; l != nil && len(l.Products) > 0 {
+		// By number of the product; what is not known and what has no limit is left out.
+		g.begin("licences", "Users who consume a product, now and after the run, and licences.")
+		for _, p := range l.Products {
+			put := func(state string, n int) {
+				g.put("licences", float64(n), command, policy, label("product", p.Name), label("state", state))
+			}
+			put("after", p.After)
+			if p.Entitled != nil {
+				put("entitled", *p.Entitled)
+			}
+			put("now", p.Now)
+		}
+	}
 	s := r.Summary
-	gauge("principals", "Principals of the last run by outcome.", "outcome",
-		sample{string(executor.InSync), float64(s.InSync)}, sample{string(executor.Drifted), float64(s.Drifted)},
-		sample{string(executor.Applied), float64(s.Applied)}, sample{string(executor.Failed), float64(s.Failed)},
-		sample{string(executor.Stale), float64(s.Stale)}, sample{string(executor.HeldBack), float64(s.HeldBack)},
-		sample{string(executor.Unverified), float64(s.Unverified)}, sample{string(executor.NotAttempted), float64(s.NotAttempted)},
-		sample{string(executor.UnknownState), float64(s.Unknown)})
-	one("requests", "Requests that the last run sent.", float64(r.Summary.Requests))
-	one("retries", "Requests of the last run that were repetitions.", float64(r.Summary.Retries))
-	one("revokes", "Privileges that the last run revoked and verified.", float64(r.Summary.Revokes))
+	several("principals", "Principals of the last run by outcome.", "outcome",
+		sample{string(executor.Applied), s.Applied}, sample{string(executor.Drifted), s.Drifted}, sample{string(executor.Failed), s.Failed},
+		sample{string(executor.HeldBack), s.HeldBack}, sample{string(executor.InSync), s.InSync}, sample{string(executor.NotAttempted), s.NotAttempted},
+		sample{string(executor.Stale), s.Stale}, sample{string(executor.UnknownState), s.Unknown}, sample{string(executor.Unverified), s.Unverified})
+	one("requests", "Requests that the last run sent.", float64(s.Requests))
+	one("retries", "Requests of the last run that were repetitions.", float64(s.Retries))
+	one("revokes", "Privileges that the last run revoked and verified.", float64(s.Revokes))
 	one("run_duration_seconds", "How long the last run took.", r.Run.FinishedAt.Sub(r.Run.StartedAt).Seconds())
 	one("run_exit_code", "The exit code of the last run.", float64(m.exit))
-	return b.WriteTo(w)
+	return g.Buffer.WriteTo(w)
 }
 
 // lastSuccessMetric is the one that the next run reads again.
@@ -106,11 +117,8 @@ const lastSuccessMetric = "last_success_timestamp_seconds"
 // buildInfoMetric tells of the program, not of the run.
 const buildInfoMetric = "build_info"
 
-func label(name, value string) string { return name + `="` + escapeLabel(value) + `"` }
-
-// escapeLabel writes a label's value as it stands between its quotes.
-func escapeLabel(s string) string {
-	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(strings.ToValidUTF8(s, "\ufffd"))
+func label(name, value string) string {
+	return name + `="` + strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(strings.ToValidUTF8(value, "\ufffd")) + `"`
 }
 
 // failEarly is for a run that ends with err and has no report, because there is no
@@ -175,75 +183,21 @@ func lastSuccesses(path string) map[series]float64 {
 		return nil
 	}
 	defer f.Close()
+	line := regexp.MustCompile(`^privsync_` + lastSuccessMetric + `\{(?:command="((?:[^"\\]|\\.)*)",)?policy="((?:[^"\\]|\\.)*)"\} (\S+)$`)
+	unescape := strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\"`, `"`)
 	known := make(map[series]float64)
 	lines := bufio.NewScanner(io.LimitReader(f, 1<<20))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		rest, ok := strings.CutPrefix(lines.Text(), "privsync_"+lastSuccessMetric+"{")
-		if !ok {
+		m := line.FindStringSubmatch(lines.Text())
+		if m == nil {
 			continue
 		}
-		var of series
-		if more, ok := strings.CutPrefix(rest, `command="`); ok {
-			if of.command, rest, ok = cutLabel(more, `",`); !ok {
-				continue
-			}
-		}
-		if rest, ok = strings.CutPrefix(rest, `policy="`); !ok {
-			continue
-		}
-		name, value, found := cutLabel(rest, `"} `)
-		if !found {
-			continue
-		}
-		of.policy = name
-		if seconds, err := strconv.ParseFloat(value, 64); err == nil && !math.IsNaN(seconds) && !math.IsInf(seconds, 0) {
-			known[of] = seconds
+		if seconds, err := strconv.ParseFloat(m[3], 64); err == nil && !math.IsNaN(seconds) && !math.IsInf(seconds, 0) {
+			known[series{unescape.Replace(m[1]), unescape.Replace(m[2])}] = seconds
 		}
 	}
 	return known
 }
 
-// cutLabel takes the value of a label off the beginning of a line, up to end, which
-// begins with the closing quote.
-func cutLabel(s, end string) (label, rest string, found bool) {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '"':
-			rest, found = strings.CutPrefix(s[i:], end)
-			return b.String(), rest, found
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-			if s[i] == 'n' {
-				b.WriteByte('\n')
-			} else {
-				b.WriteByte(s[i])
-			}
-		default:
-			b.WriteByte(s[i])
-		}
-	}
-	return "", "", false
-}
-
 func unixSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
-
-// writeLicences writes how many users consume each product, by number of the product.
-// What is not known and what has no limit is left out.
-func writeLicences(b *bytes.Buffer, labels string, l *planner.Licences) {
-	if l == nil || len(l.Products) == 0 {
-		return
-	}
-	fmt.Fprint(b, "# HELP privsync_licences Users who consume a product, now and after the run, and licences.\n# TYPE privsync_licences gauge\n")
-	for _, p := range l.Products {
-		line := func(state string, n int) {
-			fmt.Fprintf(b, "privsync_licences{%s,product=\"%s\",state=\"%s\"} %d\n", labels, escapeLabel(p.Name), state, n)
-		}
-		line("after", p.After)
-		if p.Entitled != nil {
-			line("entitled", *p.Entitled)
-		}
-		line("now", p.Now)
-	}
-}

@@ -45,9 +45,13 @@ func (a *app) past(ctx context.Context, server executor.Target, pol *policy.Poli
 	return past
 }
 
-// decide makes the plan of pol on state and judges it, at the state's moment. The tool is added to make. An
+// planOf reads what pol is about, makes its plan and judges it, at the state's moment. An
 // interrupt ends it.
-func (a *app) decide(pol *policy.Policy, state *planner.State, make planner.MakeOptions, o planner.Overrides) (*planner.Plan, []planner.Guard, error) {
+func (a *app) planOf(ctx context.Context, r *mstrapi.Reader, pol *policy.Policy, look planner.ObserveOptions, make planner.MakeOptions, over planner.Overrides) (*planner.State, *planner.Plan, []planner.Guard, error) {
+	state, err := a.observe(ctx, r, pol, look)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	make.Tool = toolRef()
 	plan, err := await(a, func() (*planner.Plan, error) {
 		plan := planner.Make(pol, state, make)
@@ -57,9 +61,9 @@ func (a *app) decide(pol *policy.Policy, state *planner.State, make planner.Make
 		return plan, nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return plan, planner.Guards(plan, o), nil
+	return state, plan, planner.Guards(plan, over), nil
 }
 
 // sessionUser returns whose session r has; the zero Actor where the server's
@@ -80,4 +84,32 @@ func judge(ctx context.Context, r *mstrapi.Reader, plan *planner.Plan, pol *poli
 		return nil, fmt.Errorf("what the session's user would lose: %w", err)
 	}
 	return planner.Guards(judged, o), nil
+}
+
+// isGone is [planner.IsGone] for r's session. The error ends the run: the session's
+// user could not be asked for.
+func isGone(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, id mstrapi.ObjectID, err error) (bool, error) {
+	if !mstrapi.IsNotFound(err) {
+		return false, nil
+	}
+	self, asked := sessionUser(ctx, r)
+	if asked != nil {
+		return false, asked
+	}
+	gone, _ := planner.IsGone(ctx, r, self.ID, kind, id, err)
+	return gone, nil
+}
+
+// lookAt is [planner.ReadPrincipal]; gone says that the principal does not exist. One
+// answer that it does not, about one that is there, is not the last word.
+func lookAt(ctx context.Context, r *mstrapi.Reader, p planner.Principal, level mstrapi.Level) (seen planner.Observation, gone bool, err error) {
+	seen, err = planner.ReadPrincipal(ctx, r, p.Kind, p.ID, level)
+	if !mstrapi.IsNotFound(err) {
+		return seen, false, err
+	}
+	if gone, fatal := isGone(ctx, r, p.Kind, p.ID, err); gone || fatal != nil {
+		return seen, gone, fatal
+	}
+	seen, err = planner.ReadPrincipal(ctx, r, p.Kind, p.ID, level)
+	return seen, false, err
 }

@@ -72,32 +72,23 @@ exceeded or a rule broken.`,
 			if err != nil {
 				return err
 			}
-			cfg, err := conn.config(a, p.Environment)
-			if err != nil {
-				return err
-			}
 			if err := state.checkURL(); err != nil {
 				return err
 			}
-			r, err := a.openReader(ctx, cfg)
+			r, cfg, err := conn.reader(ctx, a, p.Environment)
 			if err != nil {
 				return overdue(ctx, err)
 			}
-			defer a.logout(ctx, r)
 			if in, err = licences.count(ctx, a, r, in); err != nil {
 				return overdue(ctx, err)
 			}
 			now := pol.at(a)
-			seen, err := a.observe(ctx, r, p, planner.ObserveOptions{
+			_, plan, over, err := a.planOf(ctx, r, p, planner.ObserveOptions{
 				Concurrency: cfg.Concurrency, Now: now,
 				Past: a.past(ctx, serverOf(ctx, cfg, r), p, executor.Destination{Dir: reports}, &state, now), Licences: in,
-			})
+			}, planner.MakeOptions{TTL: ttl.value, Maker: maker.of(a), Source: source.of(a)}, guards.overrides())
 			if err != nil {
 				return overdue(ctx, err)
-			}
-			plan, over, err := a.decide(p, seen, planner.MakeOptions{TTL: ttl.value, Maker: maker.of(a), Source: source.of(a)}, guards.overrides())
-			if err != nil {
-				return err
 			}
 			if err := a.presentPlan(plan, view{format: format.value, guards: over, file: out, verbose: verbose, links: a.ciLinks()}); err != nil {
 				return err
@@ -120,9 +111,6 @@ exceeded or a rule broken.`,
 	fs.BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if the server differs from the policy")
 	fs.StringVar(&reports, "report-dir", "", "look in `DIR`, too, for the report of the policy's last run, to tell what this plan would undo")
 	fs.StringVar(&state.dir, "state-dir", "", "look in `DIR` for reports of earlier runs (default: privsync in the XDG state folder)")
-	_ = cmd.MarkFlagFilename("out", "json")
-	_ = cmd.MarkFlagDirname("report-dir")
-	_ = cmd.MarkFlagDirname("state-dir")
 	state.registerStore(cmd)
 	return cmd
 }
@@ -134,12 +122,11 @@ const defaultDeadline = time.Hour
 // addDeadline registers --deadline for a command that only reads.
 func addDeadline(cmd *cobra.Command, d *span) {
 	cmd.Flags().Var(d, "deadline", "give up after this time; 0 means no limit")
-	_ = cmd.RegisterFlagCompletionFunc("deadline", cobra.NoFileCompletions)
 }
 
 // overdue says that it was the deadline that ended a command with err, if it was.
 func overdue(ctx context.Context, err error) error {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, errOverdue) {
 		return err
 	}
 	return hinted(fmt.Errorf("the deadline was over: %w", err), "raise --deadline")

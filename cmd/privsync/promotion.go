@@ -20,8 +20,6 @@ func (f *promotionFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringArrayVar(&f.environments, "require-applied", nil, "apply only what a report shows as applied and verified in the environment `NAME`: the same policy but for its overlays; may be repeated")
 	fs.StringArrayVar(&f.dirs, "applied-in", nil, "look for that report in the chain in `DIR` as well as in the state and --report-dir; may be repeated")
-	_ = cmd.MarkFlagDirname("applied-in")
-	_ = cmd.RegisterFlagCompletionFunc("require-applied", cobra.NoFileCompletions)
 }
 
 // check refuses a policy, told by its base digest, that was not applied and

@@ -52,10 +52,6 @@ that is waited for.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
-			cfg, err := conn.config(a, policy.Environment{})
-			if err != nil {
-				return err
-			}
 			store, err := state.open(a)
 			if err != nil {
 				return err
@@ -64,11 +60,10 @@ that is waited for.`,
 			if err != nil {
 				return err
 			}
-			r, err := a.openReader(ctx, cfg)
+			r, cfg, err := conn.reader(ctx, a, policy.Environment{})
 			if err != nil {
 				return err
 			}
-			defer a.logout(ctx, r)
 			server := serverOf(ctx, cfg, r)
 			lock, err := store.Lock(ctx, server, a.lockHolder(a.now()), lockTimeout.value)
 			if err != nil {
@@ -99,8 +94,6 @@ that is waited for.`,
 	cmd.Flags().Var(&lockTimeout, "lock-timeout", "wait this long for a run on the same server to end")
 	cmd.Flags().StringVar(&to.File, "report", "", "write the report to `FILE`, not where the dead run would have")
 	cmd.Flags().StringVar(&to.Dir, "report-dir", "", "add the report to the chain in `DIR`, not where the dead run would have")
-	_ = cmd.MarkFlagFilename("report", "json")
-	_ = cmd.MarkFlagDirname("report-dir")
 	cmd.Flags().BoolVar(&acceptUnread, "accept-unread", false, "write the report also when a write in flight cannot be judged")
 	key.register(cmd, "sign the report, and the head of the chain that it goes into, with the SSH key in `FILE`")
 	registerVerifyTimeout(cmd, &verify)

@@ -37,10 +37,6 @@ func (r *reportFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&r.html, "html", "", "write the report as one self-contained page to `FILE` as well")
 	fs.StringVar(&r.metrics, "metrics-file", "", "write metrics of the run in Prometheus' text format to `FILE`")
 	r.key.register(cmd, "sign the report, and the head of the chain that it goes into, with the SSH key in `FILE`")
-	_ = cmd.MarkFlagFilename("report", "json")
-	_ = cmd.MarkFlagDirname("report-dir")
-	_ = cmd.MarkFlagFilename("html", "html")
-	_ = cmd.MarkFlagFilename("metrics-file", "prom")
 }
 
 // destination returns where the report goes: where the flags say, otherwise
@@ -220,11 +216,7 @@ func afterWrites(report *executor.Report, err error) error {
 	}
 	s := report.Summary
 	undone := s.Principals - s.Applied - s.InSync
-	hint := "mend the cause"
-	var e *ending
-	if errors.As(err, &e) && e.hint != "" {
-		hint = e.hint
-	}
+	hint := cmp.Or(hintOf(err), "mend the cause")
 	if undone > 0 {
 		hint += "; then apply again: it reads what is there and does the rest"
 	}

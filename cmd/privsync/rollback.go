@@ -56,15 +56,10 @@ it, by its digest or by the id of its run; a file of that name comes first.`,
 					return err
 				}
 			}
-			cfg, err := conn.config(a, policy.Environment{URL: report.Environment.URL, URLPos: policy.Position{File: args[0]}})
+			r, cfg, err := conn.reader(ctx, a, policy.Environment{URL: report.Environment.URL, URLPos: policy.Position{File: args[0]}})
 			if err != nil {
 				return err
 			}
-			r, err := a.openReader(ctx, cfg)
-			if err != nil {
-				return err
-			}
-			defer a.logout(ctx, r)
 			if r.URL() != report.Environment.URL {
 				return refused(fmt.Errorf("the report is of %s, not of %s", report.Environment.URL, r.URL()), "roll back on the server that the run changed")
 			}
@@ -125,7 +120,6 @@ it, by its digest or by the id of its run; a file of that name comes first.`,
 	source.register(cmd)
 	fs.StringVarP(&out, "out", "o", "", "save the plan as JSON in `FILE`")
 	fs.Var(&ttl, "plan-ttl", "how long the saved plan may be applied; at most 720h, which is 30 days")
-	_ = cmd.MarkFlagFilename("out", "json")
 	return cmd
 }
 

@@ -156,8 +156,6 @@ func newRoot(a *app) (*cobra.Command, error) {
 	fs.BoolVar(&a.noProgress, "no-progress", false, "show no progress")
 	fs.BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notices, and nothing at all of an apply without work; warnings, errors and the report's path are still printed")
 	fs.BoolVar(&a.insecurePermissions, "insecure-permissions", false, "go on with a warning where others can write the state folder, its journals and locks, or a file that holds a secret")
-	_ = root.RegisterFlagCompletionFunc("log-format", a.logFormat.complete)
-	_ = root.RegisterFlagCompletionFunc("log-level", a.logLevel.complete)
 
 	root.AddGroup(
 		&cobra.Group{ID: "work", Title: "The daily work:"},
@@ -181,6 +179,7 @@ func newRoot(a *app) (*cobra.Command, error) {
 			c.ValidArgsFunction = cobra.NoFileCompletions // otherwise a shell offers files that mean nothing
 		}
 	}
+	completeValues(root)
 	addMan(a, root)
 	describeCompletion(root)
 	strictHelp(root)

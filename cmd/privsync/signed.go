@@ -33,7 +33,6 @@ func (k *signKeyFlag) register(cmd *cobra.Command, usage string) {
 	fs := cmd.Flags()
 	fs.StringVar(&k.file, "sign-key", "", usage)
 	bindVariable(fs, "sign-key", "PRIVSYNC_SIGN_KEY")
-	_ = cmd.MarkFlagFilename("sign-key")
 }
 
 // signer returns who signs; nil where no key is named.

@@ -73,9 +73,6 @@ passwords and tokens are not in it.`,
 	fs.StringVar(&logFile, "log", "", "write each request as a line of JSON to `FILE`")
 	fs.Var(&latency, "latency", "answer each request after this time")
 	fs.Var(&sources, "source-style", "name as an inherited privilege's source its holder or the immediate parent: holder or parent")
-	_ = cmd.MarkFlagFilename("environment", "yaml", "yml")
-	_ = cmd.MarkFlagFilename("log", "jsonl")
-	_ = cmd.RegisterFlagCompletionFunc("source-style", sources.complete)
 	return cmd
 }
 

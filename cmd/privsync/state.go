@@ -26,7 +26,6 @@ type stateFlags struct {
 
 func (s *stateFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.dir, "state-dir", "", "keep journals, locks and reports in `DIR` (default: privsync in the XDG state folder)")
-	_ = cmd.MarkFlagDirname("state-dir")
 	s.registerStore(cmd)
 }
 
@@ -39,10 +38,6 @@ func (s *stateFlags) registerStore(cmd *cobra.Command) {
 	bindVariable(fs, "state", "PRIVSYNC_STATE")
 	bindVariable(fs, "schema", "PRIVSYNC_STATE_SCHEMA")
 	bindVariable(fs, "state-password-file", "PRIVSYNC_STATE_PASSWORD_FILE")
-	_ = cmd.MarkFlagFilename("state-password-file")
-	for _, name := range []string{"state", "schema"} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
-	}
 }
 
 // shared reports whether a store in a database is named.

@@ -75,7 +75,6 @@ none. Run it again for further writers.
 	state.registerStore(cmd)
 	cmd.Flags().StringArrayVar(&writers, "writer", nil, "let `ROLE` read and add rows; may be repeated")
 	cmd.Flags().BoolVar(&print, "print", false, "show the SQL and do nothing")
-	_ = cmd.RegisterFlagCompletionFunc("writer", cobra.NoFileCompletions)
 	return cmd
 }
 

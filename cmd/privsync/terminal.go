@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,7 @@ import (
 
 	"privsync/cmd/privsync/internal/render"
 	"privsync/mstrapi"
-	"privsync/panics"
+	"privsync/planner"
 )
 
 // defaultWidth is the width of text output that does not go to a terminal.
@@ -72,62 +73,103 @@ func (a *app) askPassword(prompt string) (mstrapi.Secret, error) {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
 	defer term.Restore(int(in.Fd()), state)
-	type answer struct {
-		text string
-		err  error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		var got answer
-		got.err = panics.Catch(func() (err error) {
-			t := term.NewTerminal(struct {
-				io.Reader
-				io.Writer
-			}{in, a.stderr}, "")
-			got.text, err = t.ReadPassword(render.Clean(prompt))
-			return err
-		})
-		answers <- got
-	}()
-	select {
-	case got := <-answers:
-		switch {
-		case errors.Is(got.err, io.EOF): // Ctrl-C or Ctrl-D: a raw terminal sends no signal
-			return "", errInterrupted
-		case got.err != nil:
-			return "", fmt.Errorf("read the password: %w", got.err)
-		}
-		return mstrapi.Secret(got.text), nil
-	case <-a.interrupts.soft.Done():
+	text, err := awaitIn(a.interrupts.soft, func() (string, error) {
+		return term.NewTerminal(struct {
+			io.Reader
+			io.Writer
+		}{in, a.stderr}, "").ReadPassword(render.Clean(prompt))
+	})
+	switch {
+	case errors.Is(err, io.EOF): // Ctrl-C or Ctrl-D: a raw terminal sends no signal
 		return "", errInterrupted
+	case err != nil && !errors.Is(err, errInterrupted):
+		err = fmt.Errorf("read the password: %w", err)
 	}
+	return mstrapi.Secret(text), err
 }
 
 // confirm asks a yes-or-no question on the terminal; only the word yes is a
 // yes, so that a stray key press is not.
 func (a *app) confirm(question string) (bool, error) {
 	fmt.Fprintf(a.stderr, "%s\nOnly 'yes' is accepted: ", render.Clean(question))
-	type answer struct {
-		line string
-		err  error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		var got answer
-		got.err = panics.Catch(func() (err error) {
-			got.line, err = bufio.NewReader(io.LimitReader(a.stdin, 1<<10)).ReadString('\n')
-			return err
-		})
-		answers <- got
-	}()
-	select {
-	case got := <-answers:
-		if got.err != nil && !errors.Is(got.err, io.EOF) {
-			return false, fmt.Errorf("read the answer: %w", got.err)
-		}
-		return strings.TrimSpace(got.line) == "yes", nil
-	case <-a.interrupts.soft.Done():
+	line, err := awaitIn(a.interrupts.soft, func() (string, error) {
+		return bufio.NewReader(io.LimitReader(a.stdin, 1<<10)).ReadString('\n')
+	})
+	switch {
+	case errors.Is(err, errInterrupted):
 		fmt.Fprintln(a.stderr)
-		return false, errInterrupted
+		return false, err
+	case err != nil && !errors.Is(err, io.EOF):
+		return false, fmt.Errorf("read the answer: %w", err)
 	}
+	return strings.TrimSpace(line) == "yes", nil
+}
+
+// insist is confirm whose no is an error: then nothing was done.
+func (a *app) insist(question, done, do string) error {
+	yes, err := a.confirm(question)
+	if err == nil && !yes {
+		err = hinted(fmt.Errorf("not confirmed: nothing was %s", done), "answer yes, in full, to "+do)
+	}
+	return err
+}
+
+// defaultHeight is the height of a terminal that does not tell.
+const defaultHeight = 24
+
+// questionLines is how many lines a question takes, and one above it.
+const questionLines = 4
+
+// shown says where a plan was shown to the person who is asked about it.
+type shown struct {
+	rows     int  // that it took
+	terminal bool // they went to a terminal
+}
+
+// showAsked renders plan to w, and says how much of the screen it took.
+func (a *app) showAsked(w io.Writer, plan *planner.Plan, v view) (shown, error) {
+	rows := &rowCounter{w: w, width: a.textOptions(w).Width}
+	o := a.textOptions(w)
+	o.Guards, o.Verbose = v.guards, v.verbose
+	err := render.Text(rows, plan, o)
+	return shown{rows.n, terminal(w) != nil}, err
+}
+
+// recap shows the foremost of a plan right above a question, where what was shown
+// before went to a file, or is too long for the screen.
+func (a *app) recap(plan *planner.Plan, guards []planner.Guard, before shown) error {
+	height := defaultHeight
+	if f := terminal(a.stderr); f != nil {
+		if _, h, err := term.GetSize(int(f.Fd())); err == nil && h > 0 {
+			height = h
+		}
+	}
+	if before.terminal && before.rows+questionLines <= height {
+		return nil
+	}
+	o := a.textOptions(a.stderr)
+	o.Guards = guards
+	fmt.Fprintln(a.stderr)
+	return render.Recap(a.stderr, plan, height-questionLines, o)
+}
+
+// rowCounter counts the rows that lines take on a screen, at least.
+type rowCounter struct {
+	w      io.Writer
+	width  int
+	n      int
+	column int
+}
+
+func (c *rowCounter) Write(b []byte) (int, error) {
+	for rest := b; len(rest) > 0; {
+		line, after, ended := bytes.Cut(rest, []byte("\n"))
+		c.column += len(line)
+		if ended {
+			c.n += 1 + max(c.column-1, 0)/c.width
+			c.column = 0
+		}
+		rest = after
+	}
+	return c.w.Write(b)
 }

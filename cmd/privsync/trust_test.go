@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"privsync/executor"
@@ -169,6 +170,7 @@ func TestMetricsGiveNoModeByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop, done := make(chan struct{}), make(chan struct{})
+	var exchange sync.Mutex // no link of one round may be left for the next
 	go func() {
 		defer close(done)
 		for {
@@ -177,10 +179,12 @@ func TestMetricsGiveNoModeByName(t *testing.T) {
 				return
 			default:
 			}
+			exchange.Lock()
 			if info, err := os.Lstat(file); err == nil && info.Mode().IsRegular() {
 				_ = os.Remove(file)
 				_ = os.Symlink(secret, file)
 			}
+			exchange.Unlock()
 		}
 	}()
 	for range 3 {
@@ -190,7 +194,9 @@ func TestMetricsGiveNoModeByName(t *testing.T) {
 		if info, err := os.Stat(secret); err != nil || info.Mode().Perm() != 0o600 {
 			t.Fatalf("the secret has mode %v, %v", info.Mode(), err)
 		}
+		exchange.Lock()
 		_ = os.Remove(file)
+		exchange.Unlock()
 	}
 	close(stop)
 	<-done

@@ -48,15 +48,10 @@ was asked about, and nothing was removed.`,
 			case force && !yes && !a.interactive():
 				return hinted(errors.New("unlock --force needs a yes, and there is no terminal to ask on"), "look at the lock first (privsync unlock), then remove it with --force --yes")
 			}
-			cfg, err := conn.config(a, policy.Environment{})
+			r, _, err := conn.reader(ctx, a, policy.Environment{})
 			if err != nil {
 				return err
 			}
-			r, err := a.openReader(ctx, cfg)
-			if err != nil {
-				return err
-			}
-			defer a.logout(ctx, r)
 			held, err := readServerLock(ctx, r)
 			if err != nil {
 				return err
@@ -100,11 +95,7 @@ func readServerLock(ctx context.Context, r *mstrapi.Reader) (mstrapi.Configurati
 // forceUnlock removes held by force, if it is still there, and sees that it is gone.
 func (a *app) forceUnlock(ctx context.Context, r *mstrapi.Reader, held mstrapi.ConfigurationLock, yes bool) error {
 	if !yes {
-		ok, err := a.confirm("Remove this lock from " + r.URL() + "? A run that has it will stop.")
-		if err == nil && !ok {
-			err = hinted(errors.New("not confirmed: nothing was removed"), "answer yes, in full, to remove it")
-		}
-		if err != nil {
+		if err := a.insist("Remove this lock from "+r.URL()+"? A run that has it will stop.", "removed", "remove it"); err != nil {
 			return err
 		}
 	}

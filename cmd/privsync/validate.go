@@ -78,7 +78,6 @@ pull request. The exit code is 0 for a valid policy and 1 otherwise.`,
 	flags.register(cmd)
 	addFormat(cmd, &format)
 	cmd.Flags().StringVar(&catalog, "catalog", "", "check privilege names against the catalogue in `FILE`")
-	_ = cmd.MarkFlagFilename("catalog", "json")
 	return cmd
 }
 

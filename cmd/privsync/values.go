@@ -79,6 +79,11 @@ type loginMode struct{ mode mstrapi.LoginMode }
 
 func (m *loginMode) Type() string { return "MODE" }
 
+// complete offers the modes to shell completion.
+func (m *loginMode) complete(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"standard", "ldap", "apiToken"}, cobra.ShellCompDirectiveNoFileComp
+}
+
 func (m *loginMode) String() string { return loginModeName(m.mode) }
 
 func (m *loginMode) Set(s string) error {

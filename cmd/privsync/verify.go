@@ -11,6 +11,7 @@ import (
 
 	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
+	"privsync/executor/pgstore"
 	"privsync/signature"
 )
 
@@ -70,10 +71,7 @@ Exit codes: 0 the chain is whole; 1 it is broken, or cannot be read.`,
   privsync verify-reports reports/ --format json | jq '.links[] | select(.problem)'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return a.verifyStore(cmd.Context(), &f)
-			}
-			return a.verifyReports(cmd.Context(), args[0], &f)
+			return a.verifyReports(cmd.Context(), args, &f)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
@@ -87,17 +85,26 @@ Exit codes: 0 the chain is whole; 1 it is broken, or cannot be read.`,
 	fs.StringVar(&f.allow, "allowed-signers", "", "the chain must be signed by somebody in `FILE`, in the format of OpenSSH's allowed_signers")
 	bindVariable(fs, "allowed-signers", "PRIVSYNC_ALLOWED_SIGNERS")
 	f.key.register(cmd, "sign the head of the chain, if it is whole, with the SSH key in `FILE`")
-	_ = cmd.MarkFlagFilename("allowed-signers")
 	fs.BoolVar(&f.accept, "accept-newer", false, "take reports after the newest that chain.json names into the chain")
 	fs.Var(&f.prune, "prune-before", "remove the reports of runs that began before this `TIME` (RFC 3339, a date, or an age in days like 400d), but the newest")
-	for _, name := range []string{"min-reports", "expect-digest", "prune-before"} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
-	}
 	return cmd
 }
 
-// verifyReports checks, shows and, if it is whole, prunes the chain in dir.
-func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) error {
+// verified is a chain that was checked, or several one after the other.
+type verified struct {
+	chain  *executor.Chain
+	by     sealedBy
+	newest string // digest of the newest report of the chain that runs add to
+}
+
+// verifyReports checks, shows, prunes and signs the chain in a folder, or those in a store.
+func (a *app) verifyReports(ctx context.Context, dirs []string, f *verifyFlags) error {
+	if len(dirs) == 0 && !f.state.shared() {
+		return hinted(errors.New("no reports given"), "name the folder that --report-dir names, or a store with --state or PRIVSYNC_STATE")
+	}
+	if len(dirs) == 0 && (f.accept || f.prune.given()) {
+		return hinted(errors.New("--accept-newer and --prune-before are for folders: reports in a store stay, and none stands after the newest"), "leave them out")
+	}
 	signer, err := f.key.signer(a)
 	if err != nil {
 		return err
@@ -108,46 +115,47 @@ func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) err
 			return err
 		}
 	}
-	if signer == nil && (f.accept || f.prune.given()) {
-		if err := executor.CheckSigned(dir, nil); errors.Is(err, executor.ErrUnsigned) {
-			return hinted(err, unsignedHint)
-		}
-	}
-	if f.accept {
-		taken, err := executor.AcceptNewer(ctx, dir, signer)
-		for _, l := range taken {
-			a.say("accepted %s (%s)", l.File, l.Digest)
-		}
-		if errors.Is(err, executor.ErrUnsigned) {
-			return hinted(err, unsignedHint)
-		}
+	look := func() (v verified, err error) {
+		dead, err := f.state.deadRuns(a, dirs[0])
 		if err != nil {
-			return hinted(fmt.Errorf("accept newer reports: %w", err), "only reports that are whole and follow each other can be accepted; a damaged chain.json is put back from a copy")
+			return v, err
 		}
+		v.chain, err = await(a, func() (*executor.Chain, error) {
+			return executor.VerifyChain(dirs[0], func(id string) bool { return dead[id] })
+		})
+		if err != nil {
+			return v, hinted(err, "name the folder that --report-dir names")
+		}
+		v.newest = v.chain.Digest
+		if signers != nil {
+			v.by = a.checkSignatures(folderFiles(dirs[0]), v.chain, signers)
+		}
+		return v, nil
 	}
-	dead, err := f.state.deadRuns(a, dir)
+	sign := func(newest string) error { return executor.SignHead(ctx, dirs[0], newest, signer) }
+	if len(dirs) == 0 {
+		access := pgstore.Reading
+		if signer != nil {
+			access = pgstore.Writing
+		}
+		store, err := f.state.postgres(a, access)
+		if err != nil {
+			return err
+		}
+		look = func() (verified, error) { return a.chainsOf(ctx, store, signers) }
+		sign = func(newest string) error { return storeError(store.SignHead(ctx, newest, signer)) }
+	} else if err := a.acceptNewer(ctx, dirs[0], f, signer); err != nil {
+		return err
+	}
+	removed := 0
+	v, err := look()
 	if err != nil {
 		return err
 	}
-	verify := func(explained func(string) bool) (*executor.Chain, error) {
-		return await(a, func() (*executor.Chain, error) { return executor.VerifyChain(dir, explained) })
-	}
-	chain, err := verify(func(id string) bool { return dead[id] })
-	if err != nil {
-		return hinted(err, "name the folder that --report-dir names")
-	}
-	var by sealedBy
-	judge := func() error {
-		if signers != nil {
-			by = a.checkSignatures(folderFiles(dir), chain, signers)
-		}
-		return f.judge(chain)
-	}
-	removed := 0
-	end := judge()
+	end := f.judge(v.chain)
 	if end == nil && f.prune.given() {
-		if removed, err = executor.PruneChain(ctx, dir, f.prune.from(a.now()), signer); err == nil {
-			chain, err = verify(nil)
+		if removed, err = executor.PruneChain(ctx, dirs[0], f.prune.from(a.now()), signer); err == nil {
+			v, err = look()
 		}
 		if errors.Is(err, executor.ErrUnsigned) {
 			return hinted(err, unsignedHint)
@@ -155,16 +163,42 @@ func (a *app) verifyReports(ctx context.Context, dir string, f *verifyFlags) err
 		if err != nil {
 			return hinted(err, `run "privsync recover" if a run died, then prune again`)
 		}
-		end = judge()
+		end = f.judge(v.chain)
 	}
-	if end == nil && signer != nil && chain.Digest != "" {
-		if err := executor.SignHead(ctx, dir, chain.Digest, signer); err != nil {
+	if end == nil && signer != nil && v.newest != "" {
+		if err := sign(v.newest); err != nil {
 			return err
 		}
 		a.say("signed the head of the chain")
-		end = judge()
+		if v, err = look(); err != nil {
+			return err
+		}
+		end = f.judge(v.chain)
 	}
-	return a.showVerified(f, chain, by, removed, end)
+	return a.showVerified(f, v.chain, v.by, removed, end)
+}
+
+// acceptNewer takes newer reports into the chain in dir, if the flags say so.
+func (a *app) acceptNewer(ctx context.Context, dir string, f *verifyFlags, signer executor.Signer) error {
+	if signer == nil && (f.accept || f.prune.given()) {
+		if err := executor.CheckSigned(dir, nil); errors.Is(err, executor.ErrUnsigned) {
+			return hinted(err, unsignedHint)
+		}
+	}
+	if !f.accept {
+		return nil
+	}
+	taken, err := executor.AcceptNewer(ctx, dir, signer)
+	for _, l := range taken {
+		a.say("accepted %s (%s)", l.File, l.Digest)
+	}
+	switch {
+	case errors.Is(err, executor.ErrUnsigned):
+		return hinted(err, unsignedHint)
+	case err != nil:
+		return hinted(fmt.Errorf("accept newer reports: %w", err), "only reports that are whole and follow each other can be accepted; a damaged chain.json is put back from a copy")
+	}
+	return nil
 }
 
 // showVerified shows a chain that was checked, and returns end.
@@ -277,4 +311,74 @@ func (a *app) showChain(c *executor.Chain, by sealedBy, sound bool, removed int)
 	}
 	_, err := fmt.Fprint(a.stdout, b.String())
 	return err
+}
+
+// chainsOf checks all chains of the store, and puts them one after the other.
+func (a *app) chainsOf(ctx context.Context, store *pgstore.Store, signers *signature.Signers) (verified, error) {
+	all := verified{chain: new(executor.Chain), by: sealedBy{reports: map[string]string{}}}
+	names, err := store.Chains(ctx)
+	if err != nil {
+		return all, storeError(err)
+	}
+	for _, name := range names {
+		chain, err := store.Verify(ctx, name)
+		if err != nil {
+			return all, storeError(err)
+		}
+		var signed sealedBy
+		if signers != nil {
+			files, err := store.Signed(ctx, name)
+			if err != nil {
+				return all, storeError(err)
+			}
+			signed = a.checkSignatures(files, chain, signers)
+		}
+		for _, l := range chain.Links {
+			who := signed.reports[l.File]
+			l.File = pgstore.Qualified(name, l.File)
+			if who != "" {
+				all.by.reports[l.File] = who
+			}
+			all.chain.Links = append(all.chain.Links, l)
+		}
+		all.chain.Pruned += chain.Pruned
+		all.chain.Checkpoint, all.chain.Digest, all.by.head, all.newest = chain.Checkpoint, chain.Digest, signed.head, chain.Digest
+	}
+	return all, nil
+}
+
+// sayStored says whether the report in the store is a sound link of its chain.
+func (a *app) sayStored(ctx context.Context, store *pgstore.Store, e pgstore.Entry) error {
+	chain, err := store.Verify(ctx, e.Chain)
+	if err != nil {
+		return storeError(err)
+	}
+	if len(chain.Broken()) > 0 || !chain.Holds(e.Digest) {
+		a.log.Warn("the report does not belong to a whole chain of reports", "store", store.String(), "do", "privsync verify-reports --state …")
+		return nil
+	}
+	a.say("the report belongs to the chain of reports in %s, which is whole", store)
+	return nil
+}
+
+// storedReport reads the report that name names in the store.
+func (a *app) storedReport(ctx context.Context, state *stateFlags, name string) (*executor.Report, error) {
+	store, err := state.postgres(a, pgstore.Reading)
+	if err != nil {
+		return nil, err
+	}
+	doc, e, err := store.Find(ctx, name)
+	if err != nil {
+		return nil, hinted(storeError(err), "name a file, or a report of the store by the name that stderr gave it, by its digest, or by the id of its run")
+	}
+	f, err := doc.Open()
+	if err != nil {
+		return nil, storeError(err)
+	}
+	defer f.Close()
+	report, err := await(a, func() (*executor.Report, error) { return executor.ReadReport(f) })
+	if err != nil {
+		return nil, fmt.Errorf("report %s: %w", doc.Name, err)
+	}
+	return report, a.sayStored(ctx, store, e)
 }

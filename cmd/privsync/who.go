@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"privsync/clean"
+	"privsync/executor"
+	"privsync/executor/pgstore"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
@@ -63,15 +66,10 @@ members of the group Everyone, counts as one that was not read completely.`,
 				}
 				return a.whoAt(ctx, &state, args, at, conn.url, format.value)
 			}
-			cfg, err := conn.config(a, policy.Environment{})
+			r, cfg, err := conn.reader(ctx, a, policy.Environment{})
 			if err != nil {
 				return err
 			}
-			r, err := a.openReader(ctx, cfg)
-			if err != nil {
-				return err
-			}
-			defer a.logout(ctx, r)
 			doc, err := a.who(ctx, r, cfg.Concurrency, args, project)
 			if err != nil {
 				return err
@@ -90,11 +88,8 @@ members of the group Everyone, counts as one that was not read completely.`,
 	addDeadline(cmd, &deadline)
 	state.registerStore(cmd)
 	cmd.Flags().StringVar(&at, "at", "", "ask the reports of the store (--state) who held it at this `TIME` (RFC 3339, or a date, which means the end of that day in UTC)")
-	_ = cmd.RegisterFlagCompletionFunc("at", cobra.NoFileCompletions)
 	cmd.Flags().StringVar(&project, "project", "", "count security roles in the project with this `NAME` or id only")
 	cmd.Flags().StringVar(&names, "catalog", "", "complete the names of privileges in the shell from the catalogue in `FILE`")
-	_ = cmd.MarkFlagFilename("catalog", "json")
-	_ = cmd.RegisterFlagCompletionFunc("project", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -188,4 +183,54 @@ func whoEnding(doc *planner.Holders) error {
 		}
 	}
 	return hinted(fmt.Errorf("not everybody is in the list: %s", what), "the output names them and says why; ask again once that is mended")
+}
+
+// endOf returns the moment that --at means: a time, or the end of a day in UTC, which for
+// the present day is now.
+func endOf(text string, now time.Time) (time.Time, error) {
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		end := day.AddDate(0, 0, 1).Add(-time.Millisecond)
+		if end.After(now) && !day.After(now) {
+			return now, nil
+		}
+		return end, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, hinted(fmt.Errorf("--at: %s is neither a date nor a time", clean.Quote(text)), "write it like 2026-03-03, which means the end of that day in UTC, or like 2026-03-03T12:00:00Z")
+	}
+	return at, nil
+}
+
+// whoAt says who held the privileges at a time, from the reports in the store.
+func (a *app) whoAt(ctx context.Context, state *stateFlags, privileges []string, text, url, format string) error {
+	at, err := endOf(text, a.now())
+	if err != nil {
+		return err
+	}
+	if at.After(a.now()) {
+		return hinted(fmt.Errorf("--at: %s is yet to come", at.UTC().Format(time.RFC3339)), "without --at the server is asked for the present")
+	}
+	if !state.shared() {
+		return hinted(errors.New("who --at reads the reports of a store, and none is named"), "name it with --state or PRIVSYNC_STATE; what one principal held tells privsync history, from a folder, too")
+	}
+	if url != "" {
+		if url, err = mstrapi.BaseURL(url); err != nil {
+			return err
+		}
+	}
+	store, err := state.look(a)
+	if err != nil {
+		return err
+	}
+	database, ok := store.(*pgstore.Store)
+	if !ok {
+		return errors.New("this store has no history")
+	}
+	doc, err := await(a, func() (*executor.HeldAt, error) { return database.HeldAt(ctx, privileges, at, url) })
+	if err != nil {
+		return storeError(err)
+	}
+	doc.Tool = toolRef()
+	return a.writeAnswer(doc, format)
 }

@@ -6,7 +6,24 @@ import (
 	"unicode/utf8"
 
 	"privsync/clean"
+	"privsync/cmd/privsync/internal/render"
 )
+
+// writeAnswer writes to stdout what was asked for, as json, csv, markdown or text; doc is
+// one of the documents that [render.Text] knows. An interrupt ends it.
+func (a *app) writeAnswer(doc any, format string) error {
+	return a.awaitDone(func() error {
+		switch format {
+		case "json":
+			return writeJSON(a.stdout, doc)
+		case "csv":
+			return render.CSVDocument(a.stdout, doc)
+		case "markdown":
+			return render.Markdown(a.stdout, doc, render.MarkdownOptions{})
+		}
+		return render.Text(a.stdout, doc, a.textOptions(a.stdout))
+	})
+}
 
 // jsonSafe passes JSON through and writes the characters that could fool a
 // terminal or a reader as \u escapes, and what could be a command for the runner of
@@ -87,4 +104,26 @@ func fools(r rune) bool {
 		return true
 	}
 	return false
+}
+
+// writerTo makes an [io.WriterTo] of a function that writes.
+type writerTo func(w *countingWriter) error
+
+// WriteTo calls the function.
+func (f writerTo) WriteTo(w io.Writer) (int64, error) {
+	c := &countingWriter{w: w}
+	err := f(c)
+	return c.n, err
+}
+
+// countingWriter counts what is written through it.
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
 }
