@@ -170,51 +170,41 @@ func NewJournal(plan *planner.Plan, o Options, dest Destination, open func(Run) 
 // begin writes everything up to ready.
 func (j *Journal) begin(plan *planner.Plan, o Options, run Run, dest Destination) error {
 	now := stamp(o.Now())
-	var batch []Record
-	write := func(r record) error {
+	var err error // of the first record that was not taken
+	batch := make([]Record, 0, 256)
+	write := func(r record) {
+		if err != nil {
+			return
+		}
 		j.seq++
 		r.Seq, r.At = j.seq, now
-		e, err := encodeRecord(r)
+		var e Record
+		e, err = encodeRecord(r)
 		if batch = append(batch, e); err == nil && len(batch) == cap(batch) {
 			err = j.w.Write(batch)
 			batch = batch[:0]
 		}
-		return err
 	}
-	batch = make([]Record, 0, 256)
-	err := write(record{Type: typeBegin, Begin: &beginRecord{
+	write(record{Type: typeBegin, Begin: &beginRecord{
 		Format: journalFormat, Run: run, Tool: o.Tool, Environment: plan.Environment, Actor: o.Actor,
 		Policy: plan.Policy, Scope: plan.Scope, PlanDigest: plan.Digest, Maker: o.Maker, Approvals: o.Approvals, PlanSource: plan.Source, ServerLock: o.ServerLock, Guards: o.Guards,
 		Commands: plan.Commands, Destination: dest, Coverage: plan.Coverage, Rules: plan.Rules,
 	}})
 	for i := range plan.Changes {
-		if err != nil {
-			return err
-		}
-		err = write(record{Type: typeChange, Change: &plan.Changes[i]})
+		write(record{Type: typeChange, Change: &plan.Changes[i]})
 	}
-	findings := 0
-	for _, list := range [][]planner.Finding{plan.Findings, o.Findings} {
-		for i := range list {
-			if err != nil {
-				return err
-			}
-			findings++
-			err = write(record{Type: typeFinding, Finding: &list[i]})
-		}
-	}
-	if err != nil {
-		return err
+	findings := joinFindings(plan.Findings, o.Findings)
+	for i := range findings {
+		write(record{Type: typeFinding, Finding: &findings[i]})
 	}
 	for i := range plan.Watch {
-		if err := write(record{Type: typeWatch, Watch: &plan.Watch[i]}); err != nil {
-			return err
-		}
+		write(record{Type: typeWatch, Watch: &plan.Watch[i]})
 	}
-	if err := write(record{Type: typeReady, Ready: &readyRecord{Changes: len(plan.Changes), Findings: findings, Watch: len(plan.Watch)}}); err != nil {
-		return err
+	write(record{Type: typeReady, Ready: &readyRecord{Changes: len(plan.Changes), Findings: len(findings), Watch: len(plan.Watch)}})
+	if err == nil {
+		err = j.w.Write(batch)
 	}
-	if err := j.w.Write(batch); err != nil {
+	if err != nil {
 		return err
 	}
 	j.synced = j.seq

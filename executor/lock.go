@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"time"
@@ -35,6 +36,16 @@ type Holder struct {
 
 	// ServerLock says that the run takes the server's own lock as well.
 	ServerLock bool `json:"serverLock,omitempty"`
+}
+
+// ThisProcess returns what this process says of itself; what cannot be found out is empty.
+func ThisProcess() Holder {
+	h := Holder{PID: os.Getpid()}
+	h.Host, _ = os.Hostname() // unknown is better than no lock
+	if u, err := user.Current(); err == nil {
+		h.User = u.Username
+	}
+	return h
 }
 
 // String returns one line for an error message. Host and user are untrusted.

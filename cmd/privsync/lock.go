@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
-	"os/user"
 	"time"
 
 	"privsync/executor"
@@ -13,11 +11,8 @@ import (
 
 // lockHolder says to others who holds a lock.
 func (a *app) lockHolder(start time.Time) executor.Holder {
-	h := executor.Holder{PID: os.Getpid(), RunID: a.runID, Started: start}
-	h.Host, _ = os.Hostname() // unknown is better than no lock
-	if u, err := user.Current(); err == nil {
-		h.User = u.Username
-	}
+	h := executor.ThisProcess()
+	h.RunID, h.Started = a.runID, start
 	return h
 }
 

@@ -66,7 +66,7 @@ func (s *Store) newJournal(ctx context.Context, url string, run executor.Run) (*
 		if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
 			return err
 		}
-		if err := s.insertRun(ctx, conn, whoami(), j.run, run, url, &j.fence); err != nil {
+		if err := s.insertRun(ctx, conn, executor.ThisProcess(), j.run, run, url, &j.fence); err != nil {
 			_, _ = conn.Exec(ctx, "ROLLBACK")
 			if sqlState(err) == stateUnique {
 				return fmt.Errorf("the store has a run %s already", j.run)
@@ -89,9 +89,9 @@ func runName(run executor.Run) string {
 	return strings.TrimSuffix(executor.ReportFileName(run), ".json")
 }
 
-func (s *Store) insertRun(ctx context.Context, q execer, me self, name string, run executor.Run, url string, fence *int64) error {
+func (s *Store) insertRun(ctx context.Context, q execer, me executor.Holder, name string, run executor.Run, url string, fence *int64) error {
 	_, err := q.Exec(ctx, `INSERT INTO run (name, id, command, url, started_at, host, pid, account, tool, fence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		name, plain(run.ID), plain(run.Command), plain(url), run.StartedAt.UTC(), plain(me.host), me.pid, plain(me.account), plain(s.cfg.Tool), fence)
+		name, plain(run.ID), plain(run.Command), plain(url), run.StartedAt.UTC(), plain(me.Host), me.PID, plain(me.User), plain(s.cfg.Tool), fence)
 	return err
 }
 

@@ -19,8 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"os/user"
 	"strings"
 	"sync"
 	"time"
@@ -212,22 +210,6 @@ func (s *Store) doFor(ctx context.Context, limit time.Duration, f func(ctx conte
 		return s.lost(err)
 	}
 	return Hint(fmt.Errorf("store %s: %w", s.name, reason(err)), "see that the database runs and can be reached, then run again")
-}
-
-// self says who this process is. What cannot be found out is empty.
-type self struct {
-	host    string
-	account string
-	pid     int
-}
-
-func whoami() self {
-	me := self{pid: os.Getpid()}
-	me.host, _ = os.Hostname()
-	if u, err := user.Current(); err == nil {
-		me.account = u.Username
-	}
-	return me
 }
 
 // plain makes text from outside fit for a column: PostgreSQL takes no NUL and no broken

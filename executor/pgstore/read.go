@@ -28,7 +28,7 @@ func (s *Store) FindOpen(ctx context.Context, same func(url string) bool) ([]*ex
 	if err != nil {
 		return nil, err
 	}
-	me := whoami()
+	me := executor.ThisProcess()
 	var dead []*executor.DeadRun
 	for _, o := range open {
 		if same != nil && !same(o.URL) {
@@ -41,7 +41,7 @@ func (s *Store) FindOpen(ctx context.Context, same func(url string) bool) ([]*ex
 		if d == nil {
 			continue
 		}
-		if o.Host != plain(me.host) || o.Account != plain(me.account) {
+		if o.Host != plain(me.Host) || o.Account != plain(me.User) {
 			d.Host = strings.TrimSpace(o.Account + " on " + o.Host)
 		}
 		dead = append(dead, d)

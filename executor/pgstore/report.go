@@ -256,9 +256,9 @@ func (s *Store) addLink(ctx context.Context, tx pgx.Tx, l link) error {
 			return err
 		}
 	default:
-		me := whoami()
+		me := executor.ThisProcess()
 		if l.imported {
-			me = self{}
+			me = executor.Holder{}
 		}
 		if err := s.insertRun(ctx, tx, me, l.run, r.Run, r.Environment.URL, nil); err != nil {
 			if sqlState(err) == stateUnique {

@@ -186,12 +186,8 @@ func (s *Store) checkSchema(ctx context.Context, access Access) error {
 		case version < Version:
 			return Hint(fmt.Errorf("%w: it has %d, and this program needs %d", ErrVersion, version, Version), initHint)
 		}
-		var denied []string
-		rows, err := conn.Query(ctx, `SELECT t FROM unnest($1::text[]) AS t WHERE NOT has_table_privilege(t, 'SELECT') OR $2 AND NOT has_table_privilege(t, 'INSERT')`,
+		denied, err := rowsOf(ctx, conn, pgx.RowTo[string], `SELECT t FROM unnest($1::text[]) AS t WHERE NOT has_table_privilege(t, 'SELECT') OR $2 AND NOT has_table_privilege(t, 'INSERT')`,
 			writtenTables, access == Writing)
-		if err == nil {
-			denied, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		}
 		if err != nil {
 			return err
 		}
@@ -221,16 +217,8 @@ func (s *Store) checkSchema(ctx context.Context, access Access) error {
 // so that what they say about runs proves nothing against it; sorted. Those who set up a
 // store should let runs have a role of their own ([Init]).
 func (s *Store) Loose(ctx context.Context) ([]string, error) {
-	var loose []string
-	err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT relname::text FROM pg_catalog.pg_class
-			WHERE relnamespace = $1::regnamespace AND relkind = 'r'
-			  AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(oid, 'UPDATE') OR pg_has_role(relowner, 'MEMBER'))
-			ORDER BY relname`, pgx.Identifier{s.cfg.Schema}.Sanitize())
-		if err == nil {
-			loose, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		}
-		return err
-	})
-	return loose, err
+	return ask(ctx, s, pgx.RowTo[string], `SELECT relname::text FROM pg_catalog.pg_class
+		WHERE relnamespace = $1::regnamespace AND relkind = 'r'
+		  AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(oid, 'UPDATE') OR pg_has_role(relowner, 'MEMBER'))
+		ORDER BY relname`, pgx.Identifier{s.cfg.Schema}.Sanitize())
 }

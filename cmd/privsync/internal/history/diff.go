@@ -235,7 +235,6 @@ func (x *Between) Reports(tool planner.Tool) *Diff {
 			names[p.ID] = p.Name
 		}
 	}
-	changed := make(map[mstrapi.ObjectID]map[mstrapi.PrivilegeID]int)
 	for id, ra := range a {
 		rb := b[id]
 		if !d.bothKnown(ra, rb) {
@@ -260,16 +259,13 @@ func (x *Between) Reports(tool planner.Tool) *Diff {
 		}
 	}
 	d.finish()
+	w := &why{x: x, changed: make(map[holding]*Change, len(d.Changes)), done: make(map[*Change]bool)}
 	for i := range d.Changes {
 		c := &d.Changes[i]
-		if changed[c.Principal.ID] == nil {
-			changed[c.Principal.ID] = make(map[mstrapi.PrivilegeID]int)
-		}
-		changed[c.Principal.ID][c.Privilege.ID] = i
+		w.changed[holding{c.Principal.ID, c.Privilege.ID}] = c
 	}
-	w := &why{x: x, d: d, changed: changed, done: make(map[int]bool), last: a}
 	for i := range d.Changes {
-		w.explain(i)
+		w.explain(&d.Changes[i])
 	}
 	return d
 }
@@ -405,20 +401,23 @@ func compareWho(a *planner.Principal, aSelector string, b *planner.Principal, bS
 // why finds what brought the changes about.
 type why struct {
 	x       *Between
-	d       *Diff
-	changed map[mstrapi.ObjectID]map[mstrapi.PrivilegeID]int
-	done    map[int]bool
-	last    map[mstrapi.ObjectID]*executor.Result // of A
+	changed map[holding]*Change
+	done    map[*Change]bool
 }
 
-// explain says what brought change i about. A group is asked for its own cause where
+// holding is one privilege of one principal.
+type holding struct {
+	who       mstrapi.ObjectID
+	privilege mstrapi.PrivilegeID
+}
+
+// explain says what brought a change about. A group is asked for its own cause where
 // somebody has it from there, each once.
-func (w *why) explain(i int) *Cause {
-	c := &w.d.Changes[i]
-	if w.done[i] {
+func (w *why) explain(c *Change) *Cause {
+	if w.done[c] {
 		return c.Cause
 	}
-	w.done[i] = true
+	w.done[c] = true
 	if w.x.a.Report.Run.FinishedAt.After(w.x.b.Report.Run.FinishedAt) {
 		return nil // backwards
 	}
@@ -427,7 +426,7 @@ func (w *why) explain(i int) *Cause {
 	gained := c.What == Gained || c.What == DirectAdded
 	var found *Cause
 	seen := looks(w.x.steps[id], q, w.x.known)
-	start := w.last[id].After
+	start := w.x.inA[id].After
 	first := look{at: w.x.a.Report.Run.FinishedAt, direct: start.Direct.Has(q), held: start.Direct.Has(q) || start.Inherited.Has(q), end: true}
 	seen = append([]look{first}, seen...)
 	value := func(l look) bool {
@@ -473,11 +472,9 @@ func (w *why) through(way *Way, q mstrapi.PrivilegeID, gained bool) *Cause {
 		return nil
 	}
 	for _, g := range way.Groups {
-		i, ok := w.changed[g.ID][q]
-		if ok {
-			c := &w.d.Changes[i]
+		if c := w.changed[holding{g.ID, q}]; c != nil {
 			if (c.What == Gained || c.What == DirectAdded) == gained {
-				if own := w.explain(i); own != nil {
+				if own := w.explain(c); own != nil {
 					made := *own
 					if made.By != nil {
 						made.Through = append([]mstrapi.ObjectRef{g}, own.Through...)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -215,19 +216,13 @@ func (f *Follow) Since(tool planner.Tool, only mstrapi.PrivilegeID) (*Since, err
 	case len(f.ids) == 0:
 		return nil, ErrNotSeen
 	case len(f.ids) > 1:
-		ids := make([]string, 0, len(f.ids))
-		for id := range f.ids {
+		var ids []string
+		for _, id := range slices.Sorted(maps.Keys(f.ids)) {
 			ids = append(ids, string(id))
 		}
-		slices.Sort(ids)
 		return nil, fmt.Errorf("%w %ss called %s, with the ids %s", ErrSeveral, f.Kind, clean.Quote(f.Name), strings.Join(ids, ", "))
 	case len(f.urls) > 1:
-		urls := make([]string, 0, len(f.urls))
-		for url := range f.urls {
-			urls = append(urls, url)
-		}
-		slices.Sort(urls)
-		return nil, fmt.Errorf("%w servers: %s", ErrSeveral, strings.Join(urls, ", "))
+		return nil, fmt.Errorf("%w servers: %s", ErrSeveral, strings.Join(slices.Sorted(maps.Keys(f.urls)), ", "))
 	}
 	slices.SortStableFunc(f.steps, func(a, b seenStep) int { return a.run.StartedAt.Compare(b.run.StartedAt) })
 	out := &Since{Format: SinceFormat, Tool: tool, Chains: f.chains, Looks: len(f.steps), Unknown: f.unknown, Privileges: []PrivilegeSince{}}
