@@ -64,6 +64,14 @@ func Text(s string) string {
 	return b.String()
 }
 
+// Clip returns s cut to at most n bytes of whole characters; a cut ends in "…".
+func Clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
 // Quote returns s clean and in double quotes, so that its ends can be seen.
 func Quote(s string) string {
 	return `"` + strings.ReplaceAll(Text(s), `"`, `\"`) + `"`

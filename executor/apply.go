@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -480,7 +481,7 @@ func (r *run) reliable(p planner.PlannedPrivilege) bool {
 
 func (r *run) journalFailed(err error) {
 	// Every worker meets the same failure.
-	if r.fail(&Error{Code: CodeJournal, Message: clip(err.Error(), maxErrorText)}) {
+	if r.fail(&Error{Code: CodeJournal, Message: clean.Clip(err.Error(), maxErrorText)}) {
 		r.o.Logger.Error("journal failed, so nothing more is written", "error", err)
 	}
 }
@@ -490,9 +491,9 @@ func (r *run) journalFailed(err error) {
 func (r *run) noteOutage(err error) {
 	switch {
 	case errors.Is(err, mstrapi.ErrUnreachable):
-		r.fail(&Error{Code: CodeUnreachable, Message: clip(err.Error(), maxErrorText)})
+		r.fail(&Error{Code: CodeUnreachable, Message: clean.Clip(err.Error(), maxErrorText)})
 	case errors.Is(err, mstrapi.ErrLockLost):
-		if r.fail(&Error{Code: CodeServerLock, Message: clip(err.Error(), maxErrorText)}) {
+		if r.fail(&Error{Code: CodeServerLock, Message: clean.Clip(err.Error(), maxErrorText)}) {
 			r.o.Logger.Error("the server's lock is lost, so nothing more is written", "error", err)
 		}
 	}

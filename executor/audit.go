@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -132,7 +133,7 @@ func undecidedIn(plan *planner.Plan, findings []planner.Finding) func(mstrapi.Ob
 func (r *Result) doubt(undecided func(mstrapi.ObjectID) (string, bool)) {
 	if why, ok := undecided(r.Principal.ID); ok && r.Outcome == InSync {
 		r.Outcome = UnknownState
-		r.Error = &Error{Message: clip(why, maxErrorText)}
+		r.Error = &Error{Message: clean.Clip(why, maxErrorText)}
 	}
 }
 

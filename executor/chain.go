@@ -110,7 +110,7 @@ func runFileName(run Run) string {
 			return c
 		}
 		return '_'
-	}, clip(run.ID, 80))
+	}, clean.Clip(run.ID, 80))
 	return run.StartedAt.UTC().Format("20060102T150405Z") + "-" + id
 }
 
@@ -483,7 +483,7 @@ func (c *Chain) checkHead(head chainHead, err error, leftover int, explained fun
 	}
 	at := slices.IndexFunc(c.Links, func(l ChainLink) bool { return l.Digest == head.Digest })
 	if at < 0 {
-		add(ChainLink{Digest: head.Digest, Problem: fmt.Sprintf("the newest report (%s) is missing or was edited", clip(head.File, 120))})
+		add(ChainLink{Digest: head.Digest, Problem: fmt.Sprintf("the newest report (%s) is missing or was edited", clean.Clip(head.File, 120))})
 		return
 	}
 	beyond := 0
@@ -554,7 +554,7 @@ func ReadLink(name string, r io.Reader) *ChainLink {
 		l.Problem = "not a report of this format"
 		return l
 	}
-	l.Digest, l.Previous, l.RunID, l.Started = report.Digest, report.Previous, clip(report.Run.ID, 120), report.Run.StartedAt
+	l.Digest, l.Previous, l.RunID, l.Started = report.Digest, report.Previous, clean.Clip(report.Run.ID, 120), report.Run.StartedAt
 	switch {
 	case report.Digest != digest:
 		l.Problem = "edited: the content does not match the digest"

@@ -78,7 +78,7 @@ func RunCommand(ctx context.Context, s CommandServer, name string, o Options) Co
 	res := CommandResult{Name: name, Outcome: CommandFailed}
 	id, ok := commandID(name)
 	if !ok {
-		res.Error = &Error{Message: fmt.Sprintf("unknown metadata command %s", clean.Quote(clip(name, 80)))}
+		res.Error = &Error{Message: fmt.Sprintf("unknown metadata command %s", clean.Quote(clean.Clip(name, 80)))}
 		return res
 	}
 	if ctx.Err() != nil || o.Stop.Err() != nil {

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"privsync/clean"
 	"privsync/document"
@@ -68,7 +67,7 @@ func ReadReport(r io.Reader) (*Report, error) {
 	case digest != "" && report.Format == "":
 		err = errors.New("no format, so not a privsync report")
 	case digest != "" && report.Format != ReportFormat:
-		err = fmt.Errorf("format is %s, not %s", clean.Quote(clip(report.Format, 80)), clean.Quote(ReportFormat))
+		err = fmt.Errorf("format is %s, not %s", clean.Quote(clean.Clip(report.Format, 80)), clean.Quote(ReportFormat))
 	case err == nil && report.Digest != digest:
 		err = ErrEdited
 	}
@@ -125,9 +124,9 @@ func reportError(context string, err error) *Error {
 	if context != "" {
 		out.Message = context + ": " + out.Message
 	}
-	out.Message = clip(strings.ToValidUTF8(out.Message, "\uFFFD"), maxErrorText)
-	out.Code = clip(strings.ToValidUTF8(out.Code, "\uFFFD"), 100)
-	out.TicketID = clip(strings.ToValidUTF8(out.TicketID, "\uFFFD"), 200)
+	out.Message = clean.Clip(strings.ToValidUTF8(out.Message, "\uFFFD"), maxErrorText)
+	out.Code = clean.Clip(strings.ToValidUTF8(out.Code, "\uFFFD"), 100)
+	out.TicketID = clean.Clip(strings.ToValidUTF8(out.TicketID, "\uFFFD"), 200)
 	return out
 }
 
@@ -135,15 +134,4 @@ func asAPIError(err error) (*mstrapi.Error, bool) {
 	var e *mstrapi.Error
 	ok := errors.As(err, &e)
 	return e, ok
-}
-
-// clip cuts s to at most n bytes, at a character.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
 }

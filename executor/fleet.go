@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"privsync/clean"
 	"privsync/planner"
 )
 
@@ -269,7 +270,7 @@ func (c *FleetFindings) count(findings []planner.Finding) {
 	n := planner.CountFindings(findings)
 	c.Error, c.Warning, c.Info = n.Error, n.Warning, n.Info
 	for _, f := range findings {
-		codes[clip(string(f.Code), 80)]++
+		codes[clean.Clip(string(f.Code), 80)]++
 	}
 	for _, code := range slices.Sorted(maps.Keys(codes)) {
 		c.Codes = append(c.Codes, FleetCode{code, codes[code]})

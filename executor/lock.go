@@ -246,7 +246,7 @@ func readHolder(path string) Holder {
 
 // Clipped bounds what a holder says of itself.
 func (h Holder) Clipped() Holder {
-	h.Host, h.User, h.RunID, h.Server = clip(h.Host, 200), clip(h.User, 200), clip(h.RunID, 200), clip(h.Server, 500)
+	h.Host, h.User, h.RunID, h.Server = clean.Clip(h.Host, 200), clean.Clip(h.User, 200), clean.Clip(h.RunID, 200), clean.Clip(h.Server, 500)
 	return h
 }
 

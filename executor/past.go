@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"privsync/clean"
 	"privsync/document"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -159,7 +160,7 @@ func readPastHeaders(docs []Document, same func(url string) bool, want func(*pas
 }
 
 func (h *pastHeader) named() planner.PastRun {
-	return planner.PastRun{ID: clip(h.Run.ID, 80), Started: h.Run.StartedAt.UTC().Truncate(time.Second)}
+	return planner.PastRun{ID: clean.Clip(h.Run.ID, 80), Started: h.Run.StartedAt.UTC().Truncate(time.Second)}
 }
 
 func readPastHeader(doc Document) (pastHeader, error) {

@@ -245,14 +245,14 @@ func decodeLine(text []byte) ([]byte, error) {
 // add takes up one record, in the order in which they may come.
 func (c *journalContent) add(r record) error {
 	if (c.begin == nil) != (r.Type == typeBegin) {
-		return fmt.Errorf("a record %s is out of place", clean.Quote(clip(r.Type, 40)))
+		return fmt.Errorf("a record %s is out of place", clean.Quote(clean.Clip(r.Type, 40)))
 	}
 	c.last = r.At
 	entry := func(id mstrapi.ObjectID) (*journalEntry, error) {
 		if e := c.entries[id]; e != nil && c.ready {
 			return e, nil
 		}
-		return nil, fmt.Errorf("principal %s is not in the plan", clean.Quote(clip(string(id), 40)))
+		return nil, fmt.Errorf("principal %s is not in the plan", clean.Quote(clean.Clip(string(id), 40)))
 	}
 	switch {
 	case r.Type == typeBegin && r.Begin != nil:
@@ -290,7 +290,7 @@ func (c *journalContent) add(r record) error {
 	case r.Type == typeClosed:
 		c.closed = true
 	default:
-		return fmt.Errorf("a record %s is out of place", clean.Quote(clip(r.Type, 40)))
+		return fmt.Errorf("a record %s is out of place", clean.Quote(clean.Clip(r.Type, 40)))
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func (f *ReportFolder) Heads(ctx context.Context) ([]ReportHead, []string, error
 			return nil, nil, err
 		}
 		if l.Problem != "" {
-			problems = append(problems, fmt.Sprintf("%s: %s", filepath.Join(f.dir, l.File), clip(l.Problem, 300)))
+			problems = append(problems, fmt.Sprintf("%s: %s", filepath.Join(f.dir, l.File), clean.Clip(l.Problem, 300)))
 			continue
 		}
 		path := filepath.Join(f.dir, l.File)
@@ -166,9 +166,9 @@ func CheckApplied(ctx context.Context, sources []ReportSource, environment, base
 		}
 		return newest, nil
 	case newest != nil:
-		return nil, fmt.Errorf("%w in %s: its last apply there, run %s of %s, ended as %s (%s)", ErrNotApplied, clean.Quote(environment), clip(newest.Run.ID, 80), stamp(newest.Run.StartedAt).Format("2006-01-02 15:04"), newest.Run.Outcome, newest.Report)
+		return nil, fmt.Errorf("%w in %s: its last apply there, run %s of %s, ended as %s (%s)", ErrNotApplied, clean.Quote(environment), clean.Clip(newest.Run.ID, 80), stamp(newest.Run.StartedAt).Format("2006-01-02 15:04"), newest.Run.Outcome, newest.Report)
 	case other != nil:
-		return nil, fmt.Errorf("%w in %s: the last apply there, run %s of %s, was of another policy (%s)", ErrNotApplied, clean.Quote(environment), clip(other.Run.ID, 80), stamp(other.Run.StartedAt).Format("2006-01-02 15:04"), other.Report)
+		return nil, fmt.Errorf("%w in %s: the last apply there, run %s of %s, was of another policy (%s)", ErrNotApplied, clean.Quote(environment), clean.Clip(other.Run.ID, 80), stamp(other.Run.StartedAt).Format("2006-01-02 15:04"), other.Report)
 	}
 	return nil, fmt.Errorf("%w in %s: no report of an apply there", ErrNotApplied, clean.Quote(environment))
 }

@@ -48,7 +48,7 @@ type RollbackOptions struct {
 // refused run), or that ctx was done.
 func Rollback(ctx context.Context, s PrincipalServer, report *Report, o RollbackOptions) (*planner.Plan, error) {
 	if report.Run.Command != "apply" {
-		return nil, fmt.Errorf("rollback: the report is one of %s: only an apply can be undone", clean.Quote(clip(report.Run.Command, 40)))
+		return nil, fmt.Errorf("rollback: the report is one of %s: only an apply can be undone", clean.Quote(clean.Clip(report.Run.Command, 40)))
 	}
 	if report.Run.Outcome == RunRefused {
 		return nil, errors.New("rollback: that run was refused and changed nothing")
@@ -137,7 +137,7 @@ func (u *undo) work(ctx context.Context, s PrincipalServer, level mstrapi.Level,
 	}
 	if err != nil {
 		u.err = err
-		u.find(planner.CodeReadFailed, planner.SeverityError, nil, "could not be read, so nothing is undone: "+clip(err.Error(), maxErrorText))
+		u.find(planner.CodeReadFailed, planner.SeverityError, nil, "could not be read, so nothing is undone: "+clean.Clip(err.Error(), maxErrorText))
 		return
 	}
 	u.change = planner.Change{

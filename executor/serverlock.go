@@ -62,7 +62,7 @@ func DescribeLock(l mstrapi.ConfigurationLock) string {
 	case l.ID != "":
 		id = clean.Quote(l.ID)
 	case l.Comment != "":
-		id += ", its comment is " + clean.Quote(clip(l.Comment, 300))
+		id += ", its comment is " + clean.Quote(clean.Clip(l.Comment, 300))
 	}
 	return fmt.Sprintf("owner %s, machine %s, since %s, %s, lock id %s", owner, machine, since, clean.Text(string(l.Type)), id)
 }

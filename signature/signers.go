@@ -125,7 +125,7 @@ func (l *signerLine) option(option string) error {
 	case name == "valid-before" && given && l.before.IsZero():
 		l.before, err = parseTime(value)
 	default:
-		return fmt.Errorf("option %s is unknown, without its value, or given twice", clean.Quote(clip(option)))
+		return fmt.Errorf("option %s is unknown, without its value, or given twice", clean.Quote(clean.Clip(option, 80)))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -149,7 +149,7 @@ func parseTime(text string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%s is not a time as YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS, with Z for UTC", clean.Quote(clip(text)))
+	return time.Time{}, fmt.Errorf("%s is not a time as YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS, with Z for UTC", clean.Quote(clean.Clip(text, 80)))
 }
 
 // Verify says who signed message, if the signature in text holds: it is of namespace,
@@ -165,7 +165,7 @@ func (s *Signers) Verify(message io.Reader, text []byte, namespace string, at ti
 		return Good{}, errors.New("it is no SSH signature")
 	}
 	if sig.Namespace != namespace {
-		return Good{}, fmt.Errorf("it was signed for the namespace %s, not for %s", clean.Quote(clip(sig.Namespace)), clean.Quote(namespace))
+		return Good{}, fmt.Errorf("it was signed for the namespace %s, not for %s", clean.Quote(clean.Clip(sig.Namespace, 80)), clean.Quote(namespace))
 	}
 	print := ssh.FingerprintSHA256(sig.PublicKey)
 	if err := usable(sig.PublicKey); err != nil {
@@ -308,11 +308,4 @@ func (n *notingReader) Read(b []byte) (int, error) {
 		n.err = err
 	}
 	return k, err
-}
-
-func clip(s string) string {
-	if len(s) > 80 {
-		return strings.ToValidUTF8(s[:80], "") + "…"
-	}
-	return s
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"privsync/clean"
 	"privsync/executor"
 )
 
@@ -176,9 +177,9 @@ type serverError struct{ pg *pgconn.PgError }
 
 // Error returns message, detail and SQLSTATE.
 func (e *serverError) Error() string {
-	out := clip(plain(e.pg.Message), 500)
+	out := clean.Clip(plain(e.pg.Message), 500)
 	if e.pg.Detail != "" {
-		out += " (" + clip(plain(e.pg.Detail), 500) + ")"
+		out += " (" + clean.Clip(plain(e.pg.Detail), 500) + ")"
 	}
 	return out + " (SQLSTATE " + e.pg.Code + ")"
 }

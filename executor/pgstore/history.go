@@ -147,9 +147,9 @@ func onlyServer(ctx context.Context, tx pgx.Tx, url string) (string, error) {
 	case url != "" && slices.Contains(urls, url):
 		return url, nil
 	case url != "":
-		return "", Hint(fmt.Errorf("%w of %s", ErrNotLooked, clean.Quote(url)), "name the server as the reports spell it: "+clean.Text(clip(strings.Join(urls, ", "), 300)))
+		return "", Hint(fmt.Errorf("%w of %s", ErrNotLooked, clean.Quote(url)), "name the server as the reports spell it: "+clean.Text(clean.Clip(strings.Join(urls, ", "), 300)))
 	case len(urls) > 1:
-		return "", Hint(fmt.Errorf("the store has reports of %d servers", len(urls)), "name one with --url: "+clean.Text(clip(strings.Join(urls, ", "), 300)))
+		return "", Hint(fmt.Errorf("the store has reports of %d servers", len(urls)), "name one with --url: "+clean.Text(clean.Clip(strings.Join(urls, ", "), 300)))
 	}
 	return urls[0], nil
 }

@@ -186,9 +186,9 @@ func (s *Store) Find(ctx context.Context, name string) (executor.Document, Entry
 	case err != nil:
 		return executor.Document{}, Entry{}, err
 	case len(list) == 0:
-		return executor.Document{}, Entry{}, fmt.Errorf("the store %s has no report %s: %w", s.name, clean.Quote(clip(name, 120)), fs.ErrNotExist)
+		return executor.Document{}, Entry{}, fmt.Errorf("the store %s has no report %s: %w", s.name, clean.Quote(clean.Clip(name, 120)), fs.ErrNotExist)
 	case len(list) > 1:
-		return executor.Document{}, Entry{}, fmt.Errorf("%s names several reports of the store %s: %s and %s", clean.Quote(clip(name, 120)), s.name, list[0].Digest, list[1].Digest)
+		return executor.Document{}, Entry{}, fmt.Errorf("%s names several reports of the store %s: %s and %s", clean.Quote(clean.Clip(name, 120)), s.name, list[0].Digest, list[1].Digest)
 	}
 	return s.document(list[0]), list[0], nil
 }

@@ -27,7 +27,7 @@ func parseURL(cfg Config) (*pgx.ConnConfig, string, error) {
 		if strings.Contains(strings.ToLower(cfg.URL), "password") || strings.Contains(cfg.URL, "@") {
 			return nil, "", Hint(errors.New("the store is named by a URL postgres://…"), urlHint)
 		}
-		return nil, "", Hint(fmt.Errorf("%s is no URL postgres://…", clean.Quote(clip(cfg.URL, 80))), urlHint+"; a folder is named with --state-dir")
+		return nil, "", Hint(fmt.Errorf("%s is no URL postgres://…", clean.Quote(clean.Clip(cfg.URL, 80))), urlHint+"; a folder is named with --state-dir")
 	}
 	// Several hosts with ports are no URL to net/url, and its errors repeat what may be a
 	// password.
@@ -110,11 +110,3 @@ func unescaped(s string) string {
 }
 
 const urlHint = "a store is named like postgres://privsync@db.example.com/privsync?sslmode=verify-full"
-
-// clip cuts s to at most n bytes.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
-}
