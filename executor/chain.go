@@ -49,8 +49,9 @@ const (
 	chainWait = time.Minute
 )
 
-// chainHead is the content of chain.json. Length counts the pruned reports, too.
-type chainHead struct {
+// Head is the content of chain.json: the newest report. Length counts the pruned reports,
+// too. The zero value is the head of a chain without reports.
+type Head struct {
 	Format     string `json:"format"`
 	Length     int    `json:"length"`
 	File       string `json:"file"`
@@ -69,7 +70,7 @@ type chainNext struct {
 }
 
 // check returns what is wrong with a head that was read from a file.
-func (h *chainHead) check() error {
+func (h *Head) check() error {
 	digest := regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	switch {
 	case h.Format != chainFormat:
@@ -238,19 +239,19 @@ func (r *Report) appendBy(ctx context.Context, dir string, s Signer, write func(
 	if unsigned != nil {
 		s = nil
 	}
-	return path, errors.Join(unsigned, writeHead(dir, head.next(file, r.Digest), s))
+	return path, errors.Join(unsigned, writeHead(dir, head.With(file, r.Digest), s))
 }
 
 // announce returns the head of the chain while a report is written.
-func (h chainHead) announce(file, digest string) chainHead {
-	h.Format, h.Next = chainFormat, &chainNext{File: file, Digest: digest}
+func (h Head) announce(file, digest string) Head {
+	h.Next = &chainNext{File: file, Digest: digest}
 	return h
 }
 
 // settle returns the head as it is if the report that it announces is there, or is
 // not. A head that announced the first report of all and has none is none: the error
 // matches [fs.ErrNotExist].
-func (h chainHead) settle(dir string) (chainHead, error) {
+func (h Head) settle(dir string) (Head, error) {
 	next := h.Next
 	if next == nil {
 		return h, nil
@@ -258,33 +259,32 @@ func (h chainHead) settle(dir string) (chainHead, error) {
 	h.Next = nil
 	l := readLinks(dir, []string{next.File})[0]
 	if l.Problem == "" && l.Digest == next.Digest && l.Previous == h.Digest {
-		return h.next(next.File, next.Digest), nil
+		return h.With(next.File, next.Digest), nil
 	}
 	if h.Length == 0 {
-		return chainHead{}, fmt.Errorf("names no report: %w", fs.ErrNotExist)
+		return Head{}, fmt.Errorf("names no report: %w", fs.ErrNotExist)
 	}
 	return h, nil
 }
 
-// ChainHead returns chain.json of a chain of length reports, pruned ones included, the
-// newest of which is the named one; checkpoint is the digest of the newest of those
-// that were pruned.
-func ChainHead(length int, file, digest string, pruned int, checkpoint string) io.WriterTo {
-	return document.Line{Value: chainHead{Format: chainFormat, Length: length, File: file, Digest: digest, Pruned: pruned, Checkpoint: checkpoint}}
+// WriteTo writes chain.json.
+func (h Head) WriteTo(w io.Writer) (int64, error) {
+	h.Format = chainFormat
+	return document.Line{Value: h}.WriteTo(w)
 }
 
-// next returns the head of the chain with one report more.
-func (h chainHead) next(file, digest string) chainHead {
-	h.Format, h.Length, h.File, h.Digest = chainFormat, h.Length+1, file, digest
+// With returns the head of the chain with one report more.
+func (h Head) With(file, digest string) Head {
+	h.Length, h.File, h.Digest = h.Length+1, file, digest
 	return h
 }
 
 // writeHead writes the signature first: a run that dies between the two has left a
 // report that chain.json does not know, and taking that in makes the same head again.
-func writeHead(dir string, h chainHead, s Signer) error {
+func writeHead(dir string, h Head, s Signer) error {
 	path := filepath.Join(dir, ChainFile)
-	unsigned := signBeside(s, path, document.Line{Value: h})
-	if err := document.WriteFile(path, document.Line{Value: h}); err != nil {
+	unsigned := signBeside(s, path, h)
+	if err := document.WriteFile(path, h); err != nil {
 		return err
 	}
 	return unsigned
@@ -294,28 +294,28 @@ func writeHead(dir string, h chainHead, s Signer) error {
 // That other reports are missing or edited does not matter here: a report must be
 // written all the same, and VerifyChain tells. The errors match [ErrChainDamaged] and
 // [ErrBeyondHead].
-func currentHead(dir string) (chainHead, error) {
+func currentHead(dir string) (Head, error) {
 	names, err := reportFiles(dir)
 	if err != nil {
-		return chainHead{}, err
+		return Head{}, err
 	}
 	head, err := readHead(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(names) == 0:
-		return chainHead{}, nil
+		return Head{}, nil
 	case err != nil:
-		return chainHead{}, fmt.Errorf("%w: %w", ErrChainDamaged, err)
+		return Head{}, fmt.Errorf("%w: %w", ErrChainDamaged, err)
 	case head.Length-head.Pruned == len(names):
 		return head, nil
 	}
 	if beyond := beyondHead(head, readLinks(dir, names)); len(beyond) > 0 {
-		return chainHead{}, fmt.Errorf("%w: %s", ErrBeyondHead, beyond[0].File)
+		return Head{}, fmt.Errorf("%w: %s", ErrBeyondHead, beyond[0].File)
 	}
 	return head, nil
 }
 
 // beyondHead returns the links that follow head, each upon the one before.
-func beyondHead(head chainHead, links []*ChainLink) []*ChainLink {
+func beyondHead(head Head, links []*ChainLink) []*ChainLink {
 	follower := make(map[string]*ChainLink, len(links))
 	for _, l := range slices.Backward(links) { // the oldest of several wins
 		if l.Digest != "" {
@@ -329,8 +329,8 @@ func beyondHead(head chainHead, links []*ChainLink) []*ChainLink {
 	return out
 }
 
-func readHead(dir string) (chainHead, error) {
-	var h chainHead
+func readHead(dir string) (Head, error) {
+	var h Head
 	text, err := readSmall(filepath.Join(dir, ChainFile))
 	if err != nil {
 		return h, err
@@ -342,7 +342,7 @@ func readHead(dir string) (chainHead, error) {
 		h, err = h.settle(dir)
 	}
 	if err != nil {
-		return chainHead{}, fmt.Errorf("%s: %w", ChainFile, err)
+		return Head{}, fmt.Errorf("%s: %w", ChainFile, err)
 	}
 	return h, nil
 }
@@ -419,7 +419,7 @@ func VerifyChain(dir string, explained func(runID string) bool) (*Chain, error) 
 // digests, from the first report on; each that does not follow the one before it has a
 // problem. Leftover is how many stand before the checkpoint of head: a prune that was cut
 // short has left them.
-func chained(links []*ChainLink, head chainHead) (ordered []*ChainLink, leftover int) {
+func chained(links []*ChainLink, head Head) (ordered []*ChainLink, leftover int) {
 	byDigest := make(map[string]*ChainLink, len(links))
 	followers := make(map[string][]*ChainLink, len(links))
 	for _, l := range links {
@@ -471,7 +471,7 @@ func chained(links []*ChainLink, head chainHead) (ordered []*ChainLink, leftover
 }
 
 // checkHead compares the links with what chain.json says.
-func (c *Chain) checkHead(head chainHead, err error, leftover int, explained func(string) bool) {
+func (c *Chain) checkHead(head Head, err error, leftover int, explained func(string) bool) {
 	n := len(c.Links)
 	add := func(l ChainLink) { c.Links = append(c.Links, l) }
 	switch {

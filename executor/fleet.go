@@ -280,16 +280,5 @@ func (c *FleetFindings) count(findings []planner.Finding) {
 func (s *FleetSummary) count(e *FleetEnvironment) {
 	s.Environments++
 	s.Pending += len(e.Pending)
-	switch e.State {
-	case StateOK:
-		s.OK++
-	case StateDrift:
-		s.Drift++
-	case StateFailing:
-		s.Failing++
-	case StateLate:
-		s.Late++
-	default:
-		s.Never++
-	}
+	*map[FleetState]*int{StateOK: &s.OK, StateDrift: &s.Drift, StateFailing: &s.Failing, StateLate: &s.Late, StateNever: &s.Never}[e.State]++
 }

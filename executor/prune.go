@@ -89,7 +89,7 @@ func advance(ctx context.Context, dir string, may func(runID string) bool, s Sig
 		if stop != nil {
 			break
 		}
-		head = head.next(l.File, l.Digest)
+		head = head.With(l.File, l.Digest)
 		taken = append(taken, *l)
 	}
 	if len(taken) > 0 {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"privsync/mstrapi"
@@ -15,7 +14,7 @@ import (
 // tellUnexpected adds the findings about what came and went although nobody
 // asked for it.
 func (r *run) tellUnexpected() {
-	pairs := make(map[pair]int)
+	pairs := make(map[pair]*together)
 	for _, t := range r.tasks {
 		if t.gone || len(t.res.Came)+len(t.res.Went) == 0 {
 			continue
@@ -43,17 +42,11 @@ func (r *run) tellUnexpected() {
 		return cmp.Or(cmp.Compare(a.along, b.along), cmp.Compare(a.with, b.with))
 	}) {
 		ref := planner.PrivilegeRef{ID: p.along, Name: cmp.Or(r.nameOf(p.along), p.along.String())}
-		var with planner.Set
 		var declare []string
-		for text := range strings.FieldsSeq(p.with) {
-			id, err := strconv.Atoi(text)
-			if err != nil {
-				continue // it is a number, see along
-			}
-			with.Add(mstrapi.PrivilegeID(id))
-			needing, needed := text, p.along.String()
+		for id := range pairs[p].with.All() {
+			needing, needed := id.String(), p.along.String()
 			if p.revoked {
-				needing, needed = needed, text
+				needing, needed = needed, needing
 			}
 			declare = append(declare, fmt.Sprintf("prerequisites: [{privilege: %s, needs: [%s]}]", needing, needed))
 		}
@@ -67,7 +60,7 @@ func (r *run) tellUnexpected() {
 		r.tell(planner.Finding{
 			Code: planner.CodeSideEffect, Severity: planner.SeverityWarning, Privilege: &ref,
 			Message: fmt.Sprintf("privilege %s was %s along with %s%s on %d of the principals that were written, without being asked for; if the server does so by itself, declare it: %s",
-				r.names(planner.SetOf(p.along)), what, among, r.names(with), pairs[p], strings.Join(declare, " or ")),
+				r.names(planner.SetOf(p.along)), what, among, r.names(pairs[p].with), pairs[p].principals, strings.Join(declare, " or ")),
 		})
 	}
 }
@@ -75,8 +68,14 @@ func (r *run) tellUnexpected() {
 // pair is a privilege that came or went along with one of those that a run wrote.
 type pair struct {
 	along   mstrapi.PrivilegeID
-	with    string // their numbers, separated by blanks: those that may be the cause
+	with    string // the numbers of those that may be the cause
 	revoked bool   // it went when they were revoked
+}
+
+// together is on how many principals a pair was seen.
+type together struct {
+	with       planner.Set
+	principals int
 }
 
 // maxCauses bounds how many privileges a finding names as the possible cause.
@@ -84,7 +83,7 @@ const maxCauses = 5
 
 // along counts what came with a grant, or went with a revoke, other than what the
 // policy declares and what a metadata command grants.
-func (r *run) along(t *task, pairs map[pair]int) {
+func (r *run) along(t *task, pairs map[pair]*together) {
 	granted, revoked := planner.SetOf(t.res.Granted...), planner.SetOf(t.res.Revoked...)
 	known := r.needed(granted)
 	if r.ran && t.change.Principal.Kind == mstrapi.User {
@@ -92,7 +91,11 @@ func (r *run) along(t *task, pairs map[pair]int) {
 	}
 	count := func(along mstrapi.PrivilegeID, causes planner.Set, wentAlong bool) {
 		if n := causes.Len(); n > 0 && n <= maxCauses {
-			pairs[pair{along, strings.Trim(fmt.Sprint(causes.IDs()), "[]"), wentAlong}]++
+			p := pair{along, fmt.Sprint(causes.IDs()), wentAlong}
+			if pairs[p] == nil {
+				pairs[p] = &together{with: causes}
+			}
+			pairs[p].principals++
 		}
 	}
 	for _, came := range t.res.Came {

@@ -92,7 +92,7 @@ func SignatureBeside(path string) ([]byte, error) {
 // signedHead returns nil if s has signed one of the heads, which are of dir's chain,
 // or if none of them is of a report: there is nothing yet to vouch for. Otherwise the
 // error matches [ErrUnsigned]: whoever signs what follows vouches for what was before.
-func signedHead(dir string, s Signer, heads ...chainHead) error {
+func signedHead(dir string, s Signer, heads ...Head) error {
 	text, err := SignatureBeside(filepath.Join(dir, ChainFile))
 	if err != nil {
 		return err
@@ -105,8 +105,7 @@ func signedHead(dir string, s Signer, heads ...chainHead) error {
 		if len(text) == 0 {
 			continue
 		}
-		why = reading(document.Line{Value: h}, func(r io.Reader) error { return s.Check(r, text) })
-		if why == nil {
+		if why = CheckDocument(s, h, text); why == nil {
 			return nil
 		}
 	}

@@ -48,27 +48,14 @@ func inheritedForbidden(f planner.Finding) bool { return f.Code == planner.CodeI
 // summarize counts r.Principals. Requests and retries stay as they are.
 func (r *Report) summarize() {
 	s := Summary{Requests: r.Summary.Requests, Retries: r.Summary.Retries, Principals: len(r.Principals)}
+	counts := map[Outcome]*int{
+		InSync: &s.InSync, Drifted: &s.Drifted, Applied: &s.Applied, Failed: &s.Failed, Stale: &s.Stale, HeldBack: &s.HeldBack,
+		Unverified: &s.Unverified, NotAttempted: &s.NotAttempted, UnknownState: &s.Unknown,
+	}
 	for i := range r.Principals {
 		p := &r.Principals[i]
-		switch p.Outcome {
-		case InSync:
-			s.InSync++
-		case Drifted:
-			s.Drifted++
-		case Applied:
-			s.Applied++
-		case Failed:
-			s.Failed++
-		case Stale:
-			s.Stale++
-		case HeldBack:
-			s.HeldBack++
-		case Unverified:
-			s.Unverified++
-		case NotAttempted:
-			s.NotAttempted++
-		case UnknownState:
-			s.Unknown++
+		if n := counts[p.Outcome]; n != nil {
+			*n++
 		}
 		s.Grants += len(p.Granted)
 		s.Revokes += len(p.Revoked)

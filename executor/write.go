@@ -378,8 +378,7 @@ func (r *run) write(j *job) bool {
 	if !t.wrote {
 		t.expected = before
 	}
-	kind, id := t.change.Principal.Kind, t.change.Principal.ID
-	patch := mstrapi.PrivilegePatch{Add: add.IDs(), Remove: remove.IDs(), Comment: r.o.Comment(kind)}
+	patch := mstrapi.PrivilegePatch{Add: add.IDs(), Remove: remove.IDs(), Comment: r.o.Comment(t.change.Principal.Kind)}
 	pause := newPause()
 	var lost error // what became of an earlier attempt that may have been, or may still be, done
 	for attempt := 1; ; attempt++ {
@@ -401,25 +400,16 @@ func (r *run) write(j *job) bool {
 			r.skip(j)
 			return true
 		}
-		t.res.Attempts++
+		hadWritten := t.wrote
 		if attempt > 1 {
 			r.repeated.Add(1)
 		}
-		hadWritten := t.wrote
-		t.wrote = true
-		err := r.s.PatchPrivileges(r.ctx, kind, id, patch)
-		r.log(j, attempt, err)
-		if neverSent(err) {
-			t.res.Attempts--
-			t.wrote = hadWritten
-		}
+		err := r.send(j, patch, attempt)
 		if patch.Comment != "" && badRequest(err) {
 			// Its version should take comments; the change is worth more than the comment.
 			patch.Comment = ""
-			t.res.Attempts++
 			r.repeated.Add(1)
-			err = r.s.PatchPrivileges(r.ctx, kind, id, patch)
-			r.log(j, attempt, err)
+			err = r.send(j, patch, attempt)
 		}
 		if (errors.Is(err, mstrapi.ErrStopped) || errors.Is(err, mstrapi.ErrLockLost)) && lost == nil {
 			t.wrote = hadWritten
@@ -465,21 +455,26 @@ func (r *run) write(j *job) bool {
 	}
 }
 
+// send sends one PATCH, and counts it if a request was made.
+func (r *run) send(j *job, patch mstrapi.PrivilegePatch, attempt int) error {
+	t := j.t
+	err := r.s.PatchPrivileges(r.ctx, t.change.Principal.Kind, t.change.Principal.ID, patch)
+	r.log(j, attempt, err)
+	if e, ok := asAPIError(err); !ok || !e.Unsent || e.Attempts > 0 {
+		t.res.Attempts++
+		t.wrote = true
+	}
+	return err
+}
+
 // unknownWhetherDone is how report and text speak of a write whose answer is not
 // known and that was not seen.
 const unknownWhetherDone = "unknown whether done"
 
-// neverSent reports whether not even a request was made: there was no session to
-// make it with.
-func neverSent(err error) bool {
-	e, ok := asAPIError(err)
-	return ok && e.Unsent && e.Attempts == 0
-}
-
 // badRequest reports whether the server refused the form of a request.
 func badRequest(err error) bool {
-	var e *mstrapi.Error
-	return errors.As(err, &e) && e.Status == http.StatusBadRequest
+	e, ok := asAPIError(err)
+	return ok && e.Status == http.StatusBadRequest
 }
 
 // overdue reports whether t has had its time.

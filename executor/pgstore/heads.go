@@ -75,19 +75,19 @@ func brokenLinks(rows []headRow, ends map[string]head) []string {
 	for _, r := range rows {
 		before, ok := last[r.Chain]
 		if !ok {
-			before = head{length: ends[r.Chain].pruned, digest: ends[r.Chain].checkpoint}
+			before = head{Head: executor.Head{Length: ends[r.Chain].Pruned, Digest: ends[r.Chain].Checkpoint}}
 		}
 		switch {
-		case r.Length != before.length+1:
-			problems = append(problems, fmt.Sprintf("chain %s: %d reports before %s are missing", r.Chain, r.Length-before.length-1, r.File))
-		case r.Previous != before.digest:
+		case r.Length != before.Length+1:
+			problems = append(problems, fmt.Sprintf("chain %s: %d reports before %s are missing", r.Chain, r.Length-before.Length-1, r.File))
+		case r.Previous != before.Digest:
 			problems = append(problems, fmt.Sprintf("chain %s: %s does not follow the report before it", r.Chain, r.File))
 		}
-		last[r.Chain] = head{length: r.Length, digest: r.Digest}
+		last[r.Chain] = head{Head: executor.Head{Length: r.Length, Digest: r.Digest}}
 	}
 	for chain, end := range ends {
-		if at := last[chain]; at.length != end.length || at.digest != end.digest {
-			problems = append(problems, fmt.Sprintf("chain %s: the newest report, %s, is missing", chain, end.file))
+		if at := last[chain]; at.Length != end.Length || at.Digest != end.Digest {
+			problems = append(problems, fmt.Sprintf("chain %s: the newest report, %s, is missing", chain, end.File))
 		}
 	}
 	slices.Sort(problems)

@@ -50,7 +50,7 @@ func (s *Store) addHistory(ctx context.Context, tx pgx.Tx, l link, r *executor.R
 		_, err = tx.Exec(ctx, `INSERT INTO seen (chain, length, run, command, at, url, level, kind, principal_id, principal, login, direct, inherited)
 			SELECT $1, $2, $3, $4, $5, $6, $7, kind, id, name, login, direct, inherited
 			FROM json_to_recordset($8::json) AS p (kind text, id text, name text, login text, direct integer[], inherited integer[])`,
-			l.chain, l.head.length, plain(r.Run.ID), plain(r.Run.Command), r.Run.FinishedAt.UTC(), plain(r.Environment.URL), plain(level), string(text))
+			l.chain, l.head.Length, plain(r.Run.ID), plain(r.Run.Command), r.Run.FinishedAt.UTC(), plain(r.Environment.URL), plain(level), string(text))
 		return err
 	}
 	for i := range r.Principals {

@@ -22,25 +22,12 @@ const partSize = 1 << 20
 
 // head is the newest report of a chain, as the closing rows of journals tell it.
 type head struct {
-	length int
-	file   string
-	digest string
-
-	pruned     int
-	checkpoint string
-	signature  []byte // over the head; nil: none
-}
-
-// document returns the head as chain.json has it.
-func (h head) document() io.WriterTo {
-	return executor.ChainHead(h.length, h.file, h.digest, h.pruned, h.checkpoint)
+	executor.Head
+	signature []byte // over the head; nil: none
 }
 
 // next returns the head with one report more.
-func (h head) next(file, digest string) head {
-	h.length, h.file, h.digest, h.signature = h.length+1, file, digest, nil
-	return h
-}
+func (h head) next(file, digest string) head { return head{Head: h.With(file, digest)} }
 
 // fileOf returns the name of a run's report in a folder.
 func fileOf(run string) string { return run[strings.LastIndexByte(run, '/')+1:] + ".json" }
@@ -49,20 +36,20 @@ func fileOf(run string) string { return run[strings.LastIndexByte(run, '/')+1:] 
 // has no report.
 func readHead(ctx context.Context, q queryer, chain string) (head, error) {
 	var h head
-	if err := orNone(q.QueryRow(ctx, "SELECT pruned, checkpoint FROM chain WHERE chain = $1", chain).Scan(&h.pruned, &h.checkpoint)); err != nil {
+	if err := orNone(q.QueryRow(ctx, "SELECT pruned, checkpoint FROM chain WHERE chain = $1", chain).Scan(&h.Pruned, &h.Checkpoint)); err != nil {
 		return h, err
 	}
 	var run string
-	err := q.QueryRow(ctx, "SELECT length, run, digest FROM journal WHERE type = 'closed' AND chain = $1 ORDER BY length DESC LIMIT 1", chain).Scan(&h.length, &run, &h.digest)
+	err := q.QueryRow(ctx, "SELECT length, run, digest FROM journal WHERE type = 'closed' AND chain = $1 ORDER BY length DESC LIMIT 1", chain).Scan(&h.Length, &run, &h.Digest)
 	if errors.Is(err, pgx.ErrNoRows) {
-		h.length, h.digest = h.pruned, h.checkpoint
+		h.Length, h.Digest = h.Pruned, h.Checkpoint
 		return h, nil
 	}
 	if err != nil {
 		return h, err
 	}
-	h.file = fileOf(run)
-	err = q.QueryRow(ctx, "SELECT signature FROM head_signature WHERE chain = $1 AND length = $2 ORDER BY id DESC LIMIT 1", chain, h.length).Scan(&h.signature)
+	h.File = fileOf(run)
+	err = q.QueryRow(ctx, "SELECT signature FROM head_signature WHERE chain = $1 AND length = $2 ORDER BY id DESC LIMIT 1", chain, h.Length).Scan(&h.signature)
 	return h, orNone(err)
 }
 
@@ -70,14 +57,14 @@ func readHead(ctx context.Context, q queryer, chain string) (head, error) {
 // needs a signer: the error matches [executor.ErrUnsigned].
 func (h head) checkSigner(s executor.Signer) error {
 	switch {
-	case h.digest == "" || s == nil && h.signature == nil:
+	case h.Digest == "" || s == nil && h.signature == nil:
 		return nil
 	case s == nil:
 		return fmt.Errorf("the chain of reports in the store is signed, and what follows would be %w", executor.ErrUnsigned)
 	case h.signature == nil:
 		return fmt.Errorf("the head of the chain in the store is %w: it has no signature", executor.ErrUnsigned)
 	}
-	if err := executor.CheckDocument(s, h.document(), h.signature); err != nil {
+	if err := executor.CheckDocument(s, h, h.signature); err != nil {
 		return fmt.Errorf("the head of the chain in the store is %w with the key at hand: %w", executor.ErrUnsigned, err)
 	}
 	return nil
@@ -167,7 +154,7 @@ func (s *Store) add(ctx context.Context, report *executor.Report, c closing, sig
 		if err != nil {
 			return err
 		}
-		report.Previous = h.digest
+		report.Previous = h.Digest
 		if err := report.Seal(); err != nil {
 			return err
 		}
@@ -176,7 +163,7 @@ func (s *Store) add(ctx context.Context, report *executor.Report, c closing, sig
 		if signer != nil {
 			if unsigned = h.checkSigner(signer); unsigned == nil {
 				if signature, err = executor.SignDocument(signer, report); err == nil {
-					headSignature, err = executor.SignDocument(signer, next.document())
+					headSignature, err = executor.SignDocument(signer, next)
 				}
 				if err != nil {
 					unsigned = fmt.Errorf("%w: %w", executor.ErrUnsigned, err)
@@ -278,13 +265,13 @@ func (s *Store) addLink(ctx context.Context, tx pgx.Tx, l link) error {
 	_, err = tx.Exec(ctx, `INSERT INTO report (chain, length, run, file, digest, previous, signature, command, outcome, recovered,
 		started_at, finished_at, url, environment, policy, policy_digest, base_digest, plan_digest, summary)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19::json)`,
-		l.chain, l.head.length, l.run, l.head.file, r.Digest, r.Previous, l.signature, plain(r.Run.Command), plain(string(r.Run.Outcome)), r.Run.Recovered,
+		l.chain, l.head.Length, l.run, l.head.File, r.Digest, r.Previous, l.signature, plain(r.Run.Command), plain(string(r.Run.Outcome)), r.Run.Recovered,
 		r.Run.StartedAt.UTC(), r.Run.FinishedAt.UTC(), plain(r.Environment.URL), plain(r.Policy.Environment), plain(r.Policy.Name), plain(r.Policy.Digest), plain(r.Policy.BaseDigest), plain(plan), string(summary))
 	if err != nil {
 		return err
 	}
 	if l.headSignature != nil {
-		if _, err := tx.Exec(ctx, "INSERT INTO head_signature (chain, length, signature) VALUES ($1, $2, $3)", l.chain, l.head.length, l.headSignature); err != nil {
+		if _, err := tx.Exec(ctx, "INSERT INTO head_signature (chain, length, signature) VALUES ($1, $2, $3)", l.chain, l.head.Length, l.headSignature); err != nil {
 			return err
 		}
 	}
@@ -292,7 +279,7 @@ func (s *Store) addLink(ctx context.Context, tx pgx.Tx, l link) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO journal (run, seq, type, at, fence, chain, length, digest) VALUES ($1, $2, 'closed', $3, $4, $5, $6, $7)`,
-		l.run, seq, r.Run.FinishedAt.UTC(), fence, l.chain, l.head.length, r.Digest)
+		l.run, seq, r.Run.FinishedAt.UTC(), fence, l.chain, l.head.Length, r.Digest)
 	return err
 }
 
@@ -325,7 +312,7 @@ func (w *partWriter) flush() error {
 }
 
 func (w *partWriter) insert(p []byte) error {
-	_, err := w.tx.Exec(w.ctx, "INSERT INTO part (chain, length, n, bytes) VALUES ($1, $2, $3, $4)", w.link.chain, w.link.head.length, w.n, p)
+	_, err := w.tx.Exec(w.ctx, "INSERT INTO part (chain, length, n, bytes) VALUES ($1, $2, $3, $4)", w.link.chain, w.link.head.Length, w.n, p)
 	w.n++
 	return err
 }

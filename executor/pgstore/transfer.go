@@ -83,7 +83,7 @@ func (s *Store) Import(ctx context.Context, dir string) (Imported, error) {
 			if err != nil || signature == nil {
 				return err
 			}
-			_, err = tx.Exec(limited, "INSERT INTO head_signature (chain, length, signature) VALUES ($1, $2, $3)", done.Chain, h.length, signature)
+			_, err = tx.Exec(limited, "INSERT INTO head_signature (chain, length, signature) VALUES ($1, $2, $3)", done.Chain, h.Length, signature)
 			return err
 		})
 	})
@@ -104,13 +104,13 @@ func (s *Store) whereTo(ctx context.Context, tx pgx.Tx, chain *executor.Chain, l
 	switch len(names) {
 	case 0:
 		name = mainChain
-		if h, err = readHead(ctx, tx, name); err == nil && (h.length > 0 || h.pruned > 0) {
+		if h, err = readHead(ctx, tx, name); err == nil && (h.Length > 0 || h.Pruned > 0) {
 			name = "import-" + strings.TrimPrefix(digests[0], "sha256:")[:12]
 			h, err = readHead(ctx, tx, name)
 		}
 		if err == nil && chain.Pruned > 0 {
 			_, err = tx.Exec(ctx, "INSERT INTO chain (chain, pruned, checkpoint) VALUES ($1, $2, $3)", name, chain.Pruned, chain.Checkpoint)
-			h = head{length: chain.Pruned, digest: chain.Checkpoint, pruned: chain.Pruned, checkpoint: chain.Checkpoint}
+			h = head{Head: executor.Head{Length: chain.Pruned, Digest: chain.Checkpoint, Pruned: chain.Pruned, Checkpoint: chain.Checkpoint}}
 		}
 		return name, 0, h, err
 	case 1:
@@ -118,7 +118,7 @@ func (s *Store) whereTo(ctx context.Context, tx pgx.Tx, chain *executor.Chain, l
 		if h, err = readHead(ctx, tx, name); err != nil {
 			return "", 0, h, err
 		}
-		if i := slices.Index(digests, h.digest); i >= 0 {
+		if i := slices.Index(digests, h.Digest); i >= 0 {
 			return name, i + 1, h, nil
 		}
 		var newest bool
@@ -135,7 +135,7 @@ func (s *Store) whereTo(ctx context.Context, tx pgx.Tx, chain *executor.Chain, l
 
 // importLink adds the report in the file that h names as the newest.
 func (s *Store) importLink(ctx context.Context, tx pgx.Tx, dir, chain string, h head) error {
-	path := filepath.Join(dir, h.file)
+	path := filepath.Join(dir, h.File)
 	f, err := executor.OpenPlain(path)
 	if err != nil {
 		return err
@@ -145,10 +145,10 @@ func (s *Store) importLink(ctx context.Context, tx pgx.Tx, dir, chain string, h 
 	if err != nil {
 		return err
 	}
-	l := link{chain: chain, head: h, signature: signature, closing: closing{run: strings.TrimSuffix(Qualified(chain, h.file), ".json"), imported: true}}
+	l := link{chain: chain, head: h, signature: signature, closing: closing{run: strings.TrimSuffix(Qualified(chain, h.File), ".json"), imported: true}}
 	l.document = func(w io.Writer) (*executor.Report, error) {
 		report, err := executor.ReadReport(io.TeeReader(f, w))
-		if err == nil && report.Digest != h.digest {
+		if err == nil && report.Digest != h.Digest {
 			err = errors.New("it was changed meanwhile")
 		}
 		return report, err
@@ -210,7 +210,7 @@ func (s *Store) exportChain(ctx context.Context, chain, dir string) (int, error)
 	for _, e := range entries {
 		files = append(files, e.File)
 	}
-	if signed.head.file != "" {
+	if signed.head.File != "" {
 		files = append(files, executor.ChainFile)
 	}
 	for i, file := range files {

@@ -56,15 +56,15 @@ func (s *Store) Verify(ctx context.Context, chain string) (*executor.Chain, erro
 	if err != nil {
 		return nil, err
 	}
-	out := &executor.Chain{Pruned: h.pruned, Checkpoint: h.checkpoint}
+	out := &executor.Chain{Pruned: h.Pruned, Checkpoint: h.Checkpoint}
 	if len(closings) > 0 {
-		out.Digest = h.digest
+		out.Digest = h.Digest
 	}
 	byLength := make(map[int]closed, len(closings))
 	for _, c := range closings {
 		byLength[c.Length] = c
 	}
-	previous, next := h.checkpoint, h.pruned+1
+	previous, next := h.Checkpoint, h.Pruned+1
 	missing := func(upTo int) {
 		for ; next < upTo; next++ {
 			l := executor.ChainLink{Problem: "missing, and so is the row that closes its journal"}
@@ -154,7 +154,7 @@ func (s *Store) Signed(ctx context.Context, chain string) (*Signed, error) {
 func (c *Signed) Open(file string) (io.ReadCloser, error) {
 	if file == executor.ChainFile {
 		var b bytes.Buffer
-		_, err := c.head.document().WriteTo(&b)
+		_, err := c.head.WriteTo(&b)
 		return io.NopCloser(&b), err
 	}
 	f, ok := c.files[file]
@@ -187,14 +187,14 @@ func (s *Store) SignHead(ctx context.Context, digest string, signer executor.Sig
 		if err != nil {
 			return err
 		}
-		if h.digest != digest {
+		if h.Digest != digest {
 			return fmt.Errorf("%w: a report was added meanwhile", executor.ErrUnsigned)
 		}
-		signature, err := executor.SignDocument(signer, h.document())
+		signature, err := executor.SignDocument(signer, h)
 		if err != nil {
 			return fmt.Errorf("%w: %w", executor.ErrUnsigned, err)
 		}
-		_, err = tx.Exec(ctx, "INSERT INTO head_signature (chain, length, signature) VALUES ($1, $2, $3)", mainChain, h.length, signature)
+		_, err = tx.Exec(ctx, "INSERT INTO head_signature (chain, length, signature) VALUES ($1, $2, $3)", mainChain, h.Length, signature)
 		return err
 	})
 }
