@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -55,86 +56,66 @@ func charts(all ...chart) []chart {
 // stacked is one bar that shares a whole out, with its legend below.
 func stacked(title string, bars []bar) chart {
 	c := chart{Title: title}
-	total := 0
+	bars = slices.DeleteFunc(bars, func(b bar) bool { return b.N <= 0 })
+	total := 0.0
 	for _, b := range bars {
-		total += max(0, b.N)
+		total += float64(b.N)
 	}
-	if total == 0 {
-		return c
-	}
-	x, y := 0.0, 44.0
+	x := 0.0
 	var said []string
-	for _, b := range bars {
-		if b.N <= 0 {
-			continue
-		}
-		text := fmt.Sprintf("%s %d", b.Label, b.N)
+	var legend []segment
+	for i, b := range bars {
+		text, share := fmt.Sprintf("%s %d", b.Label, b.N), float64(b.N)/total
 		said = append(said, text)
-		width := float64(b.N) / float64(total) * chartWidth
-		c.Segments = append(c.Segments, segment{x, 0, max(width-2, 1.5), 30, b.Tone, text})
-		x += width
+		c.Segments = append(c.Segments, segment{x, 0, max(share*chartWidth-2, 1.5), 30, b.Tone, text})
+		x += share * chartWidth
+		column, y := float64(i%2)*chartWidth/2, 44+float64(i/2)*24
+		legend = append(legend, segment{column, y, 12, 12, b.Tone, ""})
+		c.Labels = append(c.Labels, chartText{column + 20, y + 11, "", fmt.Sprintf("%s: %d (%.1f %%)", b.Label, b.N, share*100)})
 	}
-	column := 0.0
-	for _, b := range bars {
-		if b.N <= 0 {
-			continue
-		}
-		share := float64(b.N) / float64(total) * 100
-		c.Segments = append(c.Segments, segment{column, y, 12, 12, b.Tone, ""})
-		c.Labels = append(c.Labels, chartText{column + 20, y + 11, "", fmt.Sprintf("%s: %d (%.1f %%)", b.Label, b.N, share)})
-		if column == 0 {
-			column = chartWidth / 2
-		} else {
-			column, y = 0, y+24
-		}
-	}
-	if column > 0 {
-		y += 24
-	}
-	c.Height = int(y)
-	c.Said = strings.Join(said, ", ")
+	c.Segments = append(c.Segments, legend...)
+	c.Height, c.Said = 44+(len(bars)+1)/2*24, strings.Join(said, ", ")
 	return c
 }
 
-// bars is a chart with a row for each label, each made of up to two parts.
-func bars(title string, labels []string, parts [][]bar) chart {
-	c := chart{Title: title}
-	most := 0
-	for _, row := range parts {
-		n := 0
-		for _, b := range row {
+// row is a labelled row of bars.
+type row struct {
+	label string
+	parts []bar
+}
+
+// rows is a chart with a row of bars for each label.
+func rows(title string, all []row) chart {
+	c := chart{Title: title, Height: len(all) * chartRow}
+	length := func(r row) (n int) {
+		for _, b := range r.parts {
 			n += b.N
 		}
-		most = max(most, n)
+		return n
 	}
-	if most == 0 {
-		return c
+	most := 0
+	for _, r := range all {
+		most = max(most, length(r))
 	}
 	const room = chartWidth - chartLabel - chartNumber
 	var said []string
-	for i, row := range parts {
-		y := float64(i * chartRow)
-		c.Labels = append(c.Labels, chartText{chartLabel - 8, y + 16, "end", clip(labels[i], chartClip)})
-		x, n := float64(chartLabel), 0
+	for i, r := range all {
+		x, y := float64(chartLabel), float64(i*chartRow)
+		c.Labels = append(c.Labels, chartText{chartLabel - 8, y + 16, "end", clip(r.label, chartClip)})
 		var words []string
-		for _, b := range row {
+		for _, b := range r.parts {
 			if b.N <= 0 {
 				continue
 			}
-			text := fmt.Sprintf("%d", b.N)
-			if b.Label != "" {
-				text += " " + b.Label
-			}
+			text := strings.TrimSuffix(fmt.Sprintf("%d %s", b.N, b.Label), " ")
 			words = append(words, text)
 			width := max(2, float64(b.N)/float64(most)*room)
-			c.Segments = append(c.Segments, segment{x, y + 3, width, chartRow - 8, b.Tone, labels[i] + ": " + text})
+			c.Segments = append(c.Segments, segment{x, y + 3, width, chartRow - 8, b.Tone, r.label + ": " + text})
 			x += width
-			n += b.N
 		}
-		c.Labels = append(c.Labels, chartText{x + 6, y + 16, "number", fmt.Sprint(n)})
-		said = append(said, labels[i]+": "+strings.Join(words, ", "))
+		c.Labels = append(c.Labels, chartText{x + 6, y + 16, "number", fmt.Sprint(length(r))})
+		said = append(said, r.label+": "+strings.Join(words, ", "))
 	}
-	c.Height = len(parts) * chartRow
 	c.Said = strings.Join(said, "; ")
 	return c
 }
@@ -153,34 +134,23 @@ func (t *tally) add(g *planner.PlannedPrivilege, granted bool) {
 }
 
 func (t *tally) chart(title string) chart {
-	var labels []string
-	var parts [][]bar
-	for _, part := range []struct {
-		sign, tone string
-		counts     map[string]int
-	}{{"+ grant", "grant", t.grants}, {"− revoke", "revoke", t.revokes}} {
-		for _, b := range ranked(part.counts, 8) {
-			labels = append(labels, part.sign+", "+b.Label)
-			parts = append(parts, []bar{{"", part.tone, b.N}})
-		}
-	}
-	return bars(title, labels, parts)
+	all := ranked(t.grants, "+ grant, ", func(string) string { return "grant" })
+	return rows(title, append(all, ranked(t.revokes, "− revoke, ", func(string) string { return "revoke" })...))
 }
 
-// ranked gives the most frequent keys first.
-func ranked(counts map[string]int, most int) []bar {
-	out := make([]bar, 0, len(counts))
-	for k, n := range counts {
-		out = append(out, bar{Label: k, N: n})
+// ranked are the eight most frequent keys.
+func ranked(counts map[string]int, before string, tone func(key string) string) []row {
+	keys := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b)) })
+	var out []row
+	for _, k := range keys[:min(len(keys), 8)] {
+		out = append(out, row{before + k, []bar{{"", tone(k), counts[k]}}})
 	}
-	slices.SortFunc(out, func(a, b bar) int { return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Label, b.Label)) })
-	return out[:min(len(out), most)]
+	return out
 }
 
-// findingChart counts findings by code.
+// findingChart counts findings by code, in the tone of the worst.
 func findingChart(fs []planner.Finding) chart {
-	counts := make(map[string]int)
-	tones := make(map[string]string)
+	counts, tones := make(map[string]int), make(map[string]string)
 	for _, f := range fs {
 		code := Clean(string(f.Code))
 		counts[code]++
@@ -193,13 +163,7 @@ func findingChart(fs []planner.Finding) chart {
 			tones[code] = "info"
 		}
 	}
-	var labels []string
-	var parts [][]bar
-	for _, b := range ranked(counts, 8) {
-		labels = append(labels, b.Label)
-		parts = append(parts, []bar{{"", tones[b.Label], b.N}})
-	}
-	return bars("Findings", labels, parts)
+	return rows("Findings", ranked(counts, "", func(code string) string { return tones[code] }))
 }
 
 // holdings counts who holds each privilege directly, and who only through groups.
@@ -219,25 +183,15 @@ func (h *holdings) add(direct, inherited planner.Set) {
 }
 
 func (h *holdings) chart(title string, label func(mstrapi.PrivilegeID) string) chart {
-	ids := make([]mstrapi.PrivilegeID, 0, len(h.direct)+len(h.inherited))
-	for id := range h.direct {
-		ids = append(ids, id)
-	}
-	for id := range h.inherited {
-		if h.direct[id] == 0 {
-			ids = append(ids, id)
-		}
-	}
-	slices.SortFunc(ids, func(a, b mstrapi.PrivilegeID) int {
-		return cmp.Or(cmp.Compare(h.direct[b]+h.inherited[b], h.direct[a]+h.inherited[a]), cmp.Compare(a, b))
-	})
-	var labels []string
-	var parts [][]bar
+	all := func(id mstrapi.PrivilegeID) int { return h.direct[id] + h.inherited[id] }
+	ids := slices.AppendSeq(slices.Collect(maps.Keys(h.direct)), maps.Keys(h.inherited))
+	slices.SortFunc(ids, func(a, b mstrapi.PrivilegeID) int { return cmp.Or(cmp.Compare(all(b), all(a)), cmp.Compare(a, b)) })
+	ids = slices.Compact(ids)
+	var held []row
 	for _, id := range ids[:min(len(ids), 12)] {
-		labels = append(labels, label(id))
-		parts = append(parts, []bar{{"direct", "direct", h.direct[id]}, {"inherited only", "inherited", h.inherited[id]}})
+		held = append(held, row{label(id), []bar{{"direct", "direct", h.direct[id]}, {"inherited only", "inherited", h.inherited[id]}}})
 	}
-	c := bars(title, labels, parts)
+	c := rows(title, held)
 	c.Keys = []toned{{"direct", "direct"}, {"inherited", "inherited only"}}
 	return c
 }

@@ -93,15 +93,12 @@ func (t *textWriter) exceptions(list []planner.Exception) {
 		return
 	}
 	t.part(bold, "%s in the policy", count(len(list), "exception"))
-	show := list
-	if !t.o.Verbose {
-		show = list[:min(len(list), maxExceptions)]
-	}
+	show, more := few(t, list, maxExceptions)
 	for i := range show {
 		x := tellException(&show[i])
 		t.para(x.style, 6, "  = "+x.String())
 	}
-	if more := len(list) - len(show); more > 0 {
+	if more > 0 {
 		t.line(dim, "  … and %d more; --format json shows all", more)
 	}
 }

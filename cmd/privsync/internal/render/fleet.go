@@ -1,7 +1,6 @@
 package render
 
 import (
-	"bufio"
 	_ "embed" // the page's template
 	"fmt"
 	"html/template"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"privsync/executor"
+	"privsync/planner"
 )
 
 //go:embed page/fleet.tmpl
@@ -28,14 +28,13 @@ func (t *textWriter) fleet(f *executor.Fleet) {
 		e := &f.Environments[i]
 		t.part(fleetStyle(e.State), "%-8s %s", strings.ToUpper(string(e.State)), fleetName(e))
 		for _, l := range fleetLines(e, f.CreatedAt) {
-			t.field(l[0], l[1])
+			t.field(l.Name, l.Value)
 		}
 	}
 }
 
 func fleetSentence(f *executor.Fleet) string {
 	s := f.Summary
-	text := count(s.Environments, "environment") + ": "
 	var parts []string
 	for _, part := range []struct {
 		n    int
@@ -49,9 +48,9 @@ func fleetSentence(f *executor.Fleet) string {
 		parts = []string{"no report"}
 	}
 	if s.Pending > 0 {
-		parts = append(parts, fmt.Sprintf("%s waiting", count(s.Pending, "plan")))
+		parts = append(parts, count(s.Pending, "plan")+" waiting")
 	}
-	return text + strings.Join(parts, ", ")
+	return count(s.Environments, "environment") + ": " + strings.Join(parts, ", ")
 }
 
 func fleetStyle(s executor.FleetState) style {
@@ -80,10 +79,10 @@ func fleetName(e *executor.FleetEnvironment) string {
 }
 
 // fleetLines says what is known of an environment: names and values.
-func fleetLines(e *executor.FleetEnvironment, now time.Time) [][2]string {
-	var lines [][2]string
+func fleetLines(e *executor.FleetEnvironment, now time.Time) []fact {
+	var lines []fact
 	add := func(name, format string, args ...any) {
-		lines = append(lines, [2]string{name, fmt.Sprintf(format, args...)})
+		lines = append(lines, fact{name, fmt.Sprintf(format, args...)})
 	}
 	run := func(r *executor.FleetRun) string {
 		return fmt.Sprintf("%s (%s), %s %s, run %s: %s", r.FinishedAt.UTC().Format("2006-01-02 15:04"), ago(now.Sub(r.FinishedAt)), Clean(r.Command), Clean(string(r.Outcome)), Clean(r.ID), Clean(r.Report))
@@ -113,7 +112,7 @@ func fleetLines(e *executor.FleetEnvironment, now time.Time) [][2]string {
 		for _, n := range c.Codes {
 			codes = append(codes, fmt.Sprintf("%s %d", Clean(n.Code), n.Count))
 		}
-		add("findings", "%s, %s, %s: %s", count(c.Error, "error"), count(c.Warning, "warning"), count(c.Info, "info"), strings.Join(codes, ", "))
+		add("findings", "%s: %s", severities(planner.FindingCounts{Error: c.Error, Warning: c.Warning, Info: c.Info}), strings.Join(codes, ", "))
 	}
 	return lines
 }
@@ -134,7 +133,6 @@ func ago(d time.Duration) string {
 // FleetHTML writes f as one self-contained page, as [HTML] does for one document. The
 // error is the writer's.
 func FleetHTML(w io.Writer, f *executor.Fleet) error {
-	type fact struct{ Name, Value string }
 	type row struct {
 		State, Name string
 		Facts       []fact
@@ -155,19 +153,7 @@ func FleetHTML(w io.Writer, f *executor.Fleet) error {
 	}
 	for i := range f.Environments {
 		e := &f.Environments[i]
-		r := row{State: string(e.State), Name: fleetName(e)}
-		for _, l := range fleetLines(e, f.CreatedAt) {
-			r.Facts = append(r.Facts, fact{l[0], l[1]})
-		}
-		page.Environments = append(page.Environments, r)
+		page.Environments = append(page.Environments, row{string(e.State), fleetName(e), fleetLines(e, f.CreatedAt)})
 	}
-	t, err := template.New("fleet").Parse(fleetTemplate)
-	if err != nil {
-		return err
-	}
-	b := bufio.NewWriter(w)
-	if err := t.Execute(b, page); err != nil {
-		return err
-	}
-	return b.Flush()
+	return writePage(w, fleetTemplate, page)
 }

@@ -96,12 +96,17 @@ func HTML(w io.Writer, doc any, o HTMLOptions) error {
 	}
 	p.Script = template.HTML("<script>" + script + "</script>")
 	p.Policy = contentPolicy(pageStyle, script)
-	t, err := template.New("page").Parse(pageTemplate)
+	return writePage(w, pageTemplate, p)
+}
+
+// writePage draws a page; its template cleans what the page does not hold clean.
+func writePage(w io.Writer, text string, page any) error {
+	t, err := template.New("page").Funcs(template.FuncMap{"clean": Clean, "who": Who, "through": consumerWords}).Parse(text)
 	if err != nil {
 		return err
 	}
 	b := bufio.NewWriter(w)
-	if err := t.Execute(b, p); err != nil {
+	if err := t.Execute(b, page); err != nil {
 		return err
 	}
 	return b.Flush()

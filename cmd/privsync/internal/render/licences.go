@@ -1,41 +1,85 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"privsync/planner"
 )
 
-// licenceHeads are the heads of the table of licences.
-func licenceHeads() []string {
-	return []string{"product", "now", "after", "difference", "licences", "apart " + apartMark}
+// maxSeated bounds how many users of one list of licences a page names.
+const maxSeated = 500
+
+// noSeats is said where nobody who was counted consumes anything.
+const noSeats = "Nobody who was counted consumes any of the products of the licence map."
+
+// seats are who consumes licences: a table of the products that somebody consumes, or
+// comes to, and who makes its numbers.
+type seats struct {
+	Said string
+	table
+	Lists []seatList
 }
 
-// licenceRows are the rows of the table of licences: the products that somebody
-// consumes, or comes to.
-func licenceRows(l *planner.Licences) [][]string {
-	var rows [][]string
+// seatList are users who have to do with a product in one way: who comes to consume it
+// and who no longer does, and what an audit tells of it.
+type seatList struct {
+	Title string // clean
+	users []planner.Consumer
+}
+
+// Shown are those whom a page names.
+func (l seatList) Shown() []planner.Consumer { return l.users[:min(len(l.users), maxSeated)] }
+
+// Left says how many a page leaves out, or "".
+func (l seatList) Left() string {
+	if more := len(l.users) - maxSeated; more > 0 {
+		return "and " + count(more, "user") + " more; the JSON document has them"
+	}
+	return ""
+}
+
+// seatsOf tells of licences; nil where they were not counted.
+func seatsOf(l *planner.Licences) *seats {
 	if l == nil {
 		return nil
 	}
-	for _, p := range l.Products {
-		if p.Now+p.After+p.Apart == 0 && p.AtMost == nil {
-			continue
+	s := &seats{Said: countedWords(l.Counted, l.ComplianceTime), table: table{Heads: []string{"product", "now", "after", "difference", "licences", "apart " + apartMark}}}
+	for i := range l.Products {
+		p := &l.Products[i]
+		if p.Now+p.After+p.Apart > 0 || p.AtMost != nil {
+			difference := fmt.Sprintf("%+d", p.Difference)
+			if p.AtMost != nil {
+				difference += fmt.Sprintf(" to %+d", *p.AtMost)
+			}
+			s.Rows = append(s.Rows, []string{
+				Clean(p.Name), atLeast(p.AtLeast, p.Now), atLeast(p.AtLeast, p.After), difference, seatsWords(p.Entitled, p.Unlimited), zeroBlank(p.Apart),
+			})
 		}
-		difference := fmt.Sprintf("%+d", p.Difference)
-		if p.AtMost != nil {
-			difference += fmt.Sprintf(" to %+d", *p.AtMost)
+		add := func(before, after string, users []planner.Consumer) {
+			if len(users) > 0 {
+				s.Lists = append(s.Lists, seatList{Clean(p.Name) + ", " + before + count(len(users), "user") + after, users})
+			}
 		}
-		rows = append(rows, []string{
-			Clean(p.Name), atLeast(p.AtLeast, p.Now), atLeast(p.AtLeast, p.After), difference, seatsWords(p.Entitled, p.Unlimited), zeroBlank(p.Apart),
-		})
+		add("gained by ", "", p.Gains)
+		add("freed by ", "", p.Frees)
+		add("cheapest seats: ", " by one privilege only", p.Cheapest)
+		add("consumed by ", "", p.Consumers)
+		add("counted apart "+apartMark+": ", "", p.ApartUsers)
 	}
-	return rows
+	return s
+}
+
+// SaidAll is a sentence on the numbers.
+func (s *seats) SaidAll() string {
+	text := capital(s.Said) + "."
+	if len(s.Rows) == 0 {
+		text += " " + noSeats
+	}
+	return text
 }
 
 // atLeast is a number that may be a lower bound.
@@ -76,38 +120,8 @@ func countedWords(c planner.CountedUsers, compliance *time.Time) string {
 	return text + "; how many licences there are is not known"
 }
 
-// seatList are users who have to do with a product in one way.
-type seatList struct {
-	title string // clean
-	users []planner.Consumer
-}
-
-// seatLists are who comes to consume what and who no longer does, and what an audit
-// tells of each product.
-func seatLists(l *planner.Licences) []seatList {
-	var out []seatList
-	if l == nil {
-		return nil
-	}
-	for i := range l.Products {
-		p := &l.Products[i]
-		for _, list := range []struct {
-			before, after string
-			users         []planner.Consumer
-		}{
-			{"gained by ", "", p.Gains}, {"freed by ", "", p.Frees}, {"cheapest seats: ", " by one privilege only", p.Cheapest},
-			{"consumed by ", "", p.Consumers}, {"counted apart " + apartMark + ": ", "", p.ApartUsers},
-		} {
-			if len(list.users) > 0 {
-				out = append(out, seatList{Clean(p.Name) + ", " + list.before + count(len(list.users), "user") + list.after, list.users})
-			}
-		}
-	}
-	return out
-}
-
 // consumerWords says by what a user consumes a product.
-func consumerWords(c *planner.Consumer) string {
+func consumerWords(c planner.Consumer) string {
 	text := strings.Join(throughWords(c.Through), "; ")
 	if len(c.Also) > 0 {
 		text += "; to give it up frees " + Clean(strings.Join(c.Also, ", ")) + " as well"
@@ -115,54 +129,62 @@ func consumerWords(c *planner.Consumer) string {
 	return text
 }
 
-// table writes rows, the first of which are the heads. The first column is text, the
-// others are numbers.
-func (t *textWriter) table(rows [][]string) {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, c := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+// apartMark follows whoever is counted apart: whether the server counts such users no
+// document says.
+const apartMark = "(?)"
+
+// throughWords says by which privileges a product is consumed, and how each is held.
+func throughWords(list []planner.Through) []string {
+	var out []string
+	for i := 0; i < len(list); {
+		ref := list[i].Privilege
+		var ways []string
+		for ; i < len(list) && list[i].Privilege.ID == ref.ID; i++ {
+			ways = append(ways, wayWords(&list[i]))
 		}
+		out = append(out, privilege(ref)+" ("+strings.Join(ways, ", ")+")")
 	}
-	for _, row := range rows {
-		var b strings.Builder
-		for i, c := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
-			if i == 0 {
-				b.WriteString(c + pad)
-			} else {
-				b.WriteString("  " + pad + c)
-			}
-		}
-		t.line(plain, "  %s", strings.TrimRight(b.String(), " "))
-	}
+	return out
 }
 
-// noSeats is said where nobody who was counted consumes anything.
-const noSeats = "Nobody who was counted consumes any of the products of the licence map."
+// wayWords says how a privilege is held.
+func wayWords(t *planner.Through) string {
+	var names []string
+	for _, g := range t.Groups {
+		names = append(names, Quote(cmp.Or(g.Name, string(g.ID))))
+	}
+	switch {
+	case t.Source == planner.ThroughDirect:
+		return "directly"
+	case t.Source == planner.ThroughGroup && len(names) > 0:
+		return "through group " + someOf(names)
+	case t.Source == planner.ThroughGroup:
+		return "through a group"
+	case t.Source == planner.ThroughRole:
+		return "by security role " + someOf(names)
+	}
+	return fromElsewhere
+}
 
 // licences writes the table of licences, and who makes its numbers.
 func (t *textWriter) licences(l *planner.Licences) {
-	if l == nil {
+	s := seatsOf(l)
+	if s == nil {
 		return
 	}
-	t.part(bold, "Licences (%s):", countedWords(l.Counted, l.ComplianceTime))
-	rows := licenceRows(l)
-	if len(rows) == 0 {
+	t.part(bold, "Licences (%s):", s.Said)
+	if len(s.Rows) == 0 {
 		t.line(plain, "  %s", noSeats)
 		return
 	}
-	t.table(append([][]string{licenceHeads()}, rows...))
-	for _, list := range seatLists(l) {
-		t.line(plain, "  %s:", list.title)
-		show := list.users
-		if !t.o.Verbose && len(show) > shownFindings {
-			show = show[:shownFindings]
+	t.table(s.table)
+	for _, list := range s.Lists {
+		t.line(plain, "  %s:", list.Title)
+		show, more := few(t, list.users, shownFindings)
+		for _, c := range show {
+			t.para(plain, 6, "    "+who(c.Principal)+": "+consumerWords(c))
 		}
-		for i := range show {
-			t.para(plain, 6, "    "+who(show[i].Principal)+": "+consumerWords(&show[i]))
-		}
-		if more := len(list.users) - len(show); more > 0 {
+		if more > 0 {
 			t.line(dim, "    … and %d more; --format json shows all", more)
 		}
 	}
@@ -170,52 +192,97 @@ func (t *textWriter) licences(l *planner.Licences) {
 
 // licenceTable is the table of licences: one row for each product.
 func licenceTable(l *planner.Licences) section {
-	rows := licenceRows(l)
-	s := section{noun: "product", n: len(rows), weight: 3}
-	if l == nil {
-		return s
+	s := seatsOf(l)
+	if s == nil {
+		return section{}
 	}
-	s.open = "\n### Licences\n\n" + capital(countedWords(l.Counted, l.ComplianceTime)) + ".\n\n"
-	if len(rows) == 0 {
-		return section{open: s.open + noSeats + "\n", noun: "product", n: 1, item: func(int) (string, string) { return "\n", "\n" }}
+	open := "\n### Licences\n\n" + capital(s.Said) + ".\n\n"
+	if len(s.Rows) == 0 {
+		return lines(open+noSeats+"\n", "product", 3, 1, func(int) string { return "\n" })
 	}
-	s.open += "| " + strings.Join(licenceHeads(), " | ") + " |\n|---|---:|---:|---:|---:|---:|\n"
-	s.item = func(i int) (string, string) {
-		cells := slices.Clone(rows[i])
-		// In a cell no code span may hold what divides cells or ends spans.
-		cells[0] = span(strings.NewReplacer("|", "¦", "`", "'", `\`, "/").Replace(cells[0]), clipName)
-		row := "| " + strings.Join(cells, " | ") + " |\n"
-		return row, row
-	}
-	return s
+	return s.section(open, "product", 3)
 }
 
 // licenceSection says who makes the numbers of the table of licences.
 func licenceSection(l *planner.Licences) section {
 	type seat struct {
 		title string
-		user  *planner.Consumer
+		planner.Consumer
 	}
-	var seats []seat
-	for _, list := range seatLists(l) {
-		for i := range list.users {
-			title := ""
-			if i == 0 {
-				title = list.title
+	var all []seat
+	if s := seatsOf(l); s != nil {
+		for _, list := range s.Lists {
+			for i, c := range list.users {
+				title := ""
+				if i == 0 {
+					title = "- " + span(list.Title, clipMessage) + "\n"
+				}
+				all = append(all, seat{title, c})
 			}
-			seats = append(seats, seat{title, &list.users[i]})
 		}
 	}
-	s := section{noun: "seat", n: len(seats), weight: 2}
-	s.open = "\n### Who consumes licences\n\n<details><summary>Show " + count(s.n, "seat") + "</summary>\n\n"
-	s.close = "\n</details>\n"
+	s := section{noun: "seat", n: len(all), weight: 2}
+	s.open, s.close = folded("Who consumes licences", "Show "+count(s.n, "seat"))
 	s.item = func(i int) (string, string) {
-		head := ""
-		if seats[i].title != "" {
-			head = "- " + span(seats[i].title, clipMessage) + "\n"
-		}
-		short := head + "  - " + spanWho(seats[i].user.Principal) + "\n"
-		return head + "  - " + spanWho(seats[i].user.Principal) + ": " + span(consumerWords(seats[i].user), clipMessage) + "\n", short
+		line := all[i].title + "  - " + spanWho(all[i].Principal)
+		return line + ": " + span(consumerWords(all[i].Consumer), clipMessage) + "\n", line + "\n"
 	}
 	return s
+}
+
+// licenceUse writes who consumes what.
+func (t *textWriter) licenceUse(doc *planner.LicenceUse) {
+	t.line(bold, "Who consumes licences, of those that policy %s covers", policyName(planner.PolicyRef{Name: doc.Policy.Name}))
+	t.field("server", server(doc.Environment))
+	t.field("actor", actor(doc.Actor))
+	t.field("at", stamp(doc.ReadAt))
+	t.field("counted", countedWords(doc.Counted, doc.ComplianceTime))
+	t.errorFindings(doc.Findings)
+	products := table{Heads: []string{"product", "users", "licences", "apart " + apartMark}}
+	for i := range doc.Products {
+		if p := &doc.Products[i]; p.Users+p.Apart > 0 {
+			products.Rows = append(products.Rows, []string{Clean(p.Name), atLeast(p.AtLeast, p.Users), seatsWords(p.Entitled, p.Unlimited), zeroBlank(p.Apart)})
+		}
+	}
+	t.blank()
+	if len(products.Rows) == 0 {
+		t.line(plain, "Nobody of them consumes anything.")
+	} else {
+		t.table(products)
+	}
+	for i := range doc.Rows {
+		r := &doc.Rows[i]
+		if i == 0 || doc.Rows[i-1].Principal != r.Principal {
+			t.part(bold, "%s", who(r.Principal))
+		}
+		mark := ""
+		if r.Apart {
+			mark = " " + apartMark
+		}
+		t.para(plain, 6, "  "+Clean(r.Product.Name)+mark+": "+strings.Join(throughWords(r.Through), "; "))
+	}
+	t.otherFindings(doc.Findings, nil)
+}
+
+// seatRows are the rows of [planner.LicenceUse] for [CSV]: one for each user and
+// product.
+func seatRows(doc *planner.LicenceUse, row func(...string)) {
+	row("id", "login", "name", "product", "product_number", "counted", "privileges", "sources")
+	for i := range doc.Rows {
+		r := &doc.Rows[i]
+		var privileges, sources []string
+		for k := range r.Through {
+			t := &r.Through[k]
+			if k == 0 || r.Through[k-1].Privilege.ID != t.Privilege.ID {
+				privileges = append(privileges, privilege(t.Privilege))
+			}
+			sources = append(sources, t.Privilege.ID.String()+" "+wayWords(t))
+		}
+		counted := "yes"
+		if r.Apart {
+			counted = "apart " + apartMark
+		}
+		row(string(r.Principal.ID), r.Principal.Login, r.Principal.Name, r.Product.Name, strconv.Itoa(r.Product.ID), counted,
+			strings.Join(privileges, "; "), strings.Join(sources, "; "))
+	}
 }

@@ -72,6 +72,9 @@ func TestLicencesFewAndMany(t *testing.T) {
 		if !strings.Contains(got, noSeats) || !strings.Contains(got, "of an unknown number") {
 			t.Errorf("%s of a plan in which nobody consumes anything: %s", format, got)
 		}
+		if strings.Contains(got, "left out") || strings.Contains(got, "Cut to") {
+			t.Errorf("%s of a plan in which nobody consumes anything says that it is cut: %s", format, got)
+		}
 	}
 	for i := range 60 {
 		l.Products[0].Gains = append(l.Products[0].Gains, planner.Consumer{Principal: user(i, fmt.Sprintf("user%02d", i), "User")})

@@ -48,7 +48,9 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 	m.add(changeSection(changes, known))
 	m.add(licenceSection(p.Licences))
 	m.add(findingSection(p.Findings, planner.SeverityWarning))
-	m.add(listSection("Commands at the end of the apply", "command", p.Commands))
+	m.add(lines("\n### Commands at the end of the apply\n\n", "command", 1, len(p.Commands), func(i int) string {
+		return "- " + span(p.Commands[i], clipMessage) + "\n"
+	}))
 	m.foot = fmt.Sprintf("Made %s by %s, valid until %s. Server %s. Scope: %s. Digest %s. %s\n",
 		stamp(p.CreatedAt), span(actor(p.Actor), clipName), stamp(p.ExpiresAt), span(server(p.Environment), clipMessage),
 		span(scope(p.Scope), clipName), span(p.Digest, clipName), toolWords(p.Tool)) + fromMarkdown("Source", provenanceWords(p.Source))

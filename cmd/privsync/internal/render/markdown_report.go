@@ -22,7 +22,7 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	fmt.Fprintf(&head, "## %s privsync %s %s on %s: %s\n\n", sign, span(r.Run.Command, clipName),
 		by, span(r.Environment.URL, clipName), span(runOutcome(r), clipName))
 	if r.Run.Recovered {
-		head.WriteString("⚠️ **Recovered:** the run died; this report was written later, from its journal and from what the server says now.\n\n")
+		head.WriteString("⚠️ **Recovered:** " + recoveredWords + "\n\n")
 	}
 	if r.Error != nil {
 		fmt.Fprintf(&head, "⛔ **Ended early:** %s\n\n", span(failure(r.Error), clipMessage))
@@ -37,7 +37,9 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 			m.add(outcomeSection(r, o, groups[o], known))
 		}
 	}
-	m.add(commandSection(r.Commands))
+	m.add(lines("\n### Commands\n\n", "command", 1, len(r.Commands), func(i int) string {
+		return "- " + span(commandText(r.Commands[i]), clipMessage) + "\n"
+	}))
 	m.text("\n### Summary\n\n" + reportTotals(r))
 	if len(groups[executor.Applied]) > 0 {
 		m.add(outcomeSection(r, executor.Applied, groups[executor.Applied], known))
@@ -117,8 +119,7 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 func holdingSection(r *executor.Report) section {
 	named := privilegeNames(r)
 	s := section{noun: "principal", n: len(r.Principals), weight: 4}
-	s.open = "\n### Who holds what\n\n<details><summary>Show the holdings of " + count(s.n, "principal") + "</summary>\n\n"
-	s.close = "\n</details>\n"
+	s.open, s.close = folded("Who holds what", "Show the holdings of "+count(s.n, "principal"))
 	s.item = func(i int) (string, string) {
 		res := &r.Principals[i]
 		head := "- " + spanWho(res.Principal) + " "
@@ -150,11 +151,4 @@ func sourceWords(h heldFrom) string {
 		return "through " + span(h.source, clipName)
 	}
 	return h.source
-}
-
-func commandSection(cs []executor.CommandResult) section {
-	return section{open: "\n### Commands\n\n", noun: "command", n: len(cs), weight: 1, item: func(i int) (string, string) {
-		s := "- " + span(commandText(cs[i]), clipMessage) + "\n"
-		return s, s
-	}}
 }

@@ -25,11 +25,15 @@ const foldChangesFrom = 5
 
 // fold frames a section: a heading, and a <details> if it has many items.
 func fold(heading, summary string, n int) (open, close string) {
-	open = "\n### " + heading + "\n\n"
 	if n < foldFrom {
-		return open, ""
+		return "\n### " + heading + "\n\n", ""
 	}
-	return open + "<details><summary>" + summary + "</summary>\n\n", "\n</details>\n"
+	return folded(heading, summary)
+}
+
+// folded frames a section that is folded away.
+func folded(heading, summary string) (open, close string) {
+	return "\n### " + heading + "\n\n<details><summary>" + summary + "</summary>\n\n", "\n</details>\n"
 }
 
 func guardSection(gs []planner.Guard) section {
@@ -264,10 +268,10 @@ func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words ch
 	return b.String()
 }
 
-// listSection lists strings from outside.
-func listSection(heading, noun string, items []string) section {
-	return section{open: "\n### " + heading + "\n\n", noun: noun, n: len(items), weight: 1, item: func(i int) (string, string) {
-		s := "- " + span(items[i], clipMessage) + "\n"
+// lines is a section whose items are lines that cannot be shortened.
+func lines(open, noun string, weight, n int, line func(i int) string) section {
+	return section{open: open, noun: noun, n: n, weight: weight, item: func(i int) (string, string) {
+		s := line(i)
 		return s, s
 	}}
 }

@@ -45,7 +45,7 @@ func spanWho(p planner.Principal) string { return names{}.span(p) }
 
 // span is told in a code span.
 func (n names) span(p planner.Principal) string {
-	alike := n.told(p) != who(p)
+	alike := n.alike(p)
 	p.Name, p.Login, p.Tenant = clip(Clean(p.Name), clipName), clip(Clean(p.Login), clipName), clip(Clean(p.Tenant), clipName)
 	short := who(p)
 	if alike {

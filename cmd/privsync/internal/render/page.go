@@ -1,9 +1,10 @@
 package render
 
 import (
+	"fmt"
 	"html/template"
+	"strings"
 
-	"privsync/mstrapi"
 	"privsync/planner"
 )
 
@@ -21,12 +22,12 @@ type page struct {
 	Facts    []fact
 	Evidence []fact // what an auditor compares
 	Alarms   []alarmed
-	Guards   []guarded
+	Guards   []planner.Guard // drawn clean
 	Tiles    []tile
 	Charts   []chart
 	Licences *seats
 
-	Columns        []column
+	Columns        []string // number and name of each privilege
 	Kinds          []string
 	Outcomes       []string
 	Principals     []*entry
@@ -35,7 +36,7 @@ type page struct {
 	Left           string // which principals are left out of the page
 	Packed         bool   // the principals are data, and a plain list
 	Data           template.HTML
-	Plain          []plainEntry
+	Plain          [][2]string // who, and what is said
 	Worst          []worstList // who needs a person most
 	Errors         []toldFinding
 	Notes          []toldFinding // warnings and infos
@@ -51,41 +52,12 @@ type fact struct{ Name, Value string }
 
 type alarmed struct{ Tone, Word, Text string }
 
-type guarded struct {
-	Tone, Word, Name, Actual, Limit, Message string
-	Offenders                                []string
-}
-
 type tile struct {
 	Label, Tone string
 	Value       int64
 }
 
 type toned struct{ Tone, Text string }
-
-// seats are who consumes licences: a table, and who makes its numbers.
-type seats struct {
-	Said  string
-	Heads []string
-	Rows  [][]string
-	Lists []seated
-}
-
-// seated are users who have to do with a product in one way. Left says how many are
-// left out.
-type seated struct {
-	Title string
-	Users []toldSeat
-	Left  string
-}
-
-type toldSeat struct{ Who, Through string }
-
-// column is a privilege of the matrix.
-type column struct {
-	ID   mstrapi.PrivilegeID
-	Name string
-}
 
 // entry is one principal: a row of the matrix and a section.
 type entry struct {
@@ -105,7 +77,7 @@ type entry struct {
 	Notes                 []toldFinding
 	Sources               []source
 
-	administrative                                 int        // grants of administrative privileges
+	administrative                                 int        // grants of administrative privileges, of a plan
 	from                                           []heldFrom // where the inherited comes from
 	direct, inherited, missing, surplus, forbidden planner.Set
 }
@@ -120,3 +92,53 @@ type source struct {
 }
 
 type held struct{ Class, Text string }
+
+// Need says why a person must look at e, in a few words.
+func (e *entry) Need() string {
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		word string
+	}{{e.forbidden.Len(), "forbidden"}, {e.surplus.Len(), "surplus"}, {e.missing.Len(), "missing"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.word))
+		}
+	}
+	if e.administrative > 0 {
+		parts = append(parts, count(e.administrative, "grant")+" of administrative privileges")
+	}
+	for _, text := range []string{e.Reach, clip(e.Error, clipMessage)} {
+		if text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Plain is e in the list that stands for the matrix without script and on paper.
+func (e *entry) Plain() [2]string {
+	who := e.Name
+	if e.Login != "" {
+		who += " (" + e.Login + ")"
+	}
+	said := e.Outcome
+	if e.Known {
+		said += fmt.Sprintf("; holds %d, %d directly", e.Held, e.Direct)
+	} else {
+		said += "; what it holds is not known"
+	}
+	for _, c := range e.Changes {
+		said += "; " + c.Verb + " " + c.Privilege
+	}
+	return [2]string{who, clip(said, 4*clipMessage)}
+}
+
+// worstShown is how many principals are named where attention is asked for.
+const worstShown = 20
+
+// worstList are principals that need a person for one reason.
+type worstList struct {
+	Title string
+	Named []*entry
+	Left  string
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"privsync/executor"
 	"privsync/mstrapi"
@@ -20,8 +21,8 @@ type pageBuilder struct {
 	dataFrom int // see HTMLOptions
 }
 
-func newPageBuilder(findings []planner.Finding, o HTMLOptions) *pageBuilder {
-	b := &pageBuilder{page: &page{}, names: make(map[mstrapi.PrivilegeID]string), findings: byPrincipal(findings), anchors: make(map[mstrapi.ObjectID]string), dataFrom: o.DataFrom}
+func newPageBuilder(noun string, findings []planner.Finding, known names, o HTMLOptions) *pageBuilder {
+	b := &pageBuilder{&page{Noun: noun}, make(map[mstrapi.PrivilegeID]string), known, byPrincipal(findings), make(map[mstrapi.ObjectID]string), o.DataFrom}
 	for id, name := range o.Names {
 		b.names[id] = Clean(name)
 	}
@@ -44,62 +45,97 @@ func (b *pageBuilder) label(id mstrapi.PrivilegeID) string {
 	return numbered(planner.PrivilegeRef{ID: id, Name: b.names[id]})
 }
 
-// entry makes the entry of a principal from what it held when it was last read
-// (now; nil for unknown) and what was planned.
-func (b *pageBuilder) entry(p planner.Principal, now *planner.ObservedSets, grant, revoke []planner.PlannedPrivilege) *entry {
-	e := &entry{Kind: Clean(string(p.Kind)), Name: Clean(p.Name), Login: Clean(p.Login), ID: Clean(string(p.ID)), Tenant: Clean(p.Tenant), Known: now != nil}
-	if e.Name == "" {
-		e.Name = cmp.Or(e.Login, e.ID, "(no name)")
+// toldPrincipal is what a document says of a principal.
+type toldPrincipal struct {
+	planner.Principal
+	now           *executor.Sets // what it held when it was last read, nil for unknown; without sources where the document does not keep them
+	grant, revoke []planner.PlannedPrivilege
+	words         changeWords
+	note          noter
+	inSync        bool
+	also          func(e *entry) // says the rest
+}
+
+// principals adds at most limit of n principals, and counts all of them: by what changes
+// and by what they hold.
+func (b *pageBuilder) principals(n, limit int, at func(i int) toldPrincipal) (*tally, *holdings) {
+	reasons, holding := newTally(), newHoldings()
+	for i := range n {
+		s := at(i)
+		for g, granted := range touched(s.grant, s.revoke) {
+			b.learn(g.PrivilegeRef)
+			reasons.add(g, granted)
+		}
+		if s.now != nil {
+			holding.add(s.now.Direct, s.now.Inherited)
+		}
 	}
+	chosen := choose(n, limit, func(i int) bool { return at(i).inSync })
+	anchor := func(i int) string { return fmt.Sprintf("p%d", i) }
+	for i, k := range chosen {
+		if id := at(k).ID; id != "" {
+			b.anchors[id] = anchor(i)
+		}
+	}
+	for i, k := range chosen {
+		e := b.entry(at(k))
+		e.Anchor = anchor(i)
+		b.page.Principals = append(b.page.Principals, e)
+	}
+	if left := n - len(chosen); left > 0 {
+		b.page.Left = count(left, "principal") + " left out of this page, which would be too large to show. The totals count all; the JSON document has all."
+	}
+	return reasons, holding
+}
+
+// entry makes the entry of a principal.
+func (b *pageBuilder) entry(s toldPrincipal) *entry {
+	e := &entry{Kind: Clean(string(s.Kind)), Name: Clean(s.Name), Login: Clean(s.Login), ID: Clean(string(s.ID)), Tenant: Clean(s.Tenant), Known: s.now != nil, InSync: s.inSync}
+	e.Name = cmp.Or(e.Name, e.Login, e.ID, "(no name)")
 	if e.Login == e.Name {
 		e.Login = ""
 	}
-	if now != nil {
-		e.direct, e.inherited = now.Direct, now.Inherited
+	if s.now != nil {
+		e.direct, e.inherited = s.now.Direct, s.now.Inherited
 		e.Held, e.Direct = e.direct.Union(e.inherited).Len(), e.direct.Len()
 	}
-	for _, g := range grant {
-		if !e.direct.Has(g.ID) {
-			e.missing.Add(g.ID)
-		}
-	}
-	for _, r := range revoke {
+	for g, granted := range touched(s.grant, s.revoke) {
 		switch {
-		case !e.direct.Has(r.ID):
-		case r.Reason == planner.ReasonForbidden:
-			e.forbidden.Add(r.ID)
+		case granted == e.direct.Has(g.ID):
+		case granted:
+			e.missing.Add(g.ID)
+		case g.Reason == planner.ReasonForbidden:
+			e.forbidden.Add(g.ID)
 		default:
-			e.surplus.Add(r.ID)
+			e.surplus.Add(g.ID)
 		}
+		e.Changes = append(e.Changes, changeLine{wordsOf(false).of(granted), s.words.of(granted), b.label(g.ID),
+			why(g, b.known, s.note(g, granted)) + inBrackets(originWords(g.Origin))})
 	}
-	if p.ID != "" {
-		for _, f := range b.findings[p.ID] {
+	if s.ID != "" {
+		for _, f := range b.findings[s.ID] {
 			if f.Code == planner.CodeInheritedForbidden && f.Privilege != nil {
 				e.forbidden.Add(f.Privilege.ID)
 			}
 			e.Notes = append(e.Notes, b.note(f))
 		}
 	}
-	return e
-}
-
-// changes adds the lines of grants and revokes to e.
-func (b *pageBuilder) changes(e *entry, grant, revoke []planner.PlannedPrivilege, words changeWords, note noter) {
-	for g, granted := range touched(grant, revoke) {
-		e.Changes = append(e.Changes, changeLine{wordsOf(false).of(granted), words.of(granted), b.label(g.ID),
-			why(g, b.known, note(g, granted)) + inBrackets(originWords(g.Origin))})
+	if s.now != nil {
+		b.sources(e, s.now.Sources)
 	}
+	s.also(e)
+	return e
 }
 
 // sources adds the graph of why e holds what it holds. from is what the server
 // said, empty where the document does not keep it: then the groups are not told.
 func (b *pageBuilder) sources(e *entry, from []executor.PrivilegeSource) {
-	if !e.Known {
-		return
-	}
-	list := func(ids []mstrapi.PrivilegeID, otherwise byte) []held {
-		out := make([]held, 0, len(ids))
-		for _, id := range ids {
+	add := func(class, label string, ids []mstrapi.PrivilegeID, otherwise byte) {
+		if len(ids) == 0 {
+			return
+		}
+		list := make([]held, len(ids))
+		for i, id := range ids {
 			s := otherwise
 			switch {
 			case e.forbidden.Has(id):
@@ -107,20 +143,16 @@ func (b *pageBuilder) sources(e *entry, from []executor.PrivilegeSource) {
 			case otherwise == stateDirect && e.surplus.Has(id):
 				s = stateSurplus
 			}
-			out = append(out, held{string(s), b.label(id)})
+			list[i] = held{string(s), b.label(id)}
 		}
-		return out
+		e.Sources = append(e.Sources, source{class, label, list})
 	}
-	if !e.direct.IsEmpty() {
-		e.Sources = append(e.Sources, source{"direct", "direct grants", list(e.direct.IDs(), stateDirect)})
-	}
+	add("direct", "direct grants", e.direct.IDs(), stateDirect)
 	e.from = heldBySource(&executor.Sets{Inherited: e.inherited, Sources: from})
 	for _, h := range e.from {
-		e.Sources = append(e.Sources, source{"group", h.source, list(h.privileges, stateInherited)})
+		add("group", h.source, h.privileges, stateInherited)
 	}
-	if !e.missing.IsEmpty() {
-		e.Sources = append(e.Sources, source{"none", "missing", list(e.missing.IDs(), stateMissing)})
-	}
+	add("none", "missing", e.missing.IDs(), stateMissing)
 }
 
 // note makes the view of a finding.
@@ -137,64 +169,96 @@ func (b *pageBuilder) note(f planner.Finding) toldFinding {
 func (b *pageBuilder) notes(fs []planner.Finding) {
 	const most = 5000
 	for _, f := range fs {
-		n := b.note(f)
-		switch {
-		case f.Severity == planner.SeverityError && len(b.page.Errors) < most:
-			b.page.Errors = append(b.page.Errors, n)
-		case f.Severity != planner.SeverityError && len(b.page.Notes) < most:
-			b.page.Notes = append(b.page.Notes, n)
+		list := &b.page.Notes
+		if f.Severity == planner.SeverityError {
+			list = &b.page.Errors
+		}
+		if len(*list) < most {
+			*list = append(*list, b.note(f))
 		}
 	}
 	if left := len(fs) - len(b.page.Errors) - len(b.page.Notes); left > 0 {
-		b.page.Alarms = append(b.page.Alarms, alarmed{"warn", "Not all is shown", count(left, "finding") + " left out of this page; the JSON document has all."})
+		b.alarm(yellow, "Not all is shown", count(left, "finding")+" left out of this page; the JSON document has all.")
 	}
 }
 
-func (b *pageBuilder) guards(gs []planner.Guard) {
-	for _, g := range gs {
-		v := guarded{Tone: "bad", Word: "Refused", Name: Clean(g.Name), Actual: Clean(g.Actual), Limit: Clean(g.Limit), Message: Clean(g.Message)}
-		if g.Allowed {
-			v.Tone, v.Word = "warn", "Allowed by a flag"
+func (b *pageBuilder) alarm(s style, word, text string) {
+	b.page.Alarms = append(b.page.Alarms, alarmed{s.tone(), word, text})
+}
+
+// facts adds facts, clean; nothing for an empty value.
+func facts(to []fact, more ...fact) []fact {
+	for _, f := range more {
+		if f.Value = Clean(f.Value); f.Value != "" {
+			to = append(to, f)
 		}
-		for _, p := range g.Offenders {
-			v.Offenders = append(v.Offenders, who(p))
-		}
-		b.page.Guards = append(b.page.Guards, v)
 	}
+	return to
 }
 
-// add appends an entry under its anchor.
-func (b *pageBuilder) add(e *entry) { b.page.Principals = append(b.page.Principals, e) }
-
-func (b *pageBuilder) anchor(n int, id mstrapi.ObjectID) string {
-	a := fmt.Sprintf("p%d", n)
-	if id != "" {
-		b.anchors[id] = a
-	}
-	return a
-}
-
-func left(n int) string {
-	if n <= 0 {
-		return ""
-	}
-	return count(n, "principal") + " left out of this page, which would be too large to show. The totals count all; the JSON document has all."
-}
-
-// facts cleans the values and leaves out the empty ones.
-func facts(all []fact) []fact {
-	for i := range all {
-		all[i].Value = Clean(all[i].Value)
-	}
-	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
-}
-
-// evidence is what plans and reports have in common to be compared by, and more.
-func evidence(t planner.Tool, e planner.Environment, a planner.Actor, p planner.PolicyRef, more ...fact) []fact {
-	all := append(more, fact{"Policy digest", p.Digest})
+// evidence adds what plans and reports have in common to be compared by.
+func (b *pageBuilder) evidence(t planner.Tool, e planner.Environment, a planner.Actor, p planner.PolicyRef) {
+	all := []fact{{"Policy digest", p.Digest}}
 	for _, f := range p.Files {
 		all = append(all, fact{"Policy file", f.Path + " " + f.Digest})
 	}
-	return facts(append(all, fact{"Id of the session's user", string(a.ID)}, fact{"Intelligence Server", e.IServerVersion},
-		fact{"Web", e.WebVersion}, fact{"Tool", t.Name + " " + t.Version}))
+	b.page.Evidence = facts(facts(b.page.Evidence, all...), fact{"Id of the session's user", string(a.ID)}, fact{"Intelligence Server", e.IServerVersion},
+		fact{"Web", e.WebVersion}, fact{"Tool", t.Name + " " + t.Version})
+}
+
+// worst names those who are not as the policy wants it, what is worst first. Those that
+// drifted are told apart from those of whom less is known.
+func (b *pageBuilder) worst() {
+	all := slices.DeleteFunc(slices.Clone(b.page.Principals), func(e *entry) bool { return e.InSync })
+	weight := func(e *entry) int {
+		n := 1000*e.forbidden.Len() + 10*e.surplus.Len() + e.missing.Len()
+		switch {
+		case e.Outcome == string(executor.Drifted):
+			n += 1_000_000_000
+		case e.Tone == "bad":
+			n += 100_000
+		}
+		return n
+	}
+	slices.SortStableFunc(all, func(x, y *entry) int { return cmp.Compare(weight(y), weight(x)) })
+	for len(all) > 0 {
+		outcome := all[0].Outcome
+		var alike, others []*entry
+		for _, e := range all {
+			if e.Outcome == outcome {
+				alike = append(alike, e)
+			} else {
+				others = append(others, e)
+			}
+		}
+		b.name("%s "+strings.ReplaceAll(outcome, "%", "%%")+", the worst first", alike)
+		all = others
+	}
+}
+
+// foremost names the principals of a plan that a reviewer must see first.
+func (b *pageBuilder) foremost(doc *planner.Plan) {
+	byAnchor := make(map[string]*entry, len(b.page.Principals))
+	for _, e := range b.page.Principals {
+		byAnchor[e.Anchor] = e
+	}
+	var all []*entry
+	for _, c := range byWeight(doc) {
+		if e := byAnchor[b.anchors[c.Principal.ID]]; e != nil {
+			all = append(all, e)
+		}
+	}
+	b.name("%s to change: administrative grants and the widest effect first", all)
+}
+
+// name names principals where attention is asked for.
+func (b *pageBuilder) name(title string, all []*entry) {
+	if len(all) == 0 {
+		return
+	}
+	list := worstList{Title: fmt.Sprintf(title, count(len(all), "principal")), Named: all[:min(len(all), worstShown)]}
+	if left := len(all) - worstShown; left > 0 {
+		list.Left = fmt.Sprintf("… and %d more: choose the outcome in the filter to see them.", left)
+	}
+	b.page.Worst = append(b.page.Worst, list)
 }

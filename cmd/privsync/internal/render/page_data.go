@@ -1,16 +1,12 @@
 package render
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"html/template"
-	"slices"
 	"strings"
 
-	"privsync/executor"
 	"privsync/mstrapi"
-	"privsync/planner"
 )
 
 // From so many principals, or cells of the matrix, a page holds them as data, of which
@@ -111,10 +107,7 @@ func (b *pageBuilder) pack(ids []mstrapi.PrivilegeID) {
 	for i, id := range ids {
 		column[id] = i
 	}
-	data := &pageData{Columns: []string{}, Profiles: [][]fromGroup{}}
-	for _, c := range p.Columns {
-		data.Columns = append(data.Columns, c.ID.String()+" "+c.Name)
-	}
+	data := &pageData{Columns: append([]string{}, p.Columns...), Profiles: [][]fromGroup{}}
 	var words, groups, profiles indexer
 	words.of("")
 	for _, e := range p.Principals {
@@ -162,32 +155,11 @@ func (b *pageBuilder) pack(ids []mstrapi.PrivilegeID) {
 			d.Notes = append(d.Notes, []any{words.of(n.Severity), words.of(n.Code), n.Privilege, n.rest()})
 		}
 		data.Principals = append(data.Principals, d)
-		p.Plain = append(p.Plain, e.plain())
+		p.Plain = append(p.Plain, e.Plain())
 	}
 	data.Words, data.Groups = words.list, groups.list
 	p.packed = data
 	p.Principals, p.Packed = nil, true
-}
-
-// plainEntry is a principal in the list that stands for the matrix without script and on
-// paper.
-type plainEntry struct{ Who, Said string }
-
-func (e *entry) plain() plainEntry {
-	who := e.Name
-	if e.Login != "" {
-		who += " (" + e.Login + ")"
-	}
-	said := e.Outcome
-	if e.Known {
-		said += fmt.Sprintf("; holds %d, %d directly", e.Held, e.Direct)
-	} else {
-		said += "; what it holds is not known"
-	}
-	for _, c := range e.Changes {
-		said += "; " + c.Verb + " " + c.Privilege
-	}
-	return plainEntry{who, clip(said, 4*clipMessage)}
 }
 
 // element is the script element that holds the data. JSON as Go writes it holds no angle
@@ -199,106 +171,3 @@ func (d *pageData) element() (template.HTML, error) {
 	}
 	return template.HTML(`<script type="application/json" id="data">` + string(text) + `</script>`), nil
 }
-
-// worstShown is how many principals are named where attention is asked for.
-const worstShown = 20
-
-// worst names those who are not as the policy wants it, what is worst first.
-func (b *pageBuilder) worst() {
-	var all []*entry
-	for _, e := range b.page.Principals {
-		if !e.InSync {
-			all = append(all, e)
-		}
-	}
-	weight := func(e *entry) int {
-		n := 1000*e.forbidden.Len() + 10*e.surplus.Len() + e.missing.Len()
-		if e.Tone == "bad" {
-			n += 100_000
-		}
-		return n
-	}
-	slices.SortStableFunc(all, func(x, y *entry) int { return cmp.Compare(weight(y), weight(x)) })
-	// Those that drifted are told apart from those of whom less is known.
-	var outcomes []string
-	byOutcome := make(map[string][]*entry)
-	for _, e := range all {
-		if byOutcome[e.Outcome] == nil {
-			outcomes = append(outcomes, e.Outcome)
-		}
-		byOutcome[e.Outcome] = append(byOutcome[e.Outcome], e)
-	}
-	slices.SortStableFunc(outcomes, func(x, y string) int {
-		return cmp.Compare(btoi(y == string(executor.Drifted)), btoi(x == string(executor.Drifted)))
-	})
-	for _, o := range outcomes {
-		b.name("%s "+strings.ReplaceAll(o, "%", "%%")+", the worst first", byOutcome[o])
-	}
-}
-
-// foremost names the principals of a plan that a reviewer must see first.
-func (b *pageBuilder) foremost(doc *planner.Plan) {
-	byAnchor := make(map[string]*entry, len(b.page.Principals))
-	for _, e := range b.page.Principals {
-		byAnchor[e.Anchor] = e
-	}
-	var all []*entry
-	for _, c := range byWeight(doc) {
-		if e := byAnchor[b.anchors[c.Principal.ID]]; e != nil {
-			all = append(all, e)
-		}
-	}
-	b.name("%s to change: administrative grants and the widest effect first", all)
-}
-
-// name names principals where attention is asked for.
-func (b *pageBuilder) name(title string, all []*entry) {
-	if len(all) == 0 {
-		return
-	}
-	list := worstList{Title: fmt.Sprintf(title, count(len(all), "principal"))}
-	for _, e := range all[:min(len(all), worstShown)] {
-		w := worstEntry{Anchor: e.Anchor, Name: e.Name, Login: e.Login, Tone: e.Tone, Outcome: e.Outcome}
-		var parts []string
-		for _, part := range []struct {
-			n    int
-			word string
-		}{{e.forbidden.Len(), "forbidden"}, {e.surplus.Len(), "surplus"}, {e.missing.Len(), "missing"}} {
-			if part.n > 0 {
-				parts = append(parts, fmt.Sprintf("%d %s", part.n, part.word))
-			}
-		}
-		if e.administrative > 0 {
-			parts = append(parts, count(e.administrative, "grant")+" of administrative privileges")
-		}
-		if e.Reach != "" {
-			parts = append(parts, e.Reach)
-		}
-		if e.Error != "" {
-			parts = append(parts, clip(e.Error, clipMessage))
-		}
-		w.Said = strings.Join(parts, ", ")
-		list.Named = append(list.Named, w)
-	}
-	if left := len(all) - worstShown; left > 0 {
-		list.Left = fmt.Sprintf("… and %d more: choose the outcome in the filter to see them.", left)
-	}
-	b.page.Worst = append(b.page.Worst, list)
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// worstList are principals that need a person for one reason.
-type worstList struct {
-	Title string
-	Named []worstEntry
-	Left  string
-}
-
-// worstEntry is a principal that needs a person.
-type worstEntry struct{ Anchor, Name, Login, Tone, Outcome, Said string }

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"fmt"
 	"html/template"
 	"slices"
 	"strings"
@@ -39,21 +40,10 @@ func (e *entry) state(id mstrapi.PrivilegeID) byte {
 }
 
 func cell(state byte) string {
-	switch state {
-	case stateDirect:
-		return "<td class=d>D"
-	case stateInherited:
-		return "<td class=i>I"
-	case stateBoth:
-		return "<td class=b>B"
-	case stateMissing:
-		return "<td class=m>M"
-	case stateSurplus:
-		return "<td class=s>S"
-	case stateForbidden:
-		return "<td class=f>F"
+	if state == 0 {
+		return "<td>"
 	}
-	return "<td>"
+	return fmt.Sprintf("<td class=%c>%c", state, state-'a'+'A')
 }
 
 // choose says which of n principals are shown: at most limit, those that are
@@ -92,7 +82,7 @@ func (b *pageBuilder) matrix() {
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
-		p.Columns = append(p.Columns, column{id, cmp.Or(b.names[id], "(name not in this "+p.Noun+")")})
+		p.Columns = append(p.Columns, id.String()+" "+cmp.Or(b.names[id], "(name not in this "+p.Noun+")"))
 	}
 	p.Wide = len(ids) > 66
 	rows := choose(len(p.Principals), maxCells/max(1, len(ids)), func(i int) bool { return p.Principals[i].InSync })

@@ -11,51 +11,80 @@ import (
 
 // pageOfReport makes the page of a report.
 func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
-	b := newPageBuilder(doc.Findings, o)
-	b.known = reportNames(doc)
+	b := newPageBuilder("report", doc.Findings, reportNames(doc), o)
 	for _, named := range doc.Privileges {
 		b.learn(named)
 	}
+	b.reportHead(doc)
 	p := b.page
-	p.Noun, p.WholeReport = "report", true
+	p.WholeReport = true
+	p.Guards, p.Licences = doc.Guards, seatsOf(doc.Licences)
+	reasons, holding := b.principals(len(doc.Principals), o.MaxPrincipals, func(i int) toldPrincipal { return resultOf(doc, &doc.Principals[i]) })
+	b.notes(doc.Findings)
+	b.exceptions(doc.Exceptions)
+	b.worst()
+	b.matrix()
+	changesTitle := "Planned changes by reason"
+	if isAudit(doc) {
+		changesTitle = "Differences by reason"
+	}
+	p.Charts = charts(
+		b.outcomes(doc),
+		reasons.chart(changesTitle),
+		findingChart(doc.Findings),
+		holding.chart("Privileges most held", b.label),
+	)
+	for _, c := range doc.Commands {
+		tone := alarm.tone()
+		if c.Outcome == executor.CommandSucceeded {
+			tone = green.tone()
+		}
+		p.Commands = append(p.Commands, toned{tone, commandText(c)})
+	}
+	return p
+}
+
+// reportHead adds the title and what stands below it.
+func (b *pageBuilder) reportHead(doc *executor.Report) {
+	p := b.page
 	p.Title = capital(Clean(doc.Run.Command)) + " of " + policyName(doc.Policy)
 	if withoutPolicy(doc.Policy) {
 		p.Title = capital(Clean(doc.Run.Command)) + " without a policy"
 	}
-	p.Sentence = ReportSummary(doc)
-	p.Verdict = capital(runOutcome(doc))
-	p.Tone = runStyle(doc.Run.Outcome).tone()
+	p.Sentence, p.Verdict, p.Tone = ReportSummary(doc), capital(runOutcome(doc)), runStyle(doc.Run.Outcome).tone()
 	if doc.Run.Recovered {
-		p.Alarms = append(p.Alarms, alarmed{"warn", "Recovered", "the run died; this report was written later, from its journal and from what the server says now."})
+		b.alarm(yellow, "Recovered", recoveredWords)
 	}
 	if doc.Error != nil {
-		p.Alarms = append(p.Alarms, alarmed{"bad", "Ended early", failure(doc.Error)})
+		b.alarm(alarm, "Ended early", failure(doc.Error))
 	}
-	p.Facts = facts([]fact{
+	p.Facts = facts(nil, []fact{
 		{"Server", doc.Environment.URL}, {"Session's user", cmp.Or(doc.Actor.Name, string(doc.Actor.ID))}, {"Started", stamp(doc.Run.StartedAt)},
 		{"Took", runTook(doc)}, {"Scope", scope(doc.Scope)}, {"Coverage", coverageText(doc.Coverage)}, {"Rules", rulesText(doc.Coverage, doc.Rules)},
 		{"Source", provenanceWords(doc.Run.Source)}, {"Comment", clip(Clean(doc.Run.Comment), clipMessage)},
 		{"Requests", fmt.Sprintf("%d, %s", doc.Summary.Requests, count(doc.Summary.Retries, "retry"))},
-	})
-	var plan, from string
-	if doc.Plan != nil {
-		from = provenanceWords(doc.Plan.Source)
-		plan = doc.Plan.Digest
-		p.Facts = append(p.Facts, facts([]fact{{"Plan's maker", doc.Plan.Maker}})...)
-		for _, a := range doc.Plan.Approvals {
-			p.Facts = append(p.Facts, facts([]fact{{"Approved by", a.By + " with key " + a.Key}})...)
+	}...)
+	p.Evidence = facts(nil, fact{"Run", doc.Run.ID})
+	if plan := doc.Plan; plan != nil {
+		p.Facts = facts(p.Facts, fact{"Plan's maker", plan.Maker})
+		for _, a := range plan.Approvals {
+			p.Facts = facts(p.Facts, fact{"Approved by", a.By + " with key " + a.Key})
 		}
+		p.Evidence = facts(p.Evidence, fact{"Plan digest", plan.Digest}, fact{"Plan made from", provenanceWords(plan.Source)})
 	}
-	p.Evidence = evidence(doc.Tool, doc.Environment, doc.Actor, doc.Policy, fact{"Run", doc.Run.ID}, fact{"Plan digest", plan}, fact{"Plan made from", from},
-		fact{"Report digest", doc.Digest}, fact{"Previous report", doc.Previous})
-	found := planner.CountFindings(doc.Findings)
-	s := doc.Summary
-	p.Tiles = []tile{{"principals", "", int64(s.Principals)}}
-	var outcomes []bar
+	p.Evidence = facts(p.Evidence, fact{"Report digest", doc.Digest}, fact{"Previous report", doc.Previous})
+	b.evidence(doc.Tool, doc.Environment, doc.Actor, doc.Policy)
+}
+
+// outcomes adds the numbers of a report, and returns the chart of its outcomes.
+func (b *pageBuilder) outcomes(doc *executor.Report) chart {
+	s, found := doc.Summary, planner.CountFindings(doc.Findings)
+	tiles := []tile{{"principals", "", int64(s.Principals)}}
+	var bars []bar
 	for _, c := range outcomeCounts(s) {
-		outcomes = append(outcomes, bar{c.word(), c.style.tone(), c.n})
+		bars = append(bars, bar{c.word(), c.style.tone(), c.n})
 		if c.n > 0 || c.Outcome == executor.InSync {
-			p.Tiles = append(p.Tiles, tile{c.word(), c.style.tone(), int64(c.n)})
+			tiles = append(tiles, tile{c.word(), c.style.tone(), int64(c.n)})
 		}
 	}
 	grants, revokes := tile{"grants done", "grant", int64(s.Grants)}, tile{"revokes done", "revoke", int64(s.Revokes)}
@@ -63,72 +92,22 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 		missing, surplus := drift(doc)
 		grants, revokes = tile{"missing", "warn", int64(missing)}, tile{"surplus", "warn", int64(surplus)}
 	}
-	p.Tiles = append(p.Tiles, grants, revokes,
-		tile{"errors", "bad", int64(found.Error)}, tile{"warnings", "warn", int64(found.Warning)})
-	b.guards(doc.Guards)
-	p.Licences = seatsOf(doc.Licences)
+	b.page.Tiles = append(tiles, grants, revokes, tile{"errors", "bad", int64(found.Error)}, tile{"warnings", "warn", int64(found.Warning)})
+	return stacked("Principals by outcome", bars)
+}
 
-	reasons, holding := newTally(), newHoldings()
-	chosen := choose(len(doc.Principals), o.MaxPrincipals, func(i int) bool { return doc.Principals[i].Outcome == executor.InSync })
-	for i, at := range chosen {
-		b.anchor(i, doc.Principals[at].Principal.ID)
-	}
-	for i := range doc.Principals {
-		r := &doc.Principals[i]
-		for g, granted := range touched(r.Grant, r.Revoke) {
-			b.learn(g.PrivilegeRef)
-			reasons.add(g, granted)
-		}
-		if now := lastRead(r); now != nil {
-			holding.add(now.Direct, now.Inherited)
-		}
-	}
-	for i, at := range chosen {
-		r := &doc.Principals[at]
-		now := lastRead(r)
-		var sets *planner.ObservedSets
-		var from []executor.PrivilegeSource
-		if now != nil {
-			sets, from = &planner.ObservedSets{Direct: now.Direct, Inherited: now.Inherited}, now.Sources
-		}
-		e := b.entry(r.Principal, sets, r.Grant, r.Revoke)
-		e.Anchor = b.anchor(i, r.Principal.ID)
+// resultOf is what a report says of a principal.
+func resultOf(doc *executor.Report, r *executor.Result) toldPrincipal {
+	return toldPrincipal{r.Principal, lastRead(r), r.Grant, r.Revoke, wordsOf(r.Outcome == executor.Drifted), becameOf(r), r.Outcome == executor.InSync, func(e *entry) {
 		view := viewOf(doc, r.Outcome)
 		e.Outcome, e.Said, e.Tone = Clean(string(r.Outcome)), view.said, view.style.tone()
-		e.InSync = r.Outcome == executor.InSync
 		if r.Attempts > 0 {
 			e.Effort = count(r.Attempts, "write") + ", " + took(time.Duration(r.DurationMs)*time.Millisecond)
 		}
 		if r.Error != nil {
 			e.Error = failure(r.Error)
 		}
-		b.changes(e, r.Grant, r.Revoke, wordsOf(r.Outcome == executor.Drifted), becameOf(r))
-		b.sources(e, from)
-		b.add(e)
-	}
-	p.Left = left(len(doc.Principals) - len(chosen))
-	changesTitle := "Planned changes by reason"
-	if isAudit(doc) {
-		changesTitle = "Differences by reason"
-	}
-	b.notes(doc.Findings)
-	b.exceptions(doc.Exceptions)
-	b.worst()
-	b.matrix()
-	p.Charts = charts(
-		stacked("Principals by outcome", outcomes),
-		reasons.chart(changesTitle),
-		findingChart(doc.Findings),
-		holding.chart("Privileges most held", b.label),
-	)
-	for _, c := range doc.Commands {
-		tone := "bad"
-		if c.Outcome == executor.CommandSucceeded {
-			tone = "good"
-		}
-		p.Commands = append(p.Commands, toned{tone, commandText(c)})
-	}
-	return p
+	}}
 }
 
 // lastRead is what a principal held when it was last read, nil for unknown.

@@ -107,6 +107,15 @@ func (t *textWriter) para(s style, hang int, text string) {
 	t.line(s, "%s", line)
 }
 
+// few returns the first most of a list, or all with Options.Verbose, and how many it
+// leaves out.
+func few[T any](t *textWriter, list []T, most int) (show []T, more int) {
+	if !t.o.Verbose && len(list) > most {
+		return list[:most], len(list) - most
+	}
+	return list, 0
+}
+
 // guards writes the guards that are exceeded.
 func (t *textWriter) guards(gs []planner.Guard) {
 	if len(gs) == 0 {
@@ -196,15 +205,11 @@ func (t *textWriter) otherFindings(fs []planner.Finding, shown map[mstrapi.Objec
 	}
 	t.part(bold, "%s", count(n, "further finding"))
 	for _, c := range codes {
-		all := byCode[c]
-		show := all
-		if !t.o.Verbose && len(all) > shownFindings {
-			show = all[:shownFindings]
-		}
+		show, more := few(t, byCode[c], shownFindings)
 		for _, f := range show {
 			t.finding(f, false)
 		}
-		if more := len(all) - len(show); more > 0 {
+		if more > 0 {
 			t.line(dim, "  … and %d more of %s; --format json shows all", more, Clean(string(c)))
 		}
 	}

@@ -39,7 +39,7 @@ func (t *textWriter) report(r *executor.Report) {
 	t.field("digest", Clean(r.Digest))
 	if r.Run.Recovered {
 		t.blank()
-		t.para(yellow, 2, "RECOVERED: the run died; this report was written later, from its journal and from what the server says now.")
+		t.para(yellow, 2, "RECOVERED: "+recoveredWords)
 	}
 	if r.Error != nil {
 		t.blank()
@@ -66,9 +66,9 @@ func (t *textWriter) report(r *executor.Report) {
 			head += ", " + view.said
 		}
 		t.part(view.style, "%s", head)
-		show := groups[o]
-		if o == executor.InSync && !t.o.Verbose && len(show) > shownInSync {
-			show = show[:shownInSync]
+		show, more := groups[o], 0
+		if o == executor.InSync {
+			show, more = few(t, show, shownInSync)
 		}
 		for _, i := range show {
 			res := &r.Principals[i]
@@ -79,7 +79,7 @@ func (t *textWriter) report(r *executor.Report) {
 				t.holdings(res.After, named)
 			}
 		}
-		if more := len(groups[o]) - len(show); more > 0 {
+		if more > 0 {
 			t.line(dim, "  … and %d more; \"privsync show --verbose\", --format json and --html show all", more)
 		}
 	}
@@ -168,6 +168,9 @@ func commandText(c executor.CommandResult) string {
 	}
 	return s
 }
+
+// recoveredWords say what a recovered report is.
+const recoveredWords = "the run died; this report was written later, from its journal and from what the server says now."
 
 func runTook(r *executor.Report) string {
 	if r.Run.StartedAt.IsZero() || r.Run.FinishedAt.IsZero() {

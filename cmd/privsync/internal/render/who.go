@@ -13,47 +13,34 @@ import (
 // maxTold bounds how many groups are named as one way in text and Markdown.
 const maxTold = 20
 
-// namesakes are the names that several objects of one document share: there they are
-// told apart by their ids.
-type namesakes map[string]bool
-
-// namesakesIn finds the groups, and the users, that would read alike.
-func namesakesIn(doc *planner.Holders) namesakes {
-	ids := make(map[string]mstrapi.ObjectID)
-	alike := make(namesakes)
-	note := func(p planner.Principal) {
-		text := who(p)
-		if id, known := ids[text]; known && id != p.ID {
-			alike[text] = true
-		}
-		ids[text] = p.ID
-	}
+// holderNames tells apart the groups, and the users, that would read alike.
+func holderNames(doc *planner.Holders) names {
+	n := newNames()
 	for i := range doc.Holders {
-		note(doc.Holders[i].Principal)
+		n.note(doc.Holders[i].Principal)
 		for _, h := range doc.Holders[i].Holds {
 			for _, g := range slices.Concat(h.Groups, h.From) {
-				note(groupOf(g))
+				n.note(groupOf(g))
 			}
 		}
 	}
 	for _, u := range doc.Unread {
-		note(u.Principal)
+		n.note(u.Principal)
 	}
-	return alike
+	return n
 }
 
 func groupOf(g mstrapi.ObjectRef) planner.Principal {
 	return planner.Principal{Kind: mstrapi.Group, ID: g.ID, Name: g.Name}
 }
 
-// who is [who], with the id where that is needed to know who is meant: of namesakes,
+// holder is [who], with the id where that is needed to know who is meant: of namesakes,
 // and of users whose login the server does not tell.
-func (n namesakes) who(p planner.Principal) string {
-	text := who(p)
-	if (n[text] || p.Kind == mstrapi.User && p.Login == "" && p.Name != "") && p.ID != "" {
-		text += " (" + Clean(string(p.ID)) + ")"
+func (n names) holder(p planner.Principal) string {
+	if (n.alike(p) || p.Kind == mstrapi.User && p.Login == "" && p.Name != "") && p.ID != "" {
+		return who(p) + " (" + Clean(string(p.ID)) + ")"
 	}
-	return text
+	return who(p)
 }
 
 // holdersOf splits the holders of a privilege into users and groups, with how each
@@ -182,7 +169,7 @@ func projectWords(p *planner.ProjectRef) string {
 
 // holders writes who holds what.
 func (t *textWriter) holders(doc *planner.Holders) {
-	alike := namesakesIn(doc)
+	alike := holderNames(doc)
 	t.line(bold, "Who holds %s", askedWords(doc))
 	t.field("server", server(doc.Environment))
 	t.field("actor", actor(doc.Actor))
@@ -193,7 +180,7 @@ func (t *textWriter) holders(doc *planner.Holders) {
 	if len(doc.Unread) > 0 {
 		t.part(alarm, "%s could not be read: whether they hold anything is not known", count(len(doc.Unread), "principal"))
 		for _, u := range doc.Unread {
-			t.para(alarm, 4, "  ? "+alike.who(u.Principal)+": "+Clean(u.Message))
+			t.para(alarm, 4, "  ? "+alike.holder(u.Principal)+": "+Clean(u.Message))
 		}
 	}
 	for i := range doc.Privileges {
@@ -204,11 +191,11 @@ func (t *textWriter) holders(doc *planner.Holders) {
 			if h.Enabled != nil && !*h.Enabled {
 				s = dim
 			}
-			t.line(s, "  %s%s: %s", alike.who(h.Principal), disabledMark(h), strings.Join(waysOf(holding, func(p planner.Principal) string {
+			t.line(s, "  %s%s: %s", alike.holder(h.Principal), disabledMark(h), strings.Join(waysOf(holding, func(p planner.Principal) string {
 				if p.Kind == "" {
 					return p.Name
 				}
-				return alike.who(p)
+				return alike.holder(p)
 			}), "; "))
 		}
 	}
@@ -217,12 +204,12 @@ func (t *textWriter) holders(doc *planner.Holders) {
 
 // markdownHolders is the view of who holds what. Everybody is listed, however many.
 func markdownHolders(doc *planner.Holders) string {
-	alike := namesakesIn(doc)
+	alike := holderNames(doc)
 	mark := func(p planner.Principal) string {
 		if p.Kind == "" {
 			return span(p.Name, 2*clipName)
 		}
-		return span(alike.who(p), 2*clipName)
+		return span(alike.holder(p), 2*clipName)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Who holds %s on %s\n\n", span(askedWords(doc), clipName), span(doc.Environment.URL, clipName))

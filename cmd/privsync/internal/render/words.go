@@ -204,27 +204,32 @@ func severities(c planner.FindingCounts) string {
 // names resolves the ids that a document mentions to its principals, and tells apart
 // those of its principals that are called the same.
 type names struct {
-	byID  map[mstrapi.ObjectID]planner.Principal // those that change
-	alone map[planner.Principal]mstrapi.ObjectID // by all but the id: who is called so; empty: several are
+	byID   map[mstrapi.ObjectID]planner.Principal // those that change
+	called map[string]mstrapi.ObjectID            // who is called so; empty: several are
 }
 
-func (n *names) add(p planner.Principal, grant, revoke []planner.PlannedPrivilege) {
-	if n.byID == nil {
-		n.byID, n.alone = make(map[mstrapi.ObjectID]planner.Principal), make(map[planner.Principal]mstrapi.ObjectID)
+func newNames() names {
+	return names{make(map[mstrapi.ObjectID]planner.Principal), make(map[string]mstrapi.ObjectID)}
+}
+
+// note takes down what p is called.
+func (n names) note(p planner.Principal) {
+	text := who(p)
+	if first, ok := n.called[text]; ok && first != p.ID {
+		p.ID = ""
 	}
+	n.called[text] = p.ID
+}
+
+func (n names) add(p planner.Principal, grant, revoke []planner.PlannedPrivilege) {
 	if len(grant) > 0 || len(revoke) > 0 {
 		n.byID[p.ID] = p
 	}
-	id := p.ID
-	p.ID = ""
-	if first, ok := n.alone[p]; ok && first != id {
-		id = ""
-	}
-	n.alone[p] = id
+	n.note(p)
 }
 
 func planNames(p *planner.Plan) names {
-	var n names
+	n := newNames()
 	for i := range p.Changes {
 		n.add(p.Changes[i].Principal, p.Changes[i].Grant, p.Changes[i].Revoke)
 	}
@@ -232,19 +237,23 @@ func planNames(p *planner.Plan) names {
 }
 
 func reportNames(r *executor.Report) names {
-	var n names
+	n := newNames()
 	for i := range r.Principals {
 		n.add(r.Principals[i].Principal, r.Principals[i].Grant, r.Principals[i].Revoke)
 	}
 	return n
 }
 
+// alike reports whether others are called as p is.
+func (n names) alike(p planner.Principal) bool {
+	id, ok := n.called[who(p)]
+	return ok && id == ""
+}
+
 // told names the principal p of the document, with its id where others are called
 // the same.
 func (n names) told(p planner.Principal) string {
-	called := p
-	called.ID = ""
-	if id, ok := n.alone[called]; ok && id == "" {
+	if n.alike(p) {
 		return who(p) + " " + Clean(string(p.ID))
 	}
 	return who(p)
