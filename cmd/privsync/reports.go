@@ -222,7 +222,7 @@ func afterWrites(report *executor.Report, err error) error {
 	}
 	return &ending{
 		code: executor.ExitIncomplete,
-		err:  fmt.Errorf("%d principals were written and verified, %d are not as planned: %w", s.Applied, undone, err),
+		err:  fmt.Errorf("%s written and verified, %d not as planned: %w", plural(s.Applied, "principal was", "principals were"), undone, err),
 		hint: hint,
 	}
 }

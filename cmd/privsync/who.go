@@ -87,7 +87,7 @@ members of the group Everyone, counts as one that was not read completely.`,
 	addFormat(cmd, &format)
 	addDeadline(cmd, &deadline)
 	state.registerStore(cmd)
-	cmd.Flags().StringVar(&at, "at", "", "ask the reports of the store (--state) who held it at this `TIME` (RFC 3339, or a date, which means the end of that day in UTC)")
+	cmd.Flags().StringVar(&at, "at", "", "ask the reports of the store (--state) who held it at this `TIME` (RFC 3339, or a date, which means the end of that day in UTC, and today now)")
 	cmd.Flags().StringVar(&project, "project", "", "count security roles in the project with this `NAME` or id only")
 	cmd.Flags().StringVar(&names, "catalog", "", "complete the names of privileges in the shell from the catalogue in `FILE`")
 	return cmd
