@@ -13,6 +13,7 @@ package document
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"iter"
 	"reflect"
@@ -154,23 +155,22 @@ func visible(text []byte) []byte {
 	out := append([]byte(nil), text[:at]...)
 	for text = text[at:]; len(text) > 0; {
 		c, size := utf8.DecodeRune(text)
-		switch high, low := utf16.EncodeRune(c); {
-		case !clean.Unsafe(c):
+		if clean.Unsafe(c) {
+			out = AppendEscape(out, c)
+		} else {
 			out = append(out, text[:size]...)
-		case c < 0x10000:
-			out = appendEscape(out, c)
-		default:
-			out = appendEscape(appendEscape(out, high), low)
 		}
 		text = text[size:]
 	}
 	return out
 }
 
-// appendEscape appends c, which is below U+10000, as \uXXXX.
-func appendEscape(b []byte, c rune) []byte {
-	const hex = "0123456789abcdef"
-	return append(b, '\\', 'u', hex[c>>12&15], hex[c>>8&15], hex[c>>4&15], hex[c&15])
+// AppendEscape appends c as JSON escapes it: \uXXXX, twice beyond U+FFFF.
+func AppendEscape(b []byte, c rune) []byte {
+	for _, unit := range utf16.AppendRune(nil, c) {
+		b = fmt.Appendf(b, `\u%04x`, unit)
+	}
+	return b
 }
 
 // Line is a small document on one line.

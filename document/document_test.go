@@ -154,9 +154,10 @@ func TestReadRefuses(t *testing.T) {
 		text, want string
 		digest     bool
 	}{
-		{``, "unexpected EOF", false},
+		{``, "it is empty", false},
+		{"hello", "it is not a JSON object", false},
 		{`{"format":"f"`, "unexpected EOF", false},
-		{"\ufeff{}", "invalid character", false},
+		{"\ufeff{}", "it is not a JSON object", false},
 		{`[]`, "not a JSON object", false},
 		{`{} {}`, "there is text after the document", false},
 		{`{"format":"f","format":"f"}`, `the member "format" stands twice, at byte 14`, false},

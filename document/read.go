@@ -163,10 +163,14 @@ func Walk(r io.Reader, limit int64, visit func(name string, dec *jsontext.Decode
 }
 
 func walk(dec *jsontext.Decoder, visit func(name string, dec *jsontext.Decoder) error) error {
-	if t, err := dec.ReadToken(); err != nil {
+	kind := dec.PeekKind()
+	if _, err := dec.ReadToken(); err == io.EOF {
+		return errors.New("it is empty")
+	} else if err != nil && kind == '{' {
 		return err
-	} else if t.Kind() != '{' {
-		return errors.New("not a JSON object")
+	}
+	if kind != '{' {
+		return errors.New("it is not a JSON object")
 	}
 	for dec.PeekKind() != '}' {
 		name, err := dec.ReadToken()
@@ -251,8 +255,6 @@ func explain(err error, offset int64, at jsontext.Pointer) error {
 		if errors.Is(syntax.Err, jsontext.ErrDuplicateName) {
 			why, at = "the member "+member()+" stands twice", at.Parent()
 		}
-	case errors.Is(err, io.EOF):
-		return io.ErrUnexpectedEOF
 	default:
 		return err
 	}

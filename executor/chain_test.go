@@ -531,6 +531,43 @@ func TestDeliveredReportsAreSealed(t *testing.T) {
 	}
 }
 
+// A report is sealed once on its way from the run into a folder and a file: counted by
+// what sealing allocates.
+func TestReportIsSealedOnce(t *testing.T) {
+	made := 0
+	allocated := func(then func(*Report) error) float64 {
+		return testing.AllocsPerRun(1, func() {
+			made++
+			o := Options{RunID: fmt.Sprintf("run-%d", made), StartedAt: time.Unix(0, 0), InSync: func(yield func(Result) bool) {
+				for i := range 2000 {
+					if !yield(Result{Principal: planner.Principal{Kind: mstrapi.User, ID: oid(fmt.Sprint(i))}, Before: &Sets{}}) {
+						return
+					}
+				}
+			}}
+			if err := then(Refuse(nil, o, &Error{Code: CodeGuard})); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	bare := allocated(func(r *Report) error {
+		if r.Digest != "" {
+			return errors.New("it is sealed before it is delivered")
+		}
+		return nil
+	})
+	seal := allocated((*Report).Seal) - bare
+	write := allocated(func(r *Report) error { _, err := r.WriteTo(discard{}); return err }) - bare
+	dir := t.TempDir()
+	deliver := allocated(func(r *Report) error {
+		_, err := r.Deliver(t.Context(), Destination{Dir: filepath.Join(dir, "reports"), File: filepath.Join(dir, "report.json")}, nil)
+		return err
+	}) - bare
+	if sealed := (deliver - 2*write) / seal; sealed < 0.8 || sealed > 1.5 {
+		t.Errorf("sealed %.1f times, want once: %.0f allocations, %.0f of them for each writing", sealed, deliver, write)
+	}
+}
+
 func TestReportRoundTrip(t *testing.T) {
 	r := plainReport()
 	if err := r.Seal(); err != nil {
@@ -574,7 +611,7 @@ func TestReadReportRefuses(t *testing.T) {
 	}
 	text := b.String()
 	tests := []struct{ name, text, want string }{
-		{"empty", "", "unexpected EOF"},
+		{"empty", "", "it is empty"},
 		{"list", "[]", "not a JSON object"},
 		{"no format", "{}", "not a privsync report"},
 		{"a plan", `{"format":"privsync/plan/v1"}`, "format is"},

@@ -39,7 +39,7 @@ func oddity(s string) string {
 	n := 0
 	for _, r := range s {
 		n++
-		if r != ' ' && (unicode.IsSpace(r) || unicode.Is(unicode.Mn, r) || !unicode.IsPrint(r)) {
+		if r != ' ' && (unicode.IsSpace(r) || unicode.Is(unicode.Mn, r) || invisible(r)) {
 			return fmt.Sprintf("holds %s as its character %d", runeName(r), n)
 		}
 	}
@@ -52,6 +52,9 @@ func first(s string) rune {
 	}
 	return 0
 }
+
+// invisible reports whether a character cannot be seen, or is not known to be seen.
+func invisible(r rune) bool { return clean.Unsafe(r) || !unicode.IsPrint(r) }
 
 // runeName names a character that a person could not see or tell.
 func runeName(r rune) string {
@@ -75,7 +78,7 @@ func runeName(r rune) string {
 		name = "an accent that is a character of its own"
 	case unicode.IsControl(r):
 		name = "a control character"
-	case !unicode.IsPrint(r):
+	case invisible(r):
 		name = "an invisible character"
 	default:
 		name = clean.Quote(string(r))
@@ -95,7 +98,7 @@ func skeleton(s string) string {
 		switch {
 		case unicode.IsSpace(r):
 			b.WriteByte(' ')
-		case unicode.Is(unicode.Mn, r), !unicode.IsPrint(r):
+		case unicode.Is(unicode.Mn, r), invisible(r):
 		default:
 			b.WriteRune(baseOf(r))
 		}

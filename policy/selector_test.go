@@ -71,3 +71,17 @@ func TestLookAlikesInCase(t *testing.T) {
 		}
 	}
 }
+
+// A letter that is defined to be blank is as invisible as one that is no letter.
+func TestInvisibleCharactersInNames(t *testing.T) {
+	for _, blank := range []string{"\u200b", "\u3164", "\u00ad", "\U000e0041"} {
+		p := mustParse(t, "principals:\n- group: \"Desk\"\n  forbid: [1]\n- group: \"De"+blank+"sk\"\n  forbid: [1]\n")
+		var all []string
+		for _, w := range p.Warnings {
+			all = append(all, w.Message)
+		}
+		if text := strings.Join(all, "\n"); !strings.Contains(text, "an invisible character") || !strings.Contains(text, "looks like") {
+			t.Errorf("group with %q: warnings %s", blank, text)
+		}
+	}
+}

@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"privsync/clean"
+	"privsync/document"
 	"privsync/executor"
 	"privsync/input"
 	"privsync/panics"
@@ -27,28 +30,23 @@ var errNotADocument = errors.New("not a plan or a report of privsync")
 // documentFormat returns the value of the top-level member format, without
 // decoding more than it must: the documents that privsync writes have it first.
 func documentFormat(data []byte) (string, error) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return "", fmt.Errorf("%w: it is not a JSON object", errNotADocument)
+	var format *string
+	err := document.Walk(bytes.NewReader(data), maxStart, func(name string, dec *jsontext.Decoder) error {
+		if name != "format" {
+			return dec.SkipValue()
+		}
+		if err := json.UnmarshalDecode(dec, &format); err != nil {
+			return errors.New("format is not a string")
+		}
+		return document.ErrStop
+	})
+	if err == nil && format == nil {
+		err = errors.New("it has no format")
 	}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return "", fmt.Errorf("%w: %w", errNotADocument, err)
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return "", fmt.Errorf("%w: %w", errNotADocument, err)
-		}
-		if key == "format" {
-			var format string
-			if err := json.Unmarshal(value, &format); err != nil {
-				return "", fmt.Errorf("%w: format is not a string", errNotADocument)
-			}
-			return format, nil
-		}
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", errNotADocument, err)
 	}
-	return "", fmt.Errorf("%w: it has no format", errNotADocument)
+	return *format, nil
 }
 
 // readDocument reads a *planner.Plan or an *executor.Report, told apart by

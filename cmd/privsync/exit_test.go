@@ -10,6 +10,9 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"gopkg.in/yaml.v3"
+
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/policy"
 )
@@ -70,7 +73,7 @@ func TestErrorsAreOneCleanLine(t *testing.T) {
 }
 
 func TestJSONSafeKeepsTheDocument(t *testing.T) {
-	hostile := "a\u0085b\u2028c\u202ed\ufeffe\x7ff 日本 é 😀"
+	hostile := "a\u0085b\u2028c\u202ed\ufeffe\x7ff\u00ad\u3164\U000e0041 日本 é 😀"
 	text, err := json.Marshal(map[string]string{hostile: hostile})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +87,7 @@ func TestJSONSafeKeepsTheDocument(t *testing.T) {
 		}
 	}
 	for _, r := range out.String() {
-		if r != utf8.RuneError && (r < 0x20 || r == 0x7f || fools(r)) {
+		if r != utf8.RuneError && (r < 0x20 || r == 0x7f || clean.Unsafe(r)) {
 			t.Errorf("%U came through", r)
 		}
 	}
@@ -94,6 +97,14 @@ func TestJSONSafeKeepsTheDocument(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "日本 é 😀") {
 		t.Errorf("harmless characters were changed: %s", out.String())
+	}
+	var written bytes.Buffer
+	if err := yaml.NewEncoder(&jsonSafe{w: &written, yaml: true}).Encode(scalar(hostile)); err != nil {
+		t.Fatal(err)
+	}
+	name := ""
+	if err := yaml.Unmarshal(written.Bytes(), &name); err != nil || name != hostile || strings.ContainsFunc(strings.TrimSpace(written.String()), clean.Unsafe) {
+		t.Errorf("as YAML %s, read back %q, %v", written.String(), name, err)
 	}
 	if _, err := (&jsonSafe{w: failingWriter{}}).Write([]byte("{}")); err == nil {
 		t.Error("the writer's error was lost")

@@ -285,7 +285,7 @@ func add(m *yaml.Node, key string, value *yaml.Node) {
 func scalar(s string) *yaml.Node {
 	n := &yaml.Node{}
 	n.SetString(s)
-	if n.Style == yaml.LiteralStyle || strings.ContainsFunc(s, fools) {
+	if n.Style == yaml.LiteralStyle || strings.ContainsFunc(s, clean.Unsafe) {
 		// A name with line ends stays on one line, so that it cannot pass for YAML,
 		// and what could fool a reader stands as an escape.
 		n.Style = yaml.DoubleQuotedStyle

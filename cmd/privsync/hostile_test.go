@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"unicode"
 
+	"privsync/clean"
 	"privsync/mstrapi/mstrtest"
 )
 
@@ -18,7 +18,7 @@ const hostileName = "evil\x1b]0;owned\x07\x1b[31m\u009b1m\u202e\u2066\u200b\ufef
 // rawMarks returns what of an output must not stand in it raw.
 func rawMarks(out string) (marks []string) {
 	for _, r := range out {
-		if r != '\n' && (unicode.IsControl(r) || fools(r)) {
+		if r != '\n' && clean.Unsafe(r) {
 			marks = append(marks, string(r))
 		}
 	}

@@ -32,7 +32,7 @@ func TestImportDirections(t *testing.T) {
 		"privsync/executor/pgstore":             {"privsync/clean", "privsync/document", "privsync/mstrapi", "privsync/planner", "privsync/executor", "privsync/panics"},
 		"privsync/executor/pgstore/pgtest":      {},
 		"privsync/examples":                     {},
-		"privsync/cmd/privsync/internal/render": {"privsync/clean", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/executor", "privsync/cmd/privsync/internal/history"},
+		"privsync/cmd/privsync/internal/render": {"privsync/clean", "privsync/document", "privsync/schema", "privsync/policy", "privsync/mstrapi", "privsync/planner", "privsync/executor", "privsync/cmd/privsync/internal/history"},
 		"privsync/cmd/privsync":                 {"*"},
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "privsync/...")

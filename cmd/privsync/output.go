@@ -7,6 +7,7 @@ import (
 
 	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
+	"privsync/document"
 )
 
 // writeAnswer writes to stdout what was asked for, as json, csv, markdown or text; doc is
@@ -63,10 +64,13 @@ func (j *jsonSafe) Write(p []byte) (int, error) {
 			break
 		}
 		r, size := utf8.DecodeRune(in)
-		if fools(r) {
-			out = fmt.Appendf(out, `\u%04x`, r)
-		} else {
+		switch {
+		case !clean.Unsafe(r):
 			out = append(out, in[:size]...)
+		case j.yaml && r > 0xffff:
+			out = fmt.Appendf(out, `\U%08x`, r)
+		default:
+			out = document.AppendEscape(out, r)
 		}
 		in = in[size:]
 	}
@@ -93,17 +97,6 @@ func (j *jsonSafe) command(out []byte, c byte) bool {
 		return len(before) > 0 && before[len(before)-1] == '#'
 	}
 	return clean.SectionMark(string(before))
-}
-
-// fools reports whether r is a C1 control, a line separator, a mark that
-// changes reading direction, or has no width.
-func fools(r rune) bool {
-	switch {
-	case r >= 0x80 && r <= 0x9f, r == 0x2028, r == 0x2029,
-		r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x2069, r == 0xfeff:
-		return true
-	}
-	return false
 }
 
 // writerTo makes an [io.WriterTo] of a function that writes.

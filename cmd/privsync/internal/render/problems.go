@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
-	"unicode/utf16"
+	"unicode/utf8"
 
 	"privsync/clean"
+	"privsync/document"
 	"privsync/policy"
 )
 
@@ -80,19 +80,13 @@ func ProblemsJSON(w io.Writer, ps, warnings policy.Problems) error {
 // \u escapes. They can only stand inside its strings; its own line ends stay, and
 // so do colons in a row: no line of JSON begins with a string's text.
 func escapeJSON(s string) string {
-	var b strings.Builder
+	var b []byte
 	for i, r := range s {
-		switch {
-		case r == '#' && i > 0 && s[i-1] == '#', r == ':' && clean.SectionMark(s[:i]):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		case r == '\n' || !clean.Unsafe(r):
-			b.WriteRune(r)
-		case r < 0x10000:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		if r == '#' && i > 0 && s[i-1] == '#' || r == ':' && clean.SectionMark(s[:i]) || r != '\n' && clean.Unsafe(r) {
+			b = document.AppendEscape(b, r)
+		} else {
+			b = utf8.AppendRune(b, r)
 		}
 	}
-	return b.String()
+	return string(b)
 }
