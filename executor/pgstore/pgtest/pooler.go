@@ -5,85 +5,57 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
-	"sync"
 )
 
 // Pooler stands between clients and a server as PgBouncer does with pool_mode=transaction:
 // each transaction of a client gets a session that is free, the one that waited longest.
 type Pooler struct {
-	listener net.Listener
+	*relay
 	free     chan net.Conn
-	all      []net.Conn
 	greeting []byte // what a session says when it lets a client in
-
-	mu      sync.Mutex // guards clients
-	clients []net.Conn
 }
 
 // NewPooler starts a pooler with so many sessions of a role in a database.
 func (s *Server) NewPooler(sessions int, role, database string) (*Pooler, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	p := &Pooler{free: make(chan net.Conn, sessions)}
+	var err error
+	if p.relay, err = listen(func(client net.Conn) { go p.serve(client) }); err != nil {
 		return nil, err
 	}
-	p := &Pooler{listener: l, free: make(chan net.Conn, sessions)}
 	for range sessions {
 		conn, err := net.Dial("unix", s.Socket())
+		if err == nil {
+			p.keep(conn)
+			err = p.greet(conn, role, database)
+		}
 		if err != nil {
 			p.Close()
 			return nil, err
-		}
-		p.all = append(p.all, conn)
-		body := []byte("\x00\x03\x00\x00user\x00" + role + "\x00database\x00" + database + "\x00\x00")
-		if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4)), body...)); err != nil {
-			p.Close()
-			return nil, err
-		}
-		p.greeting = nil
-		for kind := byte(0); kind != 'Z'; {
-			var message []byte
-			if kind, message, err = readMessage(conn); err != nil || kind == 'E' {
-				p.Close()
-				return nil, fmt.Errorf("session of the pooler: %w %x", err, message)
-			}
-			if kind == 'K' {
-				copy(message[5:9], "\x7f\xff\xff\xff") // the pooler names no session of its server
-			}
-			p.greeting = append(p.greeting, message...)
 		}
 		p.free <- conn
 	}
-	go p.accept()
 	return p, nil
 }
 
-// URL returns the URL of a database for a role, by way of the pooler.
-func (p *Pooler) URL(role, database string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(role), Host: p.listener.Addr().String(), Path: "/" + database, RawQuery: "sslmode=disable"}
-	return u.String()
-}
-
-// Close ends the pooler with its sessions and clients.
-func (p *Pooler) Close() {
-	_ = p.listener.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range append(p.all, p.clients...) {
-		_ = c.Close()
+// greet lets the pooler into the server, and keeps what that says.
+func (p *Pooler) greet(conn net.Conn, role, database string) error {
+	body := []byte("\x00\x03\x00\x00user\x00" + role + "\x00database\x00" + database + "\x00\x00")
+	if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4)), body...)); err != nil {
+		return err
 	}
-}
-
-func (p *Pooler) accept() {
+	p.greeting = nil
 	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
+		kind, message, err := readMessage(conn)
+		if err != nil || kind == 'E' {
+			return fmt.Errorf("session of the pooler: %w %x", err, message)
 		}
-		p.mu.Lock()
-		p.clients = append(p.clients, client)
-		p.mu.Unlock()
-		go p.serve(client)
+		if kind == 'K' {
+			copy(message[5:9], "\x7f\xff\xff\xff") // the pooler names no session of its server
+		}
+		p.greeting = append(p.greeting, message...)
+		if kind == 'Z' {
+			return nil
+		}
 	}
 }
 

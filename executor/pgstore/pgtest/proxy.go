@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"sync"
 	"time"
 )
@@ -20,43 +19,31 @@ const (
 	Refuse           // the server does not get it: the disk is full
 )
 
-// Proxy stands between clients and a server and looks at the statements. Sessions are not
-// encrypted.
+// Proxy stands between clients and a server and looks at the statements.
 type Proxy struct {
-	listener net.Listener
+	*relay
 	socket   string
 	decide   func(n int, text string) Action
-
 	sessions sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	n     int
-	conns []net.Conn
+	counted sync.Mutex // guards n, and is held while decide runs
+	n       int
 }
 
 // NewProxy starts a proxy. Decide is asked about every statement: its number, from 1 on over
 // all connections, and the text that the client sent with it, in which what it was is to be
 // found. It is called by one goroutine at a time.
 func (s *Server) NewProxy(decide func(n int, text string) Action) (*Proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	p := &Proxy{listener: l, socket: s.Socket(), decide: decide}
-	go p.accept()
-	return p, nil
-}
-
-// URL returns the URL of a database for a role, by way of the proxy.
-func (p *Proxy) URL(role, database string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(role), Host: p.listener.Addr().String(), Path: "/" + database, RawQuery: "sslmode=disable"}
-	return u.String()
+	p := &Proxy{socket: s.Socket(), decide: decide}
+	var err error
+	p.relay, err = listen(p.serve)
+	return p, err
 }
 
 // Statements returns how many statements there were.
 func (p *Proxy) Statements() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.counted.Lock()
+	defer p.counted.Unlock()
 	return p.n
 }
 
@@ -70,35 +57,18 @@ func (p *Proxy) Wait() {
 	p.sessions.Wait()
 }
 
-// Close ends the proxy and every connection through it.
-func (p *Proxy) Close() {
-	_ = p.listener.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.conns {
-		_ = c.Close()
+// serve starts a session for a client.
+func (p *Proxy) serve(client net.Conn) {
+	server, err := net.Dial("unix", p.socket)
+	if err != nil {
+		_ = client.Close()
+		return
 	}
-}
-
-func (p *Proxy) accept() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("unix", p.socket)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.conns = append(p.conns, client, server)
-		p.mu.Unlock()
-		s := &session{p: p, client: client, server: server, status: 'I'}
-		p.sessions.Add(1)
-		go s.answers()
-		go s.statements()
-	}
+	p.keep(server)
+	s := &session{p: p, client: client, server: server, status: 'I'}
+	p.sessions.Add(1)
+	go s.answers()
+	go s.statements()
 }
 
 // session is one connection. A session that is cut passes nothing more on.
@@ -156,10 +126,10 @@ func (s *session) forward() (answered bool) {
 			}
 			continue
 		}
-		s.p.mu.Lock()
+		s.p.counted.Lock()
 		s.p.n++
 		action := s.p.decide(s.p.n, string(pending))
-		s.p.mu.Unlock()
+		s.p.counted.Unlock()
 		switch action {
 		case CutBefore:
 			return false

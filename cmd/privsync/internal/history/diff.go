@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -235,8 +237,8 @@ func (x *Between) Reports(tool planner.Tool) *Diff {
 			names[p.ID] = p.Name
 		}
 	}
-	for id, ra := range a {
-		rb := b[id]
+	for id := range either(a, b) {
+		ra, rb := a[id], b[id]
 		if !d.bothKnown(ra, rb) {
 			continue
 		}
@@ -251,11 +253,6 @@ func (x *Between) Reports(tool planner.Tool) *Diff {
 			}
 			who := rb.Principal
 			d.Changes = append(d.Changes, Change{Principal: &who, Privilege: planner.PrivilegeRef{ID: q, Name: names[q]}, What: what, Before: before, After: after})
-		}
-	}
-	for id, rb := range b {
-		if a[id] == nil {
-			d.bothKnown(nil, rb)
 		}
 	}
 	d.finish()
@@ -383,6 +380,14 @@ func (d *Diff) finish() {
 	}
 	d.Summary.Principals, d.Summary.NotLookedAt = len(concerned), len(d.NotLookedAt)
 	d.Equal = len(d.Changes) == 0 && len(d.NotLookedAt) == 0 && len(d.Settings) == 0
+}
+
+// either yields the keys that one of the maps has, each once.
+func either[K comparable, V any](a, b map[K]V) iter.Seq[K] {
+	both := make(map[K]V, len(a))
+	maps.Copy(both, a)
+	maps.Copy(both, b)
+	return maps.Keys(both)
 }
 
 // compareWho orders principals as reports do, and selectors after them.

@@ -26,10 +26,15 @@ func Plans(tool planner.Tool, a, b PlanDoc) *Diff {
 		who       planner.Principal
 		privilege mstrapi.PrivilegeID
 	}
+	type verb struct {
+		word           string
+		added, dropped What
+	}
 	type planned struct {
 		planner.PlannedPrivilege
-		revoke bool
+		verb
 	}
+	grant, revoke := verb{"grant", GrantAdded, GrantDropped}, verb{"revoke", RevokeAdded, RevokeDropped}
 	unread := [2]map[mstrapi.ObjectID]string{}
 	items := [2]map[item]planned{}
 	whole := [2]bool{}
@@ -42,25 +47,23 @@ func Plans(tool planner.Tool, a, b PlanDoc) *Diff {
 		}
 		for j := range p.Changes {
 			c := &p.Changes[j]
-			for k, list := range [][]planner.PlannedPrivilege{c.Grant, c.Revoke} {
-				for _, q := range list {
-					items[i][item{c.Principal, q.ID}] = planned{q, k == 1}
-				}
+			for _, q := range c.Grant {
+				items[i][item{c.Principal, q.ID}] = planned{q, grant}
+			}
+			for _, q := range c.Revoke {
+				items[i][item{c.Principal, q.ID}] = planned{q, revoke}
 			}
 		}
 	}
 	said := func(p planned) string {
-		words := []string{"grant", string(p.Reason)}
-		if p.revoke {
-			words[0] = "revoke"
-		}
+		words := []string{string(p.Reason)}
 		if p.Until != "" {
 			words = append(words, "until "+p.Until)
 		}
 		if p.Ticket != "" {
 			words = append(words, p.Ticket)
 		}
-		return words[0] + " (" + strings.Join(words[1:], ", ") + ")"
+		return p.word + " (" + strings.Join(words, ", ") + ")"
 	}
 	add := func(at item, p planned, what What, before, after string) {
 		who := at.who
@@ -72,22 +75,23 @@ func Plans(tool planner.Tool, a, b PlanDoc) *Diff {
 		_, inB := unread[1][who.ID]
 		return inA || inB
 	}
-	for at, p := range items[0] {
-		q, both := items[1][at]
-		switch {
-		case skip(at.who):
-		case !both || q.revoke != p.revoke:
-			add(at, p, droppedOf(p.revoke), said(p), "")
-			if both {
-				add(at, q, addedOf(q.revoke), "", said(q))
-			}
-		case p.Until != q.Until || p.Ticket != q.Ticket || p.Reason != q.Reason:
-			add(at, q, TermsChanged, said(p), said(q))
+	for at := range either(items[0], items[1]) {
+		p, inA := items[0][at]
+		q, inB := items[1][at]
+		if skip(at.who) {
+			continue
 		}
-	}
-	for at, q := range items[1] {
-		if _, both := items[0][at]; !both && !skip(at.who) {
-			add(at, q, addedOf(q.revoke), "", said(q))
+		if inA && inB && p.verb == q.verb {
+			if p.Until != q.Until || p.Ticket != q.Ticket || p.Reason != q.Reason {
+				add(at, q, TermsChanged, said(p), said(q))
+			}
+			continue
+		}
+		if inA {
+			add(at, p, p.dropped, said(p), "")
+		}
+		if inB {
+			add(at, q, q.added, "", said(q))
 		}
 	}
 	for i, in := range []string{"a", "b"} {
@@ -113,18 +117,4 @@ func Plans(tool planner.Tool, a, b PlanDoc) *Diff {
 		}
 	}
 	return d
-}
-
-func addedOf(revoke bool) What {
-	if revoke {
-		return RevokeAdded
-	}
-	return GrantAdded
-}
-
-func droppedOf(revoke bool) What {
-	if revoke {
-		return RevokeDropped
-	}
-	return GrantDropped
 }

@@ -41,22 +41,20 @@ func Policies(tool planner.Tool, a, b PolicyDoc, catalogue []policy.CataloguePri
 	written := make(map[string]string)
 	inA, inB := entriesOf(a.Policy, names, written), entriesOf(b.Policy, names, written)
 	pairPins(d, inA, inB)
-	for key, was := range inA {
-		is := inB[key]
-		if is == nil {
+	for key := range either(inA, inB) {
+		was, is := inA[key], inB[key]
+		switch {
+		case is == nil:
 			why := fmt.Sprintf("no entry there: what it lists (%d) and forbids (%d) in %s is not wanted there, and nothing is revoked for that", len(was.listed), len(was.forbid), a.File)
 			if b.Policy.Unlisted == policy.UnlistedRevoke {
 				why = "no entry there, and unlisted: revoke takes away what it holds directly unless a selector covers it"
 			}
 			d.NotLookedAt = append(d.NotLookedAt, Missing{Principal: was.who, Selector: was.selector, In: "b", Why: why})
-			continue
-		}
-		d.compare(was, is)
-	}
-	for key, is := range inB {
-		if inA[key] == nil {
+		case was == nil:
 			d.NotLookedAt = append(d.NotLookedAt, Missing{Principal: is.who, Selector: is.selector, In: "a", Why: "no entry there"})
-			d.compare(&stated{who: is.who, selector: is.selector}, is)
+			d.compare(&stated{}, is)
+		default:
+			d.compare(was, is)
 		}
 	}
 	d.Settings = append(d.Settings, policySettings(a.Policy, b.Policy)...)
@@ -111,22 +109,23 @@ func (d *Diff) compare(was, is *stated) {
 		{was.listed, is.listed, "listed", ListingAdded, ListingDropped},
 		{was.forbid, is.forbid, "forbidden", ForbidAdded, ForbidDropped},
 	} {
-		add := func(q planner.PrivilegeRef, what What, before, after string) {
-			d.Changes = append(d.Changes, Change{Principal: is.who, Selector: is.selector, Privilege: q, What: what, BeforeSaid: before, AfterSaid: after})
-		}
-		for q, t := range kind.was {
-			now, both := kind.is[q]
-			switch before, after := termsSaid(kind.verb, t), termsSaid(kind.verb, now); {
-			case !both:
-				add(q, kind.dropped, before, "")
-			case before != after:
-				add(q, TermsChanged, before, after)
+		said := func(of map[planner.PrivilegeRef]policy.Terms, q planner.PrivilegeRef) string {
+			if t, ok := of[q]; ok {
+				return termsSaid(kind.verb, t)
 			}
+			return ""
 		}
-		for q, t := range kind.is {
-			if _, both := kind.was[q]; !both {
-				add(q, kind.added, "", termsSaid(kind.verb, t))
+		for q := range either(kind.was, kind.is) {
+			c := Change{Principal: is.who, Selector: is.selector, Privilege: q, What: TermsChanged, BeforeSaid: said(kind.was, q), AfterSaid: said(kind.is, q)}
+			switch {
+			case c.BeforeSaid == c.AfterSaid:
+				continue
+			case c.BeforeSaid == "":
+				c.What = kind.added
+			case c.AfterSaid == "":
+				c.What = kind.dropped
 			}
+			d.Changes = append(d.Changes, c)
 		}
 	}
 	old := make(map[string]string)
@@ -262,13 +261,8 @@ func policySettings(a, b *policy.Policy) []Setting {
 		add("safety."+safeA[i][0], safeA[i][1], safeB[i][1])
 	}
 	rulesA, rulesB := rulesSaid(a.Rules), rulesSaid(b.Rules)
-	for name, before := range rulesA {
-		add("rule "+name, before, rulesB[name])
-	}
-	for name, after := range rulesB {
-		if _, both := rulesA[name]; !both {
-			add("rule "+name, "", after)
-		}
+	for name := range either(rulesA, rulesB) {
+		add("rule "+name, rulesA[name], rulesB[name])
 	}
 	add("prerequisites", prerequisitesSaid(a.Prerequisites), prerequisitesSaid(b.Prerequisites))
 	add("commands", commandsSaid(a.Commands), commandsSaid(b.Commands))
