@@ -33,31 +33,27 @@ func Audit(state *planner.State, plan *planner.Plan, o Options) *Report {
 func alsoWrong(state *planner.State, plan *planner.Plan) iter.Seq[seen] {
 	return func(yield func(seen) bool) {
 		told := make(map[mstrapi.ObjectID]bool)
-		for o := range state.Principals() {
-			if !yield(seen{o, state.Held(o)}) {
-				return
-			}
-		}
-		tell := func(id mstrapi.ObjectID) bool {
-			o := state.Lookup(id)
-			if o == nil || o.Covered || told[id] {
+		tell := func(o *planner.Observed) bool {
+			if o == nil || told[o.Principal.ID] {
 				return true
 			}
-			told[id] = true
+			told[o.Principal.ID] = true
 			return yield(seen{o, state.Held(o)})
 		}
-		for o := range state.Everybody() {
-			if !tell(o.Principal.ID) {
-				return
+		for _, all := range []iter.Seq[*planner.Observed]{state.Principals(), state.Everybody()} {
+			for o := range all {
+				if !tell(o) {
+					return
+				}
 			}
 		}
 		for i := range plan.Changes {
-			if !tell(plan.Changes[i].Principal.ID) {
+			if !tell(state.Lookup(plan.Changes[i].Principal.ID)) {
 				return
 			}
 		}
 		for i := range plan.Findings {
-			if f := &plan.Findings[i]; f.Principal != nil && (brokenRule(*f) || readFailed(*f)) && !tell(f.Principal.ID) {
+			if f := &plan.Findings[i]; f.Principal != nil && (brokenRule(*f) || readFailed(*f)) && !tell(state.Lookup(f.Principal.ID)) {
 				return
 			}
 		}

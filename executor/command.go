@@ -75,37 +75,34 @@ const queueFinished = 3
 // repeated: the result says that the server may be running the command.
 func RunCommand(ctx context.Context, s CommandServer, name string, o Options) CommandResult {
 	o = o.withDefaults(nil)
-	res := CommandResult{Name: name, Outcome: CommandFailed}
+	res := CommandResult{Name: name, Outcome: CommandNotAttempted}
 	id, ok := commandID(name)
 	if !ok {
-		res.Error = &Error{Message: fmt.Sprintf("unknown metadata command %s", clean.Quote(clean.Clip(name, 80)))}
+		res.Outcome, res.Error = CommandFailed, &Error{Message: fmt.Sprintf("unknown metadata command %s", clean.Quote(clean.Clip(name, 80)))}
 		return res
 	}
 	if ctx.Err() != nil || o.Stop.Err() != nil {
-		res.Outcome = CommandNotAttempted
 		return res
 	}
 	if err := o.Journal.commandIntent(name, o.Now()); err != nil {
-		res.Outcome = CommandNotAttempted
 		res.Error = reportError("", err)
 		return res
 	}
 	queueID, err := s.SubmitCommand(mstrapi.WithStop(ctx, o.Stop), id)
-	if errors.Is(err, mstrapi.ErrStopped) {
-		res.Outcome = CommandNotAttempted
+	switch {
+	case errors.Is(err, mstrapi.ErrStopped):
 		return res
-	}
-	if errors.Is(err, mstrapi.ErrLockLost) {
-		res.Outcome, res.Error = CommandNotAttempted, reportError("", err)
+	case errors.Is(err, mstrapi.ErrLockLost):
+		res.Error = reportError("", err)
 		return res
-	}
-	if err != nil {
-		res.Error = reportError("submit", err)
+	case err != nil:
+		res.Outcome, res.Error = CommandFailed, reportError("submit", err)
 		if mstrapi.OutcomeUnknown(err) {
 			res.Error.Message += " (the answer was lost: the server may be running the command)"
 		}
 		return res
 	}
+	res.Outcome = CommandFailed // until its end is known
 	res.QueueID = queueID
 	// Losing this record costs the recovery a look at the queue, nothing else.
 	_ = o.Journal.commandQueued(name, queueID, o.Now())

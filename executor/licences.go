@@ -14,33 +14,22 @@ func verifiedLicences(forecast *planner.Licences, plan *planner.Plan, results []
 	if forecast == nil {
 		return nil
 	}
-	v := make(outcomes, len(results))
+	of := make(map[mstrapi.ObjectID]*Result, len(results))
 	for i := range results {
-		v[results[i].Principal.ID] = &results[i]
+		of[results[i].Principal.ID] = &results[i]
 	}
-	out := forecast.Done(v.given, v.taken)
+	out := forecast.Done(func(who mstrapi.ObjectID, privilege mstrapi.PrivilegeID) bool {
+		return settled(of[who]) || of[who] != nil && slices.Contains(of[who].Granted, privilege)
+	}, func(who mstrapi.ObjectID, privilege mstrapi.PrivilegeID) bool {
+		return settled(of[who]) || of[who] != nil && slices.Contains(of[who].Revoked, privilege)
+	})
 	for i := range plan.Changes {
-		if !settled(v[plan.Changes[i].Principal.ID]) {
+		if !settled(of[plan.Changes[i].Principal.ID]) {
 			out.Complete = false
 		}
 	}
 	return out
 }
 
-// outcomes are the results of a run by principal.
-type outcomes map[mstrapi.ObjectID]*Result
-
 // settled reports whether everything that was planned for a principal was seen.
 func settled(r *Result) bool { return r != nil && (r.Outcome == Applied || r.Outcome == InSync) }
-
-// given reports whether a grant was seen.
-func (v outcomes) given(who mstrapi.ObjectID, privilege mstrapi.PrivilegeID) bool {
-	r := v[who]
-	return settled(r) || r != nil && slices.Contains(r.Granted, privilege)
-}
-
-// taken reports whether a revoke was seen.
-func (v outcomes) taken(who mstrapi.ObjectID, privilege mstrapi.PrivilegeID) bool {
-	r := v[who]
-	return settled(r) || r != nil && slices.Contains(r.Revoked, privilege)
-}

@@ -149,32 +149,21 @@ func (f *Folder) Lock(ctx context.Context, server Target, holder Holder, timeout
 // ends the wait. It waits up to timeout (0: not at all) and then returns the
 // [*LockedError] of the last try; ctx ends the wait early with its error and that one.
 func WaitForLock(ctx context.Context, timeout time.Duration, try func() (*LockedError, error)) error {
-	var over <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		over = timer.C
-	}
+	waiting, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	for {
-		held, err := try()
-		if err != nil {
+		switch held, err := try(); {
+		case err != nil:
 			return fmt.Errorf("lock: %w", err)
-		}
-		if held == nil {
+		case held == nil:
 			return nil
-		}
-		if timeout <= 0 {
+		case timeout <= 0:
 			return held
-		}
-		poll := time.NewTimer(lockPoll)
-		select {
-		case <-poll.C:
-		case <-over:
-			poll.Stop()
-			return held
-		case <-ctx.Done():
-			poll.Stop()
+		case sleep(waiting, lockPoll):
+		case ctx.Err() != nil:
 			return errors.Join(fmt.Errorf("lock: %w", ctx.Err()), held)
+		default:
+			return held
 		}
 	}
 }

@@ -81,14 +81,10 @@ func (s *Store) Verify(ctx context.Context, chain string) (*executor.Chain, erro
 		}
 		missing(e.Length)
 		next = e.Length + 1
-		f, err := s.document(e).Open()
-		if err != nil {
+		document := &partReader{s: s, e: e}
+		l := executor.ReadLink(e.File, document)
+		if err := document.end; err != nil && err != io.EOF && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
-		}
-		read := &failing{r: f}
-		l := executor.ReadLink(e.File, read)
-		if read.err != nil && !errors.Is(read.err, fs.ErrNotExist) {
-			return nil, read.err
 		}
 		c, ok := byLength[e.Length]
 		switch {
@@ -109,20 +105,6 @@ func (s *Store) Verify(ctx context.Context, chain string) (*executor.Chain, erro
 		missing(closings[n-1].Length + 1)
 	}
 	return out, nil
-}
-
-// failing keeps the first error of a reader, but for its end.
-type failing struct {
-	r   io.Reader
-	err error
-}
-
-func (f *failing) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	if err != nil && err != io.EOF && f.err == nil {
-		f.err = err
-	}
-	return n, err
 }
 
 // Signed is a chain with what signatures over it are about; see [Store.Signed].
