@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -131,6 +132,7 @@ func (s *stateFlags) checkURL() error {
 func (s *stateFlags) config(a *app) (pgstore.Config, error) {
 	cfg := pgstore.Config{URL: s.url, Schema: s.schema, Tool: toolVersion()}
 	if s.passwordFile == "" {
+		a.warnPassfile()
 		return cfg, nil
 	}
 	secret, err := await(a, func() (string, error) {
@@ -139,6 +141,21 @@ func (s *stateFlags) config(a *app) (pgstore.Config, error) {
 	})
 	cfg.Password = secret
 	return cfg, err
+}
+
+// warnPassfile warns if others can read the file of passwords that libpq would refuse then.
+func (a *app) warnPassfile() {
+	if password, _ := a.env("PGPASSWORD"); password != "" {
+		return
+	}
+	path, _ := a.env("PGPASSFILE")
+	if home, _ := a.env("HOME"); path == "" && home != "" {
+		path = filepath.Join(home, ".pgpass")
+	}
+	if f, err := executor.OpenPlain(path); err == nil {
+		a.warnReadable(f)
+		_ = f.Close()
+	}
 }
 
 // warnLoose warns if the run's own role could change what the store says.
