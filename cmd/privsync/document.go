@@ -30,6 +30,9 @@ var errNotADocument = errors.New("not a plan or a report of privsync")
 // documentFormat returns the value of the top-level member format, without
 // decoding more than it must: the documents that privsync writes have it first.
 func documentFormat(data []byte) (string, error) {
+	if text := bytes.TrimLeft(data, " \t\r\n"); len(text) == 0 || text[0] != '{' {
+		return "", fmt.Errorf("%w: it is not a JSON object", errNotADocument)
+	}
 	var format *string
 	err := document.Walk(bytes.NewReader(data), maxStart, func(name string, dec *jsontext.Decoder) error {
 		if name != "format" {
@@ -120,4 +123,17 @@ func checked[T any](name string, r io.Reader, read func(io.Reader) (T, error)) (
 		return none, fmt.Errorf("it does not match the schema of a %s: %w", name, invalid)
 	}
 	return doc, nil
+}
+
+// errUTF16 says that a document is in an encoding that its format does not have.
+var errUTF16 = errors.New("it is UTF-16: save it as UTF-8 (PowerShell 5 writes UTF-16 with >; use Out-File -Encoding utf8, or --out)")
+
+// withoutMark returns text without the mark of its encoding that editors and
+// PowerShell put before UTF-8. UTF-16 is an error.
+func withoutMark(text []byte) ([]byte, error) {
+	zero := bytes.IndexByte(text[:min(len(text), 2)], 0) >= 0 // as the first character of JSON has it without a mark
+	if zero || bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return nil, errUTF16
+	}
+	return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), nil
 }

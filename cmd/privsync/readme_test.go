@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -147,5 +148,29 @@ func TestReadmePolicy(t *testing.T) {
 	}
 	if _, err := policy.Parse("README.md", []byte(blocks[0])); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestArchitectureNamesFiles: every source file that ARCHITECTURE.md names is there.
+func TestArchitectureNamesFiles(t *testing.T) {
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	err = filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		for rest := filepath.ToSlash(path); err == nil && !d.IsDir() && rest != ""; {
+			known[rest] = true
+			_, rest, _ = strings.Cut(rest, "/")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("`([a-z_/-]+\\.(?:go|md|schema\\.json))`").FindAllStringSubmatch(string(text), -1) {
+		if !known[m[1]] {
+			t.Errorf("ARCHITECTURE.md names %s, which is not there", m[1])
+		}
 	}
 }
