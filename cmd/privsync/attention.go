@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/mstrapi"
@@ -110,7 +111,7 @@ func errorAttrs(e *executor.Error) []any {
 	if e.TicketID != "" {
 		attrs = append(attrs, "ticketId", e.TicketID)
 	}
-	return append(attrs, "error", cutText(e.Message, maxAttentionError))
+	return append(attrs, "error", clean.Clip(e.Message, maxAttentionError))
 }
 
 // undone says which of the planned changes of a principal were not done, or not seen to
@@ -118,7 +119,7 @@ func errorAttrs(e *executor.Error) []any {
 func undone(r *executor.Result) string {
 	var parts []string
 	add := func(verb string, id mstrapi.PrivilegeID, name string) {
-		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %d %s", verb, id, cutText(name, 100))))
+		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %d %s", verb, id, clean.Clip(name, 100))))
 	}
 	for _, p := range r.Grant {
 		if !slices.Contains(r.Granted, p.ID) {

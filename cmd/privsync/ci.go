@@ -45,7 +45,7 @@ func (s *sourceFlag) Set(text string) error {
 	key, value, ok := strings.Cut(text, "=")
 	field := s.fields()[key]
 	if !ok || field == nil {
-		return fmt.Errorf("%s is not KEY=VALUE with one of commit, ref, pull-request, build, author", clean.Quote(cutText(text, 80)))
+		return fmt.Errorf("%s is not KEY=VALUE with one of commit, ref, pull-request, build, author", clean.Quote(clean.Clip(text, 80)))
 	}
 	if strings.TrimSpace(value) == "" {
 		return fmt.Errorf("%s is empty; is a variable of the shell not set?", key)
@@ -161,7 +161,7 @@ func pullRequestOf(ref string) string {
 // long, and without the credentials that somebody wrote into a URL.
 func outsideText(s string) string {
 	s = urlInText.ReplaceAllStringFunc(strings.ToValidUTF8(s, "\ufffd"), withoutCredentials)
-	return cutText(clean.Text(s), planner.MaxProvenance)
+	return clean.Clip(clean.Text(s), planner.MaxProvenance)
 }
 
 var (
@@ -178,14 +178,6 @@ func withoutCredentials(raw string) string {
 		raw = scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
 	}
 	return secretParam.ReplaceAllString(withoutUserInfo(raw), "${1}[redacted]")
-}
-
-// cutText cuts s to at most n bytes, at a character.
-func cutText(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
 // stepSummaryVariable names the file whose Markdown GitHub shows with the run.
