@@ -77,9 +77,6 @@ func (ob *observer) splitBeyond(held []mstrapi.Held) []mstrapi.Held {
 	var out []mstrapi.Held
 	for _, h := range held {
 		if h.Level != "" && h.Level != ob.st.Level && ob.st.licences.matters(h.ID) {
-			if !h.Direct && !h.Inherited() && !h.Elsewhere() {
-				h.Other = true
-			}
 			out = append(out, h)
 		}
 	}

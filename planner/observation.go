@@ -76,13 +76,12 @@ func setsOf(held []mstrapi.Held) Observation {
 	return seen
 }
 
-// isPlain reports whether an answer can be taken as it is: sorted, of the level, and
-// with a reason for each privilege.
+// isPlain reports whether an answer can be taken as it is: sorted, and of the level.
 func isPlain(held []mstrapi.Held, level mstrapi.Level) bool {
 	last := mstrapi.PrivilegeID(0)
 	for i := range held {
 		h := &held[i]
-		if h.ID <= last || unreasoned(h) || outside(h, level) {
+		if h.ID <= last || outside(h, level) {
 			return false
 		}
 		last = h.ID
@@ -90,21 +89,17 @@ func isPlain(held []mstrapi.Held, level mstrapi.Level) bool {
 	return true
 }
 
-// plain returns what of an answer can be taken: that of the level, sorted. What is held
-// for no reason that the answer tells, something else gives.
+// plain returns what of an answer can be taken: that of the level, sorted.
 func plain(held []mstrapi.Held, level mstrapi.Level) []mstrapi.Held {
 	out := make([]mstrapi.Held, 0, len(held))
 	for _, h := range held {
 		if !outside(&h, level) {
-			h.Other = h.Other || unreasoned(&h)
 			out = append(out, h)
 		}
 	}
 	slices.SortFunc(out, func(a, b mstrapi.Held) int { return cmp.Compare(a.ID, b.ID) })
 	return out
 }
-
-func unreasoned(h *mstrapi.Held) bool { return !h.Direct && !h.Inherited() && !h.Elsewhere() }
 
 // outside reports whether h is known to be of another level.
 func outside(h *mstrapi.Held, level mstrapi.Level) bool {

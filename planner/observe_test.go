@@ -628,7 +628,7 @@ func TestReadPrincipal(t *testing.T) {
 		{ID: 7, Level: mstrapi.LevelServer, Direct: true, Groups: group},
 		{ID: 3, Level: mstrapi.LevelServer, Groups: group},
 		{ID: 21, Level: mstrapi.LevelProject, Direct: true},
-		{ID: 4, Level: mstrapi.LevelServer},
+		{ID: 4, Level: mstrapi.LevelServer, Other: true},
 	}
 	seen, err := ReadPrincipal(t.Context(), answer, mstrapi.User, idOf(mstrapi.User, 1), mstrapi.LevelServer)
 	if err != nil {

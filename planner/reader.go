@@ -31,7 +31,7 @@ type Reader interface {
 // PrincipalReader reads the effective privileges of one principal.
 type PrincipalReader interface {
 	// Held returns every privilege of the level that the principal effectively
-	// holds, one entry each, with a number from 1 to [mstrapi.MaxPrivilegeID], or an
-	// error: never a part of them.
+	// holds, one entry each, with a number from 1 to [mstrapi.MaxPrivilegeID] and a
+	// reason, or an error: never a part of them.
 	Held(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, level mstrapi.Level) ([]mstrapi.Held, error)
 }

@@ -15,28 +15,28 @@ import (
 	"privsync/policy"
 )
 
-// refKey is a principal as a policy names it: by id, or by folded login (users)
+// principalKey is a principal as a policy names it: by id, or by folded login (users)
 // or exact name (groups).
-type refKey struct {
+type principalKey struct {
 	kind mstrapi.Kind
 	id   mstrapi.ObjectID
 	name string
 }
 
-func keyOfRef(ref policy.PrincipalRef) refKey {
+func keyOfRef(ref policy.PrincipalRef) principalKey {
 	kind := mstrapi.Kind(ref.Kind)
 	if ref.ID != "" {
-		return refKey{kind: kind, id: mstrapi.ObjectID(strings.ToUpper(ref.ID))}
+		return principalKey{kind: kind, id: mstrapi.ObjectID(strings.ToUpper(ref.ID))}
 	}
 	if kind == mstrapi.User {
-		return refKey{kind: kind, name: policy.FoldLogin(ref.Name)}
+		return principalKey{kind: kind, name: policy.FoldLogin(ref.Name)}
 	}
-	return refKey{kind: kind, name: ref.Name}
+	return principalKey{kind: kind, name: ref.Name}
 }
 
-// lookup is what the server has for a refKey.
+// lookup is what the server has for a principalKey.
 type lookup struct {
-	key  refKey
+	key  principalKey
 	text string // as the policy writes it
 	rows []mstrapi.PrincipalRow
 	near []mstrapi.PrincipalRow // where nobody is called so: some whose names begin alike
@@ -55,7 +55,7 @@ func newLookups() *lookups {
 }
 
 // find returns the lookup of key, or nil.
-func (ls *lookups) find(key refKey) *lookup {
+func (ls *lookups) find(key principalKey) *lookup {
 	if key.id != "" {
 		return ls.byID[key.id]
 	}
@@ -219,7 +219,7 @@ func (ob *observer) lookUpEach(ctx context.Context, list []*lookup) error {
 	return ob.readNear(ctx, list)
 }
 
-func (ob *observer) lookUp(ctx context.Context, key refKey, text string) ([]mstrapi.PrincipalRow, error) {
+func (ob *observer) lookUp(ctx context.Context, key principalKey, text string) ([]mstrapi.PrincipalRow, error) {
 	if key.id != "" {
 		row, err := ob.r.Principal(ctx, key.kind, key.id)
 		if err != nil {
@@ -323,7 +323,7 @@ func describeRef(ref policy.PrincipalRef) string {
 // suggest returns a name that the server has and that is nearly the one that it
 // has not: among all names where these were read anyway, otherwise among those that
 // begin alike.
-func (ob *observer) suggest(key refKey, name string) string {
+func (ob *observer) suggest(key principalKey, name string) string {
 	if key.id != "" {
 		return ""
 	}

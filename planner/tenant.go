@@ -24,7 +24,7 @@ func (ob *observer) readTenants(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	called := make(map[refKey]map[mstrapi.ObjectID]bool)
+	called := make(map[principalKey]map[mstrapi.ObjectID]bool)
 	rows := make(map[mstrapi.ObjectID][]*mstrapi.PrincipalRow)
 	var order []mstrapi.ObjectID
 	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
@@ -58,9 +58,9 @@ func (ob *observer) readTenants(ctx context.Context) error {
 }
 
 // nameKey is the name of row as a policy gives it without an id.
-func nameKey(row *mstrapi.PrincipalRow) refKey {
+func nameKey(row *mstrapi.PrincipalRow) principalKey {
 	if row.Kind == mstrapi.User {
-		return refKey{kind: row.Kind, name: policy.FoldLogin(row.Login)}
+		return principalKey{kind: row.Kind, name: policy.FoldLogin(row.Login)}
 	}
-	return refKey{kind: row.Kind, name: row.Name}
+	return principalKey{kind: row.Kind, name: row.Name}
 }

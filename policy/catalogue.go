@@ -66,8 +66,8 @@ func SameName(a, b string) bool {
 	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
 }
 
-// verdict is what the catalogue says about a ref. An id of 0 is none.
-type verdict struct {
+// meaning is what the catalogue says about a ref. An id of 0 is none.
+type meaning struct {
 	id            int
 	message, hint string
 }
@@ -78,7 +78,7 @@ type catalogueCheck struct {
 	byID     map[int]CataloguePrivilege
 	byName   map[string][]int
 	names    []string
-	verdicts map[refKey]verdict
+	meanings map[privilegeKey]meaning
 	reported map[Position]bool
 	lists    map[*Listed]int // shared lists that were judged, with their lengths
 }
@@ -86,7 +86,7 @@ type catalogueCheck struct {
 func newCatalogueCheck(scope Level, catalogue []CataloguePrivilege) *catalogueCheck {
 	c := &catalogueCheck{
 		scope: scope, byID: map[int]CataloguePrivilege{}, byName: map[string][]int{},
-		verdicts: map[refKey]verdict{}, reported: map[Position]bool{}, lists: map[*Listed]int{},
+		meanings: map[privilegeKey]meaning{}, reported: map[Position]bool{}, lists: map[*Listed]int{},
 	}
 	for _, cp := range catalogue {
 		if _, twice := c.byID[cp.ID]; twice {
@@ -101,16 +101,16 @@ func newCatalogueCheck(scope Level, catalogue []CataloguePrivilege) *catalogueCh
 	return c
 }
 
-func (c *catalogueCheck) judge(r Ref) verdict {
-	v, known := c.verdicts[r.key()]
+func (c *catalogueCheck) judge(r Ref) meaning {
+	v, known := c.meanings[r.key()]
 	if !known {
 		v = c.lookUp(r)
-		c.verdicts[r.key()] = v
+		c.meanings[r.key()] = v
 	}
 	return v
 }
 
-func (c *catalogueCheck) lookUp(r Ref) verdict {
+func (c *catalogueCheck) lookUp(r Ref) meaning {
 	id := r.ID
 	if id == 0 {
 		switch ids := c.byName[r.Name]; len(ids) {
@@ -119,7 +119,7 @@ func (c *catalogueCheck) lookUp(r Ref) verdict {
 			if c.out.count() < maxSuggestions {
 				hint = didYouMean(r.Name, c.names)
 			}
-			return verdict{0, "privilege " + quoteRef(r) + " is not in the catalogue", hint}
+			return meaning{0, "privilege " + quoteRef(r) + " is not in the catalogue", hint}
 		case 1:
 			id = ids[0]
 		default:
@@ -127,19 +127,19 @@ func (c *catalogueCheck) lookUp(r Ref) verdict {
 			for i, n := range ids {
 				numbers[i] = strconv.Itoa(n)
 			}
-			return verdict{0, fmt.Sprintf("privilege %s is the name of %d privileges: %s", quoteRef(r), len(ids), cut(strings.Join(numbers, ", "))),
+			return meaning{0, fmt.Sprintf("privilege %s is the name of %d privileges: %s", quoteRef(r), len(ids), cut(strings.Join(numbers, ", "))),
 				"use the number"}
 		}
 	}
 	cp, ok := c.byID[id]
 	if !ok {
-		return verdict{0, "privilege " + quoteRef(r) + " is not in the catalogue", ""}
+		return meaning{0, "privilege " + quoteRef(r) + " is not in the catalogue", ""}
 	}
 	if level := cp.level(); c.scope != LevelAll && c.scope != level {
-		return verdict{id, fmt.Sprintf("privilege %s is a %s-level privilege, outside the scope of the policy (%s)", quoteRef(r), level, c.scope),
+		return meaning{id, fmt.Sprintf("privilege %s is a %s-level privilege, outside the scope of the policy (%s)", quoteRef(r), level, c.scope),
 			"leave it out or widen scope"}
 	}
-	return verdict{id: id}
+	return meaning{id: id}
 }
 
 func (cp CataloguePrivilege) level() Level {

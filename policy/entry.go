@@ -293,19 +293,19 @@ func (p *parser) privilegeSets(n *yaml.Node) ([]*privilegeSet, bool) {
 	return sets, sound && whole
 }
 
-// refKey is what makes two refs the same text.
-type refKey struct {
+// privilegeKey is what makes two refs the same text.
+type privilegeKey struct {
 	id   int
 	name string
 }
 
-func (r Ref) key() refKey { return refKey{r.ID, r.Name} }
+func (r Ref) key() privilegeKey { return privilegeKey{r.ID, r.Name} }
 
 // refIndex finds repetitions in a list of privileges: by looking through the
 // short ones, by a map in the long ones.
 type refIndex struct {
 	refs []Ref
-	at   map[refKey]Position
+	at   map[privilegeKey]Position
 }
 
 // add returns the position of an equal ref that was added before.
@@ -317,7 +317,7 @@ func (x *refIndex) add(r Ref) (Position, bool) {
 			}
 		}
 		if x.refs = append(x.refs, r); len(x.refs) == 16 {
-			x.at = make(map[refKey]Position, 64)
+			x.at = make(map[privilegeKey]Position, 64)
 			for _, other := range x.refs {
 				x.at[other.key()] = other.Pos
 			}

@@ -118,7 +118,7 @@ func checkNeeds[K comparable](out *collector, e *Entry, prerequisites []Prerequi
 // checkNeeds checks all entries by the text as written.
 func (a *assembler) checkNeeds(p *Policy) {
 	for i := range p.Principals {
-		checkNeeds(a.out, &p.Principals[i], p.Prerequisites, func(r Ref) (refKey, bool) { return r.key(), true })
+		checkNeeds(a.out, &p.Principals[i], p.Prerequisites, func(r Ref) (privilegeKey, bool) { return r.key(), true })
 	}
 }
 
@@ -134,7 +134,7 @@ func (c *catalogueCheck) needs(p *Policy) {
 	}
 	written := func(e *Entry) map[Position]bool {
 		var text collector
-		checkNeeds(&text, e, p.Prerequisites, func(r Ref) (refKey, bool) { return r.key(), true })
+		checkNeeds(&text, e, p.Prerequisites, func(r Ref) (privilegeKey, bool) { return r.key(), true })
 		told := make(map[Position]bool)
 		for _, problem := range text.problems() {
 			told[problem.Pos] = true

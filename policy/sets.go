@@ -36,7 +36,7 @@ type setTable struct {
 // flatList is what a list of sets stands for. It is shared and never changed.
 type flatList struct {
 	listed []Listed
-	index  map[refKey]Position
+	index  map[privilegeKey]Position
 }
 
 func newSetTable(docs []*document, out *collector) *setTable {
@@ -198,7 +198,7 @@ func (t *setTable) spend(n int, pos Position) bool {
 // find returns where r is listed.
 func (f *flatList) find(r Ref) (Position, bool) {
 	if f.index == nil {
-		f.index = make(map[refKey]Position, len(f.listed))
+		f.index = make(map[privilegeKey]Position, len(f.listed))
 		for _, l := range f.listed {
 			if _, ok := f.index[l.key()]; !ok {
 				f.index[l.key()] = l.Pos
