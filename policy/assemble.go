@@ -18,6 +18,7 @@ const defaultNoticeDays = 14
 type assembler struct {
 	out      *collector
 	docs     []*document
+	all      document  // what is given once
 	overlays []overlay // one per name, in the order of the files
 }
 
@@ -26,74 +27,62 @@ type assembler struct {
 // holds, and what else deserves a warning, becomes the policy's.
 func assemble(docs []*document, env string, out, warned *collector) *Policy {
 	a := &assembler{out: out, docs: docs}
-	p := &Policy{Scope: LevelServer, Unlisted: UnlistedIgnore, EnvironmentSelected: env}
-
-	metadata := a.metadata()
-	scope := single(a, "scope", func(d *document) (word, Position) { return d.scope, d.scope.pos })
-	environment := single(a, "environment", func(d *document) (environmentSection, Position) { return d.environment, d.environment.pos })
-	defaults := single(a, "defaults", func(d *document) (defaultsSection, Position) { return d.defaults, d.defaults.pos })
-	safety := single(a, "safety", func(d *document) (safetySection, Position) { return d.safety, d.safety.pos })
-	licences := single(a, "licences", func(d *document) (licencesSection, Position) { return d.licences, d.licences.pos })
-	unlisted := single(a, "unlisted", func(d *document) (word, Position) { return d.unlisted, d.unlisted.pos })
-	a.mergeOverlays()
-
-	variants := []variant{{defaults: defaults}}
-	for _, o := range a.overlays {
-		if o.defaults.pos.Line != 0 {
-			variants = append(variants, variant{fmt.Sprintf(" in overlay %s", clean.Quote(cut(o.name))), defaults.with(o.defaults)})
-		}
-	}
-	clash := a.checkDefaults(variants)
-
+	a.join()
+	clash := a.checkDefaults()
 	if env != "" {
 		if o := a.selected(env); o != nil {
-			metadata, environment = metadata.with(o.metadata), environment.with(o.environment)
-			defaults, safety = defaults.with(o.defaults), safety.with(o.safety)
+			a.all.sections = a.all.with(o.sections)
 		}
 	}
-	p.EnvironmentName = cmp.Or(env, metadata.environment.text)
-	p.Name, p.Owner, p.Description = metadata.name.text, metadata.owner.text, metadata.description.text
-	if scope.given() {
-		p.Scope = Level(scope.text)
-	}
-	p.Environment = Environment{URL: environment.url.text, LoginMode: environment.loginMode.text}
-	if environment.url.given() {
-		p.Environment.URLPos = environment.url.pos
-	}
-	p.Defaults = defaults.settings()
-	p.ExpiringWithinDays = defaultNoticeDays
-	if defaults.expiringWithinDays != nil {
-		p.ExpiringWithinDays = *defaults.expiringWithinDays
-	}
-	if safety.pos.Line != 0 {
-		p.Safety = &Safety{safety.maxRevokes, safety.maxChangedPrincipals, safety.protected, safety.protectedBy, safety.ownPrivileges, safety.licences, safety.approval, safety.serverLock != nil && *safety.serverLock, safety.administrative}
-	}
-	if licences.path.given() {
-		p.Licences = &LicenceFile{Path: licences.path.text, Pos: licences.path.pos}
-	}
-	if unlisted.given() {
-		p.Unlisted, p.UnlistedPos = Unlisted(unlisted.text), unlisted.pos
-	}
+	p := a.policy(env)
 	p.Principals = a.principals(p.Defaults, clash)
 	p.Rules = a.rules()
-	p.Prerequisites = a.prerequisites()
+	for _, d := range docs {
+		p.Prerequisites = append(p.Prerequisites, d.needs...)
+		p.Files = append(p.Files, d.file)
+		warned.join(&d.warned)
+		for _, c := range d.commands {
+			p.Commands = addCommand(out, p.Commands, c)
+		}
+	}
 	a.checkNeeds(p)
-	p.Commands = a.commands()
 	if a.whole(principalsKey, "unlisted", "commands") && len(p.Principals) == 0 && p.Unlisted == UnlistedIgnore && len(p.Commands) == 0 {
 		out.add(docs[0].start, "write principals", "the policy covers nobody")
 	}
-	for _, d := range docs {
-		p.Files = append(p.Files, d.file)
-		warned.join(&d.warned)
-	}
 	if p.Unlisted == UnlistedRevoke && (p.Safety == nil || p.Safety.MaxRevokes == nil) {
-		warned.add(unlisted.pos, "write safety: {maxRevokes: N}", "unlisted: revoke without safety.maxRevokes: a file that is missing by mistake takes everything from whom it listed")
+		warned.add(p.UnlistedPos, "write safety: {maxRevokes: N}", "unlisted: revoke without safety.maxRevokes: a file that is missing by mistake takes everything from whom it listed")
 	}
 	if out.count() == 0 {
 		a.lookAlikes(p, warned)
 	}
 	p.Warnings = warned.problems()
 	p.Digest, p.BaseDigest = digest(p.Files, env), baseDigest(docs)
+	return p
+}
+
+// policy returns the part of the policy that is given once.
+func (a *assembler) policy(env string) *Policy {
+	s := &a.all
+	p := Nothing(LevelServer)
+	p.EnvironmentSelected, p.EnvironmentName = env, cmp.Or(env, s.metadata.environment.text)
+	p.Name, p.Owner, p.Description = s.metadata.name.text, s.metadata.owner.text, s.metadata.description.text
+	p.Scope = cmp.Or(Level(s.scope.text), p.Scope)
+	p.Environment = Environment{URL: s.environment.url.text, LoginMode: s.environment.loginMode.text, URLPos: s.environment.url.pos}
+	p.Defaults = s.defaults.settings()
+	p.ExpiringWithinDays = defaultNoticeDays
+	if s.defaults.expiringWithinDays != nil {
+		p.ExpiringWithinDays = *s.defaults.expiringWithinDays
+	}
+	if s.safety.pos.Line != 0 {
+		p.Safety = &s.safety.Safety
+		p.Safety.ServerLock = s.safety.serverLock != nil && *s.safety.serverLock
+	}
+	if s.licences.path.given() {
+		p.Licences = &LicenceFile{Path: s.licences.path.text, Pos: s.licences.path.pos}
+	}
+	if s.unlisted.given() {
+		p.Unlisted, p.UnlistedPos = Unlisted(s.unlisted.text), s.unlisted.pos
+	}
 	return p
 }
 
@@ -108,44 +97,59 @@ func (a *assembler) whole(sections ...string) bool {
 	return true
 }
 
-// single returns the one section that is given, or the zero value, and reports
-// all further ones.
-func single[T any](a *assembler, name string, of func(*document) (T, Position)) T {
-	var section T
-	var first Position
+// once makes more, if it is given, what into is; a second one is a problem.
+func once[T interface{ place() Position }](out *collector, into *T, more T, hint, what string) {
+	switch first := (*into).place(); {
+	case more.place().Line == 0:
+	case first.Line == 0:
+		*into = more
+	default:
+		out.add(more.place(), hint, fmt.Sprintf("%s is given twice: first at %s", what, first))
+	}
+}
+
+// join brings together what all files have once, and their overlays by name.
+func (a *assembler) join() {
+	places := map[string]int{}
+	join := func(into, more *sections, hint, of string) {
+		once(a.out, &into.environment, more.environment, hint, "environment"+of)
+		once(a.out, &into.defaults, more.defaults, hint, "defaults"+of)
+		once(a.out, &into.safety, more.safety, hint, "safety"+of)
+	}
+	const hint = "one file has it for all"
+	a.metadata()
 	for _, d := range a.docs {
-		s, pos := of(d)
-		switch {
-		case pos.Line == 0:
-		case first.Line == 0:
-			section, first = s, pos
-		default:
-			a.out.add(pos, "one file has it for all", fmt.Sprintf("%s is given twice: first at %s", name, first))
+		join(&a.all.sections, &d.sections, hint, "")
+		once(a.out, &a.all.scope, d.scope, hint, "scope")
+		once(a.out, &a.all.licences, d.licences, hint, "licences")
+		once(a.out, &a.all.unlisted, d.unlisted, hint, "unlisted")
+		for i := range d.overlays {
+			o := &d.overlays[i]
+			if at, known := places[o.name]; known {
+				into, of := &a.overlays[at].sections, " of overlay "+clean.Quote(cut(o.name))
+				once(a.out, &into.metadata, o.metadata, "", "metadata"+of)
+				join(into, &o.sections, "", of)
+				continue
+			}
+			places[o.name] = len(a.overlays)
+			a.overlays = append(a.overlays, *o)
 		}
 	}
-	return section
 }
 
 // metadata may stand in several files as long as they agree.
-func (a *assembler) metadata() metadataSection {
-	var all metadataSection
+func (a *assembler) metadata() {
+	all := &a.all.metadata
 	for _, d := range a.docs {
-		if all.pos.Line == 0 {
-			all.pos = d.metadata.pos
-		}
+		all.pos = cmp.Or(all.pos, d.metadata.pos)
 		a.agree("metadata.name", &all.name, d.metadata.name)
 		a.agree("metadata.owner", &all.owner, d.metadata.owner)
 		a.agree("metadata.description", &all.description, d.metadata.description)
 		a.agree("metadata.environment", &all.environment, d.metadata.environment)
 	}
 	if !all.name.given() && a.whole("metadata") {
-		pos := all.pos
-		if pos.Line == 0 {
-			pos = a.docs[0].start
-		}
-		a.out.add(pos, "write metadata: {name: NAME}", "the policy has no metadata.name")
+		a.out.add(cmp.Or(all.pos, a.docs[0].start), "write metadata: {name: NAME}", "the policy has no metadata.name")
 	}
-	return all
 }
 
 func (a *assembler) agree(what string, all *word, w word) {
@@ -155,37 +159,6 @@ func (a *assembler) agree(what string, all *word, w word) {
 		*all = w
 	case all.text != w.text:
 		a.out.add(w.pos, "", fmt.Sprintf("%s is %s here and %s at %s", what, clean.Quote(cut(w.text)), clean.Quote(cut(all.text)), all.pos))
-	}
-}
-
-// mergeOverlays joins the overlays of all files by name. A section of one
-// overlay is given once.
-func (a *assembler) mergeOverlays() {
-	places := map[string]int{}
-	for _, d := range a.docs {
-		for _, o := range d.overlays {
-			i, known := places[o.name]
-			if !known {
-				places[o.name] = len(a.overlays)
-				a.overlays = append(a.overlays, o)
-				continue
-			}
-			into := &a.overlays[i]
-			overlaySection(a, o.name, "metadata", &into.metadata, o.metadata, into.metadata.pos, o.metadata.pos)
-			overlaySection(a, o.name, "environment", &into.environment, o.environment, into.environment.pos, o.environment.pos)
-			overlaySection(a, o.name, "defaults", &into.defaults, o.defaults, into.defaults.pos, o.defaults.pos)
-			overlaySection(a, o.name, "safety", &into.safety, o.safety, into.safety.pos, o.safety.pos)
-		}
-	}
-}
-
-func overlaySection[T any](a *assembler, overlay, section string, into *T, more T, first, second Position) {
-	switch {
-	case second.Line == 0:
-	case first.Line == 0:
-		*into = more
-	default:
-		a.out.add(second, "", fmt.Sprintf("%s of overlay %s is given twice: first at %s", section, clean.Quote(cut(overlay)), first))
 	}
 }
 
@@ -210,60 +183,49 @@ func (a *assembler) selected(env string) *overlay {
 	return nil
 }
 
-func (s metadataSection) with(o metadataSection) metadataSection {
-	s.name, s.owner, s.description = or(o.name, s.name), or(o.owner, s.owner), or(o.description, s.description)
-	return s
-}
-
-func (s environmentSection) with(o environmentSection) environmentSection {
-	s.url, s.loginMode = or(o.url, s.url), or(o.loginMode, s.loginMode)
+// with returns s where o says nothing else.
+func (s sections) with(o sections) sections {
+	m, e := &s.metadata, &s.environment
+	m.name, m.owner, m.description = cmp.Or(o.metadata.name, m.name), cmp.Or(o.metadata.owner, m.owner), cmp.Or(o.metadata.description, m.description)
+	e.url, e.loginMode = cmp.Or(o.environment.url, e.url), cmp.Or(o.environment.loginMode, e.loginMode)
+	s.defaults, s.safety = s.defaults.with(o.defaults), s.safety.with(o.safety)
 	return s
 }
 
 func (s defaultsSection) with(o defaultsSection) defaultsSection {
-	s.mode, s.satisfiedBy = or(o.mode, s.mode), or(o.satisfiedBy, s.satisfiedBy)
-	s.redundant, s.inherited = or(o.redundant, s.redundant), or(o.inherited, s.inherited)
-	s.missing = or(o.missing, s.missing)
+	s.stated = o.stated.orElse(s.stated)
+	s.redundant = cmp.Or(o.redundant, s.redundant)
 	s.expiringWithinDays = cmp.Or(o.expiringWithinDays, s.expiringWithinDays)
 	return s
 }
 
 func (s safetySection) with(o safetySection) safetySection {
-	if o.pos.Line != 0 {
-		s.pos = o.pos
-	}
-	s.maxRevokes = cmp.Or(o.maxRevokes, s.maxRevokes)
-	s.maxChangedPrincipals = cmp.Or(o.maxChangedPrincipals, s.maxChangedPrincipals)
+	s.pos = cmp.Or(o.pos, s.pos)
+	s.MaxRevokes = cmp.Or(o.MaxRevokes, s.MaxRevokes)
+	s.MaxChangedPrincipals = cmp.Or(o.MaxChangedPrincipals, s.MaxChangedPrincipals)
 	// Protection is only ever added: what the base protects stays so.
-	s.protected = addPrincipals(s.protected, o.protected)
-	s.protectedBy = slices.Concat(s.protectedBy, o.protectedBy)
-	if o.ownPrivileges != nil {
-		// Numbers and names differ from server to server.
-		s.ownPrivileges = o.ownPrivileges
-	}
-	if o.administrative != nil {
-		s.administrative = o.administrative
-	}
-	s.approval = cmp.Or(o.approval, s.approval)
+	s.Protected = addPrincipals(s.Protected, o.Protected)
+	s.ProtectedBy = slices.Concat(s.ProtectedBy, o.ProtectedBy)
+	s.Approval = cmp.Or(o.Approval, s.Approval)
 	s.serverLock = cmp.Or(o.serverLock, s.serverLock)
-	if o.licences != nil {
-		// What one server is entitled to says nothing about another.
-		s.licences = o.licences
-	}
+	// Numbers and names differ from server to server, and what one is entitled to says
+	// nothing about another.
+	s.OwnPrivileges = either(o.OwnPrivileges, s.OwnPrivileges)
+	s.Administrative = either(o.Administrative, s.Administrative)
+	s.Licences = either(o.Licences, s.Licences)
 	return s
 }
 
-func or(w, otherwise word) word {
-	if w.given() {
-		return w
+func either[T any](list, otherwise []T) []T {
+	if list != nil {
+		return list
 	}
 	return otherwise
 }
 
 // settings fills what defaults do not give with what holds without them.
 func (s defaultsSection) settings() Settings {
-	return Settings{Mode(s.mode.text), SatisfiedBy(s.satisfiedBy.text), Redundant(s.redundant.text), Inherited(s.inherited.text), Missing(s.missing.text)}.
-		orElse(Settings{Additive, Effective, RedundantKeep, InheritedAllow, MissingBlock})
+	return s.stated.orElse(Settings{Additive, Effective, RedundantKeep, InheritedAllow, MissingBlock})
 }
 
 // orElse returns s with its empty fields taken from d.
@@ -282,21 +244,25 @@ type variant struct {
 	defaults defaultsSection
 }
 
-// checkDefaults reports defaults that contradict themselves and returns the
-// variants that entries have to be checked against, each once.
-func (a *assembler) checkDefaults(variants []variant) []variant {
+// checkDefaults reports defaults that contradict themselves, without and with each
+// overlay, and returns the variants that entries have to be checked against, each once.
+func (a *assembler) checkDefaults() []variant {
+	variants := []variant{{defaults: a.all.defaults}}
+	for _, o := range a.overlays {
+		if o.defaults.pos.Line != 0 {
+			variants = append(variants, variant{" in overlay " + clean.Quote(cut(o.name)), a.all.defaults.with(o.defaults)})
+		}
+	}
 	var sound []variant
 	// What holds for an entry in one overlay holds in all that come to the same.
 	seen := map[Settings]bool{}
 	for _, v := range variants {
-		if s := v.defaults.settings(); !s.restless() {
-			if !seen[s] {
-				seen[s] = true
-				sound = append(sound, v)
-			}
-			continue
+		if s := v.defaults.settings(); s.restless() {
+			a.out.add(v.defaults.redundant, "", restlessMessage+v.where)
+		} else if !seen[s] {
+			seen[s] = true
+			sound = append(sound, v)
 		}
-		a.out.add(v.defaults.redundant.pos, "", restlessMessage+v.where)
 	}
 	return sound
 }
@@ -377,24 +343,6 @@ func (a *assembler) rules() []Rule {
 		}
 	}
 	return all
-}
-
-func (a *assembler) commands() []Command {
-	var all []Command
-	for _, d := range a.docs {
-		for _, c := range d.commands {
-			if i := slices.IndexFunc(all, func(other Command) bool { return other.Name == c.Name }); i >= 0 {
-				a.out.add(c.Pos, "", commandTwice(c, all[i]))
-				continue
-			}
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-func commandTwice(second, first Command) string {
-	return fmt.Sprintf("command %s is given twice: first at %s", clean.Quote(second.Name), first.Pos)
 }
 
 // digest covers what the files say and which overlay is in force, but neither

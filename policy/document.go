@@ -1,9 +1,12 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 
 	"gopkg.in/yaml.v3"
+
+	"privsync/clean"
 )
 
 // document is one file, read but not yet put together with the others. Of a
@@ -19,20 +22,25 @@ type document struct {
 	// warned holds what is valid and probably not meant.
 	warned collector
 
+	sections
+	scope      word
+	licences   licencesSection
+	unlisted   word
+	sets       []*privilegeSet
+	principals []entry
+	rules      []Rule
+	needs      []Prerequisite
+	commands   []Command
+	overlays   []overlay
+	base       baseContent
+}
+
+// sections are what an overlay may say as well.
+type sections struct {
 	metadata    metadataSection
-	scope       word
 	environment environmentSection
 	defaults    defaultsSection
 	safety      safetySection
-	licences    licencesSection
-	unlisted    word
-	sets        []*privilegeSet
-	principals  []entry
-	rules       []Rule
-	needs       []Prerequisite
-	commands    []Command
-	overlays    []overlay
-	base        baseContent
 }
 
 // word is a text with its place; the zero value was not given.
@@ -55,33 +63,29 @@ type environmentSection struct {
 }
 
 type defaultsSection struct {
-	pos                                     Position
-	mode, satisfiedBy, redundant, inherited word
-	missing                                 word
-	expiringWithinDays                      *int
+	pos                Position
+	stated             Settings
+	redundant          Position // where that is stated
+	expiringWithinDays *int
 }
 
 type safetySection struct {
-	pos                  Position
-	maxRevokes           *Limit
-	maxChangedPrincipals *Limit
-	protected            []PrincipalRef
-	protectedBy          []*Selector
-	ownPrivileges        []Ref
-	licences             []LicenceLimit
-	approval             *Approval
-	serverLock           *bool
-	administrative       []Ref
+	pos Position
+	Safety
+	serverLock *bool
 }
 
 type overlay struct {
-	name        string
-	pos         Position
-	metadata    metadataSection
-	environment environmentSection
-	defaults    defaultsSection
-	safety      safetySection
+	name string
+	sections
 }
+
+func (w word) place() Position               { return w.pos }
+func (s metadataSection) place() Position    { return s.pos }
+func (s environmentSection) place() Position { return s.pos }
+func (s defaultsSection) place() Position    { return s.pos }
+func (s safetySection) place() Position      { return s.pos }
+func (s licencesSection) place() Position    { return s.pos }
 
 // everything stands in [document.lost] for all sections.
 const everything = ""
@@ -133,17 +137,11 @@ const (
 
 // The known keys, in the order in which messages name them. Never changed.
 var (
-	documentKeys    = []string{"apiVersion", "kind", "metadata", "scope", "environment", "defaults", "safety", "licences", "privilegeSets", "principals", "unlisted", "rules", "prerequisites", "commands", "overlays"}
-	metadataKeys    = []string{"name", "owner", "description", "environment"}
-	environmentKeys = []string{"url", "loginMode"}
-	defaultsKeys    = []string{"mode", "satisfiedBy", "redundant", "inherited", "missing", "expiringWithinDays"}
-	safetyKeys      = []string{"maxRevokes", "maxChangedPrincipals", "protected", "ownPrivileges", "licences", "approval", "serverLock", "administrative"}
-	approvalKeys    = []string{"required", "above"}
-	aboveKeys       = []string{"revokes", "grantsOf"}
-	overlayKeys     = []string{"metadata", "environment", "defaults", "safety"}
-	refKeys         = []string{"user", "group", "id"}
-	termKeys        = []string{"until", "reason", "description"}
-	ruleKeys        = []string{"name", "description", "severity", "deny", "except", "conflict", "require", "atLeast"}
+	documentKeys = []string{"apiVersion", "kind", "metadata", "scope", "environment", "defaults", "safety", "licences", "privilegeSets", "principals", "unlisted", "rules", "prerequisites", "commands", "overlays"}
+	defaultsKeys = []string{"mode", "satisfiedBy", "redundant", "inherited", "missing", "expiringWithinDays"}
+	refKeys      = []string{"user", "group", "id"}
+	termKeys     = []string{"until", "reason", "description"}
+	ruleKeys     = []string{"name", "description", "severity", "deny", "except", "conflict", "require", "atLeast"}
 )
 
 // document reads the root of a file. Where the principals were taken out (see
@@ -151,65 +149,16 @@ var (
 func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 	d := &document{start: p.pos(root)}
 	before, ofEntries := p.out.count(), 0
-	var version, kind bool
+	given := map[string]bool{}
 	sound := p.mapping(root, whatDocument, documentKeys, func(key string, k, v *yaml.Node) {
+		given[key] = true
 		sofar := p.out.count()
-		switch key {
-		case "apiVersion":
-			version = true
-			p.word(v, key, apiVersion)
-		case "kind":
-			kind = true
-			p.word(v, key, documentKind)
-		case "metadata":
-			if d.metadata = p.metadata(k, v); p.out.count() > sofar {
-				d.lose(key)
-			}
-		case "scope":
-			d.scope = p.scope(k, v)
-		case "environment":
-			d.environment = p.environment(k, v)
-		case "defaults":
-			d.defaults = p.defaults(k, v)
-		case "safety":
-			d.safety = p.safety(k, v)
-		case "licences":
-			d.licences = p.licences(k, v)
-		case "privilegeSets":
-			var all bool
-			if d.sets, all = p.privilegeSets(v); !all {
-				d.lose(key)
-			}
-		case principalsKey:
-			if k != skip && !p.list(v, key, false, func(item *yaml.Node) { p.entry(d, item) }) {
-				d.lose(key)
-				break
-			}
-			ofEntries += p.out.count() - sofar
-		case "unlisted":
-			if text, ok := p.word(v, key, string(UnlistedIgnore), string(UnlistedReport), string(UnlistedRevoke)); ok {
-				d.unlisted = word{text, p.pos(k)}
-			} else {
-				d.lose(key)
-			}
-		case "rules":
-			p.list(v, key, false, func(item *yaml.Node) { p.rule(d, item) })
-		case "prerequisites":
-			p.list(v, key, false, func(item *yaml.Node) { p.prerequisite(d, item) })
-		case "commands":
-			p.list(v, key, false, func(item *yaml.Node) {
-				if text, ok := p.word(item, "a command", watchKPI); ok {
-					d.commands = p.addCommand(d.commands, Command{text, p.pos(item)})
-				}
-			})
-			if p.out.count() > sofar {
-				d.lose(key)
-			}
-		case "overlays":
-			var all bool
-			if d.overlays, all = p.overlays(v); !all {
-				d.lose(key)
-			}
+		switch {
+		case k == skip:
+		case !p.part(d, key, k, v):
+			d.lose(key)
+		case key == principalsKey:
+			ofEntries = p.out.count() - sofar
 		}
 	})
 	switch {
@@ -219,11 +168,10 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 	default:
 		d.loseMistaken(root)
 	}
-	if !version && !d.lost["apiVersion"] && !d.lost[everything] {
-		p.problem(root, "write apiVersion: "+apiVersion, "apiVersion is missing")
-	}
-	if !kind && !d.lost["kind"] && !d.lost[everything] {
-		p.problem(root, "write kind: "+documentKind, "kind is missing")
+	for _, must := range []struct{ key, is string }{{"apiVersion", apiVersion}, {"kind", documentKind}} {
+		if !given[must.key] && !d.lost[must.key] && !d.lost[everything] {
+			p.problem(root, "write "+must.key+": "+must.is, "%s is missing", must.key)
+		}
 	}
 	if p.out.count() == before+ofEntries && !p.account.ended() {
 		d.base.root(p, root)
@@ -231,30 +179,87 @@ func (p *parser) document(root *yaml.Node, skip *yaml.Node) *document {
 	return d
 }
 
-func (p *parser) addCommand(commands []Command, c Command) []Command {
+// part reads one key of the root, and reports whether nothing of it is lost.
+func (p *parser) part(d *document, key string, k, v *yaml.Node) (whole bool) {
+	sofar := p.out.count()
+	whole = true
+	switch key {
+	case "apiVersion":
+		oneOf(p, v, key, apiVersion)
+	case "kind":
+		oneOf(p, v, key, documentKind)
+	case "metadata":
+		d.metadata = p.metadata(k, v)
+		return p.out.count() == sofar
+	case "scope":
+		d.scope = p.scope(k, v)
+	case "environment":
+		d.environment = p.environment(k, v)
+	case "defaults":
+		d.defaults = p.defaults(k, v)
+	case "safety":
+		d.safety = p.safety(k, v)
+	case "licences":
+		d.licences = p.licences(k, v)
+	case "privilegeSets":
+		d.sets, whole = p.privilegeSets(v)
+	case principalsKey:
+		whole = p.list(v, key, false, func(item *yaml.Node) { p.entry(d, item) })
+	case "unlisted":
+		var text Unlisted
+		if text, whole = oneOf(p, v, key, UnlistedIgnore, UnlistedReport, UnlistedRevoke); whole {
+			d.unlisted = word{string(text), p.pos(k)}
+		}
+	case "rules":
+		p.list(v, key, false, func(item *yaml.Node) { p.rule(d, item) })
+	case "prerequisites":
+		p.list(v, key, false, func(item *yaml.Node) { p.prerequisite(d, item) })
+	case "commands":
+		p.list(v, key, false, func(item *yaml.Node) {
+			if text, ok := oneOf(p, item, "a command", watchKPI); ok {
+				d.commands = addCommand(p.out, d.commands, Command{text, p.pos(item)})
+			}
+		})
+		return p.out.count() == sofar
+	case "overlays":
+		d.overlays, whole = p.overlays(v)
+	}
+	return whole
+}
+
+// addCommand returns commands with c, or reports that it stands there already.
+func addCommand(out *collector, commands []Command, c Command) []Command {
 	for _, other := range commands {
 		if other.Name == c.Name {
-			p.out.add(c.Pos, "", commandTwice(c, other))
+			out.add(c.Pos, "", fmt.Sprintf("command %s is given twice: first at %s", clean.Quote(c.Name), other.Pos))
 			return commands
 		}
 	}
 	return append(commands, c)
 }
 
+// field is a key of a section, and what reads it.
+type field struct {
+	key  string
+	read func(k, v *yaml.Node)
+}
+
+// fields reads a section that has these keys.
+func (p *parser) fields(n *yaml.Node, what string, fields ...field) bool {
+	known := make([]string, len(fields))
+	for i, f := range fields {
+		known[i] = f.key
+	}
+	return p.section(n, what, known, func(key string, k, v *yaml.Node) { fields[slices.Index(known, key)].read(k, v) })
+}
+
 func (p *parser) metadata(k, v *yaml.Node) metadataSection {
 	s := metadataSection{pos: p.pos(k)}
-	p.section(v, "metadata", metadataKeys, func(key string, _, v *yaml.Node) {
-		switch key {
-		case "name":
-			s.name = p.wordAt(v, p.name, "the name of the policy")
-		case "owner":
-			s.owner = p.wordAt(v, p.text, "owner")
-		case "description":
-			s.description = p.wordAt(v, p.text, "description")
-		case "environment":
-			s.environment = p.wordAt(v, p.name, "the name of the environment")
-		}
-	})
+	p.fields(v, "metadata",
+		field{"name", func(_, v *yaml.Node) { s.name = p.wordAt(v, p.name, "the name of the policy") }},
+		field{"owner", func(_, v *yaml.Node) { s.owner = p.wordAt(v, p.text, "owner") }},
+		field{"description", func(_, v *yaml.Node) { s.description = p.wordAt(v, p.text, "description") }},
+		field{"environment", func(_, v *yaml.Node) { s.environment = p.wordAt(v, p.name, "the name of the environment") }})
 	return s
 }
 
@@ -280,8 +285,8 @@ func (p *parser) scope(k, v *yaml.Node) word {
 	given := false
 	sound := p.mapping(v, "scope", []string{"level"}, func(_ string, _, v *yaml.Node) {
 		given = true
-		if text, ok := p.word(v, "level", string(LevelServer), string(LevelProject), string(LevelAll)); ok {
-			level = word{text, p.pos(k)}
+		if text, ok := oneOf(p, v, "level", LevelServer, LevelProject, LevelAll); ok {
+			level = word{string(text), p.pos(k)}
 		}
 	})
 	if sound && !given {
@@ -292,16 +297,13 @@ func (p *parser) scope(k, v *yaml.Node) word {
 
 func (p *parser) environment(k, v *yaml.Node) environmentSection {
 	s := environmentSection{pos: p.pos(k)}
-	p.section(v, "environment", environmentKeys, func(key string, _, v *yaml.Node) {
-		switch key {
-		case "url":
-			s.url = p.wordAt(v, p.serverURL, "url")
-		case "loginMode":
-			if text, ok := p.word(v, key, "standard", "ldap", "apiToken"); ok {
+	p.fields(v, "environment",
+		field{"url", func(_, v *yaml.Node) { s.url = p.wordAt(v, p.serverURL, "url") }},
+		field{"loginMode", func(_, v *yaml.Node) {
+			if text, ok := oneOf(p, v, "loginMode", "standard", "ldap", "apiToken"); ok {
 				s.loginMode = word{text, p.pos(v)}
 			}
-		}
-	})
+		}})
 	return s
 }
 
@@ -312,95 +314,67 @@ func (p *parser) defaults(k, v *yaml.Node) defaultsSection {
 			if days, ok := p.integer(v, key, 0, maxNoticeDays); ok {
 				s.expiringWithinDays = &days
 			}
-			return
-		}
-		text, ok := p.setting(key, v)
-		if !ok {
-			return
-		}
-		w := word{text, p.pos(v)}
-		switch key {
-		case "mode":
-			s.mode = w
-		case "satisfiedBy":
-			s.satisfiedBy = w
-		case "redundant":
-			s.redundant = w
-		case "inherited":
-			s.inherited = w
-		case "missing":
-			s.missing = w
+		} else if p.setting(&s.stated, key, v) && key == "redundant" {
+			s.redundant = p.pos(v)
 		}
 	})
 	if s.settings().restless() {
-		p.out.add(s.redundant.pos, "", restlessMessage)
-		s.satisfiedBy = word{}
+		p.out.add(s.redundant, "", restlessMessage)
+		s.stated.SatisfiedBy = ""
 	}
 	return s
 }
 
-// setting reads one of the settings that entries and defaults have.
-func (p *parser) setting(key string, v *yaml.Node) (string, bool) {
+// setting reads one of the settings that entries and defaults have, and reports whether
+// it could.
+func (p *parser) setting(s *Settings, key string, v *yaml.Node) (ok bool) {
 	switch key {
 	case "mode":
-		return p.word(v, key, string(Additive), string(Authoritative))
+		s.Mode, ok = oneOf(p, v, key, Additive, Authoritative)
 	case "satisfiedBy":
-		return p.word(v, key, string(Effective), string(Direct))
+		s.SatisfiedBy, ok = oneOf(p, v, key, Effective, Direct)
 	case "redundant":
-		return p.word(v, key, string(RedundantKeep), string(RedundantRevoke))
+		s.Redundant, ok = oneOf(p, v, key, RedundantKeep, RedundantRevoke)
+	case "inherited":
+		s.Inherited, ok = oneOf(p, v, key, InheritedAllow, InheritedReport)
 	case "missing":
-		return p.word(v, key, string(MissingBlock), string(MissingReport))
+		s.Missing, ok = oneOf(p, v, key, MissingBlock, MissingReport)
 	}
-	return p.word(v, key, string(InheritedAllow), string(InheritedReport))
+	return ok
 }
 
 func (p *parser) safety(k, v *yaml.Node) safetySection {
 	s := safetySection{pos: p.pos(k)}
-	p.section(v, "safety", safetyKeys, func(key string, k, v *yaml.Node) {
-		switch key {
-		case "maxRevokes":
-			s.maxRevokes, _ = p.limit(v, key, true)
-		case "maxChangedPrincipals":
-			s.maxChangedPrincipals, _ = p.limit(v, key, false)
-		case "protected":
-			s.protected, s.protectedBy = p.protected(v, key)
-		case "ownPrivileges":
-			s.ownPrivileges = p.refs(v, key)
-		case "administrative":
-			s.administrative = p.refs(v, key)
-		case "approval":
-			s.approval = p.approval(k, v)
-		case "licences":
-			s.licences = p.licenceLimits(v)
-		case "serverLock":
-			if on, ok := p.boolean(v, key); ok {
+	p.fields(v, "safety",
+		field{"maxRevokes", func(_, v *yaml.Node) { s.MaxRevokes, _ = p.limit(v, "maxRevokes", true) }},
+		field{"maxChangedPrincipals", func(_, v *yaml.Node) { s.MaxChangedPrincipals, _ = p.limit(v, "maxChangedPrincipals", false) }},
+		field{"protected", func(_, v *yaml.Node) { s.Protected, s.ProtectedBy = p.protected(v, "protected") }},
+		field{"ownPrivileges", func(_, v *yaml.Node) { s.OwnPrivileges = p.refs(v, "ownPrivileges") }},
+		field{"licences", func(_, v *yaml.Node) { s.Licences = p.licenceLimits(v) }},
+		field{"approval", func(k, v *yaml.Node) { s.Approval = p.approval(k, v) }},
+		field{"serverLock", func(_, v *yaml.Node) {
+			if on, ok := p.boolean(v, "serverLock"); ok {
 				s.serverLock = &on
 			}
-		}
-	})
+		}},
+		field{"administrative", func(_, v *yaml.Node) { s.Administrative = p.refs(v, "administrative") }})
 	return s
 }
 
 func (p *parser) approval(k, v *yaml.Node) *Approval {
 	a := &Approval{Pos: p.pos(k)}
 	given := false
-	sound := p.section(v, "approval", approvalKeys, func(key string, _, v *yaml.Node) {
-		switch key {
-		case "required":
+	sound := p.fields(v, "approval",
+		field{"required", func(_, v *yaml.Node) {
 			given = true
-			a.Required, _ = p.integer(v, key, 1, MaxApprovals)
-		case "above":
+			a.Required, _ = p.integer(v, "required", 1, MaxApprovals)
+		}},
+		field{"above", func(_, v *yaml.Node) {
 			a.Above = &ApprovalAbove{}
-			p.section(v, key, aboveKeys, func(key string, _, v *yaml.Node) {
-				switch key {
-				case "revokes":
-					a.Above.Revokes, _ = p.limit(v, key, false)
-				case "grantsOf":
-					a.Above.GrantsOf = p.refs(v, key)
-				}
-			})
-		}
-	})
+			p.fields(v, "above",
+				field{"revokes", func(_, v *yaml.Node) { a.Above.Revokes, _ = p.limit(v, "revokes", false) }},
+				field{"grantsOf", func(_, v *yaml.Node) { a.Above.GrantsOf = p.refs(v, "grantsOf") }})
+		}})
 	if sound && !given {
 		p.problem(v, "write required: 2", "approval does not say how many people must approve")
 	}
@@ -495,26 +469,21 @@ func (p *parser) overlays(n *yaml.Node) ([]overlay, bool) {
 			}
 			return
 		}
-		o := overlay{name: p.intern(name), pos: p.pos(k)}
+		o := overlay{name: p.intern(name)}
 		if _, ok := p.name(k, "the name of an overlay"); !ok {
 			whole = false
 			return
 		}
-		p.section(v, "an overlay", overlayKeys, func(key string, k, v *yaml.Node) {
-			switch key {
-			case "metadata":
+		p.fields(v, "an overlay",
+			field{"metadata", func(k, v *yaml.Node) {
 				o.metadata = p.metadata(k, v)
 				if e := o.metadata.environment; e.given() {
 					p.out.add(e.pos, "leave it out", "the environment of an overlay is the overlay's name")
 				}
-			case "environment":
-				o.environment = p.environment(k, v)
-			case "defaults":
-				o.defaults = p.defaults(k, v)
-			case "safety":
-				o.safety = p.safety(k, v)
-			}
-		})
+			}},
+			field{"environment", func(k, v *yaml.Node) { o.environment = p.environment(k, v) }},
+			field{"defaults", func(k, v *yaml.Node) { o.defaults = p.defaults(k, v) }},
+			field{"safety", func(k, v *yaml.Node) { o.safety = p.safety(k, v) }})
 		all = append(all, o)
 	})
 	return all, sound && whole
@@ -537,8 +506,8 @@ func (p *parser) rule(d *document, n *yaml.Node) {
 		case "description":
 			p.text(v, key)
 		case "severity":
-			if text, ok := p.word(v, key, string(RuleError), string(RuleWarning)); ok {
-				r.Severity = RuleSeverity(text)
+			if severity, ok := oneOf(p, v, key, RuleError, RuleWarning); ok {
+				r.Severity = severity
 			}
 		case "except":
 			except = k
@@ -585,21 +554,27 @@ func (p *parser) rule(d *document, n *yaml.Node) {
 
 // refs reads a list of privileges, each once.
 func (p *parser) refs(n *yaml.Node, what string) []Ref {
-	var refs []Ref
+	return each(p, n, what, false, func(v *yaml.Node) (Ref, bool) { return p.ref(v, "the privilege") }, func(r Ref) Ref { return r })
+}
+
+// each reads a list of items that are about privileges, each privilege once.
+func each[T any](p *parser, n *yaml.Node, what string, mayBeEmpty bool, read func(*yaml.Node) (T, bool), of func(T) Ref) []T {
+	var items []T
 	if n.Kind == yaml.SequenceNode {
-		refs = make([]Ref, 0, len(n.Content))
+		items = make([]T, 0, len(n.Content))
 	}
-	var seen refIndex
-	p.list(n, what, false, func(v *yaml.Node) {
-		ref, ok := p.ref(v, "the privilege")
+	var seen index[privilegeKey]
+	p.list(n, what, mayBeEmpty, func(v *yaml.Node) {
+		item, ok := read(v)
 		if !ok {
 			return
 		}
-		if first, twice := seen.add(ref); twice {
+		ref := of(item)
+		if first, twice := seen.add(ref.key(), ref.Pos); twice {
 			p.out.add(ref.Pos, "", "privilege "+quoteRef(ref)+" is given twice in "+what+": first at "+first.String())
 			return
 		}
-		refs = append(refs, ref)
+		items = append(items, item)
 	})
-	return slices.Clip(refs)
+	return slices.Clip(items)
 }

@@ -85,24 +85,8 @@ func (p *parser) entry(d *document, n *yaml.Node) {
 		case "until", "reason", "description":
 			p.term(&e.Terms, key, v)
 		default:
-			text, ok := p.setting(key, v)
-			if !ok {
-				return
-			}
-			switch key {
-			case "mode":
-				e.Stated.Mode = Mode(text)
-			case "satisfiedBy":
-				if e.Stated.SatisfiedBy = SatisfiedBy(text); e.clash.Line == 0 {
-					e.clash = p.pos(v)
-				}
-			case "redundant":
-				e.Stated.Redundant = Redundant(text)
+			if p.setting(&e.Stated, key, v) && (key == "redundant" || key == "satisfiedBy" && e.clash.Line == 0) {
 				e.clash = p.pos(v)
-			case "inherited":
-				e.Stated.Inherited = Inherited(text)
-			case "missing":
-				e.Stated.Missing = Missing(text)
 			}
 		}
 	})
@@ -185,25 +169,15 @@ func (p *parser) setNames(n *yaml.Node, what string) []inclusion {
 	if n.Kind == yaml.SequenceNode {
 		names = make([]inclusion, 0, len(n.Content))
 	}
-	var seen map[string]bool
+	var seen index[string]
 	p.list(n, what, false, func(v *yaml.Node) {
 		in, ok := p.inclusion(v)
 		if !ok {
 			return
 		}
-		name := in.text
-		if len(names) == 16 {
-			seen = map[string]bool{}
-			for _, w := range names {
-				seen[w.text] = true
-			}
-		}
-		if seen[name] || seen == nil && slices.ContainsFunc(names, func(w inclusion) bool { return w.text == name }) {
-			p.problem(v, "", "set %s is given twice in %s", clean.Quote(cut(name)), what)
+		if _, twice := seen.add(in.text, in.pos); twice {
+			p.problem(v, "", "set %s is given twice in %s", clean.Quote(cut(in.text)), what)
 			return
-		}
-		if seen != nil {
-			seen[name] = true
 		}
 		names = append(names, in)
 	})
@@ -212,23 +186,7 @@ func (p *parser) setNames(n *yaml.Node, what string) []inclusion {
 
 // listed reads a list of privileges that may have a last day, each once.
 func (p *parser) listed(n *yaml.Node, what string, mayBeEmpty bool) []Listed {
-	var list []Listed
-	if n.Kind == yaml.SequenceNode {
-		list = make([]Listed, 0, len(n.Content))
-	}
-	var seen refIndex
-	p.list(n, what, mayBeEmpty, func(v *yaml.Node) {
-		l, ok := p.listing(v)
-		if !ok {
-			return
-		}
-		if first, twice := seen.add(l.Ref); twice {
-			p.out.add(l.Pos, "", "privilege "+quoteRef(l.Ref)+" is given twice in "+what+": first at "+first.String())
-			return
-		}
-		list = append(list, l)
-	})
-	return slices.Clip(list)
+	return each(p, n, what, mayBeEmpty, p.listing, func(l Listed) Ref { return l.Ref })
 }
 
 func (p *parser) listing(n *yaml.Node) (Listed, bool) {
@@ -301,32 +259,30 @@ type privilegeKey struct {
 
 func (r Ref) key() privilegeKey { return privilegeKey{r.ID, r.Name} }
 
-// refIndex finds repetitions in a list of privileges: by looking through the
-// short ones, by a map in the long ones.
-type refIndex struct {
-	refs []Ref
-	at   map[privilegeKey]Position
+// index finds repetitions in a list: by looking through the short ones, by a map in
+// the long ones.
+type index[K comparable] struct {
+	keys []K
+	pos  []Position
+	at   map[K]Position
 }
 
-// add returns the position of an equal ref that was added before.
-func (x *refIndex) add(r Ref) (Position, bool) {
+// add returns the position of an equal key that was added before.
+func (x *index[K]) add(key K, pos Position) (first Position, twice bool) {
 	if x.at == nil {
-		for _, other := range x.refs {
-			if other.ID == r.ID && other.Name == r.Name {
-				return other.Pos, true
-			}
+		if i := slices.Index(x.keys, key); i >= 0 {
+			return x.pos[i], true
 		}
-		if x.refs = append(x.refs, r); len(x.refs) == 16 {
-			x.at = make(map[privilegeKey]Position, 64)
-			for _, other := range x.refs {
-				x.at[other.key()] = other.Pos
+		if x.keys, x.pos = append(x.keys, key), append(x.pos, pos); len(x.keys) == 16 {
+			x.at = make(map[K]Position, 64)
+			for i, k := range x.keys {
+				x.at[k] = x.pos[i]
 			}
 		}
 		return Position{}, false
 	}
-	first, twice := x.at[r.key()]
-	if !twice {
-		x.at[r.key()] = r.Pos
+	if first, twice = x.at[key]; !twice {
+		x.at[key] = pos
 	}
 	return first, twice
 }

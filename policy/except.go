@@ -6,6 +6,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+const exceptKey = "except"
+
 // excepted reads the exceptions of a selector of the kind.
 func (p *parser) excepted(n *yaml.Node, kind Kind) []Excepted {
 	var all []Excepted

@@ -54,7 +54,7 @@ func (p *parser) licenceLimits(v *yaml.Node) []LicenceLimit {
 			limit.Product = ""
 		}
 		if v.Kind != yaml.MappingNode || key == defaultLicences {
-			_, limit.Entitled = p.word(v, key, entitled)
+			_, limit.Entitled = oneOf(p, v, key, entitled)
 			if limit.Entitled {
 				all = append(all, limit)
 			}

@@ -42,14 +42,6 @@ func (p *parser) prerequisite(d *document, n *yaml.Node) {
 	d.needs = append(d.needs, pre)
 }
 
-func (a *assembler) prerequisites() []Prerequisite {
-	var all []Prerequisite
-	for _, d := range a.docs {
-		all = append(all, d.needs...)
-	}
-	return all
-}
-
 // needed is that a privilege is needed, and where that is said.
 type needed struct {
 	by  Ref

@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -92,17 +91,19 @@ func (p *parser) text(n *yaml.Node, what string) (string, bool) {
 	return p.sized(n, what, maxTextRunes)
 }
 
-// word returns one of the allowed words.
-func (p *parser) word(n *yaml.Node, what string, allowed ...string) (string, bool) {
+// oneOf returns one of the allowed words.
+func oneOf[T ~string](p *parser, n *yaml.Node, what string, allowed ...T) (T, bool) {
 	text, ok := p.scalar(n, what)
 	if !ok {
 		return "", false
 	}
-	if i := slices.Index(allowed, text); i >= 0 {
-		return allowed[i], true
+	words := make([]string, len(allowed))
+	for i, w := range allowed {
+		if words[i] = string(w); words[i] == text {
+			return w, true
+		}
 	}
-	hint := didYouMean(text, allowed)
-	p.problem(n, hint, "%s is %s, must be %s", what, clean.Quote(cut(text)), orList(allowed))
+	p.problem(n, didYouMean(text, words), "%s is %s, must be %s", what, clean.Quote(cut(text)), orList(words))
 	return "", false
 }
 

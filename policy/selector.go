@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -52,117 +51,66 @@ const (
 	No
 )
 
-func answer(yes bool) Answer {
-	if yes {
+func answer(known, yes bool) Answer {
+	switch {
+	case !known:
+		return Unknown
+	case yes:
 		return Yes
 	}
 	return No
 }
 
-// condition is one key of a selector.
+// condition is one key of a selector that is about the principal itself. Words and met
+// are asked only where it has a value.
 type condition struct {
 	key   string
-	users bool // only a selector of users has it
-	// read takes its value from n, which stands in s.
-	read func(p *parser, s *Selector, n *yaml.Node, key string)
-	// words says what it wants, in a list; "" if it wants nothing.
-	words func(c *Conditions) string
-	// met reports whether who meets it; nil: only the members of a group tell.
-	met func(c *Conditions, who *Candidate) Answer
+	users bool                       // only a selector of users has it
+	value func(c *Conditions) any    // where its value stands, a *string or **bool
+	words func(c *Conditions) string // what it wants, in a list
+	met   func(c *Conditions, who *Candidate) Answer
 }
 
-// conditions are the keys of selectors in the order in which messages name them. Never
-// changed.
+// conditions stand in the order in which messages name them. Never changed.
 var conditions = []condition{
 	{
-		key: "memberOf",
-		read: func(p *parser, s *Selector, n *yaml.Node, key string) {
-			s.MemberOf, s.MemberOfID = p.memberOf(n, key)
-			s.MemberOfPos = p.pos(n)
-		},
-		words: func(c *Conditions) string {
-			text := "in group " + clean.Quote(c.MemberOf)
-			if c.Nested {
-				text += " at any depth"
-			}
-			if c.MemberOfID != "" {
-				text += " (" + clean.Text(c.MemberOfID) + ")"
-			}
-			return only(c.MemberOf != "", text)
-		},
-	}, {
-		key:  nestedKey,
-		read: func(p *parser, s *Selector, n *yaml.Node, key string) { s.Nested, _ = p.boolean(n, key) },
-	}, {
-		key: "loginMatches", users: true, // without regard to case
-		read: func(p *parser, s *Selector, n *yaml.Node, key string) { s.LoginMatches, _ = p.name(n, key) },
-		words: func(c *Conditions) string {
-			return only(c.LoginMatches != "", "with a login like "+clean.Quote(c.LoginMatches))
-		},
+		key: "loginMatches", users: true, // a glob with * and ?, without regard to case
+		value: func(c *Conditions) any { return &c.LoginMatches },
+		words: func(c *Conditions) string { return "with a login like " + clean.Quote(c.LoginMatches) },
 		met: func(c *Conditions, who *Candidate) Answer {
-			switch {
-			case c.LoginMatches == "":
-				return Yes
-			case who.Login == "":
-				return Unknown
-			}
-			return answer(mstr.Wildcard(FoldLogin(c.LoginMatches), FoldLogin(who.Login)))
+			return answer(who.Login != "", mstr.Wildcard(FoldLogin(c.LoginMatches), FoldLogin(who.Login)))
 		},
 	}, {
-		key:  "nameMatches", // exact case
-		read: func(p *parser, s *Selector, n *yaml.Node, key string) { s.NameMatches, _ = p.name(n, key) },
-		words: func(c *Conditions) string {
-			return only(c.NameMatches != "", "with a name like "+clean.Quote(c.NameMatches))
-		},
+		key:   "nameMatches", // a glob with * and ?, exact case
+		value: func(c *Conditions) any { return &c.NameMatches },
+		words: func(c *Conditions) string { return "with a name like " + clean.Quote(c.NameMatches) },
 		met: func(c *Conditions, who *Candidate) Answer {
-			return answer(c.NameMatches == "" || mstr.Wildcard(c.NameMatches, who.Name))
+			return answer(true, mstr.Wildcard(c.NameMatches, who.Name))
 		},
 	}, {
 		key: "enabled", users: true,
-		read: func(p *parser, s *Selector, n *yaml.Node, key string) {
-			if b, ok := p.boolean(n, key); ok {
-				s.Enabled = &b
-			}
-		},
-		words: func(c *Conditions) string {
-			if c.Enabled != nil && !*c.Enabled {
-				return "disabled"
-			}
-			return only(c.Enabled != nil, "enabled")
-		},
+		value: func(c *Conditions) any { return &c.Enabled },
+		words: func(c *Conditions) string { return map[bool]string{true: "enabled", false: "disabled"}[*c.Enabled] },
 		met: func(c *Conditions, who *Candidate) Answer {
-			switch {
-			case c.Enabled == nil:
-				return Yes
-			case who.Enabled == Unknown:
-				return Unknown
-			}
-			return answer(*c.Enabled == (who.Enabled == Yes))
+			return answer(who.Enabled != Unknown, *c.Enabled == (who.Enabled == Yes))
 		},
 	},
 }
 
-const (
-	nestedKey = "nested"
-	exceptKey = "except"
-)
-
-func only(given bool, text string) string {
-	if given {
-		return text
-	}
-	return ""
-}
-
-// selectorKeys are the keys that a selector of kind has, exceptions last.
-func selectorKeys(kind Kind) []string {
-	var keys []string
-	for _, c := range conditions {
-		if kind == User || !c.users {
-			keys = append(keys, c.key)
+// given yields the conditions that have a value.
+func (c *Conditions) given(yield func(*condition) bool) {
+	for i := range conditions {
+		has := false
+		switch v := conditions[i].value(c).(type) {
+		case *string:
+			has = *v != ""
+		case **bool:
+			has = *v != nil
+		}
+		if has && !yield(&conditions[i]) {
+			return
 		}
 	}
-	return append(keys, exceptKey)
 }
 
 // Match says whether who meets the conditions, as far as that can be told of somebody
@@ -173,11 +121,8 @@ func (s *Selector) Match(who Candidate) Answer {
 		return No
 	}
 	result := Yes
-	for i := range conditions {
-		if conditions[i].met == nil {
-			continue
-		}
-		switch conditions[i].met(&s.Conditions, &who) {
+	for c := range s.given {
+		switch c.met(&s.Conditions, &who) {
 		case No:
 			return No
 		case Unknown:
@@ -196,13 +141,18 @@ func (s *Selector) Group() PrincipalRef {
 // "Contractors" at any depth.
 func (c *Conditions) Words(kind Kind) string {
 	var parts []string
-	for i := range conditions {
-		if conditions[i].words == nil {
-			continue
+	if c.MemberOf != "" {
+		group := "in group " + clean.Quote(c.MemberOf)
+		if c.Nested {
+			group += " at any depth"
 		}
-		if text := conditions[i].words(c); text != "" {
-			parts = append(parts, text)
+		if c.MemberOfID != "" {
+			group += " (" + clean.Text(c.MemberOfID) + ")"
 		}
+		parts = append(parts, group)
+	}
+	for given := range c.given {
+		parts = append(parts, given.words(c))
 	}
 	return strings.TrimSuffix("every "+string(kind)+" "+strings.Join(parts, ", "), " ")
 }
@@ -232,9 +182,14 @@ func (s *Selector) String() string {
 func (p *parser) selector(n *yaml.Node, kind Kind, exceptions bool) *Selector {
 	s := &Selector{Kind: kind, Pos: p.pos(n)}
 	what := string(kind) + "s"
-	known := selectorKeys(kind)
-	if !exceptions {
-		known = known[:len(known)-1]
+	known := []string{"memberOf", "nested"}
+	for _, c := range conditions {
+		if kind == User || !c.users {
+			known = append(known, c.key)
+		}
+	}
+	if exceptions {
+		known = append(known, exceptKey)
 	}
 	var nested *yaml.Node
 	given := 0
@@ -243,13 +198,28 @@ func (p *parser) selector(n *yaml.Node, kind Kind, exceptions bool) *Selector {
 		case exceptKey:
 			s.Except = p.excepted(v, kind)
 			return
-		case nestedKey:
+		case "nested":
 			nested = k
-		default:
-			given++
+			s.Nested, _ = p.boolean(v, key)
+			return
+		case "memberOf":
+			s.MemberOf, s.MemberOfID = p.memberOf(v, key)
+			s.MemberOfPos = p.pos(v)
 		}
-		i := slices.IndexFunc(conditions, func(c condition) bool { return c.key == key })
-		conditions[i].read(p, s, v, key)
+		given++
+		for _, c := range conditions {
+			if c.key != key {
+				continue
+			}
+			switch to := c.value(&s.Conditions).(type) {
+			case *string:
+				*to, _ = p.name(v, key)
+			case **bool:
+				if b, ok := p.boolean(v, key); ok {
+					*to = &b
+				}
+			}
+		}
 	})
 	switch {
 	case nested != nil && s.MemberOfPos.Line == 0 && sound:
