@@ -195,15 +195,9 @@ func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
 			c.findings[k].entry = int32(i) + 1
 		}
 	}
-	if s := pol.Safety; s != nil {
-		refs := slices.Concat(s.OwnPrivileges, s.Administrative)
-		if a := s.Approval; a != nil && a.Above != nil {
-			refs = append(refs, a.Above.GrantsOf...)
-		}
-		for _, ref := range refs {
-			if len(cat.own(ref)) == 0 {
-				n.find(ref)
-			}
+	for _, ref := range pol.Safety.Names() {
+		if len(cat.own(ref)) == 0 {
+			n.find(ref)
 		}
 	}
 	for i, r := range pol.Rules {

@@ -32,24 +32,13 @@ func (p *Policy) CheckCatalogue(catalogue []CataloguePrivilege) Problems {
 		c.conflict(r.Conflict)
 	}
 	c.needs(p)
-	if p.Safety != nil {
-		for _, r := range p.Safety.OwnPrivileges {
-			c.own(r)
-		}
-		for _, r := range p.Safety.Administrative {
-			c.own(r)
-		}
-		if a := p.Safety.Approval; a != nil && a.Above != nil {
-			for _, r := range a.Above.GrantsOf {
-				c.own(r)
-			}
-		}
+	for _, r := range p.Safety.Names() {
+		c.own(r)
 	}
 	return c.out.problems()
 }
 
-// own reports a privilege of the session's user that the catalogue does not have.
-// It may lie outside the scope, and its name may differ in case.
+// own reports a privilege of [Safety.Names] that the catalogue does not have.
 func (c *catalogueCheck) own(r Ref) {
 	_, known := c.byID[r.ID]
 	for _, name := range c.names {

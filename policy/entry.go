@@ -41,86 +41,96 @@ var (
 	includedKeys = []string{"set", "until", "reason", "description"}
 )
 
+// entryReader reads one item of principals.
+type entryReader struct {
+	*parser
+	entry
+	ref                 PrincipalRef
+	own                 []Listed
+	subject, pin, empty *yaml.Node // the keys of whom and id; privileges: []
+	wants               bool
+}
+
 // entry reads one item of principals and adds it to d.
 func (p *parser) entry(d *document, n *yaml.Node) {
 	before := p.out.count()
-	e := entry{}
-	e.Pos = p.pos(n)
-	var subject, pin, privileges *yaml.Node // the keys
-	var ref PrincipalRef
-	var own []Listed
-	wants := false
-	sound := p.mapping(n, whatEntry, entryKeys, func(key string, k, v *yaml.Node) {
-		switch key {
-		case "user", "group", "users", "groups":
-			if subject != nil {
-				p.problem(k, "make two entries of it", "an entry has exactly one of user, group, users and groups: %s is at %d:%d",
-					subject.Value, subject.Line+p.lineBase, subject.Column)
-				return
-			}
-			subject = k
-			switch key {
-			case "user", "group":
-				if name, ok := p.name(v, key); ok {
-					ref.Kind, ref.Name, ref.Pos = Kind(key), name, p.pos(v)
-				}
-			default:
-				e.Selector = p.selector(v, kindOf(key), true)
-			}
-		case "id":
-			pin = k
-			ref.ID, _ = p.objectID(v, key)
-		case "sets":
-			wants = true
-			e.sets = p.setNames(v, key)
-		case "privileges":
-			wants = true
-			own = p.listed(v, whatDirectList, true)
-			if v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
-				privileges = v
-			}
-		case "forbid":
-			wants = true
-			e.Forbid = p.listed(v, key, false)
-		case "until", "reason", "description":
-			p.term(&e.Terms, key, v)
-		default:
-			if p.setting(&e.Stated, key, v) && (key == "redundant" || key == "satisfiedBy" && e.clash.Line == 0) {
-				e.clash = p.pos(v)
-			}
-		}
-	})
-	for _, list := range [][]Listed{own, e.Forbid} {
+	r := entryReader{parser: p}
+	r.Pos = p.pos(n)
+	sound := p.mapping(n, whatEntry, entryKeys, r.key)
+	for _, list := range [][]Listed{r.own, r.Forbid} {
 		for i := range list {
-			list[i].Terms = list[i].within(e.Terms, e.Pos)
+			list[i].Terms = list[i].within(r.Terms, r.Pos)
 		}
 	}
-	e.Listed = p.packer.pack(own)
-	if !p.spendValues(entryValues + itemValues*(len(e.sets)+len(e.Forbid))) {
+	r.Listed = p.packer.pack(r.own)
+	if !p.spendValues(entryValues + itemValues*(len(r.sets)+len(r.Forbid))) {
 		return
 	}
-	if sound && subject == nil {
-		p.problem(n, "write user, group, users or groups", "the entry names nobody")
+	r.check(n, sound)
+	if ref := r.ref; ref.Name != "" {
+		r.Principal = &ref // by itself: the reader is not kept
 	}
-	if pin != nil && subject != nil && (subject.Value == "users" || subject.Value == "groups") {
-		p.problem(pin, "", "id belongs to user or group, not to a selector")
-	}
-	if sound && !wants {
-		p.problem(n, "write sets, privileges or forbid; mode: authoritative with privileges: [] if it is meant to have nothing", "the entry wants nothing")
-	}
-	if sound && privileges != nil && e.Stated.Mode != Authoritative {
-		p.problem(privileges, "write mode: authoritative as well if it is meant to have nothing", "privileges is an empty list")
-	}
-	if e.Stated.restless() {
-		p.out.add(e.clash, "", restlessMessage)
-		e.clash = Position{}
-	}
-	if ref.Name != "" {
-		e.Principal = &ref
-	}
-	d.principals = append(d.principals, e)
+	d.principals = append(d.principals, r.entry)
 	if p.out.count() == before {
 		d.base.entry(p, n)
+	}
+}
+
+func (r *entryReader) key(key string, k, v *yaml.Node) {
+	switch key {
+	case "user", "group", "users", "groups":
+		if r.subject != nil {
+			r.problem(k, "make two entries of it", "an entry has exactly one of user, group, users and groups: %s is at %d:%d",
+				r.subject.Value, r.subject.Line+r.lineBase, r.subject.Column)
+			return
+		}
+		r.subject = k
+		if kind := kindOf(key); string(kind) != key {
+			r.Selector = r.selector(v, kind, true)
+		} else if name, ok := r.name(v, key); ok {
+			r.ref.Kind, r.ref.Name, r.ref.Pos = kind, name, r.pos(v)
+		}
+	case "id":
+		r.pin = k
+		r.ref.ID, _ = r.objectID(v, key)
+	case "sets":
+		r.wants = true
+		r.sets = r.setNames(v, key)
+	case "privileges":
+		r.wants = true
+		r.own = r.listed(v, whatDirectList, true)
+		if v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
+			r.empty = v
+		}
+	case "forbid":
+		r.wants = true
+		r.Forbid = r.listed(v, key, false)
+	case "until", "reason", "description":
+		r.term(&r.Terms, key, v)
+	default:
+		if r.setting(&r.Stated, key, v) && (key == "redundant" || key == "satisfiedBy" && r.clash.Line == 0) {
+			r.clash = r.pos(v)
+		}
+	}
+}
+
+// check judges what only the whole entry at n tells; sound: no key of it was refused.
+func (r *entryReader) check(n *yaml.Node, sound bool) {
+	if sound && r.subject == nil {
+		r.problem(n, "write user, group, users or groups", "the entry names nobody")
+	}
+	if r.pin != nil && r.Selector != nil {
+		r.problem(r.pin, "", "id belongs to user or group, not to a selector")
+	}
+	if sound && !r.wants {
+		r.problem(n, "write sets, privileges or forbid; mode: authoritative with privileges: [] if it is meant to have nothing", "the entry wants nothing")
+	}
+	if sound && r.empty != nil && r.Stated.Mode != Authoritative {
+		r.problem(r.empty, "write mode: authoritative as well if it is meant to have nothing", "privileges is an empty list")
+	}
+	if r.Stated.restless() {
+		r.out.add(r.clash, "", restlessMessage)
+		r.clash = Position{}
 	}
 }
 

@@ -124,18 +124,11 @@ func (c *catalogueCheck) needs(p *Policy) {
 			}
 		}
 	}
-	written := func(e *Entry) map[Position]bool {
-		var text collector
-		checkNeeds(&text, e, p.Prerequisites, func(r Ref) (privilegeKey, bool) { return r.key(), true })
-		told := make(map[Position]bool)
-		for _, problem := range text.problems() {
-			told[problem.Pos] = true
-		}
-		return told
-	}
 	for i := range p.Principals {
 		e := &p.Principals[i]
-		if len(written(e)) == 0 { // otherwise said when the policy was loaded
+		var said collector // when the policy was loaded
+		checkNeeds(&said, e, p.Prerequisites, func(r Ref) (privilegeKey, bool) { return r.key(), true })
+		if said.count() == 0 {
 			checkNeeds(&c.out, e, p.Prerequisites, func(r Ref) (int, bool) { id := c.judge(r).id; return id, id != 0 })
 		}
 	}

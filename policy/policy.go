@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -211,6 +212,19 @@ type Safety struct {
 	Approval             *Approval
 	ServerLock           bool  // an apply takes the server's own lock
 	Administrative       []Ref // that reviewers are to see first; nil: known by their names
+}
+
+// Names returns the privileges that s, which may be nil, names. They may lie outside the
+// scope, and their names may differ in case from those of the server.
+func (s *Safety) Names() []Ref {
+	if s == nil {
+		return nil
+	}
+	names := slices.Concat(s.OwnPrivileges, s.Administrative)
+	if s.Approval != nil && s.Approval.Above != nil {
+		names = append(names, s.Approval.Above.GrantsOf...)
+	}
+	return names
 }
 
 // MaxApprovals is how many people a policy may want to approve a plan.
