@@ -406,6 +406,18 @@ type job struct {
 	held          bool // a revoke was taken out
 }
 
+// leaveOut holds revokes of j back.
+func (j *job) leaveOut(held planner.Set) {
+	j.revoke = slices.DeleteFunc(slices.Clone(j.revoke), func(p planner.PlannedPrivilege) bool {
+		if !held.Has(p.ID) {
+			return false
+		}
+		j.t.res.HeldBack = append(j.t.res.HeldBack, p.PrivilegeRef)
+		j.held = true
+		return true
+	})
+}
+
 // wave does the work of w and returns when all of it has ended.
 func (r *run) wave(w wave) {
 	if w == groupRevokes {
@@ -424,16 +436,8 @@ func (r *run) wave(w wave) {
 			r.progress.add()
 			continue
 		}
-		j := &job{t: t, w: w, grant: grant}
-		held := r.unreliable(revoke)
-		for _, p := range revoke {
-			if held.Has(p.ID) {
-				t.res.HeldBack = append(t.res.HeldBack, p.PrivilegeRef)
-				j.held = true
-			} else {
-				j.revoke = append(j.revoke, p)
-			}
-		}
+		j := &job{t: t, w: w, grant: grant, revoke: revoke}
+		j.leaveOut(r.unreliable(revoke))
 		jobs = append(jobs, j)
 	}
 	concurrently(r.o.Concurrency, slices.Values(jobs), func(j *job) {
@@ -607,12 +611,8 @@ func (r *run) finish(report *Report) *Report {
 	if left > 0 && report.Error == nil && r.deadlineOver() {
 		report.Error = &Error{Code: CodeDeadline, Message: "the run's time was over"}
 	}
-	report.Run.FinishedAt = r.o.Now()
-	stats := r.o.Stats()
-	report.Summary.Requests, report.Summary.Retries = stats.Requests, stats.Retries+r.repeated.Load()
 	report.Licences = verifiedLicences(report.Licences, r.plan, report.Principals)
-	report.summarize()
-	report.namePrivileges(r.o.Catalogue)
+	report.count(r.o, r.repeated.Load())
 	report.judge(left)
 	return report
 }

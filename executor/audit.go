@@ -174,11 +174,7 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 		report.Principals = append(report.Principals, res)
 	}
 	slices.SortStableFunc(report.Principals, func(a, b Result) int { return a.Principal.Compare(&b.Principal) })
-	report.Run.FinishedAt = o.Now()
-	stats := o.Stats()
-	report.Summary.Requests, report.Summary.Retries = stats.Requests, stats.Retries
-	report.summarize()
-	report.namePrivileges(o.Catalogue)
+	report.count(o, 0)
 	missing, surplus := 0, 0
 	for i := range report.Principals {
 		missing += len(report.Principals[i].Grant)

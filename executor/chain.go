@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,14 +104,19 @@ var reportName = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9._-]+\.json$`
 // runFileName makes a file name from the run. Ids come from documents, too, so
 // whatever could leave the folder is replaced.
 func runFileName(run Run) string {
-	id := strings.Map(func(c rune) rune {
+	return run.StartedAt.UTC().Format("20060102T150405Z") + "-" + wordOf(clean.Clip(run.ID, 80))
+}
+
+// wordOf returns text with another character in the place of each that can stand in no
+// file name or lock id.
+func wordOf(text string) string {
+	return strings.Map(func(c rune) rune {
 		switch {
 		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c == '-', c == '_', c == '.':
 			return c
 		}
 		return '_'
-	}, clean.Clip(run.ID, 80))
-	return run.StartedAt.UTC().Format("20060102T150405Z") + "-" + id
+	}, text)
 }
 
 // ErrDelivered is matched by the error of [Report.Deliver] when the folder has
@@ -626,15 +630,3 @@ func readSmall(path string) ([]byte, error) {
 
 // ReadReportFile reads and checks the report at path.
 func ReadReportFile(path string) (*Report, error) { return documentAt(path).Read() }
-
-// globEscape makes a path safe as the start of a glob pattern.
-func globEscape(path string) string {
-	var b bytes.Buffer
-	for _, c := range path {
-		if strings.ContainsRune(`*?[\`, c) && filepath.Separator != '\\' {
-			b.WriteByte('\\')
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
-}

@@ -84,7 +84,7 @@ func RunCommand(ctx context.Context, s CommandServer, name string, o Options) Co
 	if ctx.Err() != nil || o.Stop.Err() != nil {
 		return res
 	}
-	if err := o.Journal.commandIntent(name, o.Now()); err != nil {
+	if err := o.Journal.command(typeCommandIntent, CommandResult{Name: name}, o.Now()); err != nil {
 		res.Error = reportError("", err)
 		return res
 	}
@@ -105,7 +105,7 @@ func RunCommand(ctx context.Context, s CommandServer, name string, o Options) Co
 	res.Outcome = CommandFailed // until its end is known
 	res.QueueID = queueID
 	// Losing this record costs the recovery a look at the queue, nothing else.
-	_ = o.Journal.commandQueued(name, queueID, o.Now())
+	_ = o.Journal.command(typeCommandQueued, CommandResult{Name: name, QueueID: queueID}, o.Now())
 	followQueue(ctx, s, &res, o)
 	return res
 }
@@ -182,7 +182,7 @@ func (r *run) commands() []CommandResult {
 		}
 		res := RunCommand(r.ctx, r.s, name, r.o)
 		r.wrote()
-		if err := r.o.Journal.commandDone(res, r.o.Now()); err != nil {
+		if err := r.o.Journal.command(typeCommandDone, res, r.o.Now()); err != nil {
 			r.journalFailed(err)
 		}
 		results = append(results, res)

@@ -67,7 +67,16 @@ type pastWrites struct {
 func (f *Folder) Earlier(_ context.Context, to Destination, plan *planner.Plan, same func(url string) bool) (*Earlier, error) {
 	since := plan.CreatedAt.Add(-maxClockDifference)
 	byID := make(map[string]*pastRun)
-	errs := []error{journalsSince(f.dir, since, same, func(p *pastRun) { p.add(byID) })}
+	journals, err := journalFiles(f.dir, journalSuffix+closedSuffix)
+	errs := []error{err}
+	for _, path := range journals {
+		if filepath.Base(path) < runFileName(Run{StartedAt: since}) {
+			continue
+		}
+		if c, err := readJournal(path, same); err == nil { // one that is damaged tells nothing
+			c.past().add(byID)
+		}
+	}
 	files, err := pastFiles([]Destination{f.Fallback(), to}, since, math.MaxInt)
 	errs = append(errs, err)
 	earlier, err := earlierIn(files, plan, same, byID)
@@ -165,21 +174,6 @@ func earlierOf(plan *planner.Plan, runs []*pastRun) *Earlier {
 		}
 	}
 	return e
-}
-
-// journalsSince gives add the runs on a server whose URL same reports, whose closed
-// journals in the state folder dir begin at since or later. A journal that is damaged tells nothing.
-func journalsSince(dir string, since time.Time, same func(url string) bool, add func(*pastRun)) error {
-	paths, err := journalFiles(dir, journalSuffix+closedSuffix)
-	for _, path := range paths {
-		if filepath.Base(path) < runFileName(Run{StartedAt: since}) {
-			continue
-		}
-		if c, err := readJournal(path, same); err == nil {
-			add(c.past())
-		}
-	}
-	return err
 }
 
 // past returns what the journal tells of its run. What was announced and has no

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"privsync/planner"
 )
@@ -65,7 +64,7 @@ func (f *Folder) Ended(_ context.Context, runID string) (bool, error) {
 	if runID == "" || lockWord(runID, 80) != runID {
 		return false, nil
 	}
-	found, err := filepath.Glob(filepath.Join(globEscape(journalDir(f.dir)), "*-"+runID+journalSuffix+closedSuffix))
+	found, err := journalFiles(f.dir, "-"+runID+journalSuffix+closedSuffix)
 	return len(found) > 0, err
 }
 

@@ -316,16 +316,10 @@ func (j *Journal) outcome(job *job, now time.Time) error {
 	return j.append(record{Type: typeOutcome, At: now, Outcome: &outcomeRecord{Wave: job.w, Ended: job.t.ended, Result: res}}, false)
 }
 
-func (j *Journal) commandIntent(name string, now time.Time) error {
-	return j.append(record{Type: typeCommandIntent, At: now, Command: &CommandResult{Name: name}}, true)
-}
-
-func (j *Journal) commandQueued(name, queueID string, now time.Time) error {
-	return j.append(record{Type: typeCommandQueued, At: now, Command: &CommandResult{Name: name, QueueID: queueID}}, true)
-}
-
-func (j *Journal) commandDone(res CommandResult, now time.Time) error {
-	return j.append(record{Type: typeCommandDone, At: now, Command: &res}, true)
+// command notes that a metadata command is about to be submitted, is queued, or has ended;
+// when it returns nil that is on disk.
+func (j *Journal) command(kind string, res CommandResult, now time.Time) error {
+	return j.append(record{Type: kind, At: now, Command: &res}, true)
 }
 
 // Close says that the run's report is written, and puts the journal aside. Call

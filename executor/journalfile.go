@@ -153,8 +153,7 @@ func putAside(path string) error {
 	if err := document.SyncDir(dir); err != nil {
 		return err
 	}
-	// Names begin with the time, so Glob's order is the order of the runs.
-	old, _ := filepath.Glob(filepath.Join(globEscape(dir), "*"+journalSuffix+closedSuffix))
+	old, _ := journalFiles(filepath.Dir(dir), journalSuffix+closedSuffix)
 	for i := 0; i < len(old)-keepJournals; i++ {
 		_ = os.Remove(old[i]) // another run may have been faster
 	}

@@ -403,10 +403,13 @@ func TestRecoverCommands(t *testing.T) {
 		want  CommandOutcome
 	}{
 		{"never submitted", func(*Journal) {}, CommandNotAttempted},
-		{"being submitted", func(j *Journal) { j.commandIntent(cmd, now) }, CommandInterrupted},
-		{"queued", func(j *Journal) { j.commandIntent(cmd, now); j.commandQueued(cmd, "Q", now) }, CommandSucceeded},
+		{"being submitted", func(j *Journal) { j.command(typeCommandIntent, CommandResult{Name: cmd}, now) }, CommandInterrupted},
+		{"queued", func(j *Journal) {
+			j.command(typeCommandIntent, CommandResult{Name: cmd}, now)
+			j.command(typeCommandQueued, CommandResult{Name: cmd, QueueID: "Q"}, now)
+		}, CommandSucceeded},
 		{"ended", func(j *Journal) {
-			j.commandDone(CommandResult{Name: cmd, Outcome: CommandFailed, IServerErrorCode: 7}, now)
+			j.command(typeCommandDone, CommandResult{Name: cmd, Outcome: CommandFailed, IServerErrorCode: 7}, now)
 		}, CommandFailed},
 	}
 	for _, tt := range tests {
@@ -596,12 +599,12 @@ func TestJournalStaysBroken(t *testing.T) {
 	}
 	defer bad.Close()
 	j.w.(*fileJournal).f = bad
-	if err := j.commandIntent("c", time.Now()); err == nil {
+	if err := j.command(typeCommandIntent, CommandResult{Name: "c"}, time.Now()); err == nil {
 		t.Fatal("a file that is not for writing took a record")
 	}
 	j.w.(*fileJournal).f = good
 	before, _ := os.Stat(pathOf(j))
-	if err := j.commandIntent("c", time.Now()); err == nil {
+	if err := j.command(typeCommandIntent, CommandResult{Name: "c"}, time.Now()); err == nil {
 		t.Error("a journal that failed takes records again")
 	}
 	if after, _ := os.Stat(pathOf(j)); after.Size() != before.Size() {

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,16 +97,7 @@ func ParseLockID(id string) (run LockRun, ok bool) {
 
 // lockWord makes text a word of a lock's id.
 func lockWord(text string, limit int) string {
-	text = strings.Map(func(c rune) rune {
-		switch {
-		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c == '-', c == '_', c == '.':
-			return c
-		}
-		return '_'
-	}, text)
-	if text == "" {
-		return "unknown"
-	}
+	text = cmp.Or(wordOf(text), "unknown")
 	return text[:min(len(text), limit)]
 }
 

@@ -45,6 +45,16 @@ func misnamed(f planner.Finding) bool {
 
 func inheritedForbidden(f planner.Finding) bool { return f.Code == planner.CodeInheritedForbidden }
 
+// count ends r: it counts what is in it and the requests, of which so many were repeated
+// by the executor itself.
+func (r *Report) count(o Options, repeated int64) {
+	r.Run.FinishedAt = o.Now()
+	stats := o.Stats()
+	r.Summary.Requests, r.Summary.Retries = stats.Requests, stats.Retries+repeated
+	r.summarize()
+	r.namePrivileges(o.Catalogue)
+}
+
 // summarize counts r.Principals. Requests and retries stay as they are.
 func (r *Report) summarize() {
 	s := Summary{Requests: r.Summary.Requests, Retries: r.Summary.Retries, Principals: len(r.Principals)}

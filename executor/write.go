@@ -142,6 +142,14 @@ func (r *run) precondition(j *job) bool {
 	if !t.wrote {
 		t.res.Before = sets
 	}
+	return r.asPlanned(j, last) && r.stillInherited(j, already, byRun)
+}
+
+// asPlanned reports whether what was just read is what the plan, or this run's own
+// writes, let expect, and something is left to do. Otherwise it ends the task. last is
+// the reading before it; nil: none.
+func (r *run) asPlanned(j *job, last *Sets) bool {
+	t, sets := j.t, j.t.res.After
 	grants, revokes := planned(t.change.Grant), planned(t.change.Revoke)
 	expected := t.change.Observed.Direct
 	earlier := r.o.Earlier.of(t)
@@ -191,6 +199,13 @@ func (r *run) precondition(j *job) bool {
 		}
 		return false
 	}
+	return true
+}
+
+// stillInherited takes the revokes out of j of what is inherited no more, or not yet,
+// and reports whether anything is left. Otherwise it ends the task.
+func (r *run) stillInherited(j *job, already, byRun planner.Set) bool {
+	t, sets := j.t, j.t.res.After
 	gone := already.Union(byRun).Minus(sets.Inherited).Intersect(planned(j.revoke))
 	switch {
 	case gone.IsEmpty():
@@ -200,16 +215,7 @@ func (r *run) precondition(j *job) bool {
 		r.end(t, Stale, &Error{Message: "not inherited any more, so that the direct grant is needed: " + r.names(gone.Intersect(already))})
 		return false
 	}
-	var keep []planner.PlannedPrivilege
-	for _, p := range j.revoke {
-		if gone.Has(p.ID) {
-			t.res.HeldBack = append(t.res.HeldBack, p.PrivilegeRef)
-			j.held = true
-		} else {
-			keep = append(keep, p)
-		}
-	}
-	j.revoke = keep
+	j.leaveOut(gone)
 	t.why = "not inherited, so that the direct grant is needed: " + r.names(gone)
 	if len(j.grant)+len(j.revoke) == 0 {
 		r.end(t, HeldBack, &Error{Message: t.why})

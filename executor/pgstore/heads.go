@@ -30,10 +30,7 @@ type headRow struct {
 func (s *Store) Heads(ctx context.Context) ([]executor.ReportHead, []string, error) {
 	var rows []headRow
 	ends := make(map[string]head)
-	err := s.doLong(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {
-			return err
-		}
+	err := s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var err error
 		if rows, err = rowsOf(ctx, tx, pgx.RowToStructByPos[headRow], `SELECT p.chain, p.file, p.digest, p.previous, p.length, r.id, p.command, p.outcome, p.url, p.environment, p.policy, p.policy_digest, p.base_digest,
 			p.plan_digest, p.summary, p.recovered, p.started_at, p.finished_at FROM report p JOIN run r ON r.name = p.run ORDER BY p.chain, p.length`); err != nil {

@@ -99,10 +99,7 @@ var ErrNotLooked = errors.New("no report tells")
 // then the error matches [ErrNotLooked].
 func (s *Store) HeldAt(ctx context.Context, privileges []string, at time.Time, url string) (*executor.HeldAt, error) {
 	doc := &executor.HeldAt{Format: executor.HeldAtFormat, At: at.UTC(), Source: s.name, Privileges: []planner.PrivilegeRef{}, Holders: []executor.HolderAt{}, Unknown: []executor.SeenAt{}, NotSeen: []executor.SeenAt{}}
-	err := s.doLong(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {
-			return err
-		}
+	err := s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var err error
 		if doc.Server, err = onlyServer(ctx, tx, url); err != nil {
 			return err

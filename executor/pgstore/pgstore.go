@@ -185,6 +185,16 @@ func (s *Store) doLong(ctx context.Context, f func(ctx context.Context, tx pgx.T
 	})
 }
 
+// snapshot is doLong for statements that read, all of one moment.
+func (s *Store) snapshot(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) error {
+	return s.doLong(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {
+			return err
+		}
+		return f(ctx, tx)
+	})
+}
+
 func (s *Store) doFor(ctx context.Context, limit time.Duration, f func(ctx context.Context, conn *pgx.Conn) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

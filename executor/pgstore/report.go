@@ -53,6 +53,15 @@ func readHead(ctx context.Context, q queryer, chain string) (head, error) {
 	return h, orNone(err)
 }
 
+// head is readHead as a statement of its own.
+func (s *Store) head(ctx context.Context, chain string) (h head, err error) {
+	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		h, err = readHead(ctx, conn, chain)
+		return err
+	})
+	return h, err
+}
+
 // checkSigner returns why s must not sign what follows h, or that a chain that is signed
 // needs a signer: the error matches [executor.ErrUnsigned].
 func (h head) checkSigner(s executor.Signer) error {
@@ -72,11 +81,7 @@ func (h head) checkSigner(s executor.Signer) error {
 
 // Check returns why the report of a run could not be delivered.
 func (s *Store) Check(ctx context.Context, to executor.Destination, signer executor.Signer) error {
-	var h head
-	err := s.do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		h, err = readHead(ctx, conn, mainChain)
-		return err
-	})
+	h, err := s.head(ctx, mainChain)
 	if err == nil {
 		err = h.checkSigner(signer)
 	}

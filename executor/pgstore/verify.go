@@ -125,10 +125,7 @@ func (s *Store) Signed(ctx context.Context, chain string) (*Signed, error) {
 	for _, e := range entries {
 		out.files[e.File] = e
 	}
-	err = s.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		out.head, err = readHead(ctx, conn, chain)
-		return err
-	})
+	out.head, err = s.head(ctx, chain)
 	return out, err
 }
 
