@@ -510,30 +510,10 @@ func (r *run) report(why *Error) *Report {
 	if r.plan.Digest != "" {
 		report.Plan = &PlanRef{Digest: r.plan.Digest, Maker: r.o.Maker, Approvals: r.o.Approvals, Source: r.plan.Source}
 	}
-	if r.o.InSync != nil {
-		n := len(r.tasks)
-		if !r.o.Saved { // a number from a file proves nothing
-			n = max(n, r.plan.Summary.Principals)
-		}
-		report.Principals = make([]Result, 0, n)
-		watched := r.watched()
-		for p := range r.o.InSync {
-			if _, changed := r.byID[p.Principal.ID]; changed {
-				continue
-			}
-			if p.StartedAt.IsZero() {
-				p.StartedAt = r.o.StartedAt
-			}
-			if w := watched[p.Principal.ID]; why != nil && p.Outcome == InSync && w != nil && len(w.Awaits) > 0 {
-				p.Outcome = NotAttempted
-				p.Error = &Error{Message: "a grant on a group was to give it " + nameAwaited(w.Awaits)}
-			}
-			if v := r.again[p.Principal.ID]; v != nil && !v.conclude(r, &p) {
-				continue
-			}
-			report.Principals = append(report.Principals, p)
-		}
-	} else if why == nil {
+	switch {
+	case r.o.InSync != nil:
+		report.Principals = r.unchanged(why)
+	case why == nil:
 		report.Principals = append(report.Principals, r.bystanders()...)
 	}
 	for _, t := range r.tasks {
@@ -569,6 +549,32 @@ func newReport(plan *planner.Plan, o Options) *Report {
 		report.Scope.Level = mstrapi.LevelServer // as a policy without a scope means
 	}
 	return report
+}
+
+// unchanged returns what became of the covered principals that the plan does not change.
+func (r *run) unchanged(why *Error) []Result {
+	n := len(r.tasks)
+	if !r.o.Saved { // a number from a file proves nothing
+		n = max(n, r.plan.Summary.Principals)
+	}
+	out := make([]Result, 0, n) // the report adds the tasks
+	watched := r.watched()
+	for p := range r.o.InSync {
+		if _, changed := r.byID[p.Principal.ID]; changed {
+			continue
+		}
+		if p.StartedAt.IsZero() {
+			p.StartedAt = r.o.StartedAt
+		}
+		if w := watched[p.Principal.ID]; why != nil && p.Outcome == InSync && w != nil && len(w.Awaits) > 0 {
+			p.Outcome = NotAttempted
+			p.Error = &Error{Message: "a grant on a group was to give it " + nameAwaited(w.Awaits)}
+		}
+		if v := r.again[p.Principal.ID]; v == nil || v.conclude(r, &p) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // bystanders returns what became of those who were only read when the run was
