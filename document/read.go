@@ -68,7 +68,7 @@ func read(r io.Reader, limit int64, doc any, visit func(any), strict bool) (stri
 		switch {
 		case name == "" || name == "-" || !known:
 			if strict {
-				misfits(fmt.Errorf("unknown member %s", clean.Quote(fmt.Sprintf("%.80s", name))))
+				misfits(fmt.Errorf("unknown member %s", clean.Quote(clean.Clip(name, 80))))
 			}
 			return take(dec, keep, nil)
 		case place.Kind() != reflect.Slice || place.Type().Elem().Kind() != reflect.Struct:
@@ -230,12 +230,12 @@ func (b *bounded) Read(p []byte) (int, error) {
 // explain says in plain words what is wrong with a document, and where: offset and at
 // are the place of the text that err is about.
 func explain(err error, offset int64, at jsontext.Pointer) error {
-	var syntax *jsontext.SyntacticError
-	var misfit *json.SemanticError
-	member := func() string { return clean.Quote(fmt.Sprintf("%.80s", at.LastToken())) }
+	syntax, broken := errors.AsType[*jsontext.SyntacticError](err)
+	misfit, unfit := errors.AsType[*json.SemanticError](err)
+	member := func() string { return clean.Quote(clean.Clip(at.LastToken(), 80)) }
 	why := ""
 	switch {
-	case errors.As(err, &misfit):
+	case unfit:
 		offset, at = offset+misfit.ByteOffset, at+misfit.JSONPointer
 		switch {
 		case errors.Is(misfit.Err, json.ErrUnknownName):
@@ -249,7 +249,7 @@ func explain(err error, offset int64, at jsontext.Pointer) error {
 			}
 			why += " does not fit here"
 		}
-	case errors.As(err, &syntax):
+	case broken:
 		offset, at = offset+syntax.ByteOffset, at+syntax.JSONPointer
 		why = syntax.Err.Error()
 		if errors.Is(syntax.Err, jsontext.ErrDuplicateName) {
@@ -259,7 +259,7 @@ func explain(err error, offset int64, at jsontext.Pointer) error {
 		return err
 	}
 	if at != "" {
-		why += fmt.Sprintf(", in %.120s", strings.TrimPrefix(string(at), "/"))
+		why += ", in " + clean.Clip(strings.TrimPrefix(string(at), "/"), 120)
 	}
 	return errors.New(clean.Text(fmt.Sprintf("%s, at byte %d", why, offset)))
 }

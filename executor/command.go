@@ -154,7 +154,7 @@ func followQueue(ctx context.Context, s CommandServer, res *CommandResult, o Opt
 // gone reports whether err says for good that there is no such queue entry, or
 // that it is not ours to see.
 func gone(err error) bool {
-	e, ok := asAPIError(err)
+	e, ok := errors.AsType[*mstrapi.Error](err)
 	return ok && e.Status >= 400 && e.Status < 500 && e.Status != 408 && e.Status != 429
 }
 

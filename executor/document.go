@@ -115,7 +115,7 @@ const maxErrorText = 2000
 // goes before the text.
 func reportError(context string, err error) *Error {
 	out := &Error{Message: err.Error()}
-	if e, ok := asAPIError(err); ok {
+	if e, ok := errors.AsType[*mstrapi.Error](err); ok {
 		out.Status, out.Code, out.IServerCode, out.TicketID = e.Status, e.Code, e.IServerCode, e.TicketID
 		if e.Message != "" && e.Err == nil {
 			out.Message = e.Message
@@ -128,10 +128,4 @@ func reportError(context string, err error) *Error {
 	out.Code = clean.Clip(strings.ToValidUTF8(out.Code, "\uFFFD"), 100)
 	out.TicketID = clean.Clip(strings.ToValidUTF8(out.TicketID, "\uFFFD"), 200)
 	return out
-}
-
-func asAPIError(err error) (*mstrapi.Error, bool) {
-	var e *mstrapi.Error
-	ok := errors.As(err, &e)
-	return e, ok
 }

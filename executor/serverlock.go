@@ -167,7 +167,7 @@ func (l *ServerLock) Release(ctx context.Context) error {
 		}
 		// The answer may be lost, or somebody else may have removed it.
 		held, err := s.Read(ctx)
-		_, answered := asAPIError(removed)
+		_, answered := errors.AsType[*mstrapi.Error](removed)
 		switch {
 		case err != nil || held.Has(id):
 			return removed
@@ -367,13 +367,13 @@ func lockRefusal(err error) error {
 // LockUnknown reports whether the answer to a request for the server's lock says that this
 // version of the server does not know one, whatever words or page stand in it.
 func LockUnknown(err error) bool {
-	e, ok := asAPIError(err)
+	e, ok := errors.AsType[*mstrapi.Error](err)
 	return ok && (e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented)
 }
 
 // unauthorized reports whether err is the answer to a session that is lost.
 func unauthorized(err error) bool {
-	e, ok := asAPIError(err)
+	e, ok := errors.AsType[*mstrapi.Error](err)
 	return ok && e.Status == http.StatusUnauthorized
 }
 

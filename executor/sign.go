@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,13 +29,6 @@ const SignatureSuffix = ".sig"
 // written and not signed, or must not be signed.
 var ErrUnsigned = errors.New("not signed")
 
-type bytesDocument []byte
-
-func (b bytesDocument) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(b)
-	return int64(n), err
-}
-
 // signBeside writes the signature of s over doc beside path. It is over what this run
 // wrote, whatever stands under the name by now.
 func signBeside(s Signer, path string, doc io.WriterTo) error {
@@ -43,7 +37,7 @@ func signBeside(s Signer, path string, doc io.WriterTo) error {
 	}
 	text, err := SignDocument(s, doc)
 	if err == nil {
-		err = document.WriteFileMode(path+SignatureSuffix, bytesDocument(text), 0o644)
+		err = document.WriteFileMode(path+SignatureSuffix, bytes.NewReader(text), 0o644)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", filepath.Base(path), ErrUnsigned, err)

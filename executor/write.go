@@ -466,7 +466,7 @@ func (r *run) send(j *job, patch mstrapi.PrivilegePatch, attempt int) error {
 	t := j.t
 	err := r.s.PatchPrivileges(r.ctx, t.change.Principal.Kind, t.change.Principal.ID, patch)
 	r.log(j, attempt, err)
-	if e, ok := asAPIError(err); !ok || !e.Unsent || e.Attempts > 0 {
+	if e, ok := errors.AsType[*mstrapi.Error](err); !ok || !e.Unsent || e.Attempts > 0 {
 		t.res.Attempts++
 		t.wrote = true
 	}
@@ -479,7 +479,7 @@ const unknownWhetherDone = "unknown whether done"
 
 // badRequest reports whether the server refused the form of a request.
 func badRequest(err error) bool {
-	e, ok := asAPIError(err)
+	e, ok := errors.AsType[*mstrapi.Error](err)
 	return ok && e.Status == http.StatusBadRequest
 }
 

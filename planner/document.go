@@ -63,13 +63,13 @@ func ReadPlan(r io.Reader) (*Plan, error) {
 	case digest == "":
 		return nil, fmt.Errorf("not a plan: %w", err)
 	case !strings.HasPrefix(plan.Format, "privsync/plan/"):
-		return nil, fmt.Errorf("not a plan: its format is %s", clean.Quote(cutText(plan.Format, 80)))
+		return nil, fmt.Errorf("not a plan: its format is %s", clean.Quote(clean.Clip(plan.Format, 80)))
 	case plan.Format != PlanFormat:
-		return nil, refusef("its format is %s and this version reads only %s: make a new plan", clean.Quote(cutText(plan.Format, 80)), clean.Quote(PlanFormat))
+		return nil, refusef("its format is %s and this version reads only %s: make a new plan", clean.Quote(clean.Clip(plan.Format, 80)), clean.Quote(PlanFormat))
 	case plan.Digest == "":
 		return nil, refusef("it has no digest")
 	case plan.Digest != digest:
-		return nil, refusef("it was changed after it was made: its digest is %s, the document says %s", digest, clean.Text(cutText(plan.Digest, 80)))
+		return nil, refusef("it was changed after it was made: its digest is %s, the document says %s", digest, clean.Text(clean.Clip(plan.Digest, 80)))
 	}
 	if err == nil {
 		err = plan.check()
@@ -90,13 +90,6 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-func cutText(s string, most int) string {
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
-}
-
 // MaxPlanTTL is how long a plan may be applied after it was made, at most.
 const MaxPlanTTL = 30 * 24 * time.Hour
 
@@ -110,13 +103,13 @@ func (p *Plan) check() error {
 	}
 	for i, name := range p.Commands {
 		if slices.Contains(p.Commands[:i], name) {
-			return fmt.Errorf("command %s stands twice", clean.Quote(cutText(name, 80)))
+			return fmt.Errorf("command %s stands twice", clean.Quote(clean.Clip(name, 80)))
 		}
 	}
 	switch p.Scope.Level {
 	case mstrapi.LevelServer, mstrapi.LevelProject, mstrapi.LevelAll:
 	default:
-		return fmt.Errorf("scope level %s", clean.Quote(cutText(string(p.Scope.Level), 80)))
+		return fmt.Errorf("scope level %s", clean.Quote(clean.Clip(string(p.Scope.Level), 80)))
 	}
 	if err := p.Source.check(); err != nil {
 		return err
@@ -134,7 +127,7 @@ func (p *Plan) check() error {
 		}
 		for _, who := range w.Principals {
 			if who.Kind != mstrapi.User && who.Kind != mstrapi.Group || !who.ID.Valid() || seen[who.ID] {
-				return fmt.Errorf("watch: principal %s", clean.Quote(cutText(string(who.ID), 80)))
+				return fmt.Errorf("watch: principal %s", clean.Quote(clean.Clip(string(who.ID), 80)))
 			}
 			seen[who.ID] = true
 		}
@@ -161,10 +154,10 @@ func (p *Plan) CheckChanges() error {
 
 func (c *Change) check() error {
 	if c.Principal.Kind != mstrapi.User && c.Principal.Kind != mstrapi.Group {
-		return fmt.Errorf("kind %s", clean.Quote(cutText(string(c.Principal.Kind), 80)))
+		return fmt.Errorf("kind %s", clean.Quote(clean.Clip(string(c.Principal.Kind), 80)))
 	}
 	if !c.Principal.ID.Valid() {
-		return fmt.Errorf("id %s", clean.Quote(cutText(string(c.Principal.ID), 80)))
+		return fmt.Errorf("id %s", clean.Quote(clean.Clip(string(c.Principal.ID), 80)))
 	}
 	if len(c.Grant)+len(c.Revoke) == 0 {
 		return errors.New("nothing to grant or to revoke")
@@ -184,7 +177,7 @@ func (c *Change) check() error {
 			both.Add(p.ID)
 			last = p.ID
 			if i := slices.IndexFunc(p.ReliesOn, func(id mstrapi.ObjectID) bool { return !id.Valid() }); i >= 0 {
-				return fmt.Errorf("reliesOn %s", clean.Quote(cutText(string(p.ReliesOn[i]), 80)))
+				return fmt.Errorf("reliesOn %s", clean.Quote(clean.Clip(string(p.ReliesOn[i]), 80)))
 			}
 			if err := p.check(); err != nil {
 				return err

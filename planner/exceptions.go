@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -78,7 +79,7 @@ func (c *compiled) exceptions(st *State) []Exception {
 			// The others stand beside it.
 			alone := *p.Selector
 			alone.Except = nil
-			e.Selector = cutText(alone.String(), maxOriginWords)
+			e.Selector = clean.Clip(alone.String(), maxOriginWords)
 			if x.Principal != nil {
 				e.Who = refTo(*x.Principal)
 			} else {

@@ -104,7 +104,7 @@ func countGuard(name, flag string, actual int, written string, override *policy.
 	if written != "" {
 		limit, err := parseLimit(written)
 		if err != nil {
-			g.Message = fmt.Sprintf("%s: the plan's limit %s cannot be read: make a new plan", name, clean.Quote(cutText(written, 20)))
+			g.Message = fmt.Sprintf("%s: the plan's limit %s cannot be read: make a new plan", name, clean.Quote(clean.Clip(written, 20)))
 			return g, true
 		}
 		over = exceeds(actual, limit, of)

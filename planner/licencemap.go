@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v5"
 
 	"privsync/clean"
@@ -143,13 +144,8 @@ func ParseLicenceMap(name string, data []byte) (*LicenceMap, error) {
 	if len(data) > MaxLicenceMapBytes {
 		return nil, places.problem(0, fmt.Sprintf("a licence map of more than %d MiB", MaxLicenceMapBytes>>20))
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	if err := places.walk(dec, ""); err != nil {
-		return nil, places.syntax(dec, err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, places.problem(dec.InputOffset(), "something follows the licence map")
+	if err := places.find(); err != nil {
+		return nil, err
 	}
 	var doc any
 	if err := json.Unmarshal(data, &doc); err != nil {
@@ -244,64 +240,39 @@ type jsonPlaces struct {
 // one that is right: places of values at any depth would take memory without end.
 const maxMapDepth = 16
 
-// walk notes where the next value and all below it begin. A key that stands twice
-// is an error.
-func (p *jsonPlaces) walk(dec *json.Decoder, pointer string) error {
-	if strings.Count(pointer, "/") > maxMapDepth {
-		return errors.New("values lie too deep in each other")
-	}
-	start := dec.InputOffset()
-	for start < int64(len(p.data)) && strings.IndexByte(" \t\r\n,:", p.data[start]) >= 0 {
-		start++
-	}
-	p.at[pointer] = start
-	tok, err := dec.Token()
-	if err != nil {
-		return err
-	}
-	switch tok {
-	case json.Delim('{'):
-		seen := make(map[string]bool)
-		for dec.More() {
-			key, err := dec.Token()
-			if err != nil {
-				return err
-			}
-			name, ok := key.(string)
-			if !ok || seen[name] {
-				return fmt.Errorf("%s stands twice", clean.Quote(name))
-			}
-			seen[name] = true
-			if err := p.walk(dec, pointer+"/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name)); err != nil {
-				return err
-			}
+// find notes where each value begins. It returns a problem where the text is not JSON
+// that can be read in one way only.
+func (p *jsonPlaces) find() error {
+	dec := jsontext.NewDecoder(bytes.NewReader(p.data))
+	for {
+		start := dec.InputOffset()
+		for start < int64(len(p.data)) && strings.IndexByte(" \t\r\n,:", p.data[start]) >= 0 {
+			start++
 		}
-		_, err = dec.Token()
-	case json.Delim('['):
-		for i := 0; dec.More(); i++ {
-			if err := p.walk(dec, fmt.Sprintf("%s/%d", pointer, i)); err != nil {
-				return err
-			}
+		t, err := dec.ReadToken()
+		var broken *jsontext.SyntacticError
+		switch errors.As(err, &broken); {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return p.problem(int64(len(p.data)), "the licence map ends too early")
+		case errors.Is(err, jsontext.ErrDuplicateName):
+			return p.problem(broken.ByteOffset, "not a licence map: "+clean.Quote(broken.JSONPointer.LastToken())+" stands twice")
+		case broken != nil:
+			// Not in the decoder's words, which quote the file: a policy may name any.
+			return p.problem(broken.ByteOffset, "not a licence map: it is no JSON from here on")
+		case dec.StackDepth() > maxMapDepth:
+			return p.problem(start, "not a licence map: values lie too deep in each other")
 		}
-		_, err = dec.Token()
+		if t.Kind() != '}' && t.Kind() != ']' {
+			p.at[string(dec.StackPointer())] = start // of a member, too: its value comes after its name
+		}
+		if dec.StackDepth() == 0 {
+			break
+		}
 	}
-	return err
-}
-
-func (p *jsonPlaces) syntax(dec *json.Decoder, err error) error {
-	at := dec.InputOffset()
-	var broken *json.SyntaxError
-	if errors.As(err, &broken) {
-		at = broken.Offset
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return p.problem(dec.InputOffset(), "something follows the licence map")
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return p.problem(int64(len(p.data)), "the licence map ends too early")
-	}
-	if broken != nil {
-		// Not in the decoder's words, which quote the file: a policy may name any.
-		return p.problem(at, "not a licence map: it is no JSON from here on")
-	}
-	return p.problem(at, "not a licence map: "+clean.Text(err.Error()))
+	return nil
 }
 
 func (p *jsonPlaces) problem(offset int64, message string) error {

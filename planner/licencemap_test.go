@@ -78,7 +78,7 @@ func TestLicenceMapProblems(t *testing.T) {
 		{"\n}\n", "", "ends too early"},
 		{good, "[]", "l.json:1:1: not a licence map"},
 		{good, "", "ends too early"},
-		{good, "s3cret", "l.json:1:2: not a licence map: it is no JSON from here on;"},
+		{good, "s3cret", "l.json:1:1: not a licence map: it is no JSON from here on;"},
 	} {
 		_, err := ParseLicenceMap("l.json", []byte(strings.Replace(good, test.old, test.new, 1)))
 		var problems policy.Problems

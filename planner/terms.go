@@ -73,7 +73,7 @@ func (c *compiled) exceptionFindings() []Finding {
 // exceptedWords names whom a selector passes over.
 func exceptedWords(x *policy.Excepted) string {
 	if x.Selector != nil {
-		return clean.Text(cutText(x.Selector.String(), maxOriginWords))
+		return clean.Text(clean.Clip(x.Selector.String(), maxOriginWords))
 	}
 	return describeRef(*x.Principal)
 }

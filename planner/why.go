@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -280,12 +281,12 @@ func (c *compiled) origin(s said) *Origin {
 	if o := c.origins[key]; o != nil {
 		return o
 	}
-	o := &Origin{Position: s.pos, Set: cutText(s.set, maxOriginWords)}
+	o := &Origin{Position: s.pos, Set: clean.Clip(s.set, maxOriginWords)}
 	switch {
 	case e.Principal != nil:
-		o.Entry = cutText(describeRef(*e.Principal), maxOriginWords)
+		o.Entry = clean.Clip(describeRef(*e.Principal), maxOriginWords)
 	case e.Selector != nil:
-		o.Selector = cutText(e.Selector.String(), maxOriginWords)
+		o.Selector = clean.Clip(e.Selector.String(), maxOriginWords)
 		c.origins[key] = o
 	}
 	return o
