@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +68,7 @@ func subject(p *planner.Principal, selector string) string {
 }
 
 // heldBy says how a privilege is held; mark shows a name.
-func heldBy(w *history.Way, mark func(planner.Principal) string) string {
+func heldBy(w *history.Way, mark namer) string {
 	if w == nil {
 		return "not held"
 	}
@@ -81,40 +80,32 @@ func heldBy(w *history.Way, mark func(planner.Principal) string) string {
 	return strings.Join(words, "; ")
 }
 
-// plainMark shows names in text.
-func plainMark(p planner.Principal) string {
-	if p.Kind == "" {
-		return p.Name
-	}
-	return who(p)
-}
-
-func spanMark(p planner.Principal) string {
-	if p.Kind == "" {
-		return span(p.Name, 2*clipName)
-	}
-	return spanWho(p)
-}
-
 // heldWords says what became of a privilege between two reports, or what two plans or
 // policies say of it.
-func heldWords(c *history.Change, mark func(planner.Principal) string, said func(string) string) string {
-	if c.BeforeSaid == "" && c.AfterSaid == "" {
-		switch {
-		case c.Before == nil:
-			return heldBy(c.After, mark)
-		case c.After == nil:
-			return "was held " + heldBy(c.Before, mark)
+func heldWords(c *history.Change, mark namer, said func(string) string) string {
+	before, after := "", ""
+	if c.BeforeSaid != "" || c.AfterSaid != "" {
+		if c.BeforeSaid != "" {
+			before = said(c.BeforeSaid)
 		}
-		return "was held " + heldBy(c.Before, mark) + ", is now " + heldBy(c.After, mark)
+		if c.AfterSaid != "" {
+			after = said(c.AfterSaid)
+		}
+	} else {
+		if c.Before != nil {
+			before = "held " + heldBy(c.Before, mark)
+		}
+		if after = heldBy(c.After, mark); c.Before != nil && c.After == nil {
+			after = ""
+		}
 	}
 	switch {
-	case c.BeforeSaid == "":
-		return said(c.AfterSaid)
-	case c.AfterSaid == "":
-		return "was " + said(c.BeforeSaid)
+	case before == "":
+		return after
+	case after == "":
+		return "was " + before
 	}
-	return "was " + said(c.BeforeSaid) + ", is now " + said(c.AfterSaid)
+	return "was " + before + ", is now " + after
 }
 
 // runWords names a run, and who let it.
@@ -131,10 +122,8 @@ func runWords(r *history.Run) string {
 		source = r.PlanSource // where what was reviewed came from
 	}
 	if source != nil {
-		for _, part := range [][2]string{{"commit", source.Commit}, {"ref", source.Ref}, {"pull request", source.PullRequest}, {"author", source.Author}, {"build", source.Build}} {
-			if part[1] != "" {
-				s += ", " + part[0] + " " + Clean(part[1])
-			}
+		for _, part := range provenanceParts(source, "author") {
+			s += ", " + part
 		}
 	}
 	if r.Comment != "" {
@@ -171,12 +160,8 @@ func causeWords(c *history.Cause) string {
 		if c.Ticket != "" {
 			s += ", ticket " + Quote(c.Ticket)
 		}
-		var through []string
-		for _, g := range c.Through {
-			through = append(through, who(groupOf(g)))
-		}
-		if len(through) > 0 {
-			s += ", through " + someOf(through)
+		if len(c.Through) > 0 {
+			s += ", through " + someOf(c.Through, plainMark().group)
 		}
 		return s
 	}
@@ -193,10 +178,10 @@ func causeWords(c *history.Cause) string {
 const unknownCause = "by whom is not known: no reports of the runs in between are at hand (--report-dir)"
 
 // runsOf are the runs that causes name, in order of their start.
-func runsOf(causes iter.Seq[*history.Cause]) []*history.Run {
+func runsOf(causes []*history.Cause) []*history.Run {
 	var out []*history.Run
 	known := make(map[string]bool)
-	for c := range causes {
+	for _, c := range causes {
 		if c != nil && c.By != nil && !known[c.By.Report] {
 			known[c.By.Report] = true
 			out = append(out, c.By)
@@ -206,14 +191,12 @@ func runsOf(causes iter.Seq[*history.Cause]) []*history.Run {
 	return out
 }
 
-func diffCauses(d *history.Diff) iter.Seq[*history.Cause] {
-	return func(yield func(*history.Cause) bool) {
-		for i := range d.Changes {
-			if !yield(d.Changes[i].Cause) {
-				return
-			}
-		}
+func diffCauses(d *history.Diff) []*history.Cause {
+	out := make([]*history.Cause, len(d.Changes))
+	for i := range d.Changes {
+		out[i] = d.Changes[i].Cause
 	}
+	return out
 }
 
 // runs writes what is known of runs.
@@ -258,11 +241,8 @@ func chainWords(c history.Chain) string {
 	if c.Pruned > 0 {
 		s += fmt.Sprintf(", %d older ones were removed", c.Pruned)
 	}
-	if n := len(c.Problems); n > 0 {
-		s += ", NOT WHOLE: " + Clean(c.Problems[0])
-		if n > 1 {
-			s += fmt.Sprintf(" and %d more", n-1)
-		}
+	if len(c.Problems) > 0 {
+		s += ", NOT WHOLE: " + andMore(c.Problems, 1, "", Clean)
 	}
 	return s
 }
@@ -294,7 +274,7 @@ func (t *textWriter) diff(d *history.Diff) {
 		case c.What.Takes():
 			s = red
 		}
-		t.line(s, "  %s %s: %s: %s", changeSign(c.What), numbered(c.Privilege), whatWords(c.What), heldWords(c, plainMark, Clean))
+		t.line(s, "  %s %s: %s: %s", changeSign(c.What), numbered(c.Privilege), whatWords(c.What), heldWords(c, plainMark(), Clean))
 		switch words := causeWords(c.Cause); {
 		case words != "":
 			t.para(dim, 6, "      "+words)
@@ -365,7 +345,7 @@ func markdownDiff(d *history.Diff) string {
 			last = name
 			fmt.Fprintf(&b, "\n### %s\n\n", span(subject(c.Principal, c.Selector), clipMessage))
 		}
-		fmt.Fprintf(&b, "- **%s** %s: %s", whatWords(c.What), span(numbered(c.Privilege), clipName), heldWords(c, spanMark, said))
+		fmt.Fprintf(&b, "- **%s** %s: %s", whatWords(c.What), span(numbered(c.Privilege), clipName), heldWords(c, spanMark(), said))
 		switch words := causeWords(c.Cause); {
 		case words != "":
 			fmt.Fprintf(&b, "; %s", span(words, 4*clipMessage))
@@ -409,7 +389,7 @@ func diffRows(d *history.Diff, row func(...string)) {
 		c := &d.Changes[i]
 		before, after := c.BeforeSaid, c.AfterSaid
 		if before == "" && after == "" {
-			before, after = heldBy(c.Before, plainMark), heldBy(c.After, plainMark)
+			before, after = heldBy(c.Before, plainMark()), heldBy(c.After, plainMark())
 		}
 		number := ""
 		if c.Privilege.ID != 0 {
@@ -443,7 +423,7 @@ func causeCells(c *history.Cause) []string {
 				out[5] = s.Commit
 			}
 		}
-		out[6], out[7], out[8] = c.Ticket, strings.Join(approvers(r, same), "; "), refsCell(c.Through)
+		out[6], out[7], out[8] = c.Ticket, strings.Join(approvers(r, itself), "; "), refsCell(c.Through)
 	}
 	out[9], out[10], out[11] = yesNo(c.OutOfBand), timeCell(c.After), timeCell(c.Until)
 	return out
@@ -457,5 +437,3 @@ func approvers(r *history.Run, show func(string) string) []string {
 	}
 	return by
 }
-
-func same(s string) string { return s }

@@ -40,11 +40,7 @@ func tellException(x *planner.Exception) toldException {
 	default:
 		t.From = Clean(string(x.From)) + " of " + clip(Clean(x.Selector), clipMessage)
 	}
-	names := make([]string, len(x.Privileges))
-	for i, p := range x.Privileges {
-		names[i] = privilege(p)
-	}
-	t.Privileges = clip(strings.Join(names, ", "), clipMessage)
+	t.Privileges = clip(privileges(x.Privileges), clipMessage)
 	t.Why = clip(Clean(x.Reason), clipMessage)
 	if x.Description != "" {
 		t.Why = strings.TrimPrefix(t.Why+": ", ": ") + clip(Clean(x.Description), clipMessage)
@@ -81,10 +77,7 @@ func (t toldException) String() string {
 	if t.Why != "" {
 		s += "; " + t.Why
 	}
-	if t.Place != "" {
-		s += " [" + t.Place + "]"
-	}
-	return s
+	return s + inBrackets(t.Place)
 }
 
 // exceptions writes the register of the policy's exceptions.

@@ -26,25 +26,21 @@ func GitHubPlan(w io.Writer, p *planner.Plan, guards []planner.Guard, inReposito
 		annotate(b, level, at, "privsync "+title, message, inRepository)
 	}
 	// several writes as many as are shown, and says how many are not.
-	several := func(level, noun string, each func(show func(at *policy.Position, title, message string))) {
-		n := 0
-		each(func(at *policy.Position, title, message string) {
-			if n++; n <= maxAnnotations {
-				write(level, at, title, message)
-			}
-		})
-		if n > maxAnnotations {
-			write(level, nil, "left out", count(n-maxAnnotations, noun)+" more; the plan has all")
+	several := func(level, noun string, all []noted) {
+		for _, a := range all[:min(len(all), maxAnnotations)] {
+			write(level, a.at, a.title, a.message)
+		}
+		if n := len(all) - maxAnnotations; n > 0 {
+			write(level, nil, "left out", count(n, noun)+" more; the plan has all")
 		}
 	}
-	findings := func(severity planner.Severity) func(func(*policy.Position, string, string)) {
-		return func(show func(at *policy.Position, title, message string)) {
-			for _, f := range p.Findings {
-				if f.Severity == severity {
-					show(f.Position, string(f.Code), f.Message)
-				}
+	findings := func(severity planner.Severity) (all []noted) {
+		for _, f := range p.Findings {
+			if f.Severity == severity {
+				all = append(all, noted{f.Position, string(f.Code), f.Message})
 			}
 		}
+		return all
 	}
 	if !p.Complete {
 		write("error", nil, "incomplete", strings.TrimPrefix(incompletePlan(p), "INCOMPLETE: "))
@@ -58,18 +54,15 @@ func GitHubPlan(w io.Writer, p *planner.Plan, guards []planner.Guard, inReposito
 	}
 	several("error", "error", findings(planner.SeverityError))
 	changes, known := byWeight(p), planNames(p)
-	touches := func(kind int, title, verb string) func(func(*policy.Position, string, string)) {
-		return func(show func(at *policy.Position, title, message string)) {
-			for _, c := range changes {
-				for g := range c.each(kind) {
-					var at *policy.Position
-					if g.Origin != nil {
-						at = &g.Origin.Position
-					}
-					show(at, title, touchText(verb, c.Principal, g, kind != revokes, known))
-				}
+	touches := func(kind int, title, verb string) (all []noted) {
+		for _, h := range hitsOf(changes, kind) {
+			var at *policy.Position
+			if h.g.Origin != nil {
+				at = &h.g.Origin.Position
 			}
+			all = append(all, noted{at, title, touchText(verb, h.c.Principal, h.g, kind != revokes, known)})
 		}
+		return all
 	}
 	several("warning", "administrative grant", touches(administrativeGrants, "administrative grant", "grant"))
 	several("warning", "warning", findings(planner.SeverityWarning))
@@ -105,6 +98,12 @@ func GitHub(w io.Writer, ps, warnings policy.Problems, inRepository func(file st
 		annotate(b, level, &p.Pos, "privsync", message, inRepository)
 	}
 	return b.Flush()
+}
+
+// noted is what a workflow command says, and of which line; nil: of the run.
+type noted struct {
+	at             *policy.Position
+	title, message string
 }
 
 // annotate writes one workflow command.

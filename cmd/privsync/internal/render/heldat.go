@@ -11,11 +11,7 @@ import (
 
 // heldAt writes who held some privileges at a time.
 func (t *textWriter) heldAt(d *executor.HeldAt) {
-	var names []string
-	for _, p := range d.Privileges {
-		names = append(names, privilege(p))
-	}
-	t.line(bold, "Who held %s at %s", strings.Join(names, ", "), d.At.UTC().Format(time.RFC3339))
+	t.line(bold, "Who held %s at %s", privileges(d.Privileges), d.At.UTC().Format(time.RFC3339))
 	t.field("server", Clean(d.Server))
 	t.field("reports", Clean(d.Source))
 	t.blank()

@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 
@@ -26,16 +25,14 @@ func sinceWords(p *history.PrivilegeSince) string {
 	return "held since before the first report that speaks of it"
 }
 
-func historyCauses(d *history.Since) iter.Seq[*history.Cause] {
-	return func(yield func(*history.Cause) bool) {
-		for i := range d.Privileges {
-			for j := range d.Privileges[i].Events {
-				if !yield(&d.Privileges[i].Events[j].Cause) {
-					return
-				}
-			}
+func historyCauses(d *history.Since) []*history.Cause {
+	var out []*history.Cause
+	for i := range d.Privileges {
+		for j := range d.Privileges[i].Events {
+			out = append(out, &d.Privileges[i].Events[j].Cause)
 		}
 	}
+	return out
 }
 
 // eventTime says when something changed.
@@ -68,13 +65,13 @@ func (t *textWriter) history(d *history.Since) {
 		p := &d.Privileges[i]
 		t.part(bold, "%s: %s", numbered(p.PrivilegeRef), sinceWords(p))
 		if p.Held {
-			t.line(plain, "  now %s (seen last %s)", heldBy(p.Way, plainMark), stamp(p.LastSeen))
+			t.line(plain, "  now %s (seen last %s)", heldBy(p.Way, plainMark()), stamp(p.LastSeen))
 		} else if !p.LastSeen.IsZero() {
 			t.line(plain, "  seen last %s", stamp(p.LastSeen))
 		}
 		for j := range p.Events {
 			e := &p.Events[j]
-			t.para(plain, 6, fmt.Sprintf("  %s %s: %s, %s; %s", changeSign(e.What), eventTime(e), whatWords(e.What), heldBy(e.Way, plainMark), causeWords(&e.Cause)))
+			t.para(plain, 6, fmt.Sprintf("  %s %s: %s, %s; %s", changeSign(e.What), eventTime(e), whatWords(e.What), heldBy(e.Way, plainMark()), causeWords(&e.Cause)))
 		}
 	}
 	t.runs(runsOf(historyCauses(d)))
@@ -95,11 +92,11 @@ func markdownHistory(d *history.Since) string {
 		p := &d.Privileges[i]
 		fmt.Fprintf(&b, "\n### %s: %s\n\n", span(numbered(p.PrivilegeRef), clipName), sinceWords(p))
 		if p.Held {
-			fmt.Fprintf(&b, "Now %s (seen last %s).\n\n", heldBy(p.Way, spanMark), stamp(p.LastSeen))
+			fmt.Fprintf(&b, "Now %s (seen last %s).\n\n", heldBy(p.Way, spanMark()), stamp(p.LastSeen))
 		}
 		for j := range p.Events {
 			e := &p.Events[j]
-			fmt.Fprintf(&b, "- **%s** %s: %s; %s\n", whatWords(e.What), eventTime(e), heldBy(e.Way, spanMark), span(causeWords(&e.Cause), 4*clipMessage))
+			fmt.Fprintf(&b, "- **%s** %s: %s; %s\n", whatWords(e.What), eventTime(e), heldBy(e.Way, spanMark()), span(causeWords(&e.Cause), 4*clipMessage))
 		}
 	}
 	b.WriteString(runsMarkdown(runsOf(historyCauses(d))))
@@ -114,11 +111,11 @@ func historyRows(d *history.Since, row func(...string)) {
 		p := &d.Privileges[i]
 		start := append(cellsOf(d.Principal), p.ID.String(), p.Name, yesNo(p.Held), timeCell(p.Since), timeCell(&p.LastSeen))
 		if len(p.Events) == 0 {
-			row(slices.Concat(start, []string{"", heldBy(p.Way, plainMark)}, causeCells(nil))...)
+			row(slices.Concat(start, []string{"", heldBy(p.Way, plainMark())}, causeCells(nil))...)
 		}
 		for j := range p.Events {
 			e := &p.Events[j]
-			row(slices.Concat(start, []string{string(e.What), heldBy(e.Way, plainMark)}, causeCells(&e.Cause))...)
+			row(slices.Concat(start, []string{string(e.What), heldBy(e.Way, plainMark())}, causeCells(&e.Cause))...)
 		}
 	}
 }

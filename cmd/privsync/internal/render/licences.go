@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/mstrapi"
 	"privsync/planner"
 )
 
@@ -149,19 +150,16 @@ func throughWords(list []planner.Through) []string {
 
 // wayWords says how a privilege is held.
 func wayWords(t *planner.Through) string {
-	var names []string
-	for _, g := range t.Groups {
-		names = append(names, Quote(cmp.Or(g.Name, string(g.ID))))
-	}
+	name := func(g mstrapi.ObjectRef) string { return Quote(cmp.Or(g.Name, string(g.ID))) }
 	switch {
 	case t.Source == planner.ThroughDirect:
 		return "directly"
-	case t.Source == planner.ThroughGroup && len(names) > 0:
-		return "through group " + someOf(names)
+	case t.Source == planner.ThroughGroup && len(t.Groups) > 0:
+		return "through group " + someOf(t.Groups, name)
 	case t.Source == planner.ThroughGroup:
 		return "through a group"
 	case t.Source == planner.ThroughRole:
-		return "by security role " + someOf(names)
+		return "by security role " + someOf(t.Groups, name)
 	}
 	return fromElsewhere
 }

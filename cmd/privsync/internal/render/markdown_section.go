@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -59,11 +60,7 @@ func guardSection(gs []planner.Guard) section {
 			full += "  - " + span(g.Message, clipMessage) + "\n"
 		}
 		if len(g.Offenders) > 0 {
-			var s []string
-			for _, p := range g.Offenders {
-				s = append(s, spanWho(p))
-			}
-			full += "  - foremost: " + strings.Join(s, ", ") + "\n"
+			full += "  - foremost: " + andMore(g.Offenders, len(g.Offenders), "", spanWho) + "\n"
 		}
 		return full, short
 	}}
@@ -107,17 +104,7 @@ func findingItem(f planner.Finding) (full, short string) {
 		b.WriteString(": " + span(f.Message, clipMessage))
 	}
 	if s := sourcesNotIn(f); len(s) > 0 {
-		const most = 5
-		b.WriteString(" from ")
-		for i, name := range s[:min(len(s), most)] {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString(span(name, clipName))
-		}
-		if n := len(s) - most; n > 0 {
-			fmt.Fprintf(&b, " and %d more", n)
-		}
+		b.WriteString(" from " + andMore(s, mostNamed, "", spanName))
 	}
 	if p := place(f.Position); p != "" {
 		b.WriteString(" at " + span(p, clipName))
@@ -125,35 +112,47 @@ func findingItem(f planner.Finding) (full, short string) {
 	return b.String() + "\n", short
 }
 
+// mostNamed is how many are named in one item.
+const mostNamed = 5
+
+// hit is one thing that a plan does, and to how many users it makes a difference.
+type hit struct {
+	c     *planner.Change
+	g     *planner.PlannedPrivilege
+	users int
+}
+
+// hitsOf lists what changes do of one kind.
+func hitsOf(changes []weighed, kind int) []hit {
+	var hits []hit
+	for _, c := range changes {
+		for g := range c.each(kind) {
+			hits = append(hits, hit{c.Change, g, usersOf(c.Change, g, kind != revokes)})
+		}
+	}
+	return hits
+}
+
+func byUsers(a, b hit) int { return cmp.Compare(b.users, a.users) }
+
 // administrativeSection lists the grants of administrative privileges, the widest
 // effect first.
 func administrativeSection(changes []weighed) section {
-	type hit struct {
-		c *planner.Change
-		g *planner.PlannedPrivilege
-	}
-	var hits []hit
-	for _, c := range changes {
-		for g := range c.each(administrativeGrants) {
-			hits = append(hits, hit{c.Change, g})
-		}
-	}
-	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(usersOf(b.c, b.g, true), usersOf(a.c, a.g, true)) })
+	hits := hitsOf(changes, administrativeGrants)
+	slices.SortStableFunc(hits, byUsers)
 	return section{
 		open: "\n### ⚠️ " + count(len(hits), "grant") + " of administrative privileges\n\n", noun: "administrative grant", n: len(hits), weight: 6,
 		item: func(i int) (string, string) {
 			h := hits[i]
-			short := fmt.Sprintf("- %s to %s\n", spanPrivilege(h.g.PrivilegeRef), spanWho(h.c.Principal))
-			full := strings.TrimSuffix(short, "\n")
-			if text := effect(h.g.Impact, true, spanName); text != "" {
+			short := fmt.Sprintf("- %s to %s", spanPrivilege(h.g.PrivilegeRef), spanWho(h.c.Principal))
+			full := short
+			if text := cmp.Or(effect(h.g.Impact, true, spanName), reach(h.c.Impact, h.c.Grant, h.c.Revoke)); text != "" {
 				full += ": **" + text + "**"
-			} else if r := reach(h.c.Impact, h.c.Grant, h.c.Revoke); r != "" {
-				full += ": **" + r + "**"
 			}
 			if at := originWords(h.g.Origin); at != "" {
 				full += " at " + span(at, 2*clipName)
 			}
-			return full + "\n", short
+			return full + "\n", short + "\n"
 		},
 	}
 }
@@ -161,57 +160,31 @@ func administrativeSection(changes []weighed) section {
 // overviewSection says for each privilege whom its grants (or revokes) hit: those first
 // that make a difference to the most users.
 func overviewSection(heading, noun string, changes []weighed, kind int) section {
-	granted := kind != revokes
-	type on struct {
-		c     *planner.Change
-		g     *planner.PlannedPrivilege
-		users int
+	byPrivilege := make(map[mstrapi.PrivilegeID][]hit)
+	users := make(map[mstrapi.PrivilegeID]int)
+	for _, h := range hitsOf(changes, kind) {
+		byPrivilege[h.g.ID] = append(byPrivilege[h.g.ID], h)
+		users[h.g.ID] += h.users
 	}
-	type hit struct {
-		privilege planner.PrivilegeRef
-		users     int
-		on        []on
-	}
-	index := make(map[mstrapi.PrivilegeID]int)
-	var hits []hit
-	for _, c := range changes {
-		for g := range c.each(kind) {
-			at, ok := index[g.ID]
-			if !ok {
-				at = len(hits)
-				index[g.ID] = at
-				hits = append(hits, hit{privilege: g.PrivilegeRef})
-			}
-			users := usersOf(c.Change, g, granted)
-			hits[at].users += users
-			hits[at].on = append(hits[at].on, on{c.Change, g, users})
-		}
-	}
-	slices.SortFunc(hits, func(a, b hit) int {
-		return cmp.Or(cmp.Compare(b.users, a.users), cmp.Compare(len(b.on), len(a.on)), cmp.Compare(a.privilege.ID, b.privilege.ID))
+	ids := slices.SortedFunc(maps.Keys(byPrivilege), func(a, b mstrapi.PrivilegeID) int {
+		return cmp.Or(cmp.Compare(users[b], users[a]), cmp.Compare(len(byPrivilege[b]), len(byPrivilege[a])), cmp.Compare(a, b))
 	})
-	const most = 5
 	return section{
-		open: "\n### " + heading + "\n\n", noun: noun, n: len(hits), weight: 2,
+		open: "\n### " + heading + "\n\n", noun: noun, n: len(ids), weight: 2,
 		item: func(i int) (string, string) {
-			h := hits[i]
-			slices.SortStableFunc(h.on, func(a, b on) int { return cmp.Compare(b.users, a.users) })
-			short := fmt.Sprintf("- %s on %s\n", spanPrivilege(h.privilege), count(len(h.on), "principal"))
-			var s []string
-			for _, x := range h.on[:min(len(h.on), most)] {
-				who := spanWho(x.c.Principal)
-				if text := effect(x.g.Impact, granted, spanName); text != "" {
+			on := byPrivilege[ids[i]]
+			short := fmt.Sprintf("- %s on %s", spanPrivilege(on[0].g.PrivilegeRef), count(len(on), "principal"))
+			on = slices.Clone(on)
+			slices.SortStableFunc(on, byUsers)
+			return short + ": " + andMore(on, mostNamed, "", func(h hit) string {
+				who := spanWho(h.c.Principal)
+				if text := effect(h.g.Impact, kind != revokes, spanName); text != "" {
 					who += " (**" + text + "**)"
-				} else if n := x.c.Impact.Members; n > 0 {
+				} else if n := h.c.Impact.Members; n > 0 {
 					who += " (**reaches " + count(n, "user") + "**)"
 				}
-				s = append(s, who)
-			}
-			rest := ""
-			if n := len(h.on) - most; n > 0 {
-				rest = fmt.Sprintf(" and %d more", n)
-			}
-			return strings.TrimSuffix(short, "\n") + ": " + strings.Join(s, ", ") + rest + "\n", short
+				return who
+			}) + "\n", short + "\n"
 		},
 	}
 }

@@ -27,16 +27,25 @@ func originWords(o *planner.Origin) string {
 
 // provenanceWords says where a document comes from; "" where that is not known.
 func provenanceWords(p *planner.Provenance) string {
-	if p == nil {
-		return ""
-	}
-	var parts []string
-	for _, f := range [][2]string{{"commit ", p.Commit}, {"ref ", p.Ref}, {"pull request ", p.PullRequest}, {"by ", p.Author}, {"build ", p.Build}} {
-		if f[1] != "" {
-			parts = append(parts, f[0]+clip(Clean(f[1]), clipMessage))
-		}
+	parts := provenanceParts(p, "by")
+	for i := range parts {
+		parts[i] = clip(parts[i], clipMessage)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// provenanceParts are what is known of where a document comes from; by is what goes before
+// its author.
+func provenanceParts(p *planner.Provenance, by string) []string {
+	var parts []string
+	if p != nil {
+		for _, f := range [][2]string{{"commit", p.Commit}, {"ref", p.Ref}, {"pull request", p.PullRequest}, {by, p.Author}, {"build", p.Build}} {
+			if f[1] != "" {
+				parts = append(parts, f[0]+" "+Clean(f[1]))
+			}
+		}
+	}
+	return parts
 }
 
 // fromMarkdown is a line of a footer; nothing for an empty text.

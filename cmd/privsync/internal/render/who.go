@@ -64,35 +64,28 @@ func holdersOf(doc *planner.Holders, id mstrapi.PrivilegeID) iter.Seq2[*planner.
 }
 
 // waysOf says by which ways a privilege is held; mark shows a name.
-func waysOf(h *planner.Holding, mark func(planner.Principal) string) []string {
+func waysOf(h *planner.Holding, mark namer) []string {
 	var out []string
 	if h.Direct {
 		out = append(out, "directly")
 	}
-	var from []string
-	for _, g := range h.From {
-		if !slices.ContainsFunc(h.Groups, func(via mstrapi.ObjectRef) bool { return via.ID == g.ID }) {
-			from = append(from, mark(groupOf(g)))
-		}
-	}
-	var through []string
-	for _, g := range h.Groups {
-		through = append(through, mark(groupOf(g)))
-	}
-	if len(through) > 0 {
-		text := "through " + someOf(through)
+	if len(h.Groups) > 0 {
+		text := "through " + someOf(h.Groups, mark.group)
+		from := slices.DeleteFunc(slices.Clone(h.From), func(g mstrapi.ObjectRef) bool {
+			return slices.ContainsFunc(h.Groups, func(via mstrapi.ObjectRef) bool { return via.ID == g.ID })
+		})
 		if len(from) > 0 {
-			text += " from " + someOf(from)
+			text += " from " + someOf(from, mark.group)
 		}
 		out = append(out, text)
 	}
 	for _, r := range h.Roles {
-		if len(through) > 0 && !h.Inherited {
-			// The groups have it from the roles.
-			out[len(out)-1] += " by " + roleWords(r, mark)
-			continue
+		text := "by " + mark.said(roleSource(r)+", in no other")
+		if len(h.Groups) > 0 && !h.Inherited {
+			out[len(out)-1] += " " + text // the groups have it from the roles
+		} else {
+			out = append(out, text)
 		}
-		out = append(out, "by "+roleWords(r, mark))
 	}
 	if h.Other {
 		out = append(out, fromElsewhere)
@@ -100,16 +93,19 @@ func waysOf(h *planner.Holding, mark func(planner.Principal) string) []string {
 	return out
 }
 
-func roleWords(r mstrapi.RoleRef, mark func(planner.Principal) string) string {
-	return mark(planner.Principal{Name: roleSource(r) + ", in no other"})
+// namer shows what comes from outside in one format.
+type namer struct {
+	who  func(planner.Principal) string
+	said func(clean string) string
 }
 
-func someOf(list []string) string {
-	more := ""
-	if n := len(list) - maxTold; n > 0 {
-		list, more = list[:maxTold], fmt.Sprintf(" and %s more", count(n, "group"))
-	}
-	return strings.Join(list, ", ") + more
+func (m namer) group(g mstrapi.ObjectRef) string { return m.who(groupOf(g)) }
+
+// plainMark shows names in text, spanMark in Markdown.
+func plainMark() namer { return namer{who, itself} }
+
+func spanMark() namer {
+	return namer{spanWho, func(s string) string { return span(s, 2*clipName) }}
 }
 
 // disabledMark says whether a user is enabled, where that is not as usual.
@@ -191,12 +187,7 @@ func (t *textWriter) holders(doc *planner.Holders) {
 			if h.Enabled != nil && !*h.Enabled {
 				s = dim
 			}
-			t.line(s, "  %s%s: %s", alike.holder(h.Principal), disabledMark(h), strings.Join(waysOf(holding, func(p planner.Principal) string {
-				if p.Kind == "" {
-					return p.Name
-				}
-				return alike.holder(p)
-			}), "; "))
+			t.line(s, "  %s%s: %s", alike.holder(h.Principal), disabledMark(h), strings.Join(waysOf(holding, namer{alike.holder, itself}), "; "))
 		}
 	}
 	t.otherFindings(doc.Findings, nil)
@@ -205,12 +196,8 @@ func (t *textWriter) holders(doc *planner.Holders) {
 // markdownHolders is the view of who holds what. Everybody is listed, however many.
 func markdownHolders(doc *planner.Holders) string {
 	alike := holderNames(doc)
-	mark := func(p planner.Principal) string {
-		if p.Kind == "" {
-			return span(p.Name, 2*clipName)
-		}
-		return span(alike.holder(p), 2*clipName)
-	}
+	said := spanMark().said
+	mark := namer{func(p planner.Principal) string { return said(alike.holder(p)) }, said}
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Who holds %s on %s\n\n", span(askedWords(doc), clipName), span(doc.Environment.URL, clipName))
 	if !doc.Complete {
@@ -223,7 +210,7 @@ func markdownHolders(doc *planner.Holders) string {
 	if len(doc.Unread) > 0 {
 		fmt.Fprintf(&b, "\n### ⛔ %s could not be read\n\n", count(len(doc.Unread), "principal"))
 		for _, u := range doc.Unread {
-			fmt.Fprintf(&b, "- %s: %s\n", mark(u.Principal), span(u.Message, clipMessage))
+			fmt.Fprintf(&b, "- %s: %s\n", mark.who(u.Principal), span(u.Message, clipMessage))
 		}
 	}
 	for _, f := range doc.Findings {
@@ -238,7 +225,7 @@ func markdownHolders(doc *planner.Holders) string {
 			if mark := disabledMark(h); mark != "" {
 				disabled = " **" + strings.Trim(mark, " []") + "**"
 			}
-			fmt.Fprintf(&b, "- %s%s: %s\n", mark(h.Principal), disabled, strings.Join(waysOf(holding, mark), "; "))
+			fmt.Fprintf(&b, "- %s%s: %s\n", mark.who(h.Principal), disabled, strings.Join(waysOf(holding, mark), "; "))
 		}
 	}
 	fmt.Fprintf(&b, "\n---\n\nServer %s. %s\n", span(server(doc.Environment), clipMessage), toolWords(doc.Tool))

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -83,6 +84,9 @@ func privilege(p planner.PrivilegeRef) string {
 	}
 	return p.ID.String() + " " + Clean(p.Name)
 }
+
+// privileges names several.
+func privileges(list []planner.PrivilegeRef) string { return andMore(list, len(list), "", privilege) }
 
 // server names the server: its URL, and the versions that it told.
 func server(e planner.Environment) string {
@@ -172,28 +176,24 @@ func place(p *policy.Position) string {
 // failure is an error of a report on one line, the ticket last: it is what the
 // vendor's support asks for.
 func failure(e *executor.Error) string {
-	var b strings.Builder
+	var head []string
 	if e.Status != 0 {
-		fmt.Fprintf(&b, "HTTP %d ", e.Status)
+		head = append(head, fmt.Sprintf("HTTP %d", e.Status))
 	}
 	if e.Code != "" {
-		fmt.Fprintf(&b, "%s ", Clean(e.Code))
+		head = append(head, Clean(e.Code))
 	}
 	if e.IServerCode != 0 {
-		fmt.Fprintf(&b, "(iServerCode %d) ", e.IServerCode)
+		head = append(head, fmt.Sprintf("(iServerCode %d)", e.IServerCode))
 	}
-	head := strings.TrimSuffix(b.String(), " ")
-	msg := Clean(e.Message)
-	if msg == "" {
-		msg = "no message"
-	}
-	if head != "" {
-		head += ": "
+	text := cmp.Or(Clean(e.Message), "no message")
+	if len(head) > 0 {
+		text = strings.Join(head, " ") + ": " + text
 	}
 	if e.TicketID != "" {
-		msg += " [ticket " + Clean(e.TicketID) + "]"
+		text += " [ticket " + Clean(e.TicketID) + "]"
 	}
-	return head + msg
+	return text
 }
 
 // severities says how many findings there are of each severity.
@@ -273,17 +273,34 @@ func (n names) relies(ids []mstrapi.ObjectID) string {
 	if len(ids) == 0 {
 		return ""
 	}
-	const most = 3
-	var s []string
-	for _, id := range ids[:min(len(ids), most)] {
-		s = append(s, n.who(id))
-	}
-	out := "waits for " + strings.Join(s, ", ")
-	if more := len(ids) - most; more > 0 {
-		out += fmt.Sprintf(" and %d more", more)
-	}
-	return out
+	return "waits for " + andMore(ids, 3, "", n.who)
 }
+
+// andMore names the first most of a list and says how many more there are, of a noun if
+// one is given.
+func andMore[T any](list []T, most int, noun string, name func(T) string) string {
+	out := make([]string, min(len(list), most))
+	for i := range out {
+		out[i] = name(list[i])
+	}
+	text := strings.Join(out, ", ")
+	switch more := len(list) - most; {
+	case more <= 0:
+	case noun == "":
+		text += fmt.Sprintf(" and %d more", more)
+	default:
+		text += " and " + count(more, noun) + " more"
+	}
+	return text
+}
+
+// someOf names some of many groups.
+func someOf[T any](list []T, name func(T) string) string {
+	return andMore(list, maxTold, "group", name)
+}
+
+// itself is a name that is shown as it is.
+func itself(s string) string { return s }
 
 // inBrackets is a text after a space and in brackets, or "".
 func inBrackets(s string) string {
