@@ -20,11 +20,8 @@ import (
 // *planner.LicenceUse, an *executor.HeldAt, a *history.Diff or a *history.Since, with
 // [CSV]. The error is the writer's, or says that doc is of another type or nil.
 func CSVDocument(w io.Writer, doc any) error {
-	if isNil(doc) {
-		return errNilDocument
-	}
 	var rows func(row func(...string))
-	switch doc := doc.(type) {
+	switch doc := present(doc).(type) {
 	case *executor.Report:
 		rows = func(row func(...string)) { reportRows(doc, row) }
 	case *planner.Holders:

@@ -201,13 +201,7 @@ func diffCauses(d *history.Diff) []*history.Cause {
 
 // runs writes what is known of runs.
 func (t *textWriter) runs(list []*history.Run) {
-	if len(list) == 0 {
-		return
-	}
-	t.part(bold, "Runs")
-	for _, r := range list {
-		t.para(plain, 6, "  "+runWords(r))
-	}
+	t.list("Runs", 6, len(list), func(i int) (style, string) { return plain, "  " + runWords(list[i]) })
 }
 
 func runsMarkdown(list []*history.Run) string {

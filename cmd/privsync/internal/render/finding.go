@@ -1,10 +1,10 @@
 package render
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
+	"privsync/mstrapi"
 	"privsync/planner"
 )
 
@@ -68,14 +68,6 @@ func isInfo(f planner.Finding) bool {
 // folds reports whether a finding is only counted, in the line of infos.
 func (t *textWriter) folds(f planner.Finding) bool { return isInfo(f) && !t.o.Verbose }
 
-// infos counts the infos on one line.
-func (t *textWriter) infos(fs []planner.Finding) {
-	if text := infoCounts(fs, Clean); text != "" && !t.o.Verbose {
-		t.blank()
-		t.para(dim, 4, text+"; --verbose lists them")
-	}
-}
-
 // infoCounts says how many infos there are of each code, which name shows; "" for none.
 func infoCounts(fs []planner.Finding, name func(string) string) string {
 	n := make(map[planner.Code]int)
@@ -91,20 +83,100 @@ func infoCounts(fs []planner.Finding, name func(string) string) string {
 		several = several || f.Code == planner.CodeRedundantDirect && f.Privilege == nil
 	}
 	slices.Sort(codes)
-	parts := make([]string, len(codes))
-	for i, c := range codes {
+	return andMore(codes, len(codes), "", func(c planner.Code) string {
+		text := count(n[c], "info") + " of " + name(string(c))
 		switch {
 		case c == planner.CodeRedundantDirect && several:
-			parts[i] = "redundant direct grants of " + count(n[c], "principal") + " (" + string(c) + ")"
+			text = "redundant direct grants of " + count(n[c], "principal")
 		case c == planner.CodeRedundantDirect:
-			parts[i] = count(n[c], "redundant direct grant") + " (" + string(c) + ")"
+			text = count(n[c], "redundant direct grant")
 		case c == planner.CodeExpiredEntry:
-			parts[i] = count(n[c], "expired entry") + " (" + string(c) + ")"
+			text = count(n[c], "expired entry")
 		case c == planner.CodeGonePrincipal:
-			parts[i] = count(n[c], "principal") + " gone from the server (" + string(c) + ")"
+			text = count(n[c], "principal") + " gone from the server"
 		default:
-			parts[i] = fmt.Sprintf("%s of %s", count(n[c], "info"), name(string(c)))
+			return text
+		}
+		return text + " (" + string(c) + ")"
+	})
+}
+
+func severityStyle(s planner.Severity) style {
+	switch s {
+	case planner.SeverityError:
+		return alarm
+	case planner.SeverityWarning:
+		return yellow
+	}
+	return dim
+}
+
+// finding writes one finding. named says that the principal is named already.
+func (t *textWriter) finding(f planner.Finding, named bool) {
+	t.para(severityStyle(f.Severity), 6, "  ! "+tellFinding(f).line(named))
+}
+
+// errorFindings writes the findings of severity error, which come before
+// everything else.
+func (t *textWriter) errorFindings(fs []planner.Finding) {
+	n := planner.CountFindings(fs).Error
+	if n == 0 {
+		return
+	}
+	t.part(alarm, "%s", count(n, "error finding"))
+	for _, f := range fs {
+		if f.Severity == planner.SeverityError {
+			t.finding(f, false)
 		}
 	}
-	return strings.Join(parts, ", ")
+}
+
+// ownFindings writes the findings of a principal inside its block. Errors stood
+// at the top already, so they are only recalled.
+func (t *textWriter) ownFindings(fs []planner.Finding) {
+	for _, f := range fs {
+		if t.folds(f) {
+			continue
+		}
+		if f.Severity != planner.SeverityError {
+			t.finding(f, true)
+			continue
+		}
+		n := tellFinding(f)
+		t.line(alarm, "  ! error %s (see above)", strings.TrimSuffix(n.Code+" "+n.Privilege, " "))
+	}
+}
+
+// otherFindings writes the warnings and infos that stand in no principal's
+// block: shown holds the ids of the principals that have one. Infos are counted.
+func (t *textWriter) otherFindings(fs []planner.Finding, shown map[mstrapi.ObjectID]bool) {
+	var codes []planner.Code
+	byCode := make(map[planner.Code][]planner.Finding)
+	n := 0
+	for _, f := range fs {
+		if f.Severity == planner.SeverityError || f.Principal != nil && shown[f.Principal.ID] || t.folds(f) {
+			continue
+		}
+		if byCode[f.Code] == nil {
+			codes = append(codes, f.Code)
+		}
+		byCode[f.Code] = append(byCode[f.Code], f)
+		n++
+	}
+	if n > 0 {
+		t.part(bold, "%s", count(n, "further finding"))
+	}
+	for _, c := range codes {
+		show, more := few(t, byCode[c], shownFindings)
+		for _, f := range show {
+			t.finding(f, false)
+		}
+		if more > 0 {
+			t.line(dim, "  … and %d more of %s; --format json shows all", more, Clean(string(c)))
+		}
+	}
+	if text := infoCounts(fs, Clean); text != "" && !t.o.Verbose {
+		t.blank()
+		t.para(dim, 4, text+"; --verbose lists them")
+	}
 }

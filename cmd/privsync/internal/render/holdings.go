@@ -27,6 +27,13 @@ func (h heldFrom) String() string {
 	return h.source
 }
 
+// list names the privileges, as show shows them; named holds what the report names.
+func (h heldFrom) list(named map[mstrapi.PrivilegeID]string, show func(string) string) string {
+	return andMore(h.privileges, len(h.privileges), "", func(id mstrapi.PrivilegeID) string {
+		return show(numbered(planner.PrivilegeRef{ID: id, Name: named[id]}))
+	})
+}
+
 // heldBySource lists what a principal holds by source: its direct grants first, then
 // each group that the server names, then what no group is named for, then what
 // security roles give in one project each, by name, and what comes from elsewhere.

@@ -68,14 +68,11 @@ type HTMLOptions struct {
 // data, of which the script draws what is seen; without it they are a plain list. The error is the writer's, or
 // says that doc is of another type or nil.
 func HTML(w io.Writer, doc any, o HTMLOptions) error {
-	if isNil(doc) {
-		return errNilDocument
-	}
 	if o.MaxPrincipals <= 0 {
 		o.MaxPrincipals = DefaultMaxPrincipals
 	}
 	var p *page
-	switch doc := doc.(type) {
+	switch doc := present(doc).(type) {
 	case *planner.Plan:
 		p = pageOfPlan(doc, o)
 	case *executor.Report:

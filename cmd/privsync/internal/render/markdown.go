@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 
+	"net/url"
+
 	"privsync/cmd/privsync/internal/history"
 	"privsync/executor"
 	"privsync/planner"
@@ -56,12 +58,9 @@ type MarkdownOptions struct {
 // what is missing and how to see it. The error is the writer's, or says that
 // doc is of another type or nil.
 func Markdown(w io.Writer, doc any, o MarkdownOptions) error {
-	if isNil(doc) {
-		return errNilDocument
-	}
 	limit := max(cmp.Or(o.MaxBytes, DefaultMaxBytes), leastMaxBytes)
 	var text string
-	switch doc := doc.(type) {
+	switch doc := present(doc).(type) {
 	case *planner.Plan:
 		text = markdownPlan(doc, o).fit(limit)
 	case *executor.Report:
@@ -202,3 +201,97 @@ func (m *markdown) add(s section) {
 
 // text appends a part that is never left out; it must be short.
 func (m *markdown) text(s string) { m.sections = append(m.sections, section{open: s}) }
+
+// Links are where a CI system shows the run that renders a document, and what it keeps
+// of it. They are the CI system's own words, of this run, never a document's. Empty:
+// not known.
+type Links struct {
+	Run       string
+	Artifacts string
+}
+
+// markdown is a line of links, or "".
+func (l Links) markdown() string {
+	var parts []string
+	for _, x := range []struct{ text, to string }{{"the run", l.Run}, {"its artifacts", l.Artifacts}} {
+		if linkable(x.to) {
+			parts = append(parts, "["+x.text+"]("+x.to+")")
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "\nMade by " + strings.Join(parts, ", ") + ".\n"
+}
+
+// linkable reports whether a text is a web address that ends no link of Markdown before
+// its own end and hides no login.
+func linkable(s string) bool {
+	for _, r := range s {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~:/?#&=%+,", r)) {
+			return false
+		}
+	}
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && len(s) <= 2000
+}
+
+// longestFence is the longest run of backticks that a code span can have inside:
+// parsers stop looking for longer fences (cmark at 80).
+const longestFence = 16
+
+// span puts s, clean and cut to at most n runes, into a code span, in which
+// nothing but its own fence means anything.
+func span(s string, n int) string {
+	s = clip(Clean(s), n)
+	if s == "" {
+		return "(empty)"
+	}
+	run, longest := 0, 0
+	for i := range len(s) {
+		if s[i] != '`' {
+			run = 0
+			continue
+		}
+		run++
+		longest = max(longest, run)
+	}
+	if longest > longestFence {
+		s, longest = strings.ReplaceAll(s, "`", `\x60`), 0
+	}
+	fence := strings.Repeat("`", longest+1)
+	// One space at both ends is taken away again by the parser, unless the span
+	// is all spaces.
+	if first, last := s[0], s[len(s)-1]; first == '`' || last == '`' || first == ' ' || last == ' ' {
+		if strings.Trim(s, " ") != "" {
+			s = " " + s + " "
+		}
+	}
+	return fence + s + fence
+}
+
+// spanWho is a principal in a code span.
+func spanWho(p planner.Principal) string { return names{}.span(p) }
+
+// span is told in a code span.
+func (n names) span(p planner.Principal) string {
+	alike := n.alike(p)
+	p.Name, p.Login, p.Tenant = clip(Clean(p.Name), clipName), clip(Clean(p.Login), clipName), clip(Clean(p.Tenant), clipName)
+	short := who(p)
+	if alike {
+		short += " " + Clean(string(p.ID))
+	}
+	return span(short, 3*clipName+80)
+}
+
+func spanPrivilege(p planner.PrivilegeRef) string { return span(privilege(p), clipName) }
+
+// reasonWord is a reason as a word where it is one of ours.
+func reasonWord(r planner.Reason) string {
+	switch r {
+	case planner.ReasonListed, planner.ReasonNotListed, planner.ReasonForbidden, planner.ReasonExpired,
+		planner.ReasonRedundant, planner.ReasonDependent, planner.ReasonUnlisted, planner.ReasonRollback:
+		return string(r)
+	}
+	return span(string(r), clipName)
+}

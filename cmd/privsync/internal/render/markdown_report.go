@@ -129,16 +129,13 @@ func holdingSection(r *executor.Report) section {
 			head += span(string(res.Outcome), clipName) + ": "
 		}
 		if res.After == nil {
-			return head + "not known\n", head + "not known\n"
+			head += "not known\n"
+			return head, head
 		}
 		short := head + holdingTotals(res.After) + "\n"
 		full := short
 		for _, h := range heldBySource(res.After) {
-			list := make([]string, 0, len(h.privileges))
-			for _, id := range h.privileges {
-				list = append(list, span(numbered(planner.PrivilegeRef{ID: id, Name: named[id]}), clipName))
-			}
-			full += "  - " + sourceWords(h) + ": " + strings.Join(list, ", ") + "\n"
+			full += "  - " + sourceWords(h) + ": " + h.list(named, spanName) + "\n"
 		}
 		return full, short
 	}

@@ -62,12 +62,9 @@ type Options struct {
 // of each what it holds and from where. The error is the writer's, or says that
 // doc is of another type or nil.
 func Text(w io.Writer, doc any, o Options) error {
-	if isNil(doc) {
-		return errNilDocument
-	}
 	b := bufio.NewWriter(w)
 	t := &textWriter{w: b, o: o}
-	switch doc := doc.(type) {
+	switch doc := present(doc).(type) {
 	case *planner.Plan:
 		t.plan(doc)
 	case *executor.Report:
@@ -90,13 +87,20 @@ func Text(w io.Writer, doc any, o Options) error {
 	return b.Flush()
 }
 
-// isNil reports whether doc is nil or a nil pointer.
-func isNil(doc any) bool {
-	v := reflect.ValueOf(doc)
-	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+// present is doc, and nil for a nil pointer.
+func present(doc any) any {
+	if v := reflect.ValueOf(doc); v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil
+	}
+	return doc
 }
 
-func unknownDocument(doc any) error { return fmt.Errorf("cannot render a %T", doc) }
+func unknownDocument(doc any) error {
+	if doc == nil {
+		return errNilDocument
+	}
+	return fmt.Errorf("cannot render a %T", doc)
+}
 
 // Clean is [clean.Text]: text from outside, safe to show in a terminal and in the log
 // of a CI system.

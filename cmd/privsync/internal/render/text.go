@@ -107,6 +107,23 @@ func (t *textWriter) para(s style, hang int, text string) {
 	t.line(s, "%s", line)
 }
 
+// list writes n lines below a head, each wrapped as para does, or never if hang is 0;
+// nothing for none.
+func (t *textWriter) list(head string, hang, n int, item func(i int) (style, string)) {
+	if n == 0 {
+		return
+	}
+	t.part(bold, "%s", head)
+	for i := range n {
+		s, text := item(i)
+		if hang == 0 {
+			t.line(s, "%s", text)
+		} else {
+			t.para(s, hang, text)
+		}
+	}
+}
+
 // few returns the first most of a list, or all with Options.Verbose, and how many it
 // leaves out.
 func few[T any](t *textWriter, list []T, most int) (show []T, more int) {
@@ -133,84 +150,6 @@ func (t *textWriter) guards(gs []planner.Guard) {
 		}
 		for _, p := range g.Offenders {
 			t.line(plain, "    %s", who(p))
-		}
-	}
-}
-
-func severityStyle(s planner.Severity) style {
-	switch s {
-	case planner.SeverityError:
-		return alarm
-	case planner.SeverityWarning:
-		return yellow
-	}
-	return dim
-}
-
-// finding writes one finding. named says that the principal is named already.
-func (t *textWriter) finding(f planner.Finding, named bool) {
-	t.para(severityStyle(f.Severity), 6, "  ! "+tellFinding(f).line(named))
-}
-
-// errorFindings writes the findings of severity error, which come before
-// everything else.
-func (t *textWriter) errorFindings(fs []planner.Finding) {
-	n := planner.CountFindings(fs).Error
-	if n == 0 {
-		return
-	}
-	t.part(alarm, "%s", count(n, "error finding"))
-	for _, f := range fs {
-		if f.Severity == planner.SeverityError {
-			t.finding(f, false)
-		}
-	}
-}
-
-// ownFindings writes the findings of a principal inside its block. Errors stood
-// at the top already, so they are only recalled.
-func (t *textWriter) ownFindings(fs []planner.Finding) {
-	for _, f := range fs {
-		if t.folds(f) {
-			continue
-		}
-		if f.Severity != planner.SeverityError {
-			t.finding(f, true)
-			continue
-		}
-		n := tellFinding(f)
-		t.line(alarm, "  ! error %s (see above)", strings.TrimSuffix(n.Code+" "+n.Privilege, " "))
-	}
-}
-
-// otherFindings writes the warnings and infos that stand in no principal's
-// block: shown holds the ids of the principals that have one. Infos are counted.
-func (t *textWriter) otherFindings(fs []planner.Finding, shown map[mstrapi.ObjectID]bool) {
-	var codes []planner.Code
-	byCode := make(map[planner.Code][]planner.Finding)
-	n := 0
-	defer t.infos(fs)
-	for _, f := range fs {
-		if f.Severity == planner.SeverityError || f.Principal != nil && shown[f.Principal.ID] || t.folds(f) {
-			continue
-		}
-		if byCode[f.Code] == nil {
-			codes = append(codes, f.Code)
-		}
-		byCode[f.Code] = append(byCode[f.Code], f)
-		n++
-	}
-	if n == 0 {
-		return
-	}
-	t.part(bold, "%s", count(n, "further finding"))
-	for _, c := range codes {
-		show, more := few(t, byCode[c], shownFindings)
-		for _, f := range show {
-			t.finding(f, false)
-		}
-		if more > 0 {
-			t.line(dim, "  … and %d more of %s; --format json shows all", more, Clean(string(c)))
 		}
 	}
 }
@@ -256,7 +195,7 @@ func (t *textWriter) plan(p *planner.Plan) {
 	}
 	delete(shown, "")
 	t.otherFindings(p.Findings, shown)
-	t.commandNames(p.Commands)
+	t.list("At the end of the apply", 0, len(p.Commands), func(i int) (style, string) { return plain, "  > run command " + Clean(p.Commands[i]) })
 	t.licences(p.Licences)
 	t.blank()
 	t.coverage(&p.Coverage, p.Rules)
@@ -281,16 +220,6 @@ func (t *textWriter) changes(grant, revoke []planner.PlannedPrivilege, words cha
 			s, sign = green, "+"
 		}
 		t.line(s, "  %s %-6s %s (%s)%s", sign, words.of(granted), privilege(g.PrivilegeRef), why(g, known, note(g, granted)), inBrackets(originWords(g.Origin)))
-	}
-}
-
-func (t *textWriter) commandNames(cs []string) {
-	if len(cs) == 0 {
-		return
-	}
-	t.part(bold, "At the end of the apply")
-	for _, c := range cs {
-		t.line(plain, "  > run command %s", Clean(c))
 	}
 }
 

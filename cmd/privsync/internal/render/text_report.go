@@ -86,7 +86,9 @@ func (t *textWriter) report(r *executor.Report) {
 	delete(shown, "")
 	t.otherFindings(r.Findings, shown)
 	t.exceptions(r.Exceptions)
-	t.commands(r.Commands)
+	t.list("Commands", 6, len(r.Commands), func(i int) (style, string) {
+		return commandStyle(&r.Commands[i]), "  > " + commandText(r.Commands[i])
+	})
 	t.licences(r.Licences)
 	t.blank()
 	if !t.o.AfterPlan {
@@ -103,11 +105,7 @@ const shownInSync = 200
 func (t *textWriter) holdings(sets *executor.Sets, named map[mstrapi.PrivilegeID]string) {
 	t.line(dim, "    %s", holdingTotals(sets))
 	for _, h := range heldBySource(sets) {
-		all := make([]string, 0, len(h.privileges))
-		for _, id := range h.privileges {
-			all = append(all, numbered(planner.PrivilegeRef{ID: id, Name: named[id]}))
-		}
-		t.para(plain, 8, "      "+h.String()+": "+strings.Join(all, ", "))
+		t.para(plain, 8, "      "+h.String()+": "+h.list(named, itself))
 	}
 }
 
@@ -141,18 +139,11 @@ func (t *textWriter) result(res *executor.Result, known names) {
 	}
 }
 
-func (t *textWriter) commands(cs []executor.CommandResult) {
-	if len(cs) == 0 {
-		return
+func commandStyle(c *executor.CommandResult) style {
+	if c.Outcome == executor.CommandSucceeded {
+		return green
 	}
-	t.part(bold, "Commands")
-	for _, c := range cs {
-		s := alarm
-		if c.Outcome == executor.CommandSucceeded {
-			s = green
-		}
-		t.para(s, 6, "  > "+commandText(c))
-	}
+	return alarm
 }
 
 func commandText(c executor.CommandResult) string {

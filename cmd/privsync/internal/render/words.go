@@ -320,3 +320,100 @@ func byPrincipal(fs []planner.Finding) map[mstrapi.ObjectID][]planner.Finding {
 	}
 	return m
 }
+
+// coverageText says how much of the server a document speaks of; "" where the
+// document does not say.
+func coverageText(c *planner.Coverage) string {
+	if c == nil || *c == (planner.Coverage{}) {
+		return ""
+	}
+	known := "of an unknown number"
+	if c.Known != nil {
+		known = fmt.Sprintf("of %d on the server", *c.Known)
+	}
+	return fmt.Sprintf("%s covered, %d looked at, %s", count(c.Covered, "principal"), c.LookedAt, known)
+}
+
+// rulesText says which rules were judged and how many people break each; "" for
+// none. Whom the rules did not look at is said as well.
+func rulesText(c *planner.Coverage, rules []planner.RuleResult) string {
+	if len(rules) == 0 {
+		return ""
+	}
+	parts := make([]string, len(rules))
+	everybody := true
+	for i, r := range rules {
+		parts[i] = fmt.Sprintf("%s: %s", Clean(r.Name), count(r.Violations, "violation"))
+		everybody = everybody && r.Complete
+	}
+	text := strings.Join(parts, ", ")
+	switch {
+	case everybody:
+		return text + "; everybody was judged"
+	case c != nil && c.Known != nil && *c.Known >= c.LookedAt:
+		return fmt.Sprintf("%s; %s not looked at", text, count(*c.Known-c.LookedAt, "principal"))
+	}
+	return text + "; not everybody was looked at"
+}
+
+// coverageMarkdown is a paragraph of both, or "".
+func coverageMarkdown(c *planner.Coverage, rules []planner.RuleResult) string {
+	var b strings.Builder
+	if text := coverageText(c); text != "" {
+		fmt.Fprintf(&b, "\nCoverage: %s.\n", text)
+	}
+	if text := rulesText(c, rules); text != "" {
+		fmt.Fprintf(&b, "\nRules: %s.\n", span(text, clipMessage))
+	}
+	return b.String()
+}
+
+// originWords says where in a policy a planned privilege comes from: its place, and the
+// set or the selector. A principal's own entry is named by the principal.
+func originWords(o *planner.Origin) string {
+	if o == nil {
+		return ""
+	}
+	var parts []string
+	if at := place(&o.Position); at != "" {
+		parts = append(parts, clip(at, clipMessage))
+	}
+	if o.Set != "" {
+		parts = append(parts, "set "+Quote(clip(Clean(o.Set), clipName)))
+	}
+	if o.Selector != "" {
+		parts = append(parts, "selector "+clip(Clean(o.Selector), clipName))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// provenanceWords says where a document comes from; "" where that is not known.
+func provenanceWords(p *planner.Provenance) string {
+	parts := provenanceParts(p, "by")
+	for i := range parts {
+		parts[i] = clip(parts[i], clipMessage)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// provenanceParts are what is known of where a document comes from; by is what goes before
+// its author.
+func provenanceParts(p *planner.Provenance, by string) []string {
+	var parts []string
+	if p != nil {
+		for _, f := range [][2]string{{"commit", p.Commit}, {"ref", p.Ref}, {"pull request", p.PullRequest}, {by, p.Author}, {"build", p.Build}} {
+			if f[1] != "" {
+				parts = append(parts, f[0]+" "+Clean(f[1]))
+			}
+		}
+	}
+	return parts
+}
+
+// fromMarkdown is a line of a footer; nothing for an empty text.
+func fromMarkdown(what, text string) string {
+	if text == "" {
+		return ""
+	}
+	return "\n" + what + ": " + span(text, 2*clipMessage) + "\n"
+}
