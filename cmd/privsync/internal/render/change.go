@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -86,26 +87,8 @@ func becameOf(res *executor.Result) noter {
 
 // why joins the reason of a change, whom it waits for and a note.
 func why(g *planner.PlannedPrivilege, known names, note string) string {
-	parts := make([]string, 0, 4)
-	add := func(text string) {
-		if text != "" {
-			parts = append(parts, text)
-		}
-	}
-	if g.Administrative && g.Reason == planner.ReasonListed {
-		add("ADMINISTRATIVE")
-	}
-	add(Clean(string(g.Reason)))
-	if g.Until != "" {
-		add("until " + Clean(g.Until))
-	}
-	add(clip(Clean(g.Ticket), clipMessage))
-	add(known.relies(g.ReliesOn))
-	add(note)
-	if len(parts) == 0 {
-		return "no reason given"
-	}
-	return strings.Join(parts, "; ")
+	return cmp.Or(joined("; ", when(g.Administrative && g.Reason == planner.ReasonListed, "ADMINISTRATIVE"), Clean(string(g.Reason)), when(g.Until != "", "until %s", Clean(g.Until)),
+		clip(Clean(g.Ticket), clipMessage), known.relies(g.ReliesOn), note), "no reason given")
 }
 
 // touchText says on one line what a plan does; verb is what a grant or a revoke is called.
@@ -130,29 +113,12 @@ func reach(i planner.Impact, grant, revoke []planner.PlannedPrivilege) string {
 	if i.Effect == nil {
 		return text
 	}
-	var parts []string
-	if len(grant) > 0 {
-		parts = append(parts, fmt.Sprintf("%s%d gain", least(i.Effect), i.Gain))
-	}
-	if len(revoke) > 0 {
-		parts = append(parts, fmt.Sprintf("%s%d lose", least(i.Effect), i.Lose))
-	}
-	return text + ": " + strings.Join(parts, ", ") + notKnown(i.Effect)
+	return text + ": " + joined(", ", when(len(grant) > 0, "%s%d gain", least(i.Effect), i.Gain), when(len(revoke) > 0, "%s%d lose", least(i.Effect), i.Lose)) + notKnown(i.Effect)
 }
 
-func least(e *planner.Effect) string {
-	if e.Unknown > 0 {
-		return "at least "
-	}
-	return ""
-}
+func least(e *planner.Effect) string { return when(e.Unknown > 0, "at least ") }
 
-func notKnown(e *planner.Effect) string {
-	if e.Unknown > 0 {
-		return fmt.Sprintf(", %d not known", e.Unknown)
-	}
-	return ""
-}
+func notKnown(e *planner.Effect) string { return when(e.Unknown > 0, ", %d not known", e.Unknown) }
 
 // effect says what one privilege of a group's change comes to for its members: "204
 // members, 3 lose it, 201 keep it through Everyone". It is "" where nobody worked it

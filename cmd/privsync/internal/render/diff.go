@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,17 +25,8 @@ func diffSummary(d *history.Diff) string {
 	case history.OfPolicies:
 		words = fmt.Sprintf("%d permitted in B only, %d in A only", s.Gained, s.Lost)
 	}
-	if s.Other > 0 {
-		words += fmt.Sprintf(", %d otherwise", s.Other)
-	}
-	if n := len(d.Settings); n > 0 {
-		words += ", " + count(n, "setting")
-	}
-	words += ", " + count(s.Principals, "principal")
-	if s.NotLookedAt > 0 {
-		words += fmt.Sprintf("; %d not compared", s.NotLookedAt)
-	}
-	return words
+	return joined(", ", words, when(s.Other > 0, "%d otherwise", s.Other), when(len(d.Settings) > 0, "%s", count(len(d.Settings), "setting")), count(s.Principals, "principal")) +
+		when(s.NotLookedAt > 0, "; %d not compared", s.NotLookedAt)
 }
 
 // changeSign is the sign before a difference.
@@ -110,35 +102,18 @@ func heldWords(c *history.Change, mark namer, said func(string) string) string {
 
 // runWords names a run, and who let it.
 func runWords(r *history.Run) string {
-	s := fmt.Sprintf("run %s (%s) of %s", Clean(r.ID), Clean(r.Command), stamp(r.StartedAt))
-	if r.Policy.Name != "" {
-		s += ", policy " + Clean(r.Policy.Name)
-	}
-	if r.Policy.Digest != "" {
-		s += " " + Clean(shortDigest(r.Policy.Digest))
-	}
 	source := r.Source
 	if r.PlanSource != nil {
 		source = r.PlanSource // where what was reviewed came from
 	}
-	if source != nil {
-		for _, part := range provenanceParts(source, "author") {
-			s += ", " + part
-		}
+	policy := joined(" ", when(r.Policy.Name != "", ", policy %s", Clean(r.Policy.Name)), Clean(shortDigest(r.Policy.Digest)))
+	if r.Policy.Name == "" && policy != "" {
+		policy = " " + policy
 	}
-	if r.Comment != "" {
-		s += ", comment " + Quote(r.Comment)
-	}
-	if by := approvers(r, Clean); len(by) > 0 {
-		s += ", approved by " + strings.Join(by, ", ")
-	}
-	if r.Actor.Name != "" || r.Actor.ID != "" {
-		s += ", as " + actor(r.Actor)
-	}
-	if r.Recovered {
-		s += ", recovered"
-	}
-	return s
+	from, by := strings.Join(provenanceParts(source, "author"), ", "), strings.Join(approvers(r, Clean), ", ")
+	return fmt.Sprintf("run %s (%s) of %s", Clean(r.ID), Clean(r.Command), stamp(r.StartedAt)) + policy + when(from != "", ", %s", from) +
+		when(r.Comment != "", ", comment %s", Quote(r.Comment)) + when(len(r.Approvals) > 0, ", approved by %s", by) +
+		when(r.Actor.Name != "" || r.Actor.ID != "", ", as %s", actor(r.Actor)) + when(r.Recovered, ", recovered")
 }
 
 // shortDigest is enough of a digest to find it again.
@@ -154,17 +129,11 @@ func causeWords(c *history.Cause) string {
 	if c == nil {
 		return ""
 	}
-	s := "out-of-band: no run did it whose report is at hand"
 	if c.By != nil {
-		s = fmt.Sprintf("by run %s (%s) of %s", Clean(c.By.ID), Clean(c.By.Command), stamp(c.By.StartedAt))
-		if c.Ticket != "" {
-			s += ", ticket " + Quote(c.Ticket)
-		}
-		if len(c.Through) > 0 {
-			s += ", through " + someOf(c.Through, plainMark().group)
-		}
-		return s
+		return fmt.Sprintf("by run %s (%s) of %s", Clean(c.By.ID), Clean(c.By.Command), stamp(c.By.StartedAt)) +
+			when(c.Ticket != "", ", ticket %s", Quote(c.Ticket)) + when(len(c.Through) > 0, ", through %s", someOf(c.Through, plainMark().group))
 	}
+	s := "out-of-band: no run did it whose report is at hand"
 	switch {
 	case c.After != nil && c.Until != nil:
 		s += fmt.Sprintf(", between %s and %s", stamp(*c.After), stamp(*c.Until))
@@ -217,28 +186,16 @@ func runsMarkdown(list []*history.Run) string {
 }
 
 func sideWords(s history.Side) string {
-	text := Clean(s.File)
+	run := ""
 	if s.Run != nil {
-		text += ", " + Clean(s.Run.Command) + " " + Clean(s.Run.ID)
+		run = ", " + Clean(s.Run.Command) + " " + Clean(s.Run.ID)
 	}
-	if s.Policy != "" {
-		text += ", policy " + Clean(s.Policy)
-	}
-	if !s.At.IsZero() {
-		text += ", " + stamp(s.At)
-	}
-	return text + ", " + Clean(shortDigest(s.Digest))
+	return Clean(s.File) + run + when(s.Policy != "", ", policy %s", Clean(s.Policy)) + when(!s.At.IsZero(), ", %s", stamp(s.At)) + ", " + Clean(shortDigest(s.Digest))
 }
 
 func chainWords(c history.Chain) string {
-	s := fmt.Sprintf("%s: %s", Clean(c.Name), count(c.Reports, "report"))
-	if c.Pruned > 0 {
-		s += fmt.Sprintf(", %d older ones were removed", c.Pruned)
-	}
-	if len(c.Problems) > 0 {
-		s += ", NOT WHOLE: " + andMore(c.Problems, 1, "", Clean)
-	}
-	return s
+	return Clean(c.Name) + ": " + count(c.Reports, "report") + when(c.Pruned > 0, ", %d older ones were removed", c.Pruned) +
+		when(len(c.Problems) > 0, ", NOT WHOLE: %s", andMore(c.Problems, 1, "", Clean))
 }
 
 // diff writes what differs.
@@ -261,38 +218,24 @@ func (t *textWriter) diff(d *history.Diff) {
 			last = name
 			t.part(bold, "%s", subject(c.Principal, c.Selector))
 		}
-		s := yellow
-		switch {
-		case c.What.Gives():
-			s = green
-		case c.What.Takes():
-			s = red
-		}
-		t.line(s, "  %s %s: %s: %s", changeSign(c.What), numbered(c.Privilege), whatWords(c.What), heldWords(c, plainMark(), Clean))
-		switch words := causeWords(c.Cause); {
-		case words != "":
-			t.para(dim, 6, "      "+words)
-		case d.Kind == history.OfReports:
-			t.para(dim, 6, "      "+unknownCause)
+		sign := changeSign(c.What)
+		t.line(map[string]style{"+": green, "-": red, "~": yellow}[sign], "  %s %s: %s: %s", sign, numbered(c.Privilege), whatWords(c.What), heldWords(c, plainMark(), Clean))
+		if words := causeWords(c.Cause); words != "" || d.Kind == history.OfReports {
+			t.para(dim, 6, "      "+cmp.Or(words, unknownCause))
 		}
 	}
 	t.runs(runsOf(diffCauses(d)))
-	if len(d.Settings) > 0 {
-		t.part(bold, "Settings")
-		for _, s := range d.Settings {
-			of := ""
-			if s.Principal != nil || s.Selector != "" {
-				of = subject(s.Principal, s.Selector) + ": "
-			}
-			t.line(yellow, "  ~ %s%s: %s -> %s", of, Clean(s.Name), settingWord(s.Before), settingWord(s.After))
+	t.list("Settings", 0, len(d.Settings), func(i int) (style, string) {
+		s, of := &d.Settings[i], ""
+		if s.Principal != nil || s.Selector != "" {
+			of = subject(s.Principal, s.Selector) + ": "
 		}
-	}
-	if len(d.NotLookedAt) > 0 {
-		t.part(bold, "Not compared: %s", count(len(d.NotLookedAt), "principal"))
-		for _, m := range d.NotLookedAt {
-			t.line(dim, "  ? %s: not looked at in %s: %s", subject(m.Principal, m.Selector), inWords(m.In), Clean(m.Why))
-		}
-	}
+		return yellow, fmt.Sprintf("  ~ %s%s: %s -> %s", of, Clean(s.Name), settingWord(s.Before), settingWord(s.After))
+	})
+	t.list("Not compared: "+count(len(d.NotLookedAt), "principal"), 0, len(d.NotLookedAt), func(i int) (style, string) {
+		m := &d.NotLookedAt[i]
+		return dim, fmt.Sprintf("  ? %s: not looked at in %s: %s", subject(m.Principal, m.Selector), inWords(m.In), Clean(m.Why))
+	})
 }
 
 func inWords(in string) string {

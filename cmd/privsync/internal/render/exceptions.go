@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"strings"
 
 	"privsync/executor"
 	"privsync/planner"
@@ -12,6 +11,9 @@ import (
 // maxExceptions is how many exceptions of a policy a text shows without Options.Verbose,
 // and a page at most.
 const maxExceptions = 1000
+
+// noEnd is said of an exception that has no last day.
+const noEnd = "no end"
 
 // toldException is an exception of a policy in clean words.
 type toldException struct {
@@ -32,7 +34,7 @@ func tellException(x *planner.Exception) toldException {
 		t.style = alarm
 	}
 	if x.Until == "" {
-		t.Until = "no end"
+		t.Until = noEnd
 	}
 	switch x.From {
 	case planner.FromRule:
@@ -41,19 +43,12 @@ func tellException(x *planner.Exception) toldException {
 		t.From = Clean(string(x.From)) + " of " + clip(Clean(x.Selector), clipMessage)
 	}
 	t.Privileges = clip(privileges(x.Privileges), clipMessage)
-	t.Why = clip(Clean(x.Reason), clipMessage)
-	if x.Description != "" {
-		t.Why = strings.TrimPrefix(t.Why+": ", ": ") + clip(Clean(x.Description), clipMessage)
-	}
+	t.Why = joined(": ", clip(Clean(x.Reason), clipMessage), clip(Clean(x.Description), clipMessage))
 	return t
 }
 
 // exceptedWho names who is excepted.
 func exceptedWho(r *planner.ProtectedRef) string {
-	id := ""
-	if r.ID != "" {
-		id = " (" + Clean(r.ID) + ")"
-	}
 	var text string
 	switch {
 	case r.Users != nil:
@@ -65,32 +60,25 @@ func exceptedWho(r *planner.ProtectedRef) string {
 	default:
 		text = "user " + Quote(r.User)
 	}
-	return clip(text, clipMessage) + id
+	return clip(text, clipMessage) + when(r.ID != "", " (%s)", Clean(r.ID))
 }
 
 // String is one line.
 func (t toldException) String() string {
-	s := fmt.Sprintf("%s: %s, from %s (%s), until %s", t.State, t.Who, t.From, t.Privileges, t.Until)
-	if t.Until == "no end" {
-		s = strings.TrimSuffix(s, "until "+t.Until) + t.Until
+	until := "until " + t.Until
+	if t.Until == noEnd {
+		until = noEnd
 	}
-	if t.Why != "" {
-		s += "; " + t.Why
-	}
-	return s + inBrackets(t.Place)
+	return fmt.Sprintf("%s: %s, from %s (%s), %s", t.State, t.Who, t.From, t.Privileges, until) + when(t.Why != "", "; %s", t.Why) + inBrackets(t.Place)
 }
 
 // exceptions writes the register of the policy's exceptions.
 func (t *textWriter) exceptions(list []planner.Exception) {
-	if len(list) == 0 {
-		return
-	}
-	t.part(bold, "%s in the policy", count(len(list), "exception"))
 	show, more := few(t, list, maxExceptions)
-	for i := range show {
+	t.list(count(len(list), "exception")+" in the policy", 6, len(show), func(i int) (style, string) {
 		x := tellException(&show[i])
-		t.para(x.style, 6, "  = "+x.String())
-	}
+		return x.style, "  = " + x.String()
+	})
 	if more > 0 {
 		t.line(dim, "  … and %d more; --format json shows all", more)
 	}
@@ -101,7 +89,7 @@ func exceptionSection(r *executor.Report) section {
 		open: "\n### 🔓 " + count(len(r.Exceptions), "exception") + " in the policy\n\n", noun: "exception", n: len(r.Exceptions), weight: 1,
 		item: func(i int) (string, string) {
 			x := tellException(&r.Exceptions[i])
-			line := fmt.Sprintf("- **%s** %s from %s: %s, until %s", stateWord(r.Exceptions[i].State), span(x.Who, clipMessage), span(x.From, clipMessage),
+			line := fmt.Sprintf("- **%s** %s from %s: %s, until %s", ownWord(r.Exceptions[i].State, planner.ExceptionInForce, planner.ExceptionExpiring, planner.ExceptionExpired), span(x.Who, clipMessage), span(x.From, clipMessage),
 				span(x.Privileges, clipMessage), span(x.Until, clipName))
 			short := line + "\n"
 			if x.Why != "" {
@@ -113,15 +101,6 @@ func exceptionSection(r *executor.Report) section {
 			return line + "\n", short
 		},
 	}
-}
-
-// stateWord is a state as a word where it is one of ours.
-func stateWord(s planner.ExceptionState) string {
-	switch s {
-	case planner.ExceptionInForce, planner.ExceptionExpiring, planner.ExceptionExpired:
-		return string(s)
-	}
-	return span(string(s), clipName)
 }
 
 // exceptions adds the register of the policy's exceptions to the page.

@@ -28,25 +28,12 @@ func tellFinding(f planner.Finding) toldFinding {
 
 // rest is what a finding says beside its code, principal and privilege.
 func (t toldFinding) rest() string {
-	text := t.Message
-	if t.Sources != "" {
-		text += " (from " + t.Sources + ")"
-	}
-	return text + inBrackets(t.Place)
+	return t.Message + when(t.Sources != "", " (from %s)", t.Sources) + inBrackets(t.Place)
 }
 
 // line is all of it; named says that the principal is named already.
 func (t toldFinding) line(named bool) string {
-	text := t.Severity + " " + t.Code
-	for _, part := range []string{t.Principal, t.Privilege} {
-		if part != "" && !(named && part == t.Principal) {
-			text += " " + part
-		}
-	}
-	if t.Message != "" {
-		text += ": "
-	}
-	return text + t.rest()
+	return t.Severity + " " + t.Code + when(t.Principal != "" && !named, " %s", t.Principal) + when(t.Privilege != "", " %s", t.Privilege) + when(t.Message != "", ": ") + t.rest()
 }
 
 // sourcesNotIn names the sources that the message of a finding does not name.

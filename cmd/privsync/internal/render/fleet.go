@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	_ "embed" // the page's template
 	"fmt"
 	"html/template"
@@ -35,22 +36,9 @@ func (t *textWriter) fleet(f *executor.Fleet) {
 
 func fleetSentence(f *executor.Fleet) string {
 	s := f.Summary
-	var parts []string
-	for _, part := range []struct {
-		n    int
-		what executor.FleetState
-	}{{s.OK, executor.StateOK}, {s.Drift, executor.StateDrift}, {s.Failing, executor.StateFailing}, {s.Late, executor.StateLate}, {s.Never, executor.StateNever}} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
-		}
-	}
-	if len(parts) == 0 {
-		parts = []string{"no report"}
-	}
-	if s.Pending > 0 {
-		parts = append(parts, count(s.Pending, "plan")+" waiting")
-	}
-	return count(s.Environments, "environment") + ": " + strings.Join(parts, ", ")
+	n := func(n int, what executor.FleetState) string { return when(n > 0, "%d %s", n, what) }
+	states := joined(", ", n(s.OK, executor.StateOK), n(s.Drift, executor.StateDrift), n(s.Failing, executor.StateFailing), n(s.Late, executor.StateLate), n(s.Never, executor.StateNever))
+	return count(s.Environments, "environment") + ": " + joined(", ", cmp.Or(states, "no report"), when(s.Pending > 0, "%s waiting", count(s.Pending, "plan")))
 }
 
 func fleetStyle(s executor.FleetState) style {
@@ -65,17 +53,7 @@ func fleetStyle(s executor.FleetState) style {
 
 // fleetName says which environment it is.
 func fleetName(e *executor.FleetEnvironment) string {
-	name := "(no name)"
-	if e.Environment != "" {
-		name = Clean(e.Environment)
-	}
-	if e.Policy != "" {
-		name += ", policy " + Clean(e.Policy)
-	}
-	if e.Server != "" {
-		name += ", " + Clean(e.Server)
-	}
-	return name
+	return joined(", ", cmp.Or(Clean(e.Environment), "(no name)"), when(e.Policy != "", "policy %s", Clean(e.Policy)), Clean(e.Server))
 }
 
 // fleetLines says what is known of an environment: names and values.

@@ -91,11 +91,7 @@ func GitHub(w io.Writer, ps, warnings policy.Problems, inRepository func(file st
 		if i >= len(ps) {
 			level = "warning"
 		}
-		message := p.Message
-		if p.Hint != "" {
-			message += " (" + p.Hint + ")"
-		}
-		annotate(b, level, &p.Pos, "privsync", message, inRepository)
+		annotate(b, level, &p.Pos, "privsync", p.Message+when(p.Hint != "", " (%s)", p.Hint), inRepository)
 	}
 	return b.Flush()
 }

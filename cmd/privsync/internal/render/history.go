@@ -25,6 +25,11 @@ func sinceWords(p *history.PrivilegeSince) string {
 	return "held since before the first report that speaks of it"
 }
 
+// seenWords say in how many reports the principal was seen.
+func seenWords(d *history.Since) string {
+	return fmt.Sprintf("in %s, from %s to %s", count(d.Looks, "report"), stamp(d.First), stamp(d.Last)) + when(d.Unknown > 0, "; not readable in %d", d.Unknown)
+}
+
 func historyCauses(d *history.Since) []*history.Cause {
 	var out []*history.Cause
 	for i := range d.Privileges {
@@ -53,11 +58,7 @@ func (t *textWriter) history(d *history.Since) {
 	for _, c := range d.Chains {
 		t.field("reports", chainWords(c))
 	}
-	seen := fmt.Sprintf("in %s, from %s to %s", count(d.Looks, "report"), stamp(d.First), stamp(d.Last))
-	if d.Unknown > 0 {
-		seen += fmt.Sprintf("; not readable in %d", d.Unknown)
-	}
-	t.field("seen", seen)
+	t.field("seen", seenWords(d))
 	if len(d.Privileges) == 0 {
 		t.part(plain, "it held nothing in any report")
 	}
@@ -80,11 +81,7 @@ func (t *textWriter) history(d *history.Since) {
 // markdownHistory is the view of a history, whole.
 func markdownHistory(d *history.Since) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## History of %s\n\nServer %s. Seen in %s, from %s to %s", spanWho(d.Principal), span(d.Server, clipName), count(d.Looks, "report"), stamp(d.First), stamp(d.Last))
-	if d.Unknown > 0 {
-		fmt.Fprintf(&b, "; not readable in %d", d.Unknown)
-	}
-	b.WriteString(".\n\n")
+	fmt.Fprintf(&b, "## History of %s\n\nServer %s. Seen %s.\n\n", spanWho(d.Principal), span(d.Server, clipName), seenWords(d))
 	for _, c := range d.Chains {
 		fmt.Fprintf(&b, "- reports: %s\n", span(chainWords(c), clipMessage))
 	}

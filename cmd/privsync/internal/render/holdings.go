@@ -109,11 +109,8 @@ func holdingTotals(sets *executor.Sets) string {
 	if total == 0 && roles.IsEmpty() {
 		return "holds nothing"
 	}
-	text := fmt.Sprintf("holds %s, %d directly", count(total, "privilege"), sets.Direct.Len())
-	if !roles.IsEmpty() {
-		text += fmt.Sprintf(", and %s in one project only", count(roles.Len(), "privilege"))
-	}
-	return text
+	return fmt.Sprintf("holds %s, %d directly", count(total, "privilege"), sets.Direct.Len()) +
+		when(!roles.IsEmpty(), ", and %s in one project only", count(roles.Len(), "privilege"))
 }
 
 // privilegeNames are the names by which a report knows the numbers that it holds.

@@ -76,11 +76,7 @@ func seatsOf(l *planner.Licences) *seats {
 
 // SaidAll is a sentence on the numbers.
 func (s *seats) SaidAll() string {
-	text := capital(s.Said) + "."
-	if len(s.Rows) == 0 {
-		text += " " + noSeats
-	}
-	return text
+	return capital(s.Said) + "." + when(len(s.Rows) == 0, " %s", noSeats)
 }
 
 // atLeast is a number that may be a lower bound.
@@ -123,11 +119,7 @@ func countedWords(c planner.CountedUsers, compliance *time.Time) string {
 
 // consumerWords says by what a user consumes a product.
 func consumerWords(c planner.Consumer) string {
-	text := strings.Join(throughWords(c.Through), "; ")
-	if len(c.Also) > 0 {
-		text += "; to give it up frees " + Clean(strings.Join(c.Also, ", ")) + " as well"
-	}
-	return text
+	return strings.Join(throughWords(c.Through), "; ") + when(len(c.Also) > 0, "; to give it up frees %s as well", Clean(strings.Join(c.Also, ", ")))
 }
 
 // apartMark follows whoever is counted apart: whether the server counts such users no
@@ -253,11 +245,7 @@ func (t *textWriter) licenceUse(doc *planner.LicenceUse) {
 		if i == 0 || doc.Rows[i-1].Principal != r.Principal {
 			t.part(bold, "%s", who(r.Principal))
 		}
-		mark := ""
-		if r.Apart {
-			mark = " " + apartMark
-		}
-		t.para(plain, 6, "  "+Clean(r.Product.Name)+mark+": "+strings.Join(throughWords(r.Through), "; "))
+		t.para(plain, 6, "  "+Clean(r.Product.Name)+when(r.Apart, " %s", apartMark)+": "+strings.Join(throughWords(r.Through), "; "))
 	}
 	t.otherFindings(doc.Findings, nil)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"net/url"
@@ -286,12 +287,15 @@ func (n names) span(p planner.Principal) string {
 
 func spanPrivilege(p planner.PrivilegeRef) string { return span(privilege(p), clipName) }
 
-// reasonWord is a reason as a word where it is one of ours.
-func reasonWord(r planner.Reason) string {
-	switch r {
-	case planner.ReasonListed, planner.ReasonNotListed, planner.ReasonForbidden, planner.ReasonExpired,
-		planner.ReasonRedundant, planner.ReasonDependent, planner.ReasonUnlisted, planner.ReasonRollback:
-		return string(r)
+// ownWord is a word of a document as it is where it is one of ours.
+func ownWord[S ~string](word S, ours ...S) string {
+	if slices.Contains(ours, word) {
+		return string(word)
 	}
-	return span(string(r), clipName)
+	return span(string(word), clipName)
+}
+
+func reasonWord(r planner.Reason) string {
+	return ownWord(r, planner.ReasonListed, planner.ReasonNotListed, planner.ReasonForbidden, planner.ReasonExpired,
+		planner.ReasonRedundant, planner.ReasonDependent, planner.ReasonUnlisted, planner.ReasonRollback)
 }

@@ -11,11 +11,7 @@ import (
 // markdownPlan is the view of a plan.
 func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 	known := planNames(p)
-	weighed := byWeight(p)
-	changes := make([]changed, len(weighed))
-	for i, c := range weighed {
-		changes[i] = changed{c.Principal, c.Grant, c.Revoke, c.Impact}
-	}
+	changes := byWeight(p)
 	var head strings.Builder
 	fmt.Fprintf(&head, "**privsync plan for %s: %s**\n\n", span(policyName(p.Policy), clipName), headline(p, o.Guards, spanName))
 	if !p.Complete {
@@ -24,26 +20,21 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 	if text := approvalNeeded(p); text != "" {
 		fmt.Fprintf(&head, "✍️ **Needs approval**: %s\n\n", span(text, clipMessage))
 	}
-	summary := "**" + PlanSummary(p) + "**\n"
-	if n := mostReached(p); n > 0 {
-		summary += fmt.Sprintf("\nThe change with the widest reach is on a group of %s.\n", count(n, "user"))
-	}
-	if text := infoCounts(p.Findings, spanName); text != "" {
-		summary += fmt.Sprintf("\nℹ️ %s; `--verbose` lists them.\n", text)
-	}
-	summary += coverageMarkdown(&p.Coverage, p.Rules)
+	reached, infos := mostReached(p), infoCounts(p.Findings, spanName)
+	summary := "**" + PlanSummary(p) + "**\n" + when(reached > 0, "\nThe change with the widest reach is on a group of %s.\n", count(reached, "user")) +
+		when(infos != "", "\nℹ️ %s; `--verbose` lists them.\n", infos) + coverageMarkdown(&p.Coverage, p.Rules)
 	m := markdown{head: head.String(), noun: "plan", hint: cmp.Or(o.ShowHint, "privsync show plan.json")}
 	m.add(licenceTable(p.Licences))
 	m.add(guardSection(o.Guards))
 	m.add(findingSection(p.Findings, planner.SeverityError))
-	administrative := administrativeSection(weighed)
+	administrative := administrativeSection(changes)
 	grants := count(p.Summary.Grants, "grant")
 	if administrative.n > 0 {
 		grants = count(p.Summary.Grants-administrative.n, "other grant")
 	}
 	m.add(administrative)
-	m.add(overviewSection("➕ "+grants, "privilege to grant", weighed, otherGrants))
-	m.add(overviewSection("➖ "+count(p.Summary.Revokes, "revoke"), "privilege to revoke", weighed, revokes))
+	m.add(overviewSection("➕ "+grants, "privilege to grant", changes, otherGrants))
+	m.add(overviewSection("➖ "+count(p.Summary.Revokes, "revoke"), "privilege to revoke", changes, revokes))
 	m.text("\n### Summary\n\n" + summary)
 	m.add(changeSection(changes, known))
 	m.add(licenceSection(p.Licences))
@@ -81,5 +72,5 @@ func approvalNeeded(p *planner.Plan) string {
 	if n > 1 {
 		people = fmt.Sprintf("%d people", n)
 	}
-	return fmt.Sprintf("needs approval by %s: %s", people, why)
+	return "needs approval by " + people + ": " + why
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	"privsync/executor"
 	"privsync/planner"
@@ -15,15 +14,10 @@ func markdownReport(r *executor.Report, o MarkdownOptions) markdown {
 	known := reportNames(r)
 	sign := map[style]string{green: "✅", yellow: "⚠️", alarm: "⛔"}[runStyle(r.Run.Outcome)]
 	var head strings.Builder
-	by := "with " + span(policyName(r.Policy), clipName)
-	if withoutPolicy(r.Policy) {
-		by = "without a policy"
-	}
+	by := withWhat("with ", r.Policy, spanName)
 	fmt.Fprintf(&head, "## %s privsync %s %s on %s: %s\n\n", sign, span(r.Run.Command, clipName),
 		by, span(r.Environment.URL, clipName), span(runOutcome(r), clipName))
-	if r.Run.Recovered {
-		head.WriteString("⚠️ **Recovered:** " + recoveredWords + "\n\n")
-	}
+	head.WriteString(when(r.Run.Recovered, "⚠️ **Recovered:** %s\n\n", recoveredWords))
 	if r.Error != nil {
 		fmt.Fprintf(&head, "⛔ **Ended early:** %s\n\n", span(failure(r.Error), clipMessage))
 	}
@@ -93,16 +87,9 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 	s.open, s.close = fold(heading, "Show the principals", s.n)
 	s.item = func(i int) (string, string) {
 		res := &r.Principals[at[i]]
-		head := "- " + known.span(res.Principal)
-		if view.said == "" {
-			head += " " + span(string(res.Outcome), clipName)
-		}
 		words := wordsOf(res.Outcome == executor.Drifted)
-		head += ": " + words.count(res.Grant, res.Revoke)
-		if res.Attempts > 0 {
-			head += fmt.Sprintf(", %s in %s", count(res.Attempts, "write"), took(time.Duration(res.DurationMs)*time.Millisecond))
-		}
-		short := head + "\n"
+		short := "- " + known.span(res.Principal) + when(view.said == "", " %s", span(string(res.Outcome), clipName)) + ": " + words.count(res.Grant, res.Revoke) +
+			when(res.Attempts > 0, ", %s in %s", count(res.Attempts, "write"), spent(res)) + "\n"
 		if res.Error != nil {
 			short += "  - " + span(failure(res.Error), clipMessage) + "\n"
 		}

@@ -11,13 +11,6 @@ import (
 	"privsync/planner"
 )
 
-// changed is what Markdown shows of one principal's grants and revokes.
-type changed struct {
-	principal     planner.Principal
-	grant, revoke []planner.PlannedPrivilege
-	impact        planner.Impact
-}
-
 // foldFrom is how many items of a kind are folded away.
 const foldFrom = 12
 
@@ -55,14 +48,8 @@ func guardSection(gs []planner.Guard) section {
 			state = "allowed"
 		}
 		short := fmt.Sprintf("- **%s** %s: %s, the limit is %s\n", state, span(g.Name, clipName), span(g.Actual, clipName), span(g.Limit, clipName))
-		full := short
-		if g.Message != "" {
-			full += "  - " + span(g.Message, clipMessage) + "\n"
-		}
-		if len(g.Offenders) > 0 {
-			full += "  - foremost: " + andMore(g.Offenders, len(g.Offenders), "", spanWho) + "\n"
-		}
-		return full, short
+		return short + when(g.Message != "", "  - %s\n", span(g.Message, clipMessage)) +
+			when(len(g.Offenders) > 0, "  - foremost: %s\n", andMore(g.Offenders, len(g.Offenders), "", spanWho)), short
 	}}
 }
 
@@ -91,25 +78,16 @@ func findingSection(all []planner.Finding, severity planner.Severity) section {
 }
 
 func findingItem(f planner.Finding) (full, short string) {
-	var b strings.Builder
-	b.WriteString("- " + span(string(f.Code), clipName))
+	short = "- " + span(string(f.Code), clipName)
 	if f.Principal != nil {
-		b.WriteString(" " + spanWho(*f.Principal))
+		short += " " + spanWho(*f.Principal)
 	}
 	if f.Privilege != nil {
-		b.WriteString(" " + spanPrivilege(*f.Privilege))
+		short += " " + spanPrivilege(*f.Privilege)
 	}
-	short = b.String() + "\n"
-	if f.Message != "" {
-		b.WriteString(": " + span(f.Message, clipMessage))
-	}
-	if s := sourcesNotIn(f); len(s) > 0 {
-		b.WriteString(" from " + andMore(s, mostNamed, "", spanName))
-	}
-	if p := place(f.Position); p != "" {
-		b.WriteString(" at " + span(p, clipName))
-	}
-	return b.String() + "\n", short
+	from, at := sourcesNotIn(f), place(f.Position)
+	full = short + when(f.Message != "", ": %s", span(f.Message, clipMessage)) + when(len(from) > 0, " from %s", andMore(from, mostNamed, "", spanName)) + when(at != "", " at %s", span(at, clipName))
+	return full + "\n", short + "\n"
 }
 
 // mostNamed is how many are named in one item.
@@ -145,14 +123,8 @@ func administrativeSection(changes []weighed) section {
 		item: func(i int) (string, string) {
 			h := hits[i]
 			short := fmt.Sprintf("- %s to %s", spanPrivilege(h.g.PrivilegeRef), spanWho(h.c.Principal))
-			full := short
-			if text := cmp.Or(effect(h.g.Impact, true, spanName), reach(h.c.Impact, h.c.Grant, h.c.Revoke)); text != "" {
-				full += ": **" + text + "**"
-			}
-			if at := originWords(h.g.Origin); at != "" {
-				full += " at " + span(at, 2*clipName)
-			}
-			return full + "\n", short + "\n"
+			text, at := cmp.Or(effect(h.g.Impact, true, spanName), reach(h.c.Impact, h.c.Grant, h.c.Revoke)), originWords(h.g.Origin)
+			return short + when(text != "", ": **%s**", text) + when(at != "", " at %s", span(at, 2*clipName)) + "\n", short + "\n"
 		},
 	}
 }
@@ -190,17 +162,15 @@ func overviewSection(heading, noun string, changes []weighed, kind int) section 
 }
 
 // changeSection lists the principals with what changes on them.
-func changeSection(changes []changed, known names) section {
+func changeSection(changes []weighed, known names) section {
 	s := section{noun: "principal", n: len(changes), weight: 8}
 	words := wordsOf(false)
 	s.open, s.close = fold("Changes by principal", "Show the changes of "+count(s.n, "principal"), s.n+foldFrom-foldChangesFrom)
 	s.item = func(i int) (string, string) {
 		c := changes[i]
-		head := fmt.Sprintf("- %s: %s", known.span(c.principal), words.count(c.grant, c.revoke))
-		if r := reach(c.impact, c.grant, c.revoke); r != "" {
-			head += ", **" + r + "**"
-		}
-		return head + "\n" + changeLines(c.grant, c.revoke, known, words, effectOf(spanName)), head + " (too long to list here)\n"
+		reaches := reach(c.Impact, c.Grant, c.Revoke)
+		head := fmt.Sprintf("- %s: %s%s", known.span(c.Principal), words.count(c.Grant, c.Revoke), when(reaches != "", ", **%s**", reaches))
+		return head + "\n" + changeLines(c.Grant, c.Revoke, known, words, effectOf(spanName)), head + " (too long to list here)\n"
 	}
 	return s
 }
@@ -213,24 +183,10 @@ func changeLines(grant, revoke []planner.PlannedPrivilege, known names, words ch
 		if granted {
 			sign = "➕"
 		}
-		fmt.Fprintf(&b, "  - %s %s %s (%s", sign, words.of(granted), spanPrivilege(g.PrivilegeRef), reasonWord(g.Reason))
-		if g.Until != "" {
-			b.WriteString("; until " + span(g.Until, clipName))
-		}
-		if g.Ticket != "" {
-			b.WriteString("; " + span(g.Ticket, clipName))
-		}
-		if r := known.relies(g.ReliesOn); r != "" {
-			b.WriteString("; " + span(r, 2*clipName))
-		}
-		if n := note(g, granted); n != "" {
-			b.WriteString("; **" + n + "**")
-		}
-		b.WriteString(")")
-		if at := originWords(g.Origin); at != "" {
-			b.WriteString(" " + span(at, 2*clipName))
-		}
-		b.WriteString("\n")
+		relies, noted, at := known.relies(g.ReliesOn), note(g, granted), originWords(g.Origin)
+		fmt.Fprintf(&b, "  - %s %s %s (%s%s%s%s%s)%s\n", sign, words.of(granted), spanPrivilege(g.PrivilegeRef), reasonWord(g.Reason),
+			when(g.Until != "", "; until %s", span(g.Until, clipName)), when(g.Ticket != "", "; %s", span(g.Ticket, clipName)),
+			when(relies != "", "; %s", span(relies, 2*clipName)), when(noted != "", "; **%s**", noted), when(at != "", " %s", span(at, 2*clipName)))
 	}
 	for i := range revoke {
 		write(&revoke[i], false)

@@ -132,7 +132,6 @@ func Recap(w io.Writer, p *planner.Plan, lines int, o Options) error {
 // what guards, rules and licences say. name shows names from outside.
 func headline(p *planner.Plan, guards []planner.Guard, name func(string) string) string {
 	s := p.Summary
-	parts := make([]string, 0, 5)
 	what := noPlan(p)
 	switch {
 	case len(p.Changes) > 0:
@@ -145,24 +144,14 @@ func headline(p *planner.Plan, guards []planner.Guard, name func(string) string)
 	case what == "":
 		what = "no changes"
 	}
-	parts = append(parts, what+" at "+name(p.Environment.URL))
-	if len(p.Commands) > 0 {
-		parts = append(parts, count(len(p.Commands), "command"))
-	}
+	reaches := ""
 	if i := s.Impact; i != nil && i.Effect != nil {
-		parts = append(parts, fmt.Sprintf("reaches %s: %s%d gain, %s%d lose%s", count(i.Members, "user"),
-			least(i.Effect), i.Gain, least(i.Effect), i.Lose, notKnown(i.Effect)))
+		reaches = fmt.Sprintf("reaches %s: %s%d gain, %s%d lose%s", count(i.Members, "user"), least(i.Effect), i.Gain, least(i.Effect), i.Lose, notKnown(i.Effect))
 	} else if n := mostReached(p); n > 0 {
-		parts = append(parts, fmt.Sprintf("reaches %s and more", count(n, "user")))
+		reaches = "reaches " + count(n, "user") + " and more"
 	}
-	parts = append(parts, guardsVerdict(guards, name))
-	if text := rulesVerdict(p.Rules); text != "" {
-		parts = append(parts, text)
-	}
-	if text := licencesVerdict(p.Licences, name); text != "" {
-		parts = append(parts, text)
-	}
-	return strings.Join(parts, "; ")
+	return joined("; ", what+" at "+name(p.Environment.URL), when(len(p.Commands) > 0, "%s", count(len(p.Commands), "command")), reaches,
+		guardsVerdict(guards, name), rulesVerdict(p.Rules), licencesVerdict(p.Licences, name))
 }
 
 // noPlan says why there is no plan, or only one that is never applied; "" if there is.
@@ -175,17 +164,8 @@ func noPlan(p *planner.Plan) string {
 			names++
 		}
 	}
-	var parts []string
-	if names > 0 {
-		parts = append(parts, count(names, "name")+" cannot be resolved")
-	}
-	if conflicts > 0 {
-		parts = append(parts, count(conflicts, "contradiction")+" in the policy")
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return "No plan: " + strings.Join(parts, ", ")
+	parts := joined(", ", when(names > 0, "%s cannot be resolved", count(names, "name")), when(conflicts > 0, "%s in the policy", count(conflicts, "contradiction")))
+	return when(parts != "", "No plan: %s", parts)
 }
 
 func guardsVerdict(guards []planner.Guard, name func(string) string) string {

@@ -98,11 +98,7 @@ func isAudit(r *executor.Report) bool { return r.Run.Command == "audit" }
 
 // runOutcome is the verdict on all, in the report's own word.
 func runOutcome(r *executor.Report) string {
-	o := Clean(string(r.Run.Outcome))
-	if r.Run.Recovered {
-		o += " (recovered)"
-	}
-	return o
+	return Clean(string(r.Run.Outcome)) + when(r.Run.Recovered, " (recovered)")
 }
 
 // changeTotals says what an apply did, or what an audit found.

@@ -1,9 +1,7 @@
 package render
 
 import (
-	"fmt"
 	"html/template"
-	"strings"
 
 	"privsync/planner"
 )
@@ -95,42 +93,18 @@ type held struct{ Class, Text string }
 
 // Need says why a person must look at e, in a few words.
 func (e *entry) Need() string {
-	var parts []string
-	for _, part := range []struct {
-		n    int
-		word string
-	}{{e.forbidden.Len(), "forbidden"}, {e.surplus.Len(), "surplus"}, {e.missing.Len(), "missing"}} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.word))
-		}
-	}
-	if e.administrative > 0 {
-		parts = append(parts, count(e.administrative, "grant")+" of administrative privileges")
-	}
-	for _, text := range []string{e.Reach, clip(e.Error, clipMessage)} {
-		if text != "" {
-			parts = append(parts, text)
-		}
-	}
-	return strings.Join(parts, ", ")
+	n := func(n int, word string) string { return when(n > 0, "%d %s", n, word) }
+	return joined(", ", n(e.forbidden.Len(), "forbidden"), n(e.surplus.Len(), "surplus"), n(e.missing.Len(), "missing"),
+		when(e.administrative > 0, "%s of administrative privileges", count(e.administrative, "grant")), e.Reach, clip(e.Error, clipMessage))
 }
 
 // Plain is e in the list that stands for the matrix without script and on paper.
 func (e *entry) Plain() [2]string {
-	who := e.Name
-	if e.Login != "" {
-		who += " (" + e.Login + ")"
-	}
-	said := e.Outcome
-	if e.Known {
-		said += fmt.Sprintf("; holds %d, %d directly", e.Held, e.Direct)
-	} else {
-		said += "; what it holds is not known"
-	}
+	said := e.Outcome + when(e.Known, "; holds %d, %d directly", e.Held, e.Direct) + when(!e.Known, "; what it holds is not known")
 	for _, c := range e.Changes {
 		said += "; " + c.Verb + " " + c.Privilege
 	}
-	return [2]string{who, clip(said, 4*clipMessage)}
+	return [2]string{e.Name + when(e.Login != "", " (%s)", e.Login), clip(said, 4*clipMessage)}
 }
 
 // worstShown is how many principals are named where attention is asked for.

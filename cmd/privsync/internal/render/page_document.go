@@ -3,7 +3,6 @@ package render
 import (
 	"cmp"
 	"fmt"
-	"time"
 
 	"strings"
 
@@ -45,10 +44,7 @@ func pageOfReport(doc *executor.Report, o HTMLOptions) *page {
 // reportHead adds the title and what stands below it.
 func (b *pageBuilder) reportHead(doc *executor.Report) {
 	p := b.page
-	p.Title = capital(Clean(doc.Run.Command)) + " of " + policyName(doc.Policy)
-	if withoutPolicy(doc.Policy) {
-		p.Title = capital(Clean(doc.Run.Command)) + " without a policy"
-	}
+	p.Title = capital(Clean(doc.Run.Command)) + " " + withWhat("of ", doc.Policy, itself)
 	p.Sentence, p.Verdict, p.Tone = ReportSummary(doc), capital(runOutcome(doc)), runStyle(doc.Run.Outcome).tone()
 	if doc.Run.Recovered {
 		b.alarm(yellow, "Recovered", recoveredWords)
@@ -99,9 +95,7 @@ func resultOf(doc *executor.Report, r *executor.Result) toldPrincipal {
 	return toldPrincipal{r.Principal, lastRead(r), r.Grant, r.Revoke, wordsOf(r.Outcome == executor.Drifted), becameOf(r), r.Outcome == executor.InSync, func(e *entry) {
 		view := viewOf(doc, r.Outcome)
 		e.Outcome, e.Said, e.Tone = Clean(string(r.Outcome)), view.said, view.style.tone()
-		if r.Attempts > 0 {
-			e.Effort = count(r.Attempts, "write") + ", " + took(time.Duration(r.DurationMs)*time.Millisecond)
-		}
+		e.Effort = when(r.Attempts > 0, "%s, %s", count(r.Attempts, "write"), spent(r))
 		if r.Error != nil {
 			e.Error = failure(r.Error)
 		}

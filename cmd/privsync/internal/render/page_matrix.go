@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
+	"maps"
 	"slices"
 	"strings"
 
@@ -70,11 +71,7 @@ func (b *pageBuilder) matrix() {
 			seen[id]++
 		}
 	}
-	ids := make([]mstrapi.PrivilegeID, 0, len(seen))
-	for id := range seen {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, c mstrapi.PrivilegeID) int { return cmp.Or(cmp.Compare(seen[c], seen[a]), cmp.Compare(a, c)) })
+	ids := slices.SortedFunc(maps.Keys(seen), func(a, c mstrapi.PrivilegeID) int { return cmp.Or(cmp.Compare(seen[c], seen[a]), cmp.Compare(a, c)) })
 	var left []string
 	if n := len(ids) - maxColumns; n > 0 {
 		ids = ids[:maxColumns]

@@ -32,11 +32,7 @@ func problemsText(w io.Writer, prefix string, ps policy.Problems, o Options) err
 		if where != "" {
 			where = t.paint(bold, where+":") + " "
 		}
-		b.WriteString(prefix + where + Clean(p.Message))
-		if p.Hint != "" {
-			b.WriteString("; " + Clean(p.Hint))
-		}
-		b.WriteByte('\n')
+		b.WriteString(prefix + where + Clean(p.Message) + when(p.Hint != "", "; %s", Clean(p.Hint)) + "\n")
 	}
 	return b.Flush()
 }

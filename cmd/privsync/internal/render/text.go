@@ -2,6 +2,7 @@ package render
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -159,11 +160,7 @@ func (t *textWriter) plan(p *planner.Plan) {
 	t.line(bold, "Plan of policy %s: %s", policyName(p.Policy), headline(p, t.o.Guards, Clean))
 	t.field("server", server(p.Environment))
 	t.field("actor", actor(p.Actor))
-	when := stamp(p.CreatedAt)
-	if !p.ExpiresAt.IsZero() {
-		when += ", valid until " + stamp(p.ExpiresAt)
-	}
-	t.field("made", when)
+	t.field("made", stamp(p.CreatedAt)+when(!p.ExpiresAt.IsZero(), ", valid until %s", stamp(p.ExpiresAt)))
 	t.field("maker", Clean(p.Maker))
 	t.field("source", provenanceWords(p.Source))
 	t.field("scope", scope(p.Scope))
@@ -184,12 +181,8 @@ func (t *textWriter) plan(p *planner.Plan) {
 	shown := make(map[mstrapi.ObjectID]bool, len(p.Changes))
 	for _, c := range byWeight(p) {
 		shown[c.Principal.ID] = true
-		t.blank()
-		head := "~ " + known.told(c.Principal)
-		if r := reach(c.Impact, c.Grant, c.Revoke); r != "" {
-			head += "  (" + r + ")"
-		}
-		t.line(bold, "%s", head)
+		reaches := reach(c.Impact, c.Grant, c.Revoke)
+		t.part(bold, "~ %s%s", known.told(c.Principal), when(reaches != "", "  (%s)", reaches))
 		t.changes(c.Grant, c.Revoke, wordsOf(false), known, effectOf(plainName))
 		t.ownFindings(findings[c.Principal.ID])
 	}
@@ -244,21 +237,14 @@ func planVerdict(p *planner.Plan) style {
 // with "No changes.", or says why there is no plan.
 func PlanSummary(p *planner.Plan) string {
 	s := p.Summary
+	end := fmt.Sprintf("%d in sync; %d unknown; findings %s.", s.InSync, s.Unknown, severities(s.Findings))
 	if s.Changed == 0 && len(p.Changes) == 0 {
-		head := "No changes."
-		if why := noPlan(p); why != "" {
-			head = why + "."
-		} else if !p.Complete {
-			head = "No changes, but the plan is incomplete."
-		}
-		return fmt.Sprintf("%s %s: %d in sync; %d unknown; findings %s.",
-			head, count(s.Principals, "principal"), s.InSync, s.Unknown, severities(s.Findings))
+		head := cmp.Or(noPlan(p), when(!p.Complete, "No changes, but the plan is incomplete"), "No changes")
+		return fmt.Sprintf("%s. %s: %s", head, count(s.Principals, "principal"), end)
 	}
 	verb := "change"
 	if s.Changed == 1 {
 		verb = "changes"
 	}
-	return fmt.Sprintf("Plan: %d of %s %s: %s, %s; %d in sync; %d unknown; findings %s.",
-		s.Changed, count(s.Principals, "principal"), verb, count(s.Grants, "grant"), count(s.Revokes, "revoke"),
-		s.InSync, s.Unknown, severities(s.Findings))
+	return fmt.Sprintf("Plan: %d of %s %s: %s, %s; %s", s.Changed, count(s.Principals, "principal"), verb, count(s.Grants, "grant"), count(s.Revokes, "revoke"), end)
 }

@@ -12,11 +12,7 @@ import (
 
 // report writes a report.
 func (t *textWriter) report(r *executor.Report) {
-	by := "with policy " + policyName(r.Policy)
-	if withoutPolicy(r.Policy) {
-		by = "without a policy"
-	}
-	t.line(bold, "Report of %s %s: %s", Clean(r.Run.Command), by, runOutcome(r))
+	t.line(bold, "Report of %s %s: %s", Clean(r.Run.Command), withWhat("with policy ", r.Policy, itself), runOutcome(r))
 	if !t.o.AfterPlan {
 		t.field("server", server(r.Environment))
 		t.field("actor", actor(r.Actor))
@@ -61,11 +57,7 @@ func (t *textWriter) report(r *executor.Report) {
 			continue
 		}
 		view := viewOf(r, o)
-		head := fmt.Sprintf("%s: %s", Clean(string(o)), count(len(groups[o]), "principal"))
-		if view.said != "" {
-			head += ", " + view.said
-		}
-		t.part(view.style, "%s", head)
+		t.part(view.style, "%s: %s%s", Clean(string(o)), count(len(groups[o]), "principal"), when(view.said != "", ", %s", view.said))
 		show, more := groups[o], 0
 		if o == executor.InSync {
 			show, more = few(t, show, shownInSync)
@@ -118,18 +110,9 @@ func (t *textWriter) result(res *executor.Result, known names) {
 	case executor.Drifted:
 		sign = "~"
 	}
-	head := fmt.Sprintf("%s %s: %s", sign, known.told(res.Principal), Clean(string(res.Outcome)))
-	if res.Attempts > 0 {
-		head += fmt.Sprintf("  (%s, %s)", count(res.Attempts, "write"), took(time.Duration(res.DurationMs)*time.Millisecond))
-	}
+	head := fmt.Sprintf("%s %s: %s%s", sign, known.told(res.Principal), Clean(string(res.Outcome)), when(res.Attempts > 0, "  (%s, %s)", count(res.Attempts, "write"), spent(res)))
 	if t.o.AfterPlan && res.Outcome == executor.Applied {
-		var parts []string
-		for noun, list := range [][]planner.PlannedPrivilege{res.Grant, res.Revoke} {
-			if len(list) > 0 {
-				parts = append(parts, count(len(list), []string{"grant", "revoke"}[noun]))
-			}
-		}
-		t.line(plain, "%s: %s", head, strings.Join(parts, ", "))
+		t.line(plain, "%s: %s", head, joined(", ", when(len(res.Grant) > 0, "%s", count(len(res.Grant), "grant")), when(len(res.Revoke) > 0, "%s", count(len(res.Revoke), "revoke"))))
 		return
 	}
 	t.line(bold, "%s", head)
@@ -137,6 +120,11 @@ func (t *textWriter) result(res *executor.Result, known names) {
 	if res.Error != nil {
 		t.para(alarm, 6, "  ! error "+failure(res.Error))
 	}
+}
+
+// spent is how long the writes of a principal took.
+func spent(res *executor.Result) string {
+	return took(time.Duration(res.DurationMs) * time.Millisecond)
 }
 
 func commandStyle(c *executor.CommandResult) style {
@@ -147,17 +135,12 @@ func commandStyle(c *executor.CommandResult) style {
 }
 
 func commandText(c executor.CommandResult) string {
-	s := fmt.Sprintf("%s: %s", Clean(c.Name), Clean(string(c.Outcome)))
-	if c.QueueID != "" {
-		s += fmt.Sprintf(" (queue entry %s, status %d, %d%%)", Clean(c.QueueID), c.Status, c.Progress)
-	}
-	if c.IServerErrorCode != 0 {
-		s += fmt.Sprintf(", iServerErrorCode %d", c.IServerErrorCode)
-	}
+	failed := ""
 	if c.Error != nil {
-		s += ": " + failure(c.Error)
+		failed = ": " + failure(c.Error)
 	}
-	return s
+	return Clean(c.Name) + ": " + Clean(string(c.Outcome)) + when(c.QueueID != "", " (queue entry %s, status %d, %d%%)", Clean(c.QueueID), c.Status, c.Progress) +
+		when(c.IServerErrorCode != 0, ", iServerErrorCode %d", c.IServerErrorCode) + failed
 }
 
 // recoveredWords say what a recovered report is.

@@ -78,10 +78,7 @@ func waysOf(h *planner.Holding, mark namer) []string {
 		from := slices.DeleteFunc(slices.Clone(h.From), func(g mstrapi.ObjectRef) bool {
 			return slices.ContainsFunc(h.Groups, func(via mstrapi.ObjectRef) bool { return via.ID == g.ID })
 		})
-		if len(from) > 0 {
-			text += " from " + someOf(from, mark.group)
-		}
-		out = append(out, text)
+		out = append(out, text+when(len(from) > 0, " from %s", someOf(from, mark.group)))
 	}
 	for _, r := range h.Roles {
 		text := "by " + mark.said(roleSource(r)+", in no other")
@@ -127,11 +124,7 @@ func disabledMark(h *planner.Holder) string {
 
 // holdersCount says how many hold a privilege.
 func holdersCount(p *planner.AskedPrivilege) string {
-	s := count(p.Users, "user")
-	if p.Disabled > 0 {
-		s += fmt.Sprintf(" (%d disabled)", p.Disabled)
-	}
-	return s + ", " + count(p.Groups, "group")
+	return count(p.Users, "user") + when(p.Disabled > 0, " (%d disabled)", p.Disabled) + ", " + count(p.Groups, "group")
 }
 
 // askedWords says what was asked for.
@@ -150,11 +143,7 @@ func readWords(doc *planner.Holders) string {
 		}
 		return fmt.Sprintf("%d of %s", c.Read, count(*c.Known, noun))
 	}
-	s := of(doc.Coverage.Users, "user") + ", " + of(doc.Coverage.Groups, "group")
-	if !doc.Complete {
-		s += ": NOT EVERYBODY"
-	}
-	return s
+	return of(doc.Coverage.Users, "user") + ", " + of(doc.Coverage.Groups, "group") + when(!doc.Complete, ": NOT EVERYBODY")
 }
 
 func projectWords(p *planner.ProjectRef) string {
@@ -225,11 +214,8 @@ func markdownHolders(doc *planner.Holders) string {
 		p := &doc.Privileges[i]
 		fmt.Fprintf(&b, "\n### %s: %s\n\n", spanPrivilege(p.PrivilegeRef), holdersCount(p))
 		for h, holding := range holdersOf(doc, p.ID) {
-			disabled := ""
-			if mark := disabledMark(h); mark != "" {
-				disabled = " **" + strings.Trim(mark, " []") + "**"
-			}
-			fmt.Fprintf(&b, "- %s%s: %s\n", mark.who(h.Principal), disabled, strings.Join(waysOf(holding, mark), "; "))
+			disabled := strings.Trim(disabledMark(h), " []")
+			fmt.Fprintf(&b, "- %s%s: %s\n", mark.who(h.Principal), when(disabled != "", " **%s**", disabled), strings.Join(waysOf(holding, mark), "; "))
 		}
 	}
 	fmt.Fprintf(&b, "\n---\n\nServer %s. %s\n", span(server(doc.Environment), clipMessage), toolWords(doc.Tool))
@@ -289,14 +275,7 @@ func (t *textWriter) heldAt(d *executor.HeldAt) {
 func heldThen(holds []executor.HeldThen, several bool) string {
 	var parts []string
 	for _, h := range holds {
-		var ways []string
-		if h.Direct {
-			ways = append(ways, "directly")
-		}
-		if h.Inherited {
-			ways = append(ways, "through a group")
-		}
-		text := strings.Join(ways, " and ")
+		text := joined(" and ", when(h.Direct, "directly"), when(h.Inherited, "through a group"))
 		if several {
 			text = strconv.Itoa(int(h.ID)) + " " + text
 		}

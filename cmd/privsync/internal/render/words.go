@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,14 +65,7 @@ func who(p planner.Principal) string { return Who(p) }
 
 // Who names a principal on one clean line: user demo "Demo User".
 func Who(p planner.Principal) string {
-	name := identity(p)
-	if p.Kind != "" {
-		name = Clean(string(p.Kind)) + " " + name
-	}
-	if p.Tenant != "" {
-		name += " of tenant " + Quote(p.Tenant)
-	}
-	return name
+	return joined(" ", Clean(string(p.Kind)), identity(p)) + when(p.Tenant != "", " of tenant %s", Quote(p.Tenant))
 }
 
 // privilege names a privilege: 53 Monitor Database Connections.
@@ -90,18 +84,8 @@ func privileges(list []planner.PrivilegeRef) string { return andMore(list, len(l
 
 // server names the server: its URL, and the versions that it told.
 func server(e planner.Environment) string {
-	s := Clean(e.URL)
-	var v []string
-	if e.IServerVersion != "" {
-		v = append(v, "Intelligence Server "+Clean(e.IServerVersion))
-	}
-	if e.WebVersion != "" {
-		v = append(v, "web "+Clean(e.WebVersion))
-	}
-	if len(v) > 0 {
-		s += " (" + strings.Join(v, ", ") + ")"
-	}
-	return s
+	versions := joined(", ", when(e.IServerVersion != "", "Intelligence Server %s", Clean(e.IServerVersion)), when(e.WebVersion != "", "web %s", Clean(e.WebVersion)))
+	return Clean(e.URL) + when(versions != "", " (%s)", versions)
 }
 
 // actor names the session's user.
@@ -117,18 +101,20 @@ func actor(a planner.Actor) string {
 
 // policyName names the policy and the environment that was selected.
 func policyName(p planner.PolicyRef) string {
-	s := Clean(p.Name)
-	if s == "" {
-		s = "(without a name)"
-	}
-	if p.Environment != "" {
-		s += " (environment " + Clean(p.Environment) + ")"
-	}
-	return s
+	return cmp.Or(Clean(p.Name), "(without a name)") + when(p.Environment != "", " (environment %s)", Clean(p.Environment))
 }
 
 // withoutPolicy reports whether no policy was given.
 func withoutPolicy(p planner.PolicyRef) bool { return p.Name == "" && p.Digest == "" }
+
+// withWhat names the policy of a document after before, as show shows it, or says that
+// there was none.
+func withWhat(before string, p planner.PolicyRef, show func(string) string) string {
+	if withoutPolicy(p) {
+		return "without a policy"
+	}
+	return before + show(policyName(p))
+}
 
 // scope says which privileges may be touched.
 func scope(s planner.Scope) string {
@@ -176,24 +162,8 @@ func place(p *policy.Position) string {
 // failure is an error of a report on one line, the ticket last: it is what the
 // vendor's support asks for.
 func failure(e *executor.Error) string {
-	var head []string
-	if e.Status != 0 {
-		head = append(head, fmt.Sprintf("HTTP %d", e.Status))
-	}
-	if e.Code != "" {
-		head = append(head, Clean(e.Code))
-	}
-	if e.IServerCode != 0 {
-		head = append(head, fmt.Sprintf("(iServerCode %d)", e.IServerCode))
-	}
-	text := cmp.Or(Clean(e.Message), "no message")
-	if len(head) > 0 {
-		text = strings.Join(head, " ") + ": " + text
-	}
-	if e.TicketID != "" {
-		text += " [ticket " + Clean(e.TicketID) + "]"
-	}
-	return text
+	head := joined(" ", when(e.Status != 0, "HTTP %d", e.Status), Clean(e.Code), when(e.IServerCode != 0, "(iServerCode %d)", e.IServerCode))
+	return joined(": ", head, cmp.Or(Clean(e.Message), "no message")) + when(e.TicketID != "", " [ticket %s]", Clean(e.TicketID))
 }
 
 // severities says how many findings there are of each severity.
@@ -302,13 +272,21 @@ func someOf[T any](list []T, name func(T) string) string {
 // itself is a name that is shown as it is.
 func itself(s string) string { return s }
 
-// inBrackets is a text after a space and in brackets, or "".
-func inBrackets(s string) string {
-	if s == "" {
+// when is a text where something is so, and "" where it is not.
+func when(so bool, format string, args ...any) string {
+	if !so {
 		return ""
 	}
-	return " [" + s + "]"
+	return fmt.Sprintf(format, args...)
 }
+
+// joined joins the texts that are not "".
+func joined(between string, texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), between)
+}
+
+// inBrackets is a text after a space and in brackets, or "".
+func inBrackets(s string) string { return when(s != "", " [%s]", s) }
 
 // byPrincipal indexes findings by the id of their principal.
 func byPrincipal(fs []planner.Finding) map[mstrapi.ObjectID][]planner.Finding {
@@ -374,17 +352,8 @@ func originWords(o *planner.Origin) string {
 	if o == nil {
 		return ""
 	}
-	var parts []string
-	if at := place(&o.Position); at != "" {
-		parts = append(parts, clip(at, clipMessage))
-	}
-	if o.Set != "" {
-		parts = append(parts, "set "+Quote(clip(Clean(o.Set), clipName)))
-	}
-	if o.Selector != "" {
-		parts = append(parts, "selector "+clip(Clean(o.Selector), clipName))
-	}
-	return strings.Join(parts, ", ")
+	return joined(", ", clip(place(&o.Position), clipMessage), when(o.Set != "", "set %s", Quote(clip(Clean(o.Set), clipName))),
+		when(o.Selector != "", "selector %s", clip(Clean(o.Selector), clipName)))
 }
 
 // provenanceWords says where a document comes from; "" where that is not known.
