@@ -177,8 +177,8 @@ principals:
 	no := false
 	at := func(line, column int) Position { return Position{"p.yaml", line, column} }
 	want := []*Selector{
-		{User, Conditions{"G", "", true, "svc_*", "? Robot", &no}, at(6, 21), at(6, 10), nil},
-		{Group, Conditions{"G", "C82C6B1011D2894CC0009D9F29718E4F", false, "", "2026-*", nil}, at(8, 22), at(8, 11), nil},
+		{User, Conditions{MemberOf: "G", Nested: true, LoginMatches: "svc_*", NameMatches: "? Robot", Enabled: &no}, at(6, 21), at(6, 10), nil},
+		{Group, Conditions{MemberOf: "G", MemberOfID: "C82C6B1011D2894CC0009D9F29718E4F", NameMatches: "2026-*"}, at(8, 22), at(8, 11), nil},
 	}
 	got := []*Selector{p.Principals[0].Selector, p.Principals[1].Selector}
 	if diff := cmp.Diff(want, got); diff != "" {
