@@ -19,7 +19,7 @@ func TestPromiseOfAnEntry(t *testing.T) {
 		m.user("ops", nil)
 		u := m.user("u", ids(3))
 		name := map[policy.Kind]string{policy.Group: "Ops", policy.User: "ops"}[test.kind]
-		m.fail = failing("ListAll "+string(test.kind), "ListPage "+string(test.kind))
+		m.fail = failing("List "+string(test.kind), "Search "+string(test.kind))
 		e := entry(policy.User, "u", policy.Authoritative)
 		e.Principal.ID = string(u.row.ID)
 		plan := planFor(t, m, policyOf(entry(test.kind, name, policy.Additive, listed(3)), e))
