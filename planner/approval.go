@@ -33,7 +33,7 @@ func ApprovalOf(pol *policy.Policy) *Approval {
 }
 
 // approvalOf returns a with its privileges as cat has them; nil leaves them as written.
-func approvalOf(a *policy.Approval, cat *catalogue) *Approval {
+func approvalOf(a *policy.Approval, cat *privilegeIndex) *Approval {
 	out := &Approval{Required: a.Required}
 	if a.Above == nil {
 		return out

@@ -4,106 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
-
-// catalogue finds the privileges that a policy names.
-type catalogue struct {
-	byID   map[mstrapi.PrivilegeID]string
-	byName map[string][]mstrapi.Privilege
-	level  mstrapi.Level
-	levels map[mstrapi.PrivilegeID]mstrapi.Level
-	names  []string
-}
-
-func newCatalogue(list []mstrapi.Privilege, level mstrapi.Level) *catalogue {
-	c := &catalogue{
-		byID:   make(map[mstrapi.PrivilegeID]string, len(list)),
-		byName: make(map[string][]mstrapi.Privilege, len(list)),
-		levels: make(map[mstrapi.PrivilegeID]mstrapi.Level, len(list)),
-		level:  level,
-	}
-	for _, p := range list {
-		c.byID[p.ID] = p.Name
-		c.levels[p.ID] = p.Level()
-		c.byName[p.Name] = append(c.byName[p.Name], p)
-		c.names = append(c.names, p.Name)
-	}
-	return c
-}
-
-func (c *catalogue) ref(p mstrapi.PrivilegeID) PrivilegeRef {
-	return PrivilegeRef{ID: p, Name: c.byID[p]}
-}
-
-// refs returns s by number; nil for none.
-func (c *catalogue) refs(s Set) (out []PrivilegeRef) {
-	for q := range s.All() {
-		out = append(out, c.ref(q))
-	}
-	return out
-}
-
-// label is how messages name a privilege.
-func (c *catalogue) label(p mstrapi.PrivilegeID) string {
-	if name := c.byID[p]; name != "" {
-		return fmt.Sprintf("%d %s", p, clean.Quote(name))
-	}
-	return p.String()
-}
-
-// find returns the number of the privilege that ref names, or says why there is
-// none that the scope allows.
-func (c *catalogue) find(ref policy.Ref) (mstrapi.PrivilegeID, *Finding) {
-	var id mstrapi.PrivilegeID
-	if ref.ID != 0 {
-		id = mstrapi.PrivilegeID(ref.ID)
-		if _, ok := c.levels[id]; !ok {
-			return 0, c.problem(ref, fmt.Sprintf("the server's catalogue has no privilege %d", ref.ID))
-		}
-	} else {
-		found := c.byName[ref.Name]
-		switch len(found) {
-		case 0:
-			text := fmt.Sprintf("the server's catalogue has no privilege %s", clean.Quote(ref.Name))
-			if near := policy.Suggest(ref.Name, c.names); near != "" {
-				text += fmt.Sprintf("; did you mean %s?", clean.Quote(near))
-			}
-			return 0, c.problem(ref, text)
-		case 1:
-			id = found[0].ID
-		default:
-			ids := make([]string, len(found))
-			for i, p := range found {
-				ids[i] = p.ID.String()
-			}
-			slices.Sort(ids)
-			return 0, c.problem(ref, fmt.Sprintf("%s names several privileges of the server's catalogue (%s); write the number", clean.Quote(ref.Name), strings.Join(ids, ", ")))
-		}
-	}
-	if got := c.levels[id]; c.level != mstrapi.LevelAll && got != c.level {
-		f := c.problem(ref, fmt.Sprintf("privilege %s is a %s-level privilege and lies outside the policy's scope (level: %s)", c.label(id), got, c.level))
-		f.Privilege = &PrivilegeRef{ID: id, Name: c.byID[id]}
-		return 0, f
-	}
-	return id, nil
-}
-
-func (c *catalogue) problem(ref policy.Ref, text string) *Finding {
-	f := &Finding{Code: CodeUnknownPrivilege, Severity: SeverityError, Message: text, Position: position(ref.Pos)}
-	if ref.ID == 0 {
-		f.Privilege = &PrivilegeRef{Name: ref.Name}
-	} else if ref.ID > 0 && ref.ID <= int(mstrapi.MaxPrivilegeID) {
-		f.Privilege = &PrivilegeRef{ID: mstrapi.PrivilegeID(ref.ID)}
-	}
-	return f
-}
 
 // position returns where in a policy file a finding belongs, or nil.
 func position(p policy.Position) *policy.Position {
@@ -147,7 +53,7 @@ type ruleSets struct {
 // compiled is a policy with its names resolved against a catalogue.
 type compiled struct {
 	pol      *policy.Policy
-	cat      *catalogue
+	cat      *privilegeIndex
 	now      time.Time
 	entries  []entrySets
 	rules    []ruleSets
@@ -174,7 +80,7 @@ type sharedList struct {
 
 // compile resolves every privilege that pol names. Each place that names an
 // unknown one gives one finding.
-func compile(pol *policy.Policy, cat *catalogue, now time.Time) *compiled {
+func compile(pol *policy.Policy, cat *privilegeIndex, now time.Time) *compiled {
 	c := &compiled{
 		pol: pol, cat: cat, now: now,
 		entries:   make([]entrySets, len(pol.Principals)),
@@ -563,29 +469,4 @@ func (c *compiled) entryPosition(w *want) *policy.Position {
 		return nil
 	}
 	return position(c.pol.Principals[c.deciding(w.entries)].Pos)
-}
-
-// label is how messages name a principal.
-func (p Principal) label() string {
-	label := fmt.Sprintf("%s %s", p.Kind, p.ID)
-	switch {
-	case p.Kind == mstrapi.Group:
-		label = "group " + clean.Quote(p.Name)
-	case p.Login != "" && p.Login != p.Name:
-		label = fmt.Sprintf("user %s (%s)", clean.Quote(p.Name), clean.Text(p.Login))
-	case p.Name != "":
-		label = "user " + clean.Quote(p.Name)
-	}
-	if p.Tenant != "" {
-		label += " of tenant " + clean.Quote(p.Tenant)
-	}
-	return label
-}
-
-// plural joins a number with the noun that fits it.
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + many
 }

@@ -51,7 +51,7 @@ func (ob *observer) countKnown(ctx context.Context) error {
 			if ob.isFatal(ctx, err) {
 				return err
 			}
-			ob.log.DebugContext(ctx, "how many there are is not known", "kind", string(kind), "error", err)
+			ob.o.Logger.DebugContext(ctx, "how many there are is not known", "kind", string(kind), "error", err)
 			continue
 		}
 		if page.Total >= 0 {

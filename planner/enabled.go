@@ -25,12 +25,12 @@ func (ob *observer) learnEnabled(ctx context.Context) error {
 // learnHoldersEnabled finds out whether the users are enabled who hold what somebody
 // asks for, and what they log in as, where nothing has told it yet.
 func (ob *observer) learnHoldersEnabled(ctx context.Context) error {
-	if ob.asked.IsEmpty() {
+	if ob.o.Asked.IsEmpty() {
 		return nil
 	}
 	var open []*Observed
 	for o := range ob.st.all() {
-		if o.Principal.Kind == mstrapi.User && (o.Enabled == mstrapi.Unknown || o.Principal.Login == "") && !o.asked && o.Err == nil && !o.effective().Intersect(ob.asked).IsEmpty() {
+		if o.Principal.Kind == mstrapi.User && (o.Enabled == mstrapi.Unknown || o.Principal.Login == "") && !o.asked && o.Err == nil && !o.effective().Intersect(ob.o.Asked).IsEmpty() {
 			open = append(open, o)
 		}
 	}
@@ -67,7 +67,7 @@ func (ob *observer) askEnabled(ctx context.Context, open []*Observed) error {
 			ob.lose(o)
 		} else if fatal == nil {
 			// What the user holds can be read all the same.
-			ob.log.WarnContext(ctx, "whether a user is enabled is not known", "user", o.Principal.ID, "error", err)
+			ob.o.Logger.WarnContext(ctx, "whether a user is enabled is not known", "user", o.Principal.ID, "error", err)
 		}
 		return fatal
 	})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"privsync/clean"
@@ -281,4 +282,29 @@ func nameSome(list []*Observed) string {
 		names = append(names, plural(more, "other", "others"))
 	}
 	return joinAnd(names)
+}
+
+// label is how messages name a principal.
+func (p Principal) label() string {
+	label := fmt.Sprintf("%s %s", p.Kind, p.ID)
+	switch {
+	case p.Kind == mstrapi.Group:
+		label = "group " + clean.Quote(p.Name)
+	case p.Login != "" && p.Login != p.Name:
+		label = fmt.Sprintf("user %s (%s)", clean.Quote(p.Name), clean.Text(p.Login))
+	case p.Name != "":
+		label = "user " + clean.Quote(p.Name)
+	}
+	if p.Tenant != "" {
+		label += " of tenant " + clean.Quote(p.Tenant)
+	}
+	return label
+}
+
+// plural joins a number with the noun that fits it.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }

@@ -250,7 +250,7 @@ func (f *forecast) audited(q *ProductForecast, o *Observed, had, all Set) {
 }
 
 // through returns every way in which o holds the privileges.
-func (s *State) through(o *Observed, held Set, cat *catalogue) []Through {
+func (s *State) through(o *Observed, held Set, cat *privilegeIndex) []Through {
 	out := []Through{}
 	for q := range held.All() {
 		ref := cat.ref(q)

@@ -122,7 +122,7 @@ func JudgeFor(ctx context.Context, r Reader, p *Plan, pol *policy.Policy, actor 
 	if err != nil {
 		return nil, err
 	}
-	judged.Safety.ActorLoses = orEmpty(newCatalogue(list, mstrapi.LevelAll).refs(lost))
+	judged.Safety.ActorLoses = orEmpty(newPrivilegeIndex(list, mstrapi.LevelAll).refs(lost))
 	return &judged, nil
 }
 

@@ -32,7 +32,7 @@ func Make(pol *policy.Policy, st *State, o MakeOptions) *Plan { return draftOf(p
 
 // draftOf decides what [Make] puts into a plan.
 func draftOf(pol *policy.Policy, st *State) *draft {
-	return evaluate(compile(pol, newCatalogue(st.Catalogue, st.Level), st.Now), st)
+	return evaluate(compile(pol, newPrivilegeIndex(st.Catalogue, st.Level), st.Now), st)
 }
 
 // plan writes down what was decided.

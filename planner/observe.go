@@ -54,9 +54,8 @@ var ErrNotAllowed = errors.New("missing privilege")
 // [ErrNotAllowed]), or the catalogue cannot be read.
 func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions) (*State, error) {
 	ob := &observer{
-		r: r, pol: pol, url: o.URL, concurrency: o.Concurrency, log: o.Logger,
-		asked: o.Asked, catalogue: o.Catalogue,
-		progress:   &progress{tell: o.Progress},
+		r: r, pol: pol, o: o,
+		progress:   &phases{tell: o.Progress},
 		lists:      make(map[mstrapi.Kind][]mstrapi.PrincipalRow),
 		listErr:    make(map[mstrapi.Kind]error),
 		memberRows: make(map[memberKey][]mstrapi.PrincipalRow),
@@ -80,11 +79,11 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 			except:     make(map[[2]int]Principal),
 		},
 	}
-	if ob.concurrency < 1 {
-		ob.concurrency = 8
+	if ob.o.Concurrency < 1 {
+		ob.o.Concurrency = 8
 	}
-	if ob.log == nil {
-		ob.log = slog.New(slog.DiscardHandler)
+	if ob.o.Logger == nil {
+		ob.o.Logger = slog.New(slog.DiscardHandler)
 	}
 	ob.in = newInterner(&ob.st.refs)
 	if err := ob.observe(ctx); err != nil {
@@ -98,14 +97,10 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 
 // observer reads a state.
 type observer struct {
-	r           Reader
-	pol         *policy.Policy
-	url         string
-	concurrency int
-	log         *slog.Logger
-	progress    *progress
-	asked       Set
-	catalogue   []mstrapi.Privilege // empty: to be read
+	r        Reader
+	pol      *policy.Policy
+	o        ObserveOptions
+	progress *phases
 
 	st      *State
 	in      *interner
@@ -155,7 +150,7 @@ func (ob *observer) observe(ctx context.Context) error {
 		return err
 	}
 	ob.dropGone()
-	c := compile(ob.pol, newCatalogue(st.Catalogue, st.Level), st.Now)
+	c := compile(ob.pol, newPrivilegeIndex(st.Catalogue, st.Level), st.Now)
 	for {
 		if err := ob.settleRoles(ctx, c); err != nil {
 			return err
@@ -168,7 +163,7 @@ func (ob *observer) observe(ctx context.Context) error {
 			ob.noteEveryone()
 			return cmp.Or(ob.readPast(ctx), ctx.Err())
 		}
-		ob.log.DebugContext(ctx, "reading more of the groups", "held", len(d.needs.held), "memberships", len(d.needs.parents),
+		ob.o.Logger.DebugContext(ctx, "reading more of the groups", "held", len(d.needs.held), "memberships", len(d.needs.parents),
 			"users", len(d.needs.users), "changed groups", len(d.needs.count)+len(d.needs.expand), "others", len(d.needs.principals))
 		if err := ob.fetch(ctx, d.needs); err != nil {
 			return err
@@ -189,7 +184,7 @@ func (ob *observer) each(ctx context.Context, n int, work func(ctx context.Conte
 	// A goroutine for each worker, not for each item: a request needs a deep
 	// stack, which a new goroutine would have to grow.
 	var next atomic.Int64
-	for range min(ob.concurrency, n) {
+	for range min(ob.o.Concurrency, n) {
 		panics.Go(g, func() error {
 			for {
 				i := int(next.Add(1)) - 1
@@ -243,7 +238,7 @@ func (ob *observer) readServer(ctx context.Context) error {
 			if ob.isFatal(gctx, err) {
 				return err
 			}
-			ob.log.WarnContext(gctx, "the server's versions are not known", "error", err)
+			ob.o.Logger.WarnContext(gctx, "the server's versions are not known", "error", err)
 		}
 		return nil
 	})
@@ -256,7 +251,7 @@ func (ob *observer) readServer(ctx context.Context) error {
 		return nil
 	})
 	panics.Go(g, func() error {
-		list, err := slices.Clone(ob.catalogue), error(nil)
+		list, err := slices.Clone(ob.o.Catalogue), error(nil)
 		if len(list) == 0 {
 			list, err = ob.r.Catalogue(gctx)
 		}
@@ -276,7 +271,7 @@ func (ob *observer) readServer(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	st.Environment = Environment{URL: ob.url, IServerVersion: status.IServerVersion, WebVersion: status.WebVersion}
+	st.Environment = Environment{URL: ob.o.URL, IServerVersion: status.IServerVersion, WebVersion: status.WebVersion}
 	return ob.checkAllowed(ctx)
 }
 
@@ -294,9 +289,9 @@ func (ob *observer) checkAllowed(ctx context.Context) error {
 	case err != nil:
 		return err
 	case !ob.st.work.identified:
-		ob.log.WarnContext(ctx, "the catalogue has no such privilege, so whether the session's user has it is not checked", "privilege", ManagerPrivilege)
+		ob.o.Logger.WarnContext(ctx, "the catalogue has no such privilege, so whether the session's user has it is not checked", "privilege", ManagerPrivilege)
 	case ob.st.work.untold:
-		ob.log.InfoContext(ctx, "the server does not tell whether the session's user has the privilege", "privilege", ManagerPrivilege)
+		ob.o.Logger.InfoContext(ctx, "the server does not tell whether the session's user has the privilege", "privilege", ManagerPrivilege)
 	}
 	return nil
 }
@@ -358,9 +353,9 @@ func (ob *observer) parentList(refs []mstrapi.ObjectRef) parentList {
 	return list
 }
 
-// progress counts what was done of a phase. It tells from one goroutine at a
+// phases counts what was done of each phase. It tells from one goroutine at a
 // time.
-type progress struct {
+type phases struct {
 	tell func(phase string, done, total int)
 
 	mu          sync.Mutex
@@ -368,14 +363,14 @@ type progress struct {
 	done, total int
 }
 
-func (p *progress) start(phase string, total int) {
+func (p *phases) start(phase string, total int) {
 	p.update(func() { p.phase, p.done, p.total = phase, 0, total })
 }
 
-func (p *progress) grow(n int) { p.update(func() { p.total += n }) }
-func (p *progress) add(n int)  { p.update(func() { p.done += n }) }
+func (p *phases) grow(n int) { p.update(func() { p.total += n }) }
+func (p *phases) add(n int)  { p.update(func() { p.done += n }) }
 
-func (p *progress) update(change func()) {
+func (p *phases) update(change func()) {
 	if p.tell == nil {
 		return
 	}

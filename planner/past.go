@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"privsync/mstrapi"
@@ -73,7 +72,7 @@ func (ob *observer) readPast(ctx context.Context) error {
 			if ob.isFatal(ctx, err) {
 				return err
 			}
-			ob.log.DebugContext(ctx, "whether an earlier grant is still there is not known", "principal", who.ID, "error", err)
+			ob.o.Logger.DebugContext(ctx, "whether an earlier grant is still there is not known", "principal", who.ID, "error", err)
 			return nil
 		}
 		held[i] = seen.Direct.Intersect(open[i].Privileges)
@@ -177,28 +176,6 @@ func (d *draft) noLongerListed() []Finding {
 			d.st.past.Granting, plural(n, "principal", "principals")))
 	}
 	return out
-}
-
-// some names privileges in a message.
-func (c *catalogue) some(s Set) string {
-	ids := s.IDs()
-	if len(ids) == 1 {
-		return "privilege " + c.label(ids[0])
-	}
-	labels := make([]string, len(ids))
-	for i, id := range ids {
-		labels[i] = c.label(id)
-	}
-	return "privileges " + strings.Join(firstOf(labels), ", ")
-}
-
-// only returns the one privilege of s; nil if there are several.
-func (c *catalogue) only(s Set) *PrivilegeRef {
-	if s.Len() != 1 {
-		return nil
-	}
-	ref := c.ref(s.IDs()[0])
-	return &ref
 }
 
 // sorted returns p with its grants in the order of their principals, each once.

@@ -48,7 +48,7 @@ func (ob *observer) settleRoles(ctx context.Context, c *compiled) error {
 // settle marks what comes from roles of groups, once all of these are read. Where one
 // could not be read, nothing is known about whoever is below it if it matters for what
 // is decided; otherwise the server's word stands.
-func (l *lineage) settle(wanted, decided Set, cat *catalogue) {
+func (l *lineage) settle(wanted, decided Set, cat *privilegeIndex) {
 	type found struct {
 		inherited, elsewhere Set
 		others               map[mstrapi.PrivilegeID]otherSources
@@ -130,7 +130,7 @@ func (c *compiled) projectLevel() Set {
 }
 
 // projectLevel returns all project-level privileges.
-func (cat *catalogue) projectLevel() Set {
+func (cat *privilegeIndex) projectLevel() Set {
 	var out Set
 	for id, level := range cat.levels {
 		if level == mstrapi.LevelProject {

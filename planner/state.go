@@ -379,27 +379,6 @@ type interner struct {
 	sets     map[string]Set
 	buf      []byte
 	idx      []int
-	recent   [4]recentRef // the groups met last: most privileges come through the same few
-	oldest   int          // of recent, the next to be replaced
-}
-
-// recentRef is a group and its number in the table, plus 1; 0 is none.
-type recentRef struct {
-	ref    mstrapi.ObjectRef
-	number int
-}
-
-// number is [groupTable.number].
-func (in *interner) number(ref mstrapi.ObjectRef) int {
-	for i := range in.recent {
-		if r := &in.recent[i]; r.number > 0 && r.ref == ref {
-			return r.number - 1
-		}
-	}
-	n := in.refs.number(ref)
-	in.recent[in.oldest] = recentRef{ref, n + 1}
-	in.oldest = (in.oldest + 1) % len(in.recent)
-	return n
 }
 
 func newInterner(refs *groupTable) *interner {
@@ -430,7 +409,7 @@ func (in *interner) profile(seen Observation) *profile {
 		}
 		idx := in.idx[:0]
 		for _, g := range h.Groups {
-			idx = append(idx, in.number(g))
+			idx = append(idx, in.refs.number(g))
 		}
 		if len(idx) > 1 {
 			slices.Sort(idx)

@@ -1,9 +1,8 @@
 package planner
 
 import (
+	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"privsync/mstrapi"
 	"privsync/policy"
@@ -161,43 +160,26 @@ func (d *draft) maybeExempt(rule int, o *Observed) bool {
 	return false
 }
 
-// key is equal for two that want the same.
-func (w *Wanted) key() string {
-	var b strings.Builder
-	for _, s := range []Set{w.Listed, w.Forbidden, w.Expired, w.Lean, w.Accepted, w.Endured} {
-		for id := range s.All() {
-			fmt.Fprintf(&b, "%d,", id)
-		}
-		b.WriteByte(';')
-	}
-	fmt.Fprintf(&b, "%t%t", w.Exclusive, w.Direct)
-	for _, d := range w.Denied {
-		fmt.Fprintf(&b, " %q %t %v", d.Rule, d.Together, d.Privileges.IDs())
-	}
-	return b.String()
-}
-
 // watch fills plan with what is wanted of covered principals that it does not
 // change, where it changes a group or runs a command: otherwise it touches
 // nobody else.
 func (d *draft) watch(plan *Plan) {
-	groups := slices.ContainsFunc(plan.Changes, func(c Change) bool { return c.Principal.Kind == mstrapi.Group })
+	var lost Set // by some group
+	groups := false
+	changed := make(map[mstrapi.ObjectID]bool, len(plan.Changes))
+	for i := range plan.Changes {
+		c := &plan.Changes[i]
+		changed[c.Principal.ID] = true
+		if c.Principal.Kind == mstrapi.Group {
+			groups, lost = true, lost.Union(c.revoked())
+		}
+	}
 	if !d.complete || !groups && len(plan.Commands) == 0 {
 		return
-	}
-	var lost Set // by some group
-	for i := range plan.Changes {
-		if plan.Changes[i].Principal.Kind == mstrapi.Group {
-			lost = lost.Union(plan.Changes[i].revoked())
-		}
 	}
 	awaits := make(map[mstrapi.ObjectID][]Awaited)
 	for _, a := range d.awaits {
 		awaits[a.principal] = append(awaits[a.principal], a.Awaited)
-	}
-	changed := make(map[mstrapi.ObjectID]bool, len(plan.Changes))
-	for i := range plan.Changes {
-		changed[plan.Changes[i].Principal.ID] = true
 	}
 	plan.unchanged = make(map[mstrapi.ObjectID]*Wanted)
 	shared := make(map[string]*Wanted)
@@ -208,7 +190,8 @@ func (d *draft) watch(plan *Plan) {
 		}
 		w := d.c.wantFor(o)
 		want := d.wanted(o, w, &decision{inherited: d.p.inheritedAfter(o, w, d.p.judged(o))})
-		key := want.key()
+		text, _ := json.Marshal(want) // numbers and names: it cannot fail
+		key := string(text)
 		if known := shared[key]; known != nil {
 			want = known
 		}

@@ -35,7 +35,7 @@ type WorkNeed struct {
 // WorkNeeds returns what the session's user needs on a server with the
 // catalogue: what the policy names in named, otherwise what the vendor names.
 func WorkNeeds(list []mstrapi.Privilege, named []policy.Ref) []WorkNeed {
-	cat := newCatalogue(list, mstrapi.LevelAll)
+	cat := newPrivilegeIndex(list, mstrapi.LevelAll)
 	pick := func(ids []mstrapi.PrivilegeID) (out []mstrapi.Privilege) {
 		for _, p := range list {
 			if slices.Contains(ids, p.ID) {
@@ -67,39 +67,6 @@ type work struct {
 	untold     bool // the server does not tell whether the session has them
 }
 
-// own returns the privileges that ref, which names one that the session's user
-// works with, may mean: in any scope, and without regard to case unless a name is
-// spelled exactly so.
-func (c *catalogue) own(ref policy.Ref) []mstrapi.PrivilegeID {
-	if ref.ID != 0 {
-		if _, ok := c.levels[mstrapi.PrivilegeID(ref.ID)]; ok {
-			return []mstrapi.PrivilegeID{mstrapi.PrivilegeID(ref.ID)}
-		}
-		return nil
-	}
-	var out []mstrapi.PrivilegeID
-	for _, p := range c.byName[ref.Name] {
-		out = append(out, p.ID)
-	}
-	if len(out) > 0 {
-		return out
-	}
-	return c.namedLike(ref.Name)
-}
-
-// namedLike returns the privileges whose name differs in case and white space at
-// most.
-func (c *catalogue) namedLike(name string) []mstrapi.PrivilegeID {
-	var out []mstrapi.PrivilegeID
-	for id, n := range c.byID {
-		if policy.SameName(n, name) {
-			out = append(out, id)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
 // sessionReader tells what the session's user may do.
 type sessionReader interface {
 	SessionPrivilege(ctx context.Context, id mstrapi.PrivilegeID) (mstrapi.SessionPrivilege, error)
@@ -110,19 +77,17 @@ type sessionReader interface {
 // candidates those count that the session holds. The error matches
 // [ErrNotAllowed] if it holds none.
 func identifyWork(ctx context.Context, r sessionReader, actor Actor, list []mstrapi.Privilege, named []policy.Ref) (work, error) {
-	cat := newCatalogue(list, mstrapi.LevelAll)
+	cat := newPrivilegeIndex(list, mstrapi.LevelAll)
 	var w work
 	var candidates []mstrapi.PrivilegeID
-	if len(named) == 0 {
-		candidates = cat.namedLike(ManagerPrivilege)
-		for _, name := range []string{createUsers, createUsersOld, grantPrivileges} {
-			for _, id := range cat.namedLike(name) {
-				w.privileges.Add(id)
+	for _, need := range WorkNeeds(list, named) {
+		for _, p := range need.Candidates {
+			if need.Required {
+				candidates = append(candidates, p.ID)
+			} else {
+				w.privileges.Add(p.ID)
 			}
 		}
-	}
-	for _, ref := range named {
-		candidates = append(candidates, cat.own(ref)...)
 	}
 	slices.Sort(candidates)
 	candidates = slices.Compact(candidates)
