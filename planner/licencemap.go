@@ -69,71 +69,48 @@ type MappedProduct struct {
 	Privileges []PrivilegeRef `json:"privileges"`
 }
 
-// writeList writes a list with a line for each of its values.
-func writeList[T any](b *bytes.Buffer, indent string, list []T) error {
-	b.WriteString("[")
-	for i, v := range list {
-		text, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		b.WriteString([]string{"", ","}[min(i, 1)] + "\n" + indent + "  ")
-		b.Write(text)
-	}
-	if len(list) > 0 {
-		b.WriteString("\n" + indent)
-	}
-	b.WriteString("]")
-	return nil
-}
-
 // WriteTo writes the map as JSON, a privilege to a line, so that two maps can be
 // compared.
 func (m *LicenceMap) WriteTo(w io.Writer) (int64, error) {
-	var b bytes.Buffer
-	head, err := json.Marshal(struct {
+	var failed error
+	text := func(v any) string {
+		out, err := json.Marshal(v)
+		failed = cmp.Or(failed, err)
+		return string(out)
+	}
+	lines := func(indent string, n int, of func(i int) string) string {
+		out := make([]string, n)
+		for i := range out {
+			out[i] = "\n" + indent + "  " + of(i)
+		}
+		if n > 0 {
+			out[n-1] += "\n" + indent
+		}
+		return "[" + strings.Join(out, ",") + "]"
+	}
+	head, err := json.MarshalIndent(struct {
 		Format      string         `json:"format"`
 		CreatedAt   time.Time      `json:"createdAt"`
 		Environment MapEnvironment `json:"environment"`
 		Source      Principal      `json:"source"`
-	}{m.Format, m.CreatedAt.UTC().Truncate(time.Second), m.Environment, m.Source})
+	}{m.Format, m.CreatedAt.UTC().Truncate(time.Second), m.Environment, m.Source}, "", "  ")
 	if err != nil {
 		return 0, err
 	}
-	var indented bytes.Buffer
-	if err := json.Indent(&indented, head, "", "  "); err != nil {
-		return 0, err
-	}
-	b.Write(bytes.TrimSuffix(indented.Bytes(), []byte("\n}")))
-	b.WriteString(",\n  \"products\": [")
-	for i, p := range m.Products {
-		name, err := json.Marshal(p.Name)
-		if err != nil {
-			return 0, err
-		}
-		fmt.Fprintf(&b, "%s\n    {\"id\": %d, \"name\": %s, \"privileges\": ", []string{"", ","}[min(i, 1)], p.ID, name)
-		if err := writeList(&b, "    ", p.Privileges); err != nil {
-			return 0, err
-		}
-		b.WriteString("}")
-	}
-	b.WriteString("\n  ],\n")
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s,\n  \"products\": %s,\n", bytes.TrimSuffix(head, []byte("\n}")), lines("  ", len(m.Products), func(i int) string {
+		p := m.Products[i]
+		of := lines("    ", len(p.Privileges), func(k int) string { return text(p.Privileges[k]) })
+		return fmt.Sprintf(`{"id": %d, "name": %s, "privileges": %s}`, p.ID, text(p.Name), of)
+	}))
 	if len(m.NotRead) > 0 {
-		text, err := json.Marshal(m.NotRead)
-		if err != nil {
-			return 0, err
-		}
-		fmt.Fprintf(&b, "  \"notRead\": %s,\n", text)
+		fmt.Fprintf(&b, "  \"notRead\": %s,\n", text(m.NotRead))
 	}
-	b.WriteString("  \"noProduct\": ")
-	if err := writeList(&b, "  ", m.NoProduct); err != nil {
-		return 0, err
+	fmt.Fprintf(&b, "  \"noProduct\": %s,\n", lines("  ", len(m.NoProduct), func(i int) string { return text(m.NoProduct[i]) }))
+	fmt.Fprintf(&b, "  \"unknown\": %s\n}\n", lines("  ", len(m.Unknown), func(i int) string { return text(m.Unknown[i]) }))
+	if failed != nil {
+		return 0, failed
 	}
-	b.WriteString(",\n  \"unknown\": ")
-	if err := writeList(&b, "  ", m.Unknown); err != nil {
-		return 0, err
-	}
-	b.WriteString("\n}\n")
 	return b.WriteTo(w)
 }
 
