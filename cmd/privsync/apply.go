@@ -272,39 +272,43 @@ func (r *applyRun) run(ctx context.Context) error {
 		report, ending = r.execute(ctx)
 		return nil
 	})
+	if defect != nil && !r.changed {
+		report, ending = r.failed(ctx, defect)
+		return r.end(ctx, report, ending)
+	}
 	if defect == nil {
 		defect = panics.Catch(func() error {
 			ending = r.end(ctx, report, ending)
 			return nil
 		})
-		if defect == nil {
-			return ending
-		}
-		return r.f.reports.failEarly(r.app, "apply", r.start, r.plan.Policy.Name, r.giveUp(ctx, defect))
 	}
+	if defect == nil {
+		return ending
+	}
+	r.leaveServer(ctx)
+	r.putAway(r.journal.Abandon)
 	if r.changed {
-		return r.f.reports.failEarly(r.app, "apply", r.start, r.plan.Policy.Name, r.giveUp(ctx, defect))
+		defect = hinted(defect, `what was written stands in the journal: "privsync recover" looks at the server and reports it`)
 	}
-	report, ending = r.failed(ctx, defect)
-	return r.end(ctx, report, ending)
+	return r.f.reports.failEarly(r.app, "apply", r.start, r.plan.Policy.Name, defect)
 }
 
-// giveUp logs out and leaves the journal to the next run.
-func (r *applyRun) giveUp(ctx context.Context, defect error) error {
+// leaveServer gives the server's lock back and logs out.
+func (r *applyRun) leaveServer(ctx context.Context) {
 	if r.writer != nil {
 		r.releaseServerLock(ctx, r.onServer)
 		r.logout(ctx, r.writer)
 	}
-	if e := r.journal.Abandon(); e != nil {
-		r.log.Warn("journal not put away; the next run looks at this one again", "error", e)
+}
+
+// putAway closes the journal or leaves it to the next run, and lets other runs begin.
+func (r *applyRun) putAway(journal func() error) {
+	if err := journal(); err != nil {
+		r.log.Warn("journal not put away; the next run looks at this one again", "error", err)
 	}
 	if r.lock != nil {
 		r.releaseLock(r.lock)
 	}
-	if r.changed {
-		return hinted(defect, `what was written stands in the journal: "privsync recover" looks at the server and reports it`)
-	}
-	return defect
 }
 
 // execute does the work. It returns a report however it ends, and the error
@@ -610,10 +614,7 @@ func (r *applyRun) failed(ctx context.Context, err error) (*executor.Report, err
 // until then: a journal that is open while the lock is free is that of a run
 // that died.
 func (r *applyRun) end(ctx context.Context, report *executor.Report, err error) error {
-	if r.writer != nil {
-		r.releaseServerLock(ctx, r.onServer)
-		r.logout(ctx, r.writer)
-	}
+	r.leaveServer(ctx)
 	if err == nil {
 		err = reportEnding(report)
 	}
@@ -624,15 +625,10 @@ func (r *applyRun) end(ctx context.Context, report *executor.Report, err error) 
 	if err == nil && r.quietNight() && r.idle(report) {
 		r.finish = ""
 	}
-	putAway := r.journal.Abandon
 	if delivered {
-		putAway = func() error { return r.journal.Close(r.now()) }
-	}
-	if e := putAway(); e != nil {
-		r.log.Warn("journal not put away; the next run looks at this one again", "error", e)
-	}
-	if r.lock != nil {
-		r.releaseLock(r.lock)
+		r.putAway(func() error { return r.journal.Close(r.now()) })
+	} else {
+		r.putAway(r.journal.Abandon)
 	}
 	return err
 }
