@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -139,6 +140,16 @@ func TestRead(t *testing.T) {
 	if err != nil || digest != doc.Digest || len(got.Flat) != 70_001 || seen != 70_002 || got.Lines[0].Parts[0].Name != "p" || got.Never != nil || len(got.Words) != 1 {
 		t.Errorf("Read = %s, %v: %d elements, %d seen, %+v", digest, err, len(got.Flat), seen, got.Lines)
 	}
+	// Whoever wants nothing of a long list holds no more than its canonical form.
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if digest, err := ReadPart(strings.NewReader(text), 1<<30, new(struct{})); err != nil || digest != doc.Digest {
+		t.Errorf("ReadPart = %s, %v", digest, err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 4*uint64(len(text)) {
+		t.Errorf("reading %d bytes allocates %d", len(text), got)
+	}
 	if _, err := Read(strings.NewReader(text), int64(len(text))-1, new(sample), nil); err == nil || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("Read of too much = %v", err)
 	}
@@ -173,6 +184,7 @@ func TestReadRefuses(t *testing.T) {
 		{`{"format":true}`, "true or false does not fit here, in format, at byte 10", true},
 		{`{"flat":{}}`, "flat is not a list", true},
 		{`{"flat":null}`, "flat is not a list", true},
+		{`{"x":[{},{"a":1,"a":2}]}`, `the member "a" stands twice, in x/1`, false},
 		{`{"hidden":[]}`, `unknown member "hidden"`, true},
 		{`{"":1}`, `unknown member ""`, true},
 		{`{"-":1}`, `unknown member "-"`, true},

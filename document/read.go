@@ -65,27 +65,34 @@ func read(r io.Reader, limit int64, doc any, visit func(any), strict bool) (stri
 		keep := new(store)
 		parts = append(parts, part{name, keep.write})
 		place, known := places[name]
+		known = known && name != "" && name != "-"
+		rows := known && place.Kind() == reflect.Slice && place.Type().Elem().Kind() == reflect.Struct
+		list := dec.PeekKind() == '['
 		switch {
-		case name == "" || name == "-" || !known:
-			if strict {
-				misfits(fmt.Errorf("unknown member %s", clean.Quote(clean.Clip(name, 80))))
-			}
-			return take(dec, keep, nil)
-		case place.Kind() != reflect.Slice || place.Type().Elem().Kind() != reflect.Struct:
-			return take(dec, keep, func() reflect.Value { return place })
-		case dec.PeekKind() != '[':
+		case !known && strict:
+			misfits(fmt.Errorf("unknown member %s", clean.Quote(clean.Clip(name, 80))))
+		case rows && !list:
 			misfits(fmt.Errorf("%s is not a list", name))
-			return take(dec, keep, nil)
 		}
-		place.Set(reflect.MakeSlice(place.Type(), 0, 0))
+		var into func() reflect.Value
+		switch {
+		case rows && list:
+			place.Set(reflect.MakeSlice(place.Type(), 0, 0))
+			into = func() reflect.Value {
+				place.Set(reflect.Append(place, reflect.Zero(place.Type().Elem())))
+				return place.Index(place.Len() - 1)
+			}
+		case known:
+			into = func() reflect.Value { return place }
+		}
+		if !list || known && !rows {
+			return take(dec, keep, into)
+		}
 		sep := "["
 		err := Each(dec, func() error {
 			keep.add([]byte(sep))
 			sep = ","
-			return take(dec, keep, func() reflect.Value {
-				place.Set(reflect.Append(place, reflect.Zero(place.Type().Elem())))
-				return place.Index(place.Len() - 1)
-			})
+			return take(dec, keep, into)
 		})
 		keep.add([]byte(map[string]string{"[": "[]", ",": "]"}[sep]))
 		return err
@@ -123,8 +130,8 @@ func (s *store) canonical(text jsontext.Value) error {
 func (s *store) add(text []byte) {
 	const piece = 1 << 20
 	last := len(s.pieces) - 1
-	if last < 0 || len(s.pieces[last])+len(text) > piece {
-		s.pieces = append(s.pieces, nil)
+	if last < 0 || len(s.pieces[last])+len(text) > max(piece, cap(s.pieces[last])) {
+		s.pieces = append(s.pieces, make([]byte, 0, max(min(last+1, 1)*piece, len(text))))
 		last++
 	}
 	s.pieces[last] = append(s.pieces[last], text...)
