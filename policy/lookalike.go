@@ -1,11 +1,13 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 
@@ -29,12 +31,11 @@ func oddity(s string) string {
 	if plainName(s) {
 		return ""
 	}
-	if strings.TrimLeftFunc(s, unicode.IsSpace) != s {
-		return "begins with " + runeName(first(s))
+	if r, _ := utf8.DecodeRuneInString(s); unicode.IsSpace(r) {
+		return "begins with " + runeName(r)
 	}
-	if strings.TrimRightFunc(s, unicode.IsSpace) != s {
-		rs := []rune(s)
-		return "ends with " + runeName(rs[len(rs)-1])
+	if r, _ := utf8.DecodeLastRuneInString(s); unicode.IsSpace(r) {
+		return "ends with " + runeName(r)
 	}
 	n := 0
 	for _, r := range s {
@@ -44,13 +45,6 @@ func oddity(s string) string {
 		}
 	}
 	return ""
-}
-
-func first(s string) rune {
-	for _, r := range s {
-		return r
-	}
-	return 0
 }
 
 // invisible reports whether a character cannot be seen, or is not known to be seen.
@@ -100,7 +94,7 @@ func skeleton(s string) string {
 			b.WriteByte(' ')
 		case unicode.Is(unicode.Mn, r), invisible(r):
 		default:
-			b.WriteRune(baseOf(r))
+			b.WriteRune(cmp.Or(accented[r], r))
 		}
 	}
 	return strings.TrimSpace(FoldLogin(b.String()))
@@ -120,13 +114,6 @@ var accented = func() map[rune]rune {
 	}
 	return m
 }()
-
-func baseOf(r rune) rune {
-	if base, ok := accented[r]; ok {
-		return base
-	}
-	return r
-}
 
 // LookAlike returns the first of candidates that a person could take for name, or "".
 func LookAlike(name string, candidates []string) string {

@@ -52,7 +52,7 @@ With --save the catalogue is written to a file, so that "privsync validate
 				return fmt.Errorf("read the catalogue: %w", err)
 			}
 			a.warnOdd(r)
-			doc := &catalogue{
+			doc := &savedCatalogue{
 				Format: catalogueFormat, Tool: toolRef(),
 				Environment: planner.Environment{URL: r.URL(), IServerVersion: status.IServerVersion, WebVersion: status.WebVersion},
 				Privileges:  []cataloguedItem{},
@@ -93,9 +93,9 @@ const catalogueFormat = "privsync/catalogue/v1"
 // maxCatalogue bounds a catalogue file; a server's has some 300 entries.
 const maxCatalogue = 16 << 20
 
-// catalogue is the document that privileges --save writes and that validate
+// savedCatalogue is the document that privileges --save writes and that validate
 // --catalog reads.
-type catalogue struct {
+type savedCatalogue struct {
 	Format      string              `json:"format"`
 	Tool        planner.Tool        `json:"tool"`
 	Environment planner.Environment `json:"environment"`
@@ -111,7 +111,7 @@ type cataloguedItem struct {
 }
 
 // WriteTo writes c as indented JSON.
-func (c *catalogue) WriteTo(w io.Writer) (int64, error) {
+func (c *savedCatalogue) WriteTo(w io.Writer) (int64, error) {
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return 0, err
@@ -138,7 +138,7 @@ func readCatalogue(path string) ([]policy.CataloguePrivilege, error) {
 	if data, err = withoutMark(data); err != nil {
 		return nil, hinted(fmt.Errorf("catalogue %s: %w", path, err), hint)
 	}
-	var c catalogue
+	var c savedCatalogue
 	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, hinted(fmt.Errorf("catalogue %s: %w", path, err), hint)
 	}
