@@ -4,7 +4,6 @@ import (
 	"iter"
 	"slices"
 	"strconv"
-	"strings"
 
 	"privsync/clean"
 	"privsync/mstrapi"
@@ -205,36 +204,25 @@ func audit(all iter.Seq[seen], plan *planner.Plan, o Options) *Report {
 type sourcePool map[string][]PrivilegeSource
 
 func (p sourcePool) intern(held iter.Seq[mstrapi.Held]) []PrivilegeSource {
-	var key strings.Builder
+	var key []byte
 	var list []PrivilegeSource
+	note := func(kind string, ref mstrapi.ObjectRef) {
+		key = strconv.AppendQuote(append(append(key, kind...), ref.ID...), ref.Name)
+	}
 	for h := range held {
-		key.WriteString(strconv.Itoa(int(h.ID)))
-		if h.Direct {
-			key.WriteByte('d')
-		}
+		key = strconv.AppendBool(strconv.AppendBool(strconv.AppendInt(key, int64(h.ID), 10), h.Direct), h.Other)
 		for _, g := range h.Groups {
-			key.WriteByte(',')
-			key.WriteString(string(g.ID))
-			key.WriteByte('=')
-			key.WriteString(strconv.Quote(g.Name))
+			note(" group ", g)
 		}
 		for _, r := range h.Roles {
-			for _, ref := range []mstrapi.ObjectRef{r.Role, r.Project} {
-				key.WriteByte('r')
-				key.WriteString(string(ref.ID))
-				key.WriteString(strconv.Quote(ref.Name))
-			}
+			note(" role ", r.Role)
+			note(" in ", r.Project)
 		}
-		if h.Other {
-			key.WriteByte('o')
-		}
-		key.WriteByte(';')
 		list = append(list, PrivilegeSource{Privilege: h.ID, Direct: h.Direct, Groups: orEmpty(h.Groups), Roles: h.Roles, Other: h.Other})
 	}
-	k := key.String()
-	if old, ok := p[k]; ok {
+	if old, ok := p[string(key)]; ok {
 		return old
 	}
-	p[k] = list
+	p[string(key)] = list
 	return list
 }

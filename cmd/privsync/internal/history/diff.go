@@ -491,7 +491,7 @@ func (w *why) through(way *Way, q mstrapi.PrivilegeID, gained bool) *Cause {
 		}
 		for _, s := range slices.Backward(w.x.steps[g.ID]) {
 			if gained && s.granted.Has(q) || !gained && s.revoked.Has(q) {
-				return &Cause{By: s.run, Ticket: s.planned[q].Ticket, Through: []mstrapi.ObjectRef{g}, After: moment(s.readAt), Until: moment(s.endedAt)}
+				return &Cause{By: s.run, Ticket: s.planned.ticket(q), Through: []mstrapi.ObjectRef{g}, After: moment(s.readAt), Until: moment(s.endedAt)}
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package history
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"privsync/executor"
@@ -18,17 +17,31 @@ type step struct {
 	before, after   *executor.Sets
 	granted         planner.Set
 	revoked         planner.Set
-	planned         map[mstrapi.PrivilegeID]planner.PlannedPrivilege
+	planned         intended
 	readAt, endedAt time.Time // when it was read, and when the run had ended
 	groups          []change  // what the run did to groups
 }
 
 // change is what a run did to one group.
 type change struct {
-	group           mstrapi.ObjectRef
-	granted         planner.Set
-	revoked         planner.Set
-	grants, revokes []planner.PlannedPrivilege
+	group            mstrapi.ObjectRef
+	granted, revoked planner.Set
+	intended
+}
+
+// intended is what a run had planned for somebody.
+type intended struct{ grant, revoke []planner.PlannedPrivilege }
+
+// ticket is the policy's reason for what was planned of a privilege.
+func (p intended) ticket(q mstrapi.PrivilegeID) string {
+	for _, list := range [][]planner.PlannedPrivilege{p.grant, p.revoke} {
+		for i := range list {
+			if list[i].ID == q {
+				return list[i].Ticket
+			}
+		}
+	}
+	return ""
 }
 
 // stepOf returns what a report says of a principal; false where it says nothing of what
@@ -39,17 +52,11 @@ func stepOf(r *executor.Report, run *Run, groups []change, res *executor.Result)
 	}
 	s := step{
 		run: run, scope: r.Scope.Level, audit: r.Run.Command == "audit", before: res.Before, after: res.After,
-		granted: planner.SetOf(res.Granted...), revoked: planner.SetOf(res.Revoked...), groups: groups,
+		granted: planner.SetOf(res.Granted...), revoked: planner.SetOf(res.Revoked...), planned: intended{res.Grant, res.Revoke}, groups: groups,
 		readAt: cmp.Or(res.StartedAt, r.Run.StartedAt), endedAt: r.Run.FinishedAt,
 	}
 	if s.audit {
 		s.before, s.endedAt = nil, s.readAt
-	}
-	s.planned = make(map[mstrapi.PrivilegeID]planner.PlannedPrivilege, len(res.Grant)+len(res.Revoke))
-	for _, list := range [][]planner.PlannedPrivilege{res.Grant, res.Revoke} {
-		for _, p := range list {
-			s.planned[p.ID] = p
-		}
 	}
 	return s, true
 }
@@ -62,20 +69,11 @@ func changedGroups(r *executor.Report) []change {
 		if res.Principal.Kind == mstrapi.Group && len(res.Granted)+len(res.Revoked) > 0 {
 			out = append(out, change{
 				mstrapi.ObjectRef{ID: res.Principal.ID, Name: res.Principal.Name},
-				planner.SetOf(res.Granted...), planner.SetOf(res.Revoked...), res.Grant, res.Revoke,
+				planner.SetOf(res.Granted...), planner.SetOf(res.Revoked...), intended{res.Grant, res.Revoke},
 			})
 		}
 	}
 	return out
-}
-
-func (c *change) ticket(q mstrapi.PrivilegeID) string {
-	for _, p := range slices.Concat(c.grants, c.revokes) {
-		if p.ID == q {
-			return p.Ticket
-		}
-	}
-	return ""
 }
 
 // look is what is known of one privilege of a principal at one moment.
@@ -150,7 +148,7 @@ func cause(from, to look, q mstrapi.PrivilegeID) Cause {
 		did = s.granted
 	}
 	if did.Has(q) && from.direct != to.direct {
-		c.By, c.Ticket = s.run, s.planned[q].Ticket
+		c.By, c.Ticket = s.run, s.planned.ticket(q)
 		return c
 	}
 	if from.held != to.held {
