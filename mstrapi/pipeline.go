@@ -1,11 +1,14 @@
 package mstrapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 )
 
 const (
@@ -44,138 +47,174 @@ func (q *request) errorFor() *Error {
 	return e
 }
 
+// A delivery is a request on its way through the pipeline.
+type delivery struct {
+	c       *client
+	q       *request
+	ctx     context.Context // the caller's
+	pausing context.Context // of waits; see client.pauses
+	started time.Time
+	waits   *backoff.ExponentialBackOff // nil until the first
+	trace   authTrace
+	last    *Error    // of the attempt before, nil for the first
+	began   time.Time // the last attempt
+	sent    int       // times
+	used    int       // of tries; renewing the session does not count
+	tries   int
+	waiting bool // counted in client.waiting
+}
+
 // do sends a request until it is answered, refused, or not worth repeating. Its
 // errors are [*Error].
 func (c *client) do(ctx context.Context, q *request) error {
-	var (
-		waits   interface{ NextBackOff() time.Duration }
-		trace   authTrace
-		last    *Error // of the attempt before, nil for the first
-		sent    int
-		tries   = c.cfg.MaxAttempts
-		waiting bool // counted in client.waiting
-		used    = 0  // of tries; renewing the session does not count
-	)
+	d := delivery{c: c, q: q, ctx: ctx, started: time.Now(), tries: c.cfg.MaxAttempts}
 	if q.class == logoutRequest {
-		tries = logoutAttempts
+		d.tries = logoutAttempts
 	}
-	started := time.Now()
-	pausing, done := c.pauses(ctx, q.class)
+	var done func()
+	d.pausing, done = c.pauses(ctx, q.class)
 	defer done()
-	// ended is the error when the loop stops between two attempts.
-	ended := func(err error) error {
-		e := last
-		if e == nil {
-			e = q.errorFor()
-			e.Unsent = true
+	defer func() {
+		if d.waiting {
+			c.waiting.Add(-1)
 		}
-		if e.Status == http.StatusUnauthorized && err != nil {
-			// What ended the request is the login, not the answer before it.
-			e = &Error{Method: e.Method, Path: e.Path, Unsent: true}
-			err = fmt.Errorf("its session was lost: %w", err)
-		}
-		e.Err, e.Attempts = err, sent
-		return e
-	}
+	}()
 	for {
-		s, err := c.admit(pausing, q)
-		if err != nil {
-			return ended(err)
-		}
-		if q.locked {
-			if again, err := c.keepLock(pausing, s, &trace); again {
+		s, err := c.admit(d.pausing, q)
+		if err == nil && q.locked {
+			var again bool
+			if again, err = c.keepLock(d.pausing, s, &d.trace); again {
 				continue
-			} else if err != nil {
-				return ended(err)
 			}
 		}
-		if sent++; sent > 1 {
-			c.retries.Add(1)
+		if err != nil {
+			return d.ended(err)
 		}
-		used++
-		began := time.Now()
-		c.watch.enter()
-		e := c.attempt(ctx, q, s, sent)
-		c.watch.leave()
+		e := d.send(s)
 		if e == nil {
-			c.outage.answered()
-			c.pace.succeeded()
-			if q.session == nil && s != nil {
-				c.sessions.works(s)
-			}
 			return nil
 		}
-		e.Err = c.scrubError(e.Err)
-		e.Attempts = sent
-		last = e
-		if ctx.Err() != nil && e.Status < 300 {
-			e.Err = context.Cause(ctx)
+		if err := d.repeat(s, e); err != nil {
+			return err
+		}
+	}
+}
+
+// ended returns the error of a delivery that stops between two attempts.
+func (d *delivery) ended(err error) error {
+	e := d.last
+	if e == nil {
+		e = d.q.errorFor()
+		e.Unsent = true
+	}
+	if e.Status == http.StatusUnauthorized {
+		// What ended the request is the login, not the answer before it.
+		e = &Error{Method: e.Method, Path: e.Path, Unsent: true}
+		err = fmt.Errorf("its session was lost: %w", err)
+	}
+	e.Err, e.Attempts = err, d.sent
+	return e
+}
+
+// send sends the request once, in session s.
+func (d *delivery) send(s *session) *Error {
+	c := d.c
+	if d.sent++; d.sent > 1 {
+		c.retries.Add(1)
+	}
+	d.used++
+	d.began = time.Now()
+	c.watch.enter()
+	e := c.attempt(d.ctx, d.q, s, d.sent)
+	c.watch.leave()
+	if e != nil {
+		e.Err, e.Attempts = c.scrubError(e.Err), d.sent
+		d.last = e
+		return e
+	}
+	c.outage.answered()
+	c.pace.succeeded()
+	if d.q.session == nil && s != nil {
+		c.sessions.works(s)
+	}
+	return nil
+}
+
+// repeat returns nil once the request, whose attempt in session s failed, is to be
+// sent again, and otherwise what ends it.
+func (d *delivery) repeat(s *session, e *Error) error {
+	c := d.c
+	if d.ctx.Err() != nil && e.Status < 300 {
+		e.Err = context.Cause(d.ctx)
+		return e
+	}
+	if e.Status == http.StatusUnauthorized && d.q.session == nil && s != nil {
+		c.outage.answered()
+		e.Unsent = true
+		if !c.renew(d.ctx, s, &d.trace, e) {
 			return e
 		}
-		if e.Status == http.StatusUnauthorized && q.session == nil && s != nil {
-			c.outage.answered()
-			e.Unsent = true
-			if !c.renew(ctx, s, &trace, e) {
-				return e
-			}
-			used--
-			continue
+		d.used--
+		return nil
+	}
+	v := judge(d.q.class, e)
+	if d.q.first && e.Status == 0 && e.Unsent {
+		d.tries = min(d.tries, firstDials)
+	}
+	if d.waits == nil {
+		d.waits = newBackoff()
+	}
+	ordinary := d.waits.NextBackOff()
+	wait := cmp.Or(e.RetryAfter, ordinary)
+	most := c.patience(d.ctx, d.q.class, d.started)
+	tooLong := e.RetryAfter > most
+	final := tooLong || !v.again || d.used >= d.tries
+	if d.q.class == renewalRequest && !tooLong && v.again {
+		final = time.Since(d.started)+wait > renewalMost
+	}
+	if c.outage.failed(e, d.began, final) {
+		c.log.LogAttrs(d.ctx, slog.LevelError, "server given up", slog.String("error", clip(c.outage.err().Error(), messageLimit)))
+	}
+	if final && tooLong {
+		// Nobody waits so long: others shall not either, before they are told the same.
+		wait = ordinary
+		if v.again {
+			e.Err = fmt.Errorf("the server asks to wait %s, more than the %s that are left", e.RetryAfter, most.Round(time.Second))
 		}
-		v := judge(q.class, e)
-		if q.first && e.Status == 0 && e.Unsent {
-			tries = min(tries, firstDials)
-		}
-		if waits == nil {
-			waits = newBackoff()
-		}
-		ordinary := waits.NextBackOff()
-		wait := ordinary
-		if e.RetryAfter > 0 {
-			wait = e.RetryAfter
-		}
-		most := c.patience(ctx, q.class, started)
-		tooLong := e.RetryAfter > most
-		final := tooLong || !v.again || used >= tries
-		if q.class == renewalRequest && !tooLong && v.again {
-			final = time.Since(started)+wait > renewalMost
-		}
-		if c.outage.failed(e, began, final) {
-			c.log.LogAttrs(ctx, slog.LevelError, "server given up", slog.String("error", clip(c.outage.err().Error(), messageLimit)))
-		}
-		if final {
-			switch {
-			case v.all && tooLong:
-				// Nobody waits so long: others shall not either, before they are told the same.
-				c.pace.slowDown(ordinary)
-			case v.all:
-				c.pace.slowDown(wait)
-			}
-			if tooLong && v.again {
-				e.Err = fmt.Errorf("the server asks to wait %s, more than the %s that are left", e.RetryAfter, most.Round(time.Second))
-			}
-			return e
-		}
-		c.logRetry(ctx, e, wait, v.reason)
-		if !waiting {
-			waiting = true
-			c.waiting.Add(1)
-			defer c.waiting.Add(-1)
-		}
-		if away := c.outage.awayFor(); away > 0 {
-			c.log.LogAttrs(ctx, slog.LevelInfo, "no usable answer, retrying", slog.Duration("for", away.Round(time.Second)), slog.Int64("waiting", c.waiting.Load()), slog.String("last", v.reason))
-		} else if v.all && wait >= awayEvery {
-			c.log.LogAttrs(ctx, slog.LevelInfo, "the server asks to slow down", slog.Duration("pause", wait.Round(time.Second)), slog.Int64("waiting", c.waiting.Load()))
-		}
-		if v.all {
-			c.pace.slowDown(wait)
-			continue
-		}
-		c.resting.Add(1)
-		err = sleep(pausing, wait)
-		c.resting.Add(-1)
-		if err != nil {
-			return ended(err)
-		}
+	}
+	if !final {
+		d.tell(e, v, wait)
+	}
+	if v.all {
+		c.pace.slowDown(wait)
+	}
+	switch {
+	case final:
+		return e
+	case v.all:
+		return nil
+	}
+	c.resting.Add(1)
+	defer c.resting.Add(-1)
+	if err := sleep(d.pausing, wait); err != nil {
+		return d.ended(err)
+	}
+	return nil
+}
+
+// tell logs that the request will be sent again after the wait, and counts it among
+// those that wait.
+func (d *delivery) tell(e *Error, v verdict, wait time.Duration) {
+	c := d.c
+	c.logRetry(d.ctx, e, wait, v.reason)
+	if !d.waiting {
+		d.waiting = true
+		c.waiting.Add(1)
+	}
+	if away := c.outage.awayFor(); away > 0 {
+		c.log.LogAttrs(d.ctx, slog.LevelInfo, "no usable answer, retrying", slog.Duration("for", away.Round(time.Second)), slog.Int64("waiting", c.waiting.Load()), slog.String("last", v.reason))
+	} else if v.all && wait >= awayEvery {
+		c.log.LogAttrs(d.ctx, slog.LevelInfo, "the server asks to slow down", slog.Duration("pause", wait.Round(time.Second)), slog.Int64("waiting", c.waiting.Load()))
 	}
 }
 
