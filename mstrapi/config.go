@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -296,17 +295,9 @@ func rootCAs(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	f, err := input.Open(file)
+	pem, err := input.Read(file, caFileLimit)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCAFile, err)
-	}
-	defer f.Close()
-	pem, err := io.ReadAll(io.LimitReader(f, caFileLimit+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCAFile, err)
-	}
-	if len(pem) > caFileLimit {
-		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrCAFile, file, caFileLimit)
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 // The table of judge, with the failures that it does not name.
@@ -159,6 +158,8 @@ func TestSecond401(t *testing.T) {
 			r := f.reader(t)
 			f.before = func(w http.ResponseWriter, req *http.Request) bool {
 				switch {
+				case f.count("POST /api/auth/login") > 2*want:
+					return false // a client that never ends would hang the test
 				case strings.HasSuffix(req.URL.Path, "/userInfo"):
 					_, _ = r.Held(req.Context(), User, demoUser, LevelServer) // the session works
 				case alive || !strings.HasSuffix(req.URL.Path, "/api/sessions"):
@@ -167,9 +168,7 @@ func TestSecond401(t *testing.T) {
 				apiError(w, 401, "ERR009", "gone")
 				return true
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
-			if _, err := r.SessionUser(ctx); err == nil || ctx.Err() != nil || f.logins != want {
+			if _, err := r.SessionUser(t.Context()); err == nil || f.logins != want {
 				t.Errorf("alive %t: SessionUser = %v after %d logins, want %d", alive, err, f.logins, want)
 			}
 		})

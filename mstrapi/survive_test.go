@@ -3,6 +3,7 @@ package mstrapi
 import (
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 )
@@ -51,12 +52,22 @@ func TestTrailingSlash(t *testing.T) {
 			w.WriteHeader(status)
 			return true
 		}
-		w := f.writer(t)
+		w := f.writer(t, func(c *Config) {
+			c.Transport = transportFunc(func(r *http.Request) (*http.Response, error) {
+				trace := httptrace.ContextClientTrace(r.Context())
+				trace.GetConn(r.URL.Host)
+				trace.GotConn(httptrace.GotConnInfo{})
+				return f.RoundTrip(r)
+			})
+		})
 		if got, err := w.Catalogue(t.Context()); err != nil || len(got) != 1 {
 			t.Errorf("%d: Catalogue = %v, %v", status, got, err)
 		}
 		if err := w.PatchPrivileges(t.Context(), Group, userAdmins, PrivilegePatch{Add: []PrivilegeID{2}}); err != nil || f.count("PATCH") != 2 {
 			t.Errorf("%d: PatchPrivileges = %v after %d requests", status, err, f.count("PATCH"))
+		}
+		if got := w.Stats(); got.Requests != int64(len(f.requests())) || got.Retries != 2 {
+			t.Errorf("%d: %+v, the server saw %d requests", status, got, len(f.requests()))
 		}
 	}
 	f := newFake(t)
