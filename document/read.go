@@ -20,8 +20,8 @@ import (
 //
 // What doc has no place for, in exactly these letters, or what does not fit there, is an
 // error, too; but the digest comes with it, so that the caller can tell a document that
-// was edited. Visit gets a pointer to each element of the lists of objects once it is
-// read; it may be nil.
+// was edited. Visit gets a pointer to each member, and to each element of a list of
+// objects, once it is read; it may be nil.
 func Read(r io.Reader, limit int64, doc any, visit func(element any)) (digest string, err error) {
 	return read(r, limit, doc, visit, true)
 }
@@ -32,76 +32,88 @@ func ReadPart(r io.Reader, limit int64, doc any) (digest string, err error) {
 }
 
 func read(r io.Reader, limit int64, doc any, visit func(any), strict bool) (string, error) {
-	places := make(map[string]reflect.Value)
+	to := reading{places: make(map[string]reflect.Value), visit: visit, strict: strict}
 	for f, value := range reflect.ValueOf(doc).Elem().Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		places[name] = value
-	}
-	var misfit error // the first
-	misfits := func(err error) {
-		if misfit == nil {
-			misfit = err
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			to.places[name] = value
 		}
 	}
-	// take reads the next value, keeps its canonical form, and puts it into its place.
-	take := func(dec *jsontext.Decoder, keep *store, place func() reflect.Value) error {
-		text, err := dec.ReadValue()
-		if err != nil {
-			return err
-		}
-		if err := keep.canonical(text); err != nil || place == nil {
-			return err
-		}
-		into := place().Addr().Interface()
-		if err := json.Unmarshal(text, into, json.RejectUnknownMembers(strict)); err != nil {
-			misfits(explain(err, dec.InputOffset()-int64(len(text)), dec.StackPointer()))
-		} else if visit != nil {
-			visit(into)
-		}
-		return nil
-	}
-	var parts []part
-	err := Walk(r, limit, func(name string, dec *jsontext.Decoder) error {
-		keep := new(store)
-		parts = append(parts, part{name, keep.write})
-		place, known := places[name]
-		known = known && name != "" && name != "-"
-		rows := known && place.Kind() == reflect.Slice && place.Type().Elem().Kind() == reflect.Struct
-		list := dec.PeekKind() == '['
-		switch {
-		case !known && strict:
-			misfits(fmt.Errorf("unknown member %s", clean.Quote(clean.Clip(name, 80))))
-		case rows && !list:
-			misfits(fmt.Errorf("%s is not a list", name))
-		}
-		var into func() reflect.Value
-		switch {
-		case rows && list:
-			place.Set(reflect.MakeSlice(place.Type(), 0, 0))
-			into = func() reflect.Value {
-				place.Set(reflect.Append(place, reflect.Zero(place.Type().Elem())))
-				return place.Index(place.Len() - 1)
-			}
-		case known:
-			into = func() reflect.Value { return place }
-		}
-		if !list || known && !rows {
-			return take(dec, keep, into)
-		}
-		sep := "["
-		err := Each(dec, func() error {
-			keep.add([]byte(sep))
-			sep = ","
-			return take(dec, keep, into)
-		})
-		keep.add([]byte(map[string]string{"[": "[]", ",": "]"}[sep]))
-		return err
-	})
-	if err != nil {
+	if err := Walk(r, limit, to.member); err != nil {
 		return "", err
 	}
-	is, err := digest(parts)
-	return is, errors.Join(err, misfit)
+	is, err := digest(to.parts)
+	return is, errors.Join(err, to.misfit)
+}
+
+// reading takes up a document member by member.
+type reading struct {
+	places map[string]reflect.Value
+	visit  func(any)
+	strict bool
+	parts  []part
+	misfit error // the first
+}
+
+// member reads one member: a list of objects, or one that nobody asked for, element by
+// element, for such a list may be most of the document.
+func (r *reading) member(name string, dec *jsontext.Decoder) error {
+	keep := new(store)
+	r.parts = append(r.parts, part{name, keep.write})
+	place, known := r.places[name]
+	rows := known && place.Kind() == reflect.Slice && place.Type().Elem().Kind() == reflect.Struct
+	list := dec.PeekKind() == '['
+	into := func() (none reflect.Value) { return none }
+	switch {
+	case !known && r.strict:
+		r.misfits(fmt.Errorf("unknown member %s", clean.Quote(clean.Clip(name, 80))))
+	case rows && !list:
+		r.misfits(fmt.Errorf("%s is not a list", name))
+	case rows:
+		place.Set(reflect.MakeSlice(place.Type(), 0, 0))
+		into = func() reflect.Value {
+			place.Set(reflect.Append(place, reflect.Zero(place.Type().Elem())))
+			return place.Index(place.Len() - 1)
+		}
+	case known:
+		into = func() reflect.Value { return place }
+		list = false
+	}
+	if !list {
+		return r.value(dec, keep, into())
+	}
+	sep := "["
+	err := Each(dec, func() error {
+		keep.add([]byte(sep))
+		sep = ","
+		return r.value(dec, keep, into())
+	})
+	keep.add([]byte(map[string]string{"[": "[]", ",": "]"}[sep]))
+	return err
+}
+
+// value reads the next value, keeps its canonical form, and puts it into its place, if
+// it has one.
+func (r *reading) value(dec *jsontext.Decoder, keep *store, place reflect.Value) error {
+	text, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	if err := keep.canonical(text); err != nil || !place.IsValid() {
+		return err
+	}
+	into := place.Addr().Interface()
+	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(r.strict)); err != nil {
+		r.misfits(explain(err, dec.InputOffset()-int64(len(text)), dec.StackPointer()))
+	} else if r.visit != nil {
+		r.visit(into)
+	}
+	return nil
+}
+
+func (r *reading) misfits(err error) {
+	if r.misfit == nil {
+		r.misfit = err
+	}
 }
 
 // Unmarshal reads a small document, as strictly as [Read].
