@@ -422,13 +422,8 @@ func (c *compiled) conflictFindings() []Finding {
 // listedAt returns where an entry lists p, and forbiddenAt where it forbids it.
 func (c *compiled) listedAt(entry int32, p mstrapi.PrivilegeID) policy.Position {
 	e := &c.pol.Principals[entry]
-	for l := range e.Listed.All() {
-		if c.names(l.Ref, p) && !l.Expired(c.now) {
-			return l.Pos
-		}
-	}
 	// It may be listed because another one needs it.
-	for q := range c.relation.dependents(SetOf(p)).All() {
+	for _, q := range append([]mstrapi.PrivilegeID{p}, c.relation.dependents(SetOf(p)).IDs()...) {
 		for l := range e.Listed.All() {
 			if c.names(l.Ref, q) && !l.Expired(c.now) {
 				return l.Pos

@@ -92,10 +92,7 @@ func (p *Plan) licenceGuard(product string, max *int) (Guard, bool) {
 	if max != nil {
 		g.Limit = strconv.Itoa(*max)
 	}
-	unknown := func(why string) (Guard, bool) {
-		g.Message = fmt.Sprintf("licences: how many users would consume %s is not known: %s", product, why)
-		return g, true
-	}
+	unknown := func(why string) (Guard, bool) { return g.unknownUsers(product, why) }
 	if !p.grantsAnything() {
 		return g, false // who is over already can always come down
 	}
@@ -116,35 +113,38 @@ func (p *Plan) licenceGuard(product string, max *int) (Guard, bool) {
 	if i < 0 {
 		return g, false // the server does not have it
 	}
-	q := &p.Licences.Products[i]
+	return p.Licences.Products[i].guard(g, max, p.Licences.ComplianceTime != nil)
+}
+
+// guard completes g, the guard of the product, by how many users would consume it.
+func (q *ProductForecast) guard(g Guard, max *int, counted bool) (Guard, bool) {
 	for _, c := range q.Gains[:min(len(q.Gains), maxOffenders)] {
 		g.Offenders = append(g.Offenders, c.Principal)
 	}
-	most := q.Difference
+	most, atMost := q.Difference, ""
 	if q.AtMost != nil {
-		most = *q.AtMost
+		most, atMost = *q.AtMost, "up to "
 	}
 	if most <= 0 {
 		return g, false
 	}
-	unentitled := func(why string) (Guard, bool) {
-		g.Message = fmt.Sprintf("licences: %d users would consume %s, and how many licences there are is not known: %s", q.Now+most, product, why)
-		return g, true
+	limit, what := q.Entitled, "the licences there are"
+	if max != nil {
+		limit, what = max, "the policy's limit"
 	}
-	limit := q.Entitled
-	switch {
-	case max != nil:
-		limit = max
-	case limit == nil && p.Licences.ComplianceTime == nil:
-		return unentitled("there is no result of a licence count of the server (the findings say why; see --licence-scan)")
-	case limit == nil:
-		return unentitled("the server's last licence count does not tell, and users come to consume it")
+	if limit == nil {
+		why := "there is no result of a licence count of the server (the findings say why; see --licence-scan)"
+		if counted {
+			why = "the server's last licence count does not tell, and users come to consume it"
+		}
+		g.Message = fmt.Sprintf("licences: %d users would consume %s, and how many licences there are is not known: %s", q.Now+most, q.Name, why)
+		return g, true
 	}
 	after, whose := q.Now+most, ""
 	if q.AtLeast && after <= *limit {
 		// The users who were counted are not all: the server's own count is.
 		if q.LastUsage == nil {
-			return unknown("not all users were counted, and the server's last licence count does not tell how many consume it")
+			return g.unknownUsers(q.Name, "not all users were counted, and the server's last licence count does not tell how many consume it")
 		}
 		after, whose = *q.LastUsage+most, fmt.Sprintf(" (the server's last count of %d and %d more)", *q.LastUsage, most)
 	}
@@ -152,14 +152,12 @@ func (p *Plan) licenceGuard(product string, max *int) (Guard, bool) {
 		return g, false
 	}
 	g.Actual, g.Limit = strconv.Itoa(after), strconv.Itoa(*limit)
-	what := "the policy's limit"
-	if max == nil {
-		what = "the licences there are"
-	}
-	atMost := ""
-	if q.AtMost != nil {
-		atMost = "up to "
-	}
-	g.Message = fmt.Sprintf("licences: %s%d users would consume %s%s, more than %s, %d", atMost, after, product, whose, what, *limit)
+	g.Message = fmt.Sprintf("licences: %s%d users would consume %s%s, more than %s, %d", atMost, after, q.Name, whose, what, *limit)
+	return g, true
+}
+
+// unknownUsers closes g because nobody knows how many users would consume a product.
+func (g Guard) unknownUsers(product, why string) (Guard, bool) {
+	g.Message = fmt.Sprintf("licences: how many users would consume %s is not known: %s", product, why)
 	return g, true
 }
