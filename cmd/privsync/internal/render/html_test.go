@@ -391,6 +391,22 @@ func TestHTMLOfALargeAuditIsSmall(t *testing.T) {
 	}
 }
 
+// TestHTMLNamesTheWorst: who drifted comes before those of whom less is known, however
+// bad these are, and of one outcome who differs most.
+func TestHTMLNamesTheWorst(t *testing.T) {
+	r := sampleAudit()
+	r.Principals[0].Outcome = executor.Failed
+	section := string(part(t, htmlOf(t, r, HTMLOptions{}), "attention"))
+	var got []string
+	for _, m := range regexp.MustCompile(`<h3>(.*?)</h3>|<a href="#p\d+"><bdi>(.*?)</bdi></a> (?:<small>.*</small> )?<strong>`).FindAllStringSubmatch(section, -1) {
+		got = append(got, m[1]+m[2])
+	}
+	want := []string{"4 principals drifted, the worst first", "Maria Reyes", "Export Service", "Demo User", "Night Shift", "1 principal failed, the worst first", "Contractors", "Errors"}
+	if !slices.Equal(got, want) {
+		t.Errorf("named are %q, want %q", got, want)
+	}
+}
+
 // TestHTMLLimits: what is too much is left out, said, and never what needs a
 // person before what does not.
 func TestHTMLLimits(t *testing.T) {

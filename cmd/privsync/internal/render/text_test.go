@@ -247,3 +247,14 @@ func TestVerdictOfAnAudit(t *testing.T) {
 		}
 	}
 }
+
+// TestReportSummary: every outcome is counted, in one order whatever is urgent.
+func TestReportSummary(t *testing.T) {
+	r := &executor.Report{Run: executor.Run{Command: "apply", Outcome: executor.RunPartial}, Summary: executor.Summary{
+		Principals: 45, InSync: 1, Applied: 2, Drifted: 3, Failed: 4, Unverified: 5, Stale: 6, HeldBack: 7, NotAttempted: 8, Unknown: 9, Grants: 1, Requests: 1}}
+	want := "Apply partial: 45 principals: 1 in sync, 2 applied, 3 drifted, 4 failed, 5 unverified, 6 stale, 7 held back, 8 not attempted, 9 unknown; " +
+		"1 grant and 0 revokes verified; findings 0 errors, 0 warnings, 0 infos; 1 request, 0 retries; an unknown time."
+	if got := ReportSummary(r); got != want {
+		t.Errorf("ReportSummary = %q, want %q", got, want)
+	}
+}
