@@ -125,3 +125,29 @@ func TestRequestsForSelectors(t *testing.T) {
 		})
 	}
 }
+
+// TestMayChoose: where it is not known whom a selector chooses, only what is certain
+// takes somebody out, for who is not taken out is spared or protected.
+func TestMayChoose(t *testing.T) {
+	selector := &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff", LoginMatches: "SVC_*", Enabled: new(bool)}}
+	for _, tt := range []struct {
+		login   string
+		enabled mstrapi.Tri
+		kind    mstrapi.Kind
+		want    bool
+	}{
+		{"svc_a", mstrapi.No, mstrapi.User, true},
+		{"svc_a", mstrapi.Unknown, mstrapi.User, true},
+		{"", mstrapi.No, mstrapi.User, true},
+		{"", mstrapi.Unknown, mstrapi.User, true},
+		{"svc_a", mstrapi.Yes, mstrapi.User, false},
+		{"bob", mstrapi.Unknown, mstrapi.User, false},
+		{"", mstrapi.Yes, mstrapi.User, false},
+		{"", mstrapi.Unknown, mstrapi.Group, false},
+	} {
+		o := &Observed{Principal: Principal{Kind: tt.kind, Name: "A", Login: tt.login}, Enabled: tt.enabled}
+		if got := mayChoose(selector, o); got != tt.want {
+			t.Errorf("mayChoose(%s %q, enabled %d) = %v, want %v", tt.kind, tt.login, tt.enabled, got, tt.want)
+		}
+	}
+}
