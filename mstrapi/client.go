@@ -36,7 +36,7 @@ type client struct {
 	decoders  sync.Pool              // of *heldDecoder
 	headers   *headers               // without a session
 	everyone  userList
-	levels    levels
+	levels    atomic.Pointer[map[PrivilegeID]Level] // by the catalogue; nil until that was read
 
 	life context.Context // of logins that serve several callers
 	end  context.CancelFunc
@@ -45,9 +45,9 @@ type client struct {
 	closeErr error
 
 	requests, retries atomic.Int64
-	waiting           atomic.Int64 // requests that were sent and will be sent again
-	resting           atomic.Int64 // those of them that are not under way just now
-	odd               oddPrivileges
+	waiting           atomic.Int64                   // requests that were sent and will be sent again
+	resting           atomic.Int64                   // those of them that are not under way just now
+	odd               atomic.Pointer[[]OddPrivilege] // of the catalogue that was read last
 
 	secretsMu sync.Mutex
 	secrets   []string     // cut out of the server's texts

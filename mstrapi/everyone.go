@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"privsync/mstr"
 )
@@ -13,19 +13,13 @@ import (
 // OnlyEveryone reports whether a list of users was answered with the members of
 // the group Everyone, because the server gives none: guests and some service
 // accounts are not among them.
-func (r *Reader) OnlyEveryone() bool {
-	l := &r.c.everyone
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.users != nil
-}
+func (r *Reader) OnlyEveryone() bool { return r.c.everyone.users.Load() != nil }
 
 // A userList stands in for the list of users on servers that do not give it: the
 // members of Everyone, read once. loading must be made.
 type userList struct {
 	loading chan struct{} // of length 1, full while someone reads
-	mu      sync.Mutex    // guards users
-	users   []PrincipalRow
+	users   atomic.Pointer[[]PrincipalRow]
 }
 
 // load reads the list unless that was done.
@@ -36,10 +30,7 @@ func (l *userList) load(ctx context.Context, c *client) error {
 	case <-ctx.Done():
 		return &Error{Method: http.MethodGet, Path: "/api/users", Unsent: true, Err: context.Cause(ctx)}
 	}
-	l.mu.Lock()
-	done := l.users != nil
-	l.mu.Unlock()
-	if done {
+	if l.users.Load() != nil {
 		return nil
 	}
 	c.log.DebugContext(ctx, "the server gives no list of users: reading the members of Everyone")
@@ -53,25 +44,21 @@ func (l *userList) load(ctx context.Context, c *client) error {
 			users = append(users, row)
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.users = users
+	l.users.Store(&users)
 	return nil
 }
 
 // page returns a page of the users that q selects; ok is false while the list is
 // not in use.
-func (l *userList) page(q Query, offset, limit int) (page Page, ok bool, err error) {
-	l.mu.Lock()
-	users := l.users
-	l.mu.Unlock()
+func (l *userList) page(q Query, offset, limit int) (page Page, ok bool) {
+	users := l.users.Load()
 	if users == nil {
-		return Page{}, false, nil
+		return Page{}, false
 	}
-	selected := users
+	selected := *users
 	if q != (Query{}) {
 		selected = nil
-		for _, row := range users {
+		for _, row := range *users {
 			if q.matches(row) {
 				selected = append(selected, row)
 			}
@@ -81,7 +68,7 @@ func (l *userList) page(q Query, offset, limit int) (page Page, ok bool, err err
 	if offset < len(selected) {
 		page.Rows = slices.Clone(selected[offset:min(offset+limit, len(selected))])
 	}
-	return page, true, nil
+	return page, true
 }
 
 // matches reports whether row is one that the server would list for q: the

@@ -24,8 +24,8 @@ func (r *Reader) List(kind Kind, q Query) *Listing { return r.c.list(kind, q) }
 // is of members at any depth, which an older server may ignore.
 func (r *Reader) Members(group ObjectID, flat bool) *Listing { return r.c.members(group, flat) }
 
-// path returns the path of the list of a kind.
-func (c *client) path(kind Kind) string {
+// listPath returns the path of the list of a kind.
+func listPath(kind Kind) string {
 	if kind == Group {
 		return "/api/usergroups"
 	}
@@ -37,7 +37,7 @@ func (c *client) listing(path string, fetch FetchPage) *Listing {
 }
 
 func (c *client) list(kind Kind, q Query) *Listing {
-	return c.listing(c.path(kind), func(ctx context.Context, offset, limit int) (Page, error) {
+	return c.listing(listPath(kind), func(ctx context.Context, offset, limit int) (Page, error) {
 		return c.listPage(ctx, kind, q, offset, limit)
 	})
 }
@@ -53,8 +53,8 @@ func (c *client) listPage(ctx context.Context, kind Kind, q Query, offset, limit
 		return Page{}, err
 	}
 	if kind == User {
-		if page, ok, err := c.everyone.page(q, offset, limit); ok || err != nil {
-			return page, err
+		if page, ok := c.everyone.page(q, offset, limit); ok {
+			return page, nil
 		}
 	}
 	v := url.Values{}
@@ -69,19 +69,19 @@ func (c *client) listPage(ctx context.Context, kind Kind, q Query, offset, limit
 		set("abbreviationBegins", q.LoginBegins)
 		v.Set("fields", userFields)
 	}
-	page, empty, err := c.rowsPage(ctx, c.path(kind), v, kind, offset, limit)
+	page, empty, err := c.rowsPage(ctx, listPath(kind), v, kind, offset, limit)
 	if err != nil || !empty {
 		return page, err
 	}
 	if kind == Group {
-		return Page{}, &Error{Method: http.MethodGet, Path: c.path(kind), Status: 200, Attempts: 1, Err: incompletef("an empty object instead of a list")}
+		return Page{}, &Error{Method: http.MethodGet, Path: listPath(kind), Status: 200, Attempts: 1, Err: incompletef("an empty object instead of a list")}
 	}
 	// Seen on real servers even for administrators.
 	if err := c.everyone.load(ctx, c); err != nil {
 		return Page{}, err
 	}
-	page, _, err = c.everyone.page(q, offset, limit)
-	return page, err
+	page, _ = c.everyone.page(q, offset, limit)
+	return page, nil
 }
 
 func (c *client) membersPage(ctx context.Context, group ObjectID, flat bool, offset, limit int) (Page, error) {

@@ -3,7 +3,6 @@ package mstrapi
 import (
 	"fmt"
 	"slices"
-	"sync"
 
 	"privsync/clean"
 )
@@ -32,22 +31,11 @@ func (o OddPrivilege) String() string {
 	return text + " " + o.Odd
 }
 
-// oddPrivileges are those of the catalogue that was read last.
-type oddPrivileges struct {
-	mu   sync.Mutex
-	list []OddPrivilege
-}
-
-func (o *oddPrivileges) keep(list []OddPrivilege) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.list = list
-}
-
 // OddPrivileges returns what was odd in the catalogue that [Reader.Catalogue] read
 // last, in its order.
 func (r *Reader) OddPrivileges() []OddPrivilege {
-	r.c.odd.mu.Lock()
-	defer r.c.odd.mu.Unlock()
-	return slices.Clone(r.c.odd.list)
+	if list := r.c.odd.Load(); list != nil {
+		return slices.Clone(*list)
+	}
+	return nil
 }

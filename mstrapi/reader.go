@@ -254,29 +254,33 @@ func (r *Reader) Catalogue(ctx context.Context) ([]Privilege, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.c.odd.keep(odd)
-	r.c.levels.keep(catalogue)
+	levels := make(map[PrivilegeID]Level, len(catalogue))
+	for _, p := range catalogue {
+		levels[p.ID] = p.Level()
+	}
+	r.c.odd.Store(&odd)
+	r.c.levels.Store(&levels)
 	return catalogue, nil
 }
 
 // Principal reads one user or group: users with Enabled, Login and Memberships
 // where the server tells them. [IsNotFound] holds of the error when there is none.
 func (r *Reader) Principal(ctx context.Context, kind Kind, id ObjectID) (PrincipalRow, error) {
-	return r.c.principal(ctx, kind, id)
-}
-
-func (c *client) principal(ctx context.Context, kind Kind, id ObjectID) (PrincipalRow, error) {
-	path, err := principalPath(kind, id, "")
-	if err != nil {
-		return PrincipalRow{}, err
-	}
 	fields := groupFields + ",subtype"
 	if kind == User {
 		fields = userFields + ",subtype,memberships"
 	}
+	return r.principal(ctx, kind, id, "fields="+fields)
+}
+
+func (r *Reader) principal(ctx context.Context, kind Kind, id ObjectID, query string) (PrincipalRow, error) {
+	path, err := principalPath(kind, id, "")
+	if err != nil {
+		return PrincipalRow{}, err
+	}
 	var row PrincipalRow
-	err = c.do(ctx, &request{
-		method: http.MethodGet, path: path, query: "fields=" + fields, limit: singleLimit,
+	err = r.c.do(ctx, &request{
+		method: http.MethodGet, path: path, query: query, limit: singleLimit,
 		accept: func(body []byte, _ http.Header) (err error) {
 			row, err = decodeRow(body, kind, id)
 			return err
@@ -293,18 +297,7 @@ func (c *client) principal(ctx context.Context, kind Kind, id ObjectID) (Princip
 // them (before 11.6.0100). It asks for the whole object, because a version that does
 // not know the field might refuse to be asked for it.
 func (r *Reader) Tenant(ctx context.Context, kind Kind, id ObjectID) (string, error) {
-	path, err := principalPath(kind, id, "")
-	if err != nil {
-		return "", err
-	}
-	var row PrincipalRow
-	err = r.c.do(ctx, &request{
-		method: http.MethodGet, path: path, limit: singleLimit,
-		accept: func(body []byte, _ http.Header) (err error) {
-			row, err = decodeRow(body, kind, id)
-			return err
-		},
-	})
+	row, err := r.principal(ctx, kind, id, "")
 	return row.Tenant, err
 }
 
@@ -412,10 +405,7 @@ func principalPath(kind Kind, id ObjectID, below string) (string, error) {
 	if !id.Valid() {
 		return "", fmt.Errorf("%s is not an object id: want 32 hexadecimal digits in upper case", clean.Quote(clip(string(id), codeLimit)))
 	}
-	if kind == Group {
-		return "/api/usergroups/" + string(id) + below, nil
-	}
-	return "/api/users/" + string(id) + below, nil
+	return listPath(kind) + "/" + string(id) + below, nil
 }
 
 func checkKind(kind Kind) error {
