@@ -13,6 +13,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // encodeJSON returns v as JSON without HTML escapes; v must be encodable.
@@ -33,7 +34,8 @@ func lenientText() jsontext.Options { return jsontext.AllowInvalidUTF8(true) }
 // lenient is lenientText for answers in whose members versions of the server differ
 // by case. One that stands twice is refused all the same.
 func lenient() jsontext.Options {
-	return jsonv2.JoinOptions(lenientText(), jsonv2.MatchCaseInsensitiveNames(true))
+	return jsonv2.JoinOptions(lenientText(), jsonv2.MatchCaseInsensitiveNames(true),
+		jsonv1.MatchCaseSensitiveDelimiter(true)) // else user_name and userName are the same, too
 }
 
 // acceptJSON returns an accept function that decodes one JSON document into v

@@ -143,7 +143,7 @@ func TestReadsRefuseOddAnswers(t *testing.T) {
 		{"Held", "GET /api/users/{id}/privileges", func(r *Reader) error { _, err := r.Held(t.Context(), User, demoUser, LevelServer); return err },
 			[]string{`{}`, `{"privileges":null}`}},
 		{"Queue", "GET /api/iserver/queues/{id}", func(r *Reader) error { _, err := r.Queue(t.Context(), "A1"); return err },
-			[]string{`{}`, `{"status":"3"}`, `[]`, `{"status":3.0}`, `{"status":99999999999999999999}`, `{"status":3,"status":3}`, `{"status":3,"Status":1}`, `{"status":3}x`, `{"status":3}{}`, `{"status":3`}},
+			[]string{`{}`, `{"status":"3"}`, `[]`, `{"status":3.0}`, `{"status":99999999999999999999}`, `{"status":3,"status":3}`, `{"status":3,"Status":1}`, `{"sta_tus":3}`, `{"sta-tus":3}`, `{"status":3}x`, `{"status":3}{}`, `{"status":3`}},
 		{"Status", "GET /api/status", func(r *Reader) error { _, err := r.Status(t.Context()); return err },
 			[]string{`{}`}},
 		{"SessionInfo", "GET /api/sessions", func(r *Reader) error { _, err := r.SessionInfo(t.Context()); return err },
