@@ -44,9 +44,10 @@ func acceptJSON[T any](v *T, check func() error) func([]byte, http.Header) error
 	return func(body []byte, _ http.Header) error {
 		var fresh T
 		*v = fresh // an attempt before may have left something
-		if err := jsonv2.Unmarshal(body, v, lenient()); err != nil {
+		if err := jsonv2.Unmarshal(body, &fresh, lenient()); err != nil {
 			return decodeError(body, err)
 		}
+		*v = fresh // of a broken document nothing counts
 		return check()
 	}
 }

@@ -261,3 +261,18 @@ func TestRefusedStatus(t *testing.T) {
 		}
 	}
 }
+
+// What stands in an answer before the place where it breaks is not returned: some
+// callers go on without the answer.
+func TestBrokenAnswerGivesNothing(t *testing.T) {
+	f := newFake(t)
+	body := ""
+	f.handle("GET /api/status", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(body)) })
+	r := f.reader(t, func(c *Config) { c.MaxAttempts = 1 })
+	const version = `{"iServerVersion":"11.4","webVersion":"11.4"`
+	for _, body = range []string{version, version + `}x`, version + `}{}`, version + `,"clusterEnabled":false,"webVersion":"1"}`} {
+		if got, err := r.Status(t.Context()); !errors.Is(err, ErrIncomplete) || got != (Status{}) {
+			t.Errorf("Status of %s = %+v, %v", body, got, err)
+		}
+	}
+}
