@@ -144,7 +144,7 @@ func (l *lineage) namesEveryone(o *Observed) bool {
 	return false
 }
 
-// closure is every group above a groul.
+// closure is every group above a group.
 type closure struct {
 	ids map[mstrapi.ObjectID]bool
 	err error
