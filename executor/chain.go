@@ -548,6 +548,8 @@ func ReadLink(name string, r io.Reader) *ChainLink {
 		Run      Run    `json:"run"`
 		Previous string `json:"previous"`
 		Digest   string `json:"digest"`
+		// Only that it is a list of objects: whoever counts on the chain reads it.
+		Principals []struct{} `json:"principals"`
 	}
 	digest, err := document.ReadPart(r, maxReport, &report)
 	switch {

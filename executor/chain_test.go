@@ -642,3 +642,29 @@ func TestReadReportRefuses(t *testing.T) {
 		t.Errorf("ReadReport = %v, want ErrEdited", err)
 	}
 }
+
+// A document whose digest is right, and which is no report all the same, is no link.
+func TestLinkIsReport(t *testing.T) {
+	run := Run{ID: "run-1", StartedAt: time.Date(2026, 11, 26, 9, 0, 0, 0, time.UTC)}
+	for _, principals := range []any{[]any{}, []any{map[string]any{"outcome": "ok"}}, nil, "x", map[string]any{}, []any{"x"}} {
+		doc := struct {
+			Format     string `json:"format"`
+			Run        Run    `json:"run"`
+			Principals any    `json:"principals"`
+			Digest     string `json:"digest"`
+		}{Format: ReportFormat, Run: run, Principals: principals}
+		var err error
+		if doc.Digest, err = document.Digest(&doc); err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		if _, err := document.Write(&text, &doc); err != nil {
+			t.Fatal(err)
+		}
+		list, ok := principals.([]any)
+		good := ok && (len(list) == 0 || list[0] != "x")
+		if l := ReadLink(ReportFileName(run), &text); (l.Problem == "") != good {
+			t.Errorf("principals %v: problem %q", principals, l.Problem)
+		}
+	}
+}
