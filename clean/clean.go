@@ -1,6 +1,7 @@
 // Package clean makes text from outside safe to show: names, file names, reasons,
 // what a server or a page says. [Text] is the one function that does; [Quote] puts
-// its result into quotes, so that a name looks the same wherever it stands.
+// its result into quotes, so that a name looks the same wherever it stands. [Clip] and
+// [Count] are the two other things that messages do alike everywhere.
 //
 // It does not escape for Markdown, HTML or JSON: the views do that, with what
 // comes from here.
@@ -8,6 +9,7 @@ package clean
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -70,6 +72,21 @@ func Clip(s string, n int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+// Count returns n with its noun, in the plural unless n is 1: "1 entry", "2 entries".
+// many is the plural where that is not the noun's own: that of "user is".
+func Count[N int | int64](n N, noun string, many ...string) string {
+	switch {
+	case n == 1:
+	case len(many) > 0:
+		noun = many[0]
+	case strings.HasSuffix(noun, "y") && !strings.HasSuffix(noun, "day"):
+		noun = strings.TrimSuffix(noun, "y") + "ies"
+	default:
+		noun += "s"
+	}
+	return strconv.FormatInt(int64(n), 10) + " " + noun
 }
 
 // Quote returns s clean and in double quotes, so that its ends can be seen.

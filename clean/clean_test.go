@@ -142,3 +142,19 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+func TestCount(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{Count(0, "principal"), "0 principals"},
+		{Count(1, "principal"), "1 principal"},
+		{Count(int64(2), "retry"), "2 retries"},
+		{Count(-1, "retry"), "-1 retries"},
+		{Count(2, "day"), "2 days"},
+		{Count(1, "user is", "users are"), "1 user is"},
+		{Count(3, "user is", "users are"), "3 users are"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sampleHeld is the vendor's own sample, seeds/001.
+// sampleHeld is the vendor's own sample of an answer.
 const sampleHeld = `{
   "privileges": [
     {

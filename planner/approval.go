@@ -68,7 +68,7 @@ func (a *Approval) Needed(p *Plan) (people int, why string) {
 		return a.Required, "the policy wants it of every plan"
 	}
 	if limit, n := a.Above.Revokes, p.revokes(); limit != nil && n > *limit {
-		return a.Required, fmt.Sprintf("it has %s, and the policy wants it above %d", plural(n, "revoke", "revokes"), *limit)
+		return a.Required, fmt.Sprintf("it has %s, and the policy wants it above %d", clean.Count(n, "revoke"), *limit)
 	}
 	for i := range p.Changes {
 		for _, g := range p.Changes[i].Grant {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -412,7 +413,7 @@ func (c *compiled) conflictFindings() []Finding {
 				who.label(), k.setting, first, second).at(position(second))
 		}
 		if at.others > 0 {
-			f.Message += fmt.Sprintf("; so %s", plural(at.others, "other principal is", "other principals are"))
+			f.Message += fmt.Sprintf("; so %s", clean.Count(at.others, "other principal is", "other principals are"))
 		}
 		out = append(out, f.about(who))
 	}

@@ -95,7 +95,7 @@ func (l *lineage) cycleFindings() []Finding {
 		var names []string
 		for i, m := range list {
 			if i == maxNamed {
-				names = append(names, plural(len(list)-maxNamed, "more", "more"))
+				names = append(names, clean.Count(len(list)-maxNamed, "more", "more"))
 				break
 			}
 			names = append(names, clean.Quote(m.Name))

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"privsync/clean"
@@ -134,7 +133,7 @@ func unlistedFindings(p *projection) []Finding {
 		if o.Err != nil || o.Direct.IsEmpty() {
 			continue
 		}
-		held := fmt.Sprintf("%s holds %s directly", o.Principal.label(), plural(o.Direct.Len(), "privilege", "privileges"))
+		held := fmt.Sprintf("%s holds %s directly", o.Principal.label(), clean.Count(o.Direct.Len(), "privilege"))
 		severity, why := SeverityWarning, ""
 		switch revoke := p.c.pol.Unlisted == policy.UnlistedRevoke; {
 		case revoke && p.st.absent:
@@ -279,7 +278,7 @@ func nameSome(list []*Observed) string {
 		names = append(names, o.Principal.label())
 	}
 	if more := len(list) - len(names); more > 0 {
-		names = append(names, plural(more, "other", "others"))
+		names = append(names, clean.Count(more, "other"))
 	}
 	return joinAnd(names)
 }
@@ -299,12 +298,4 @@ func (p Principal) label() string {
 		label += " of tenant " + clean.Quote(p.Tenant)
 	}
 	return label
-}
-
-// plural joins a number with the noun that fits it.
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + many
 }

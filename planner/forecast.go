@@ -365,10 +365,10 @@ func (f *forecast) doubts() {
 	}
 	if f.doubtful > 0 {
 		f.doubt("%s privileges of which the licence map does not know what they consume (%s), so the numbers of %s are lower bounds",
-			plural(f.doubtful, "user holds", "users hold"), f.c.cat.some(f.unknown), all)
+			clean.Count(f.doubtful, "user holds", "users hold"), f.c.cat.some(f.unknown), all)
 	}
 	if f.unsure > 0 {
-		f.doubt("whether %s enabled is not known, so they are counted for no product (%s)", plural(f.unsure, "user is", "users are"), all)
+		f.doubt("whether %s enabled is not known, so they are counted for no product (%s)", clean.Count(f.unsure, "user is", "users are"), all)
 	}
 	f.doubtApart()
 	f.doubtRoles()
@@ -420,7 +420,7 @@ func (f *forecast) doubtRoles() {
 	}
 	for _, p := range f.out.Products {
 		if n := users[p.ID]; n > 0 {
-			f.doubt("product %s: %s it through security roles; whether the server tells of all roles in such a reading is not documented (?)", p.Name, plural(n, "user holds", "users hold"))
+			f.doubt("product %s: %s it through security roles; whether the server tells of all roles in such a reading is not documented (?)", p.Name, clean.Count(n, "user holds", "users hold"))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"privsync/clean"
 	"privsync/policy"
 )
 
@@ -108,7 +109,7 @@ func (p *Plan) licenceGuard(product string, max *int) (Guard, bool) {
 	}
 	if n := len(p.Licences.UnknownGrants); n > 0 {
 		ref := p.Licences.UnknownGrants[0]
-		return unknown(fmt.Sprintf("the plan grants %s of which the licence map does not know what they consume, first of all %d", plural(n, "privilege", "privileges"), ref.ID))
+		return unknown(fmt.Sprintf("the plan grants %s of which the licence map does not know what they consume, first of all %d", clean.Count(n, "privilege"), ref.ID))
 	}
 	if i < 0 {
 		return g, false // the server does not have it

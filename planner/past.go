@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -173,7 +174,7 @@ func (d *draft) noLongerListed() []Finding {
 	}
 	if n := d.st.pastLeft; n > 0 {
 		out = append(out, finding(CodeNoLongerListed, SeverityWarning, "%s granted something to %s more that no entry covers any more; they were not looked at",
-			d.st.past.Granting, plural(n, "principal", "principals")))
+			d.st.past.Granting, clean.Count(n, "principal")))
 	}
 	return out
 }

@@ -152,9 +152,9 @@ func (j *judgement) tooFew(r requirement, unreadable int) {
 	ref := j.c.cat.ref(r.privilege)
 	already := h.before < rule.AtLeast
 	text := fmt.Sprintf("rule %s: %s of at least %d would hold privilege %s; %s",
-		clean.Quote(rule.Name), plural(h.after, "enabled user", "enabled users"), rule.AtLeast, j.c.cat.label(r.privilege), whenBroken(already))
+		clean.Quote(rule.Name), clean.Count(h.after, "enabled user"), rule.AtLeast, j.c.cat.label(r.privilege), whenBroken(already))
 	if unreadable > 0 {
-		text += fmt.Sprintf(" (%s could not be read)", plural(unreadable, "user", "users"))
+		text += fmt.Sprintf(" (%s could not be read)", clean.Count(unreadable, "user"))
 	}
 	j.offenders(r.rule).short += rule.AtLeast - h.after
 	j.findings = append(j.findings, Finding{

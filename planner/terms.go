@@ -27,7 +27,7 @@ func (c *compiled) ending(t policy.Terms, pos policy.Position, what string) (Fin
 	case within > 0 && left <= within:
 		when := "today"
 		if left > 0 {
-			when = "in " + plural(left, "day", "days")
+			when = "in " + clean.Count(left, "day")
 		}
 		return finding(CodeExpiringSoon, SeverityWarning, "%s ends with %s, %s", what, last, when).at(position(pos)), true
 	}

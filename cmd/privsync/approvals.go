@@ -133,7 +133,7 @@ func (r *applyRun) checkApprovals(ctx context.Context) error {
 	need, why := r.f.signers.need.value, "--approvals wants it"
 	if !r.saved {
 		if need > 0 {
-			return refused(errors.New("approvals are of a saved plan, and none is given: --approvals wants "+plural(need, "approval", "approvals")),
+			return refused(errors.New("approvals are of a saved plan, and none is given: --approvals wants "+clean.Count(need, "approval")),
 				"save the plan with privsync plan --out PLAN.json, "+approvalHint)
 		}
 		return nil // what the policy wants of it the plan will tell
@@ -148,7 +148,7 @@ func (r *applyRun) checkApprovals(ctx context.Context) error {
 		return nil
 	}
 	if r.f.signers.file == "" {
-		return refused(fmt.Errorf("the plan needs %s: %s; no --allowed-signers says who may approve", plural(need, "approval", "approvals"), why), approvalHint)
+		return refused(fmt.Errorf("the plan needs %s: %s; no --allowed-signers says who may approve", clean.Count(need, "approval"), why), approvalHint)
 	}
 	signers, err := r.readSigners(r.f.signers.file)
 	if err != nil {
@@ -163,7 +163,7 @@ func (r *applyRun) checkApprovals(ctx context.Context) error {
 		return err
 	}
 	if len(r.signed.counted) < need {
-		text := fmt.Sprintf("the plan has %d of the %s that it needs: %s", len(r.signed.counted), plural(need, "approval", "approvals"), why)
+		text := fmt.Sprintf("the plan has %d of the %s that it needs: %s", len(r.signed.counted), clean.Count(need, "approval"), why)
 		if len(faults) > 0 {
 			text += "; " + strings.Join(faults, "; ")
 		}
@@ -202,10 +202,10 @@ func (r *applyRun) stillApproved(a *planner.Approval) error {
 		return nil
 	}
 	if !r.saved {
-		return refused(fmt.Errorf("the plan needs %s: %s; a plan that is not saved has none", plural(need, "approval", "approvals"), why),
+		return refused(fmt.Errorf("the plan needs %s: %s; a plan that is not saved has none", clean.Count(need, "approval"), why),
 			"save it with privsync plan --out PLAN.json, "+approvalHint)
 	}
-	return refused(fmt.Errorf("the plan has %d of the %s that it needs: %s", len(r.signed.counted), plural(need, "approval", "approvals"), why), approvalHint)
+	return refused(fmt.Errorf("the plan has %d of the %s that it needs: %s", len(r.signed.counted), clean.Count(need, "approval"), why), approvalHint)
 }
 
 // countApprovals judges each signature beside the plan. Of each person one counts, and

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/history"
 	"privsync/executor"
 	"privsync/executor/pgstore"
@@ -93,7 +94,7 @@ func brokenChains(chains []history.Chain) error {
 	if len(broken) == 0 {
 		return nil
 	}
-	return hinted(fmt.Errorf("%s of reports is not whole: %s", plural(len(broken), "chain", "chains"), strings.Join(broken, "; ")),
+	return hinted(fmt.Errorf("%s of reports is not whole: %s", clean.Count(len(broken), "chain"), strings.Join(broken, "; ")),
 		`what is said above may lack runs; look with "privsync verify-reports DIR"`)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/examples"
 	"privsync/executor"
@@ -111,8 +112,8 @@ func (a *app) story(ctx context.Context, server *simulator, dir, policyFile, rep
 		}
 	}
 	fmt.Fprintf(a.stdout, "\nThe server saw %s, %d of them writes; %s in passing.\n",
-		plural(int(server.Requests()), "request", "requests"), writes,
-		plural(len(server.LossesInPassing(server.Snapshot())), "privilege was lost", "privileges were lost"))
+		clean.Count(int(server.Requests()), "request"), writes,
+		clean.Count(len(server.LossesInPassing(server.Snapshot())), "privilege was lost", "privileges were lost"))
 	fmt.Fprintf(a.stdout, "\nNext: privsync sim serves this company, privsync doctor looks at your own server,\nprivsync export writes its present state as a policy.\n")
 	return nil
 }

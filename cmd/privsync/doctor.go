@@ -80,7 +80,7 @@ The exit code is 1 if a check did not succeed; warnings do not change it.`,
 				return errInterrupted
 			}
 			if d.failed > 0 {
-				return hinted(errors.New(plural(d.failed, "check did not succeed", "checks did not succeed")), "follow the advice above, from the top")
+				return hinted(errors.New(clean.Count(d.failed, "check did not succeed", "checks did not succeed")), "follow the advice above, from the top")
 			}
 			return nil
 		},
@@ -411,7 +411,7 @@ func (d *doctor) rights(ctx context.Context, r *mstrapi.Reader, pol *policy.Poli
 	case page.Total < 0:
 		d.ok("users", "can be listed")
 	default:
-		d.ok("users", "%s", plural(page.Total, "user", "users"))
+		d.ok("users", "%s", clean.Count(page.Total, "user"))
 	}
 }
 

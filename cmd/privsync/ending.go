@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -24,10 +25,10 @@ func planEnding(plan *planner.Plan, guards []planner.Guard, allowIncomplete, det
 	end := &ending{code: why.ExitCode(), err: errors.New(why.Message), hint: newPlanHint}
 	switch why.Code {
 	case executor.CodeBlocking:
-		end.err = fmt.Errorf("%s of the policy cannot be resolved on the server", plural(len(plan.Blocking()), "part", "parts"))
+		end.err = fmt.Errorf("%s of the policy cannot be resolved on the server", clean.Count(len(plan.Blocking()), "part"))
 		end.hint = "the findings marked error say which: correct the policy, or the server, and plan again; until then nothing is applied"
 	case executor.CodeIncomplete:
-		what := plural(plan.Summary.Unknown, "principal", "principals")
+		what := clean.Count(plan.Summary.Unknown, "principal")
 		if plan.Summary.Unknown == 0 {
 			what = "a list, or what a selector chooses,"
 		}
@@ -40,10 +41,10 @@ func planEnding(plan *planner.Plan, guards []planner.Guard, allowIncomplete, det
 				names, messages = append(names, g.Name), append(messages, g.Message)
 			}
 		}
-		end.err = fmt.Errorf("refused by %s: %s", plural(len(names), "guard", "guards"), strings.Join(names, ", "))
+		end.err = fmt.Errorf("refused by %s: %s", clean.Count(len(names), "guard"), strings.Join(names, ", "))
 		end.hint = strings.Join(messages, "; ")
 	case executor.CodeRule:
-		end.err = fmt.Errorf("refused: %s of severity error", plural(len(plan.BrokenRules()), "rule violation", "rule violations"))
+		end.err = fmt.Errorf("refused: %s of severity error", clean.Count(len(plan.BrokenRules()), "rule violation"))
 		end.hint = "the findings marked rule-violation say who, and by which path: correct the policy or the server"
 	}
 	return end
@@ -105,7 +106,7 @@ func leftUndone(report *executor.Report) []string {
 	}{
 		{found[planner.CodeOscillation] > 0, "the plan undid what the last run of the policy did"},
 		{found[planner.CodeGroupCycle] > 0, "groups contain themselves"},
-		{misnamed > 0, plural(misnamed, "principal is", "principals are") + " named otherwise by the server"},
+		{misnamed > 0, clean.Count(misnamed, "principal is", "principals are") + " named otherwise by the server"},
 		{found[planner.CodeInheritedForbidden] > 0, "a forbidden privilege still arrives through a group"},
 		{absent, "the server does not have everybody whom the policy names"},
 		{s.Unknown == 0 && found[planner.CodeReadFailed] > 0, "not everything could be read"},

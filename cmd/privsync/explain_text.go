@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -135,7 +136,7 @@ func (p *explainedPrivilege) writePaths(b *strings.Builder) {
 		}
 	}
 	if unlisted > 0 {
-		fmt.Fprintf(b, "  and through %s more\n", plural(unlisted, "group", "groups"))
+		fmt.Fprintf(b, "  and through %s more\n", clean.Count(unlisted, "group"))
 	}
 }
 

@@ -174,10 +174,10 @@ func (d *policyDraft) summary(read, sets int) []string {
 			groups++
 		}
 	}
-	lines := []string{fmt.Sprintf("described: %s of %s and %s, in %s and %s", plural(grants, "direct grant", "direct grants"),
-		plural(users, "user", "users"), plural(groups, "group", "groups"), plural(len(d.entries), "entry", "entries"), plural(sets, "set", "sets"))}
+	lines := []string{fmt.Sprintf("described: %s of %s and %s, in %s and %s", clean.Count(grants, "direct grant"),
+		clean.Count(users, "user"), clean.Count(groups, "group"), clean.Count(len(d.entries), "entry"), clean.Count(sets, "set"))}
 	if left := read - len(d.entries); left > 0 {
-		lines[0] += fmt.Sprintf("; %s without one are in no entry", plural(left, "principal", "principals"))
+		lines[0] += fmt.Sprintf("; %s without one are in no entry", clean.Count(left, "principal"))
 	}
 	protected := make([]string, len(d.protected))
 	for i, row := range d.protected {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/document"
 	"privsync/input"
 	"privsync/mstrapi"
@@ -108,7 +109,7 @@ Exit codes: 0; 1 if the server's version cannot tell, or the session may not ask
 			if err := document.WriteFile(out, m); err != nil {
 				return hinted(fmt.Errorf("save the map: %w", err), "name a file that can be written with --out")
 			}
-			a.say("licence map: %s (%s)", out, plural(len(m.Products), "product", "products"))
+			a.say("licence map: %s (%s)", out, clean.Count(len(m.Products), "product"))
 			return nil
 		},
 	}

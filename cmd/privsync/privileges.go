@@ -65,7 +65,7 @@ With --save the catalogue is written to a file, so that "privsync validate
 				if err := document.WriteFile(save, doc); err != nil {
 					return hinted(fmt.Errorf("save the catalogue: %w", err), "name a file that can be written with --save")
 				}
-				a.say("catalogue: %s (%s)", save, plural(len(doc.Privileges), "privilege", "privileges"))
+				a.say("catalogue: %s (%s)", save, clean.Count(len(doc.Privileges), "privilege"))
 				if format.value == "text" {
 					return nil
 				}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/document"
 	"privsync/executor"
@@ -222,7 +223,7 @@ func afterWrites(report *executor.Report, err error) error {
 	}
 	return &ending{
 		code: executor.ExitIncomplete,
-		err:  fmt.Errorf("%s written and verified, %d not as planned: %w", plural(s.Applied, "principal was", "principals were"), undone, err),
+		err:  fmt.Errorf("%s written and verified, %d not as planned: %w", clean.Count(s.Applied, "principal was", "principals were"), undone, err),
 		hint: hint,
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -106,7 +107,7 @@ it, by its digest or by the id of its run; a file of that name comes first.`,
 			if err := planEnding(plan, guards, false, false); err != nil || len(findings) == 0 {
 				return err
 			}
-			return &ending{code: executor.ExitIncomplete, err: fmt.Errorf("%s left alone: the server names them otherwise than the report", plural(len(findings), "principal was", "principals were")),
+			return &ending{code: executor.ExitIncomplete, err: fmt.Errorf("%s left alone: the server names them otherwise than the report", clean.Count(len(findings), "principal was", "principals were")),
 				hint: "the findings name-mismatch say which names; the plan undoes the rest"}
 		},
 		ValidArgsFunction: completeJSONFile,

@@ -120,7 +120,7 @@ another as a chain of its own beside it.`,
 			if err != nil {
 				return storeError(fmt.Errorf("nothing was imported: %w", err))
 			}
-			_, err = fmt.Fprintf(a.stdout, "imported %s of %d into the chain %s\n", plural(done.Added, "report", "reports"), done.Reports, clean.Quote(done.Chain))
+			_, err = fmt.Fprintf(a.stdout, "imported %s of %d into the chain %s\n", clean.Count(done.Added, "report"), done.Reports, clean.Quote(done.Chain))
 			return err
 		},
 		ValidArgsFunction: completeFolder,
@@ -148,12 +148,12 @@ What was written is checked; if a chain is not whole the exit code is 1.`,
 			}
 			n, err := store.Export(cmd.Context(), args[0])
 			if errors.Is(err, pgstore.ErrBroken) {
-				return hinted(fmt.Errorf("exported %s: %w", plural(n, "report", "reports"), err), "privsync verify-reports --state URL says what is wrong in the store")
+				return hinted(fmt.Errorf("exported %s: %w", clean.Count(n, "report"), err), "privsync verify-reports --state URL says what is wrong in the store")
 			}
 			if err != nil {
 				return storeError(fmt.Errorf("export: %w", err))
 			}
-			_, err = fmt.Fprintf(a.stdout, "exported %s\n", plural(n, "report", "reports"))
+			_, err = fmt.Fprintf(a.stdout, "exported %s\n", clean.Count(n, "report"))
 			return err
 		},
 		ValidArgsFunction: completeFolder,

@@ -113,13 +113,13 @@ func (a *app) writeValidation(format string, pol *policy.Policy, problems policy
 	if len(problems) > 0 || pol == nil {
 		return render.ProblemsText(a.stdout, problems, a.textOptions(a.stdout))
 	}
-	text := fmt.Sprintf("valid: policy %s with %s", render.Clean(pol.Name), plural(len(pol.Principals), "entry", "entries"))
+	text := fmt.Sprintf("valid: policy %s with %s", render.Clean(pol.Name), clean.Count(len(pol.Principals), "entry"))
 	if len(pol.Rules) > 0 {
-		text += " and " + plural(len(pol.Rules), "rule", "rules")
+		text += " and " + clean.Count(len(pol.Rules), "rule")
 	}
-	text += fmt.Sprintf(", from %s\n", plural(len(pol.Files), "file", "files"))
+	text += fmt.Sprintf(", from %s\n", clean.Count(len(pol.Files), "file"))
 	if n := countExpired(pol, now); n > 0 {
-		text += fmt.Sprintf("note: %s expired on %s\n", plural(n, "privilege or exception has", "privileges and exceptions have"), now.UTC().Format(time.DateOnly))
+		text += fmt.Sprintf("note: %s expired on %s\n", clean.Count(n, "privilege or exception has", "privileges and exceptions have"), now.UTC().Format(time.DateOnly))
 	}
 	if _, err := io.WriteString(a.stdout, text); err != nil {
 		return err
@@ -170,7 +170,7 @@ func countExpired(pol *policy.Policy, now time.Time) int {
 
 // countProblems is the one-line summary of problems.
 func countProblems(problems policy.Problems) string {
-	return "the policy is not valid: " + plural(len(problems), "problem", "problems")
+	return "the policy is not valid: " + clean.Count(len(problems), "problem")
 }
 
 // writeJSON writes doc indented, with the characters that could fool a terminal
@@ -180,12 +180,4 @@ func writeJSON(w io.Writer, doc any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(doc)
-}
-
-// plural returns n with the noun in the right number.
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/render"
 	"privsync/executor"
 	"privsync/executor/pgstore"
@@ -248,10 +249,10 @@ func (f *verifyFlags) judge(c *executor.Chain) error {
 	reports := len(c.Links) + c.Pruned
 	switch {
 	case len(broken) > 0:
-		return hinted(errors.New("the chain of reports is broken in "+plural(len(broken), "place", "places")),
+		return hinted(errors.New("the chain of reports is broken in "+clean.Count(len(broken), "place")),
 			"compare with a copy of the reports that was kept elsewhere; reports after the newest can be taken in with --accept-newer")
 	case reports < f.least.value:
-		return hinted(fmt.Errorf("there are %s, and there should be at least %d", plural(reports, "report", "reports"), f.least.value),
+		return hinted(fmt.Errorf("there are %s, and there should be at least %d", clean.Count(reports, "report"), f.least.value),
 			"name the folder that --report-dir names, or the store that --state names; --min-reports says how many there must be")
 	case f.expect != "" && !c.Holds(f.expect):
 		return hinted(fmt.Errorf("no report of the chain has the digest %s", f.expect),
@@ -269,7 +270,7 @@ type signedLink struct {
 func (a *app) showChain(c *executor.Chain, by sealedBy, sound bool, removed int) error {
 	var b strings.Builder
 	if c.Pruned > 0 {
-		fmt.Fprintf(&b, "       %s pruned, the newest of them %s\n", plural(c.Pruned, "report", "reports"), render.Clean(c.Checkpoint))
+		fmt.Fprintf(&b, "       %s pruned, the newest of them %s\n", clean.Count(c.Pruned, "report"), render.Clean(c.Checkpoint))
 	}
 	for _, l := range c.Links {
 		mark, when := "ok     ", ""
@@ -298,10 +299,10 @@ func (a *app) showChain(c *executor.Chain, by sealedBy, sound bool, removed int)
 		}
 	}
 	if removed > 0 {
-		fmt.Fprintf(&b, "Removed %s.\n", plural(removed, "report", "reports"))
+		fmt.Fprintf(&b, "Removed %s.\n", clean.Count(removed, "report"))
 	}
 	if sound {
-		fmt.Fprintf(&b, "The chain is whole: %s.\n", plural(len(c.Links), "report", "reports"))
+		fmt.Fprintf(&b, "The chain is whole: %s.\n", clean.Count(len(c.Links), "report"))
 		if n := len(c.Links); n > 0 {
 			if by.head != "" {
 				fmt.Fprintf(&b, "signed by: %s\n", render.Clean(by.head))

@@ -177,7 +177,7 @@ func whoEnding(doc *planner.Holders) error {
 	}
 	what := "the lists of users and groups are not complete"
 	if n := len(doc.Unread); n > 0 {
-		what = fmt.Sprintf("%s could not be read: %s", plural(n, "principal", "principals"), strings.Join(who, ", "))
+		what = fmt.Sprintf("%s could not be read: %s", clean.Count(n, "principal"), strings.Join(who, ", "))
 		if n > len(who) {
 			what += fmt.Sprintf(" and %d more", n-len(who))
 		}

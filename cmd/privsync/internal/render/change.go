@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -35,7 +36,7 @@ func (w changeWords) count(grant, revoke []planner.PlannedPrivilege) string {
 	if w.grant == "missing" {
 		return fmt.Sprintf("%d %s, %d %s", len(grant), w.grant, len(revoke), w.revoke)
 	}
-	return count(len(grant), w.grant) + ", " + count(len(revoke), w.revoke)
+	return clean.Count(len(grant), w.grant) + ", " + clean.Count(len(revoke), w.revoke)
 }
 
 // touched gives the grants of a principal and then its revokes, and which of them each is.
@@ -109,7 +110,7 @@ func reach(i planner.Impact, grant, revoke []planner.PlannedPrivilege) string {
 		}
 		return ""
 	}
-	text := "reaches " + count(i.Members, "user")
+	text := "reaches " + clean.Count(i.Members, "user")
 	if i.Effect == nil {
 		return text
 	}
@@ -134,7 +135,7 @@ func effect(i *planner.Impact, granted bool, name func(string) string) string {
 	if n == 1 {
 		verb += "s"
 	}
-	text := fmt.Sprintf("%s, %s%d %s it", count(i.Members, "member"), least(i.Effect), n, verb)
+	text := fmt.Sprintf("%s, %s%d %s it", clean.Count(i.Members, "member"), least(i.Effect), n, verb)
 	if others := i.Members - n - i.Unknown; others > 0 {
 		if others == 1 {
 			rest = strings.Replace(strings.Replace(rest, "keep", "keeps", 1), "have", "has", 1)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/history"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -25,7 +26,7 @@ func diffSummary(d *history.Diff) string {
 	case history.OfPolicies:
 		words = fmt.Sprintf("%d permitted in B only, %d in A only", s.Gained, s.Lost)
 	}
-	return joined(", ", words, when(s.Other > 0, "%d otherwise", s.Other), when(len(d.Settings) > 0, "%s", count(len(d.Settings), "setting")), count(s.Principals, "principal")) +
+	return joined(", ", words, when(s.Other > 0, "%d otherwise", s.Other), when(len(d.Settings) > 0, "%s", clean.Count(len(d.Settings), "setting")), clean.Count(s.Principals, "principal")) +
 		when(s.NotLookedAt > 0, "; %d not compared", s.NotLookedAt)
 }
 
@@ -194,7 +195,7 @@ func sideWords(s history.Side) string {
 }
 
 func chainWords(c history.Chain) string {
-	return Clean(c.Name) + ": " + count(c.Reports, "report") + when(c.Pruned > 0, ", %d older ones were removed", c.Pruned) +
+	return Clean(c.Name) + ": " + clean.Count(c.Reports, "report") + when(c.Pruned > 0, ", %d older ones were removed", c.Pruned) +
 		when(len(c.Problems) > 0, ", NOT WHOLE: %s", andMore(c.Problems, 1, "", Clean))
 }
 
@@ -209,7 +210,7 @@ func (t *textWriter) diff(d *history.Diff) {
 		t.field("reports", chainWords(c))
 	}
 	if d.Kind == history.OfReports && len(d.Chains) > 0 {
-		t.field("between", count(len(d.Runs), "run"))
+		t.field("between", clean.Count(len(d.Runs), "run"))
 	}
 	last := ""
 	for i := range d.Changes {
@@ -232,7 +233,7 @@ func (t *textWriter) diff(d *history.Diff) {
 		}
 		return yellow, fmt.Sprintf("  ~ %s%s: %s -> %s", of, Clean(s.Name), settingWord(s.Before), settingWord(s.After))
 	})
-	t.list("Not compared: "+count(len(d.NotLookedAt), "principal"), 0, len(d.NotLookedAt), func(i int) (style, string) {
+	t.list("Not compared: "+clean.Count(len(d.NotLookedAt), "principal"), 0, len(d.NotLookedAt), func(i int) (style, string) {
 		m := &d.NotLookedAt[i]
 		return dim, fmt.Sprintf("  ? %s: not looked at in %s: %s", subject(m.Principal, m.Selector), inWords(m.In), Clean(m.Why))
 	})
@@ -303,7 +304,7 @@ func markdownDiff(d *history.Diff) string {
 		}
 	}
 	if len(d.NotLookedAt) > 0 {
-		fmt.Fprintf(&b, "\n### Not compared: %s\n\n", count(len(d.NotLookedAt), "principal"))
+		fmt.Fprintf(&b, "\n### Not compared: %s\n\n", clean.Count(len(d.NotLookedAt), "principal"))
 		for _, m := range d.NotLookedAt {
 			fmt.Fprintf(&b, "- %s: not looked at in %s: %s\n", span(subject(m.Principal, m.Selector), clipMessage), inWords(m.In), span(m.Why, clipMessage))
 		}

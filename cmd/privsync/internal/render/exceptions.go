@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/planner"
 	"privsync/policy"
@@ -75,7 +76,7 @@ func (t toldException) String() string {
 // exceptions writes the register of the policy's exceptions.
 func (t *textWriter) exceptions(list []planner.Exception) {
 	show, more := few(t, list, maxExceptions)
-	t.list(count(len(list), "exception")+" in the policy", 6, len(show), func(i int) (style, string) {
+	t.list(clean.Count(len(list), "exception")+" in the policy", 6, len(show), func(i int) (style, string) {
 		x := tellException(&show[i])
 		return x.style, "  = " + x.String()
 	})
@@ -86,7 +87,7 @@ func (t *textWriter) exceptions(list []planner.Exception) {
 
 func exceptionSection(r *executor.Report) section {
 	return section{
-		open: "\n### 🔓 " + count(len(r.Exceptions), "exception") + " in the policy\n\n", noun: "exception", n: len(r.Exceptions), weight: 1,
+		open: "\n### 🔓 " + clean.Count(len(r.Exceptions), "exception") + " in the policy\n\n", noun: "exception", n: len(r.Exceptions), weight: 1,
 		item: func(i int) (string, string) {
 			x := tellException(&r.Exceptions[i])
 			line := fmt.Sprintf("- **%s** %s from %s: %s, until %s", ownWord(r.Exceptions[i].State, planner.ExceptionInForce, planner.ExceptionExpiring, planner.ExceptionExpired), span(x.Who, clipMessage), span(x.From, clipMessage),

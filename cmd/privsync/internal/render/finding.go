@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -71,16 +72,16 @@ func infoCounts(fs []planner.Finding, name func(string) string) string {
 	}
 	slices.Sort(codes)
 	return andMore(codes, len(codes), "", func(c planner.Code) string {
-		text := count(n[c], "info") + " of " + name(string(c))
+		text := clean.Count(n[c], "info") + " of " + name(string(c))
 		switch {
 		case c == planner.CodeRedundantDirect && several:
-			text = "redundant direct grants of " + count(n[c], "principal")
+			text = "redundant direct grants of " + clean.Count(n[c], "principal")
 		case c == planner.CodeRedundantDirect:
-			text = count(n[c], "redundant direct grant")
+			text = clean.Count(n[c], "redundant direct grant")
 		case c == planner.CodeExpiredEntry:
-			text = count(n[c], "expired entry")
+			text = clean.Count(n[c], "expired entry")
 		case c == planner.CodeGonePrincipal:
-			text = count(n[c], "principal") + " gone from the server"
+			text = clean.Count(n[c], "principal") + " gone from the server"
 		default:
 			return text
 		}
@@ -110,7 +111,7 @@ func (t *textWriter) errorFindings(fs []planner.Finding) {
 	if n == 0 {
 		return
 	}
-	t.part(alarm, "%s", count(n, "error finding"))
+	t.part(alarm, "%s", clean.Count(n, "error finding"))
 	for _, f := range fs {
 		if f.Severity == planner.SeverityError {
 			t.finding(f, false)
@@ -151,7 +152,7 @@ func (t *textWriter) otherFindings(fs []planner.Finding, shown map[mstrapi.Objec
 		n++
 	}
 	if n > 0 {
-		t.part(bold, "%s", count(n, "further finding"))
+		t.part(bold, "%s", clean.Count(n, "further finding"))
 	}
 	for _, c := range codes {
 		show, more := few(t, byCode[c], shownFindings)

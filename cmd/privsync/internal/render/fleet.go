@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -38,7 +39,7 @@ func fleetSentence(f *executor.Fleet) string {
 	s := f.Summary
 	n := func(n int, what executor.FleetState) string { return when(n > 0, "%d %s", n, what) }
 	states := joined(", ", n(s.OK, executor.StateOK), n(s.Drift, executor.StateDrift), n(s.Failing, executor.StateFailing), n(s.Late, executor.StateLate), n(s.Never, executor.StateNever))
-	return count(s.Environments, "environment") + ": " + joined(", ", cmp.Or(states, "no report"), when(s.Pending > 0, "%s waiting", count(s.Pending, "plan")))
+	return clean.Count(s.Environments, "environment") + ": " + joined(", ", cmp.Or(states, "no report"), when(s.Pending > 0, "%s waiting", clean.Count(s.Pending, "plan")))
 }
 
 func fleetStyle(s executor.FleetState) style {
@@ -74,7 +75,7 @@ func fleetLines(e *executor.FleetEnvironment, now time.Time) []fact {
 		add("last run", "%s", run(e.LastRun))
 	}
 	if e.Drift != nil {
-		add("drift", "%s not as the policy wants (run %s)", count(e.Drift.Principals, "principal"), Clean(e.Drift.Run))
+		add("drift", "%s not as the policy wants (run %s)", clean.Count(e.Drift.Principals, "principal"), Clean(e.Drift.Run))
 	} else {
 		add("drift", "unknown: no run has looked")
 	}
@@ -83,7 +84,7 @@ func fleetLines(e *executor.FleetEnvironment, now time.Time) []fact {
 		if p.Expired {
 			state = "EXPIRED"
 		}
-		add("pending", "%s: %s, %s, %s, of %s, %s", Clean(p.File), count(p.Principals, "principal"), count(p.Grants, "grant"), count(p.Revokes, "revoke"), p.CreatedAt.UTC().Format("2006-01-02 15:04"), state)
+		add("pending", "%s: %s, %s, %s, of %s, %s", Clean(p.File), clean.Count(p.Principals, "principal"), clean.Count(p.Grants, "grant"), clean.Count(p.Revokes, "revoke"), p.CreatedAt.UTC().Format("2006-01-02 15:04"), state)
 	}
 	if c := e.Findings; c.Error+c.Warning+c.Info > 0 {
 		var codes []string
@@ -101,11 +102,11 @@ func ago(d time.Duration) string {
 	case d < 0:
 		return "in the future"
 	case d < 2*time.Hour:
-		return count(int(d.Minutes()), "minute") + " ago"
+		return clean.Count(int(d.Minutes()), "minute") + " ago"
 	case d < 48*time.Hour:
-		return count(int(d.Hours()), "hour") + " ago"
+		return clean.Count(int(d.Hours()), "hour") + " ago"
 	}
-	return count(int(d.Hours()/24), "day") + " ago"
+	return clean.Count(int(d.Hours()/24), "day") + " ago"
 }
 
 // FleetHTML writes f as one self-contained page, as [HTML] does for one document. The

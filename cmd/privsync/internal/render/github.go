@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/planner"
 	"privsync/policy"
 )
@@ -31,7 +32,7 @@ func GitHubPlan(w io.Writer, p *planner.Plan, guards []planner.Guard, inReposito
 			write(level, a.at, a.title, a.message)
 		}
 		if n := len(all) - maxAnnotations; n > 0 {
-			write(level, nil, "left out", count(n, noun)+" more; the plan has all")
+			write(level, nil, "left out", clean.Count(n, noun)+" more; the plan has all")
 		}
 	}
 	findings := func(severity planner.Severity) (all []noted) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/history"
 )
 
@@ -27,7 +28,7 @@ func sinceWords(p *history.PrivilegeSince) string {
 
 // seenWords say in how many reports the principal was seen.
 func seenWords(d *history.Since) string {
-	return fmt.Sprintf("in %s, from %s to %s", count(d.Looks, "report"), stamp(d.First), stamp(d.Last)) + when(d.Unknown > 0, "; not readable in %d", d.Unknown)
+	return fmt.Sprintf("in %s, from %s to %s", clean.Count(d.Looks, "report"), stamp(d.First), stamp(d.Last)) + when(d.Unknown > 0, "; not readable in %d", d.Unknown)
 }
 
 func historyCauses(d *history.Since) []*history.Cause {

@@ -109,8 +109,8 @@ func holdingTotals(sets *executor.Sets) string {
 	if total == 0 && roles.IsEmpty() {
 		return "holds nothing"
 	}
-	return fmt.Sprintf("holds %s, %d directly", count(total, "privilege"), sets.Direct.Len()) +
-		when(!roles.IsEmpty(), ", and %s in one project only", count(roles.Len(), "privilege"))
+	return fmt.Sprintf("holds %s, %d directly", clean.Count(total, "privilege"), sets.Direct.Len()) +
+		when(!roles.IsEmpty(), ", and %s in one project only", clean.Count(roles.Len(), "privilege"))
 }
 
 // privilegeNames are the names by which a report knows the numbers that it holds.

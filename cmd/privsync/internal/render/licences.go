@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -38,7 +39,7 @@ func (l seatList) Shown() []planner.Consumer { return l.users[:min(len(l.users),
 // Left says how many a page leaves out, or "".
 func (l seatList) Left() string {
 	if more := len(l.users) - maxSeated; more > 0 {
-		return "and " + count(more, "user") + " more; the JSON document has them"
+		return "and " + clean.Count(more, "user") + " more; the JSON document has them"
 	}
 	return ""
 }
@@ -62,7 +63,7 @@ func seatsOf(l *planner.Licences) *seats {
 		}
 		add := func(before, after string, users []planner.Consumer) {
 			if len(users) > 0 {
-				s.Lists = append(s.Lists, seatList{Clean(p.Name) + ", " + before + count(len(users), "user") + after, users})
+				s.Lists = append(s.Lists, seatList{Clean(p.Name) + ", " + before + clean.Count(len(users), "user") + after, users})
 			}
 		}
 		add("gained by ", "", p.Gains)
@@ -107,9 +108,9 @@ func zeroBlank(n int) string {
 
 // countedWords says of how many users the numbers are.
 func countedWords(c planner.CountedUsers, compliance *time.Time) string {
-	text := count(c.Users, "user") + " counted, of an unknown number"
+	text := clean.Count(c.Users, "user") + " counted, of an unknown number"
 	if c.Of != nil {
-		text = fmt.Sprintf("%d of %s counted", c.Users, count(*c.Of, "user"))
+		text = fmt.Sprintf("%d of %s counted", c.Users, clean.Count(*c.Of, "user"))
 	}
 	if compliance != nil {
 		return text + "; licences by the server's count of " + stamp(*compliance)
@@ -212,7 +213,7 @@ func licenceSection(l *planner.Licences) section {
 		}
 	}
 	s := section{noun: "seat", n: len(all), weight: 2}
-	s.open, s.close = folded("Who consumes licences", "Show "+count(s.n, "seat"))
+	s.open, s.close = folded("Who consumes licences", "Show "+clean.Count(s.n, "seat"))
 	s.item = func(i int) (string, string) {
 		line := all[i].title + "  - " + spanWho(all[i].Principal)
 		return line + ": " + span(consumerWords(all[i].Consumer), clipMessage) + "\n", line + "\n"

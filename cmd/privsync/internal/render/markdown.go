@@ -9,6 +9,7 @@ import (
 
 	"net/url"
 
+	"privsync/clean"
 	"privsync/cmd/privsync/internal/history"
 	"privsync/executor"
 	"privsync/planner"
@@ -170,7 +171,7 @@ func more(n int, noun string) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("- … and %s more, left out here\n", count(n, noun))
+	return fmt.Sprintf("- … and %s more, left out here\n", clean.Count(n, noun))
 }
 
 // end returns the last paragraph: what was left out, and the facts.
@@ -178,7 +179,7 @@ func (m markdown) end(left []int, shortened bool, limit int) string {
 	var parts []string
 	for i, n := range left {
 		if n > 0 {
-			parts = append(parts, count(n, m.sections[i].noun))
+			parts = append(parts, clean.Count(n, m.sections[i].noun))
 		}
 	}
 	var b strings.Builder

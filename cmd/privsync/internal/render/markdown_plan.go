@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"privsync/clean"
 	"privsync/planner"
 )
 
@@ -21,20 +22,20 @@ func markdownPlan(p *planner.Plan, o MarkdownOptions) markdown {
 		fmt.Fprintf(&head, "✍️ **Needs approval**: %s\n\n", span(text, clipMessage))
 	}
 	reached, infos := mostReached(p), infoCounts(p.Findings, spanName)
-	summary := "**" + PlanSummary(p) + "**\n" + when(reached > 0, "\nThe change with the widest reach is on a group of %s.\n", count(reached, "user")) +
+	summary := "**" + PlanSummary(p) + "**\n" + when(reached > 0, "\nThe change with the widest reach is on a group of %s.\n", clean.Count(reached, "user")) +
 		when(infos != "", "\nℹ️ %s; `--verbose` lists them.\n", infos) + coverageMarkdown(&p.Coverage, p.Rules)
 	m := markdown{head: head.String(), noun: "plan", hint: cmp.Or(o.ShowHint, "privsync show plan.json")}
 	m.add(licenceTable(p.Licences))
 	m.add(guardSection(o.Guards))
 	m.add(findingSection(p.Findings, planner.SeverityError))
 	administrative := administrativeSection(changes)
-	grants := count(p.Summary.Grants, "grant")
+	grants := clean.Count(p.Summary.Grants, "grant")
 	if administrative.n > 0 {
-		grants = count(p.Summary.Grants-administrative.n, "other grant")
+		grants = clean.Count(p.Summary.Grants-administrative.n, "other grant")
 	}
 	m.add(administrative)
 	m.add(overviewSection("➕ "+grants, "privilege to grant", changes, otherGrants))
-	m.add(overviewSection("➖ "+count(p.Summary.Revokes, "revoke"), "privilege to revoke", changes, revokes))
+	m.add(overviewSection("➖ "+clean.Count(p.Summary.Revokes, "revoke"), "privilege to revoke", changes, revokes))
 	m.text("\n### Summary\n\n" + summary)
 	m.add(changeSection(changes, known))
 	m.add(licenceSection(p.Licences))

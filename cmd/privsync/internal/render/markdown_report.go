@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -68,7 +69,7 @@ func reportTotals(r *executor.Report) string {
 			fmt.Fprintf(&b, "| %s | %d |\n", c.word(), c.n)
 		}
 	}
-	fmt.Fprintf(&b, "\n%s. Findings: %s. %s, %s.\n", changeTotals(r), severities(planner.CountFindings(r.Findings)), count(r.Summary.Requests, "request"), count(r.Summary.Retries, "retry"))
+	fmt.Fprintf(&b, "\n%s. Findings: %s. %s, %s.\n", changeTotals(r), severities(planner.CountFindings(r.Findings)), clean.Count(r.Summary.Requests, "request"), clean.Count(r.Summary.Retries, "retry"))
 	b.WriteString(coverageMarkdown(r.Coverage, r.Rules))
 	return b.String()
 }
@@ -77,9 +78,9 @@ func reportTotals(r *executor.Report) string {
 func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known names) section {
 	s := section{noun: "principal", n: len(at), weight: 6}
 	view := viewOf(r, o)
-	heading := count(len(at), "principal") + " of another outcome"
+	heading := clean.Count(len(at), "principal") + " of another outcome"
 	if view.said != "" {
-		heading = count(len(at), "principal") + " " + view.word() + ": " + view.said
+		heading = clean.Count(len(at), "principal") + " " + view.word() + ": " + view.said
 	}
 	if o == executor.Applied {
 		s.weight = 3
@@ -89,7 +90,7 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 		res := &r.Principals[at[i]]
 		words := wordsOf(res.Outcome == executor.Drifted)
 		short := "- " + known.span(res.Principal) + when(view.said == "", " %s", span(string(res.Outcome), clipName)) + ": " + words.count(res.Grant, res.Revoke) +
-			when(res.Attempts > 0, ", %s in %s", count(res.Attempts, "write"), spent(res)) + "\n"
+			when(res.Attempts > 0, ", %s in %s", clean.Count(res.Attempts, "write"), spent(res)) + "\n"
 		if res.Error != nil {
 			short += "  - " + span(failure(res.Error), clipMessage) + "\n"
 		}
@@ -106,7 +107,7 @@ func outcomeSection(r *executor.Report, o executor.Outcome, at []int, known name
 func holdingSection(r *executor.Report) section {
 	named := privilegeNames(r)
 	s := section{noun: "principal", n: len(r.Principals), weight: 4}
-	s.open, s.close = folded("Who holds what", "Show the holdings of "+count(s.n, "principal"))
+	s.open, s.close = folded("Who holds what", "Show the holdings of "+clean.Count(s.n, "principal"))
 	s.item = func(i int) (string, string) {
 		res := &r.Principals[i]
 		head := "- " + spanWho(res.Principal) + " "

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -37,9 +38,9 @@ func guardSection(gs []planner.Guard) section {
 			refused++
 		}
 	}
-	heading := "⛔ " + count(refused, "guard") + " exceeded: apply refuses this"
+	heading := "⛔ " + clean.Count(refused, "guard") + " exceeded: apply refuses this"
 	if refused == 0 {
-		heading = "⚠️ " + count(len(gs), "guard") + " exceeded, allowed by a flag"
+		heading = "⚠️ " + clean.Count(len(gs), "guard") + " exceeded, allowed by a flag"
 	}
 	return section{open: "\n### " + heading + "\n\n", noun: "guard", n: len(gs), weight: 4, item: func(i int) (string, string) {
 		g := gs[i]
@@ -66,13 +67,13 @@ func findingSection(all []planner.Finding, severity planner.Severity) section {
 	switch severity {
 	case planner.SeverityError:
 		s.noun, s.weight = "error finding", 6
-		s.open = "\n### ⛔ " + count(len(fs), s.noun) + "\n\n"
+		s.open = "\n### ⛔ " + clean.Count(len(fs), s.noun) + "\n\n"
 	case planner.SeverityWarning:
 		s.noun, s.weight = "warning", 3
-		s.open, s.close = fold("⚠️ "+count(len(fs), s.noun), "Show the warnings", len(fs))
+		s.open, s.close = fold("⚠️ "+clean.Count(len(fs), s.noun), "Show the warnings", len(fs))
 	default:
 		s.noun, s.weight = "info", 1
-		s.open, s.close = fold("ℹ️ "+count(len(fs), s.noun), "Show the infos", len(fs))
+		s.open, s.close = fold("ℹ️ "+clean.Count(len(fs), s.noun), "Show the infos", len(fs))
 	}
 	return s
 }
@@ -119,7 +120,7 @@ func administrativeSection(changes []weighed) section {
 	hits := hitsOf(changes, administrativeGrants)
 	slices.SortStableFunc(hits, byUsers)
 	return section{
-		open: "\n### ⚠️ " + count(len(hits), "grant") + " of administrative privileges\n\n", noun: "administrative grant", n: len(hits), weight: 6,
+		open: "\n### ⚠️ " + clean.Count(len(hits), "grant") + " of administrative privileges\n\n", noun: "administrative grant", n: len(hits), weight: 6,
 		item: func(i int) (string, string) {
 			h := hits[i]
 			short := fmt.Sprintf("- %s to %s", spanPrivilege(h.g.PrivilegeRef), spanWho(h.c.Principal))
@@ -145,7 +146,7 @@ func overviewSection(heading, noun string, changes []weighed, kind int) section 
 		open: "\n### " + heading + "\n\n", noun: noun, n: len(ids), weight: 2,
 		item: func(i int) (string, string) {
 			on := byPrivilege[ids[i]]
-			short := fmt.Sprintf("- %s on %s", spanPrivilege(on[0].g.PrivilegeRef), count(len(on), "principal"))
+			short := fmt.Sprintf("- %s on %s", spanPrivilege(on[0].g.PrivilegeRef), clean.Count(len(on), "principal"))
 			on = slices.Clone(on)
 			slices.SortStableFunc(on, byUsers)
 			return short + ": " + andMore(on, mostNamed, "", func(h hit) string {
@@ -153,7 +154,7 @@ func overviewSection(heading, noun string, changes []weighed, kind int) section 
 				if text := effect(h.g.Impact, kind != revokes, spanName); text != "" {
 					who += " (**" + text + "**)"
 				} else if n := h.c.Impact.Members; n > 0 {
-					who += " (**reaches " + count(n, "user") + "**)"
+					who += " (**reaches " + clean.Count(n, "user") + "**)"
 				}
 				return who
 			}) + "\n", short + "\n"
@@ -165,7 +166,7 @@ func overviewSection(heading, noun string, changes []weighed, kind int) section 
 func changeSection(changes []weighed, known names) section {
 	s := section{noun: "principal", n: len(changes), weight: 8}
 	words := wordsOf(false)
-	s.open, s.close = fold("Changes by principal", "Show the changes of "+count(s.n, "principal"), s.n+foldFrom-foldChangesFrom)
+	s.open, s.close = fold("Changes by principal", "Show the changes of "+clean.Count(s.n, "principal"), s.n+foldFrom-foldChangesFrom)
 	s.item = func(i int) (string, string) {
 		c := changes[i]
 		reaches := reach(c.Impact, c.Grant, c.Revoke)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -138,7 +139,7 @@ func headline(p *planner.Plan, guards []planner.Guard, name func(string) string)
 		if what != "" {
 			what += "; without it "
 		}
-		what += fmt.Sprintf("%s, %s on %d of %s", count(s.Grants, "grant"), count(s.Revokes, "revoke"), s.Changed, count(s.Principals, "principal"))
+		what += fmt.Sprintf("%s, %s on %d of %s", clean.Count(s.Grants, "grant"), clean.Count(s.Revokes, "revoke"), s.Changed, clean.Count(s.Principals, "principal"))
 	case what == "" && !p.Complete:
 		what = "no changes, but not everything could be read"
 	case what == "":
@@ -146,11 +147,11 @@ func headline(p *planner.Plan, guards []planner.Guard, name func(string) string)
 	}
 	reaches := ""
 	if i := s.Impact; i != nil && i.Effect != nil {
-		reaches = fmt.Sprintf("reaches %s: %s%d gain, %s%d lose%s", count(i.Members, "user"), least(i.Effect), i.Gain, least(i.Effect), i.Lose, notKnown(i.Effect))
+		reaches = fmt.Sprintf("reaches %s: %s%d gain, %s%d lose%s", clean.Count(i.Members, "user"), least(i.Effect), i.Gain, least(i.Effect), i.Lose, notKnown(i.Effect))
 	} else if n := mostReached(p); n > 0 {
-		reaches = "reaches " + count(n, "user") + " and more"
+		reaches = "reaches " + clean.Count(n, "user") + " and more"
 	}
-	return joined("; ", what+" at "+name(p.Environment.URL), when(len(p.Commands) > 0, "%s", count(len(p.Commands), "command")), reaches,
+	return joined("; ", what+" at "+name(p.Environment.URL), when(len(p.Commands) > 0, "%s", clean.Count(len(p.Commands), "command")), reaches,
 		guardsVerdict(guards, name), rulesVerdict(p.Rules), licencesVerdict(p.Licences, name))
 }
 
@@ -164,7 +165,7 @@ func noPlan(p *planner.Plan) string {
 			names++
 		}
 	}
-	parts := joined(", ", when(names > 0, "%s cannot be resolved", count(names, "name")), when(conflicts > 0, "%s in the policy", count(conflicts, "contradiction")))
+	parts := joined(", ", when(names > 0, "%s cannot be resolved", clean.Count(names, "name")), when(conflicts > 0, "%s in the policy", clean.Count(conflicts, "contradiction")))
 	return when(parts != "", "No plan: %s", parts)
 }
 
@@ -179,7 +180,7 @@ func guardsVerdict(guards []planner.Guard, name func(string) string) string {
 	}
 	switch {
 	case len(refused) > 0:
-		return "REFUSED by " + count(len(refused), "guard") + ": " + strings.Join(refused, ", ")
+		return "REFUSED by " + clean.Count(len(refused), "guard") + ": " + strings.Join(refused, ", ")
 	case len(allowed) > 0:
 		return "guards: " + strings.Join(allowed, ", ") + " allowed by a flag"
 	}
@@ -198,9 +199,9 @@ func rulesVerdict(rules []planner.RuleResult) string {
 	case len(rules) == 0:
 		return ""
 	case broken > 0:
-		return fmt.Sprintf("%d of %s broken (%s)", broken, count(len(rules), "rule"), count(n, "violation"))
+		return fmt.Sprintf("%d of %s broken (%s)", broken, clean.Count(len(rules), "rule"), clean.Count(n, "violation"))
 	}
-	return count(len(rules), "rule") + " kept"
+	return clean.Count(len(rules), "rule") + " kept"
 }
 
 // licencesVerdict says which products are consumed more or less.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/executor"
 )
 
@@ -104,7 +105,7 @@ func runOutcome(r *executor.Report) string {
 // changeTotals says what an apply did, or what an audit found.
 func changeTotals(r *executor.Report) string {
 	if !isAudit(r) {
-		return count(r.Summary.Grants, "grant") + " and " + count(r.Summary.Revokes, "revoke") + " verified"
+		return clean.Count(r.Summary.Grants, "grant") + " and " + clean.Count(r.Summary.Revokes, "revoke") + " verified"
 	}
 	missing, surplus := drift(r)
 	return fmt.Sprintf("%d missing, %d surplus", missing, surplus)

@@ -3,6 +3,7 @@ package render
 import (
 	"html/template"
 
+	"privsync/clean"
 	"privsync/planner"
 )
 
@@ -95,7 +96,7 @@ type held struct{ Class, Text string }
 func (e *entry) Need() string {
 	n := func(n int, word string) string { return when(n > 0, "%d %s", n, word) }
 	return joined(", ", n(e.forbidden.Len(), "forbidden"), n(e.surplus.Len(), "surplus"), n(e.missing.Len(), "missing"),
-		when(e.administrative > 0, "%s of administrative privileges", count(e.administrative, "grant")), e.Reach, clip(e.Error, clipMessage))
+		when(e.administrative > 0, "%s of administrative privileges", clean.Count(e.administrative, "grant")), e.Reach, clip(e.Error, clipMessage))
 }
 
 // Plain is e in the list that stands for the matrix without script and on paper.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -83,7 +84,7 @@ func (b *pageBuilder) principals(n, limit int, at func(i int) toldPrincipal) (*t
 		b.page.Principals = append(b.page.Principals, e)
 	}
 	if left := n - len(chosen); left > 0 {
-		b.page.Left = count(left, "principal") + " left out of this page, which would be too large to show. The totals count all; the JSON document has all."
+		b.page.Left = clean.Count(left, "principal") + " left out of this page, which would be too large to show. The totals count all; the JSON document has all."
 	}
 	return reasons, holding
 }
@@ -178,7 +179,7 @@ func (b *pageBuilder) notes(fs []planner.Finding) {
 		}
 	}
 	if left := len(fs) - len(b.page.Errors) - len(b.page.Notes); left > 0 {
-		b.alarm(yellow, "Not all is shown", count(left, "finding")+" left out of this page; the JSON document has all.")
+		b.alarm(yellow, "Not all is shown", clean.Count(left, "finding")+" left out of this page; the JSON document has all.")
 	}
 }
 
@@ -256,7 +257,7 @@ func (b *pageBuilder) name(title string, all []*entry) {
 	if len(all) == 0 {
 		return
 	}
-	list := worstList{Title: fmt.Sprintf(title, count(len(all), "principal")), Named: all[:min(len(all), worstShown)]}
+	list := worstList{Title: fmt.Sprintf(title, clean.Count(len(all), "principal")), Named: all[:min(len(all), worstShown)]}
 	if left := len(all) - worstShown; left > 0 {
 		list.Left = fmt.Sprintf("… and %d more: choose the outcome in the filter to see them.", left)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"strings"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/planner"
 )
@@ -56,7 +57,7 @@ func (b *pageBuilder) reportHead(doc *executor.Report) {
 		{"Server", doc.Environment.URL}, {"Session's user", cmp.Or(doc.Actor.Name, string(doc.Actor.ID))}, {"Started", stamp(doc.Run.StartedAt)},
 		{"Took", runTook(doc)}, {"Scope", scope(doc.Scope)}, {"Coverage", coverageText(doc.Coverage)}, {"Rules", rulesText(doc.Coverage, doc.Rules)},
 		{"Source", provenanceWords(doc.Run.Source)}, {"Comment", clip(Clean(doc.Run.Comment), clipMessage)},
-		{"Requests", fmt.Sprintf("%d, %s", doc.Summary.Requests, count(doc.Summary.Retries, "retry"))},
+		{"Requests", fmt.Sprintf("%d, %s", doc.Summary.Requests, clean.Count(doc.Summary.Retries, "retry"))},
 	}...)
 	p.Evidence = facts(nil, fact{"Run", doc.Run.ID})
 	if plan := doc.Plan; plan != nil {
@@ -95,7 +96,7 @@ func resultOf(doc *executor.Report, r *executor.Result) toldPrincipal {
 	return toldPrincipal{r.Principal, lastRead(r), r.Grant, r.Revoke, wordsOf(r.Outcome == executor.Drifted), becameOf(r), r.Outcome == executor.InSync, func(e *entry) {
 		view := viewOf(doc, r.Outcome)
 		e.Outcome, e.Said, e.Tone = Clean(string(r.Outcome)), view.said, view.style.tone()
-		e.Effort = when(r.Attempts > 0, "%s, %s", count(r.Attempts, "write"), spent(r))
+		e.Effort = when(r.Attempts > 0, "%s, %s", clean.Count(r.Attempts, "write"), spent(r))
 		if r.Error != nil {
 			e.Error = failure(r.Error)
 		}
@@ -126,9 +127,9 @@ func pageOfPlan(doc *planner.Plan, o HTMLOptions) *page {
 		p.Verdict, p.Tone = "Incomplete", "bad"
 		b.alarm(alarm, "Incomplete", strings.TrimPrefix(incompletePlan(doc), "INCOMPLETE: "))
 	case s.Findings.Error > 0:
-		p.Verdict, p.Tone = count(s.Findings.Error, "error"), "bad"
+		p.Verdict, p.Tone = clean.Count(s.Findings.Error, "error"), "bad"
 	case s.Changed > 0:
-		p.Verdict, p.Tone = count(s.Changed, "principal")+" to change", "warn"
+		p.Verdict, p.Tone = clean.Count(s.Changed, "principal")+" to change", "warn"
 	default:
 		p.Verdict, p.Tone = "No changes", "good"
 	}

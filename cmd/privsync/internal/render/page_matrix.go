@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 )
 
@@ -75,7 +76,7 @@ func (b *pageBuilder) matrix() {
 	var left []string
 	if n := len(ids) - maxColumns; n > 0 {
 		ids = ids[:maxColumns]
-		left = append(left, count(n, "privilege")+" that few hold")
+		left = append(left, clean.Count(n, "privilege")+" that few hold")
 	}
 	slices.Sort(ids)
 	for _, id := range ids {
@@ -84,7 +85,7 @@ func (b *pageBuilder) matrix() {
 	p.Wide = len(ids) > 66
 	rows := choose(len(p.Principals), maxCells/max(1, len(ids)), func(i int) bool { return p.Principals[i].InSync })
 	if n := len(p.Principals) - len(rows); n > 0 {
-		left = append(left, count(n, "principal"))
+		left = append(left, clean.Count(n, "principal"))
 	}
 	if len(left) > 0 {
 		p.MatrixNote = "Left out of the matrix, which would be too large to show: " + strings.Join(left, ", ") + "."

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/planner"
 )
@@ -218,7 +219,7 @@ func (t *textWriter) changes(grant, revoke []planner.PlannedPrivilege, words cha
 
 func incompletePlan(p *planner.Plan) string {
 	return fmt.Sprintf("INCOMPLETE: %s could not be read completely and get no changes. Applying this plan needs --allow-incomplete.",
-		count(p.Summary.Unknown, "principal"))
+		clean.Count(p.Summary.Unknown, "principal"))
 }
 
 func planVerdict(p *planner.Plan) style {
@@ -240,11 +241,11 @@ func PlanSummary(p *planner.Plan) string {
 	end := fmt.Sprintf("%d in sync; %d unknown; findings %s.", s.InSync, s.Unknown, severities(s.Findings))
 	if s.Changed == 0 && len(p.Changes) == 0 {
 		head := cmp.Or(noPlan(p), when(!p.Complete, "No changes, but the plan is incomplete"), "No changes")
-		return fmt.Sprintf("%s. %s: %s", head, count(s.Principals, "principal"), end)
+		return fmt.Sprintf("%s. %s: %s", head, clean.Count(s.Principals, "principal"), end)
 	}
 	verb := "change"
 	if s.Changed == 1 {
 		verb = "changes"
 	}
-	return fmt.Sprintf("Plan: %d of %s %s: %s, %s; %s", s.Changed, count(s.Principals, "principal"), verb, count(s.Grants, "grant"), count(s.Revokes, "revoke"), end)
+	return fmt.Sprintf("Plan: %d of %s %s: %s, %s; %s", s.Changed, clean.Count(s.Principals, "principal"), verb, clean.Count(s.Grants, "grant"), clean.Count(s.Revokes, "revoke"), end)
 }

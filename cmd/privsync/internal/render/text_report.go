@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -57,7 +58,7 @@ func (t *textWriter) report(r *executor.Report) {
 			continue
 		}
 		view := viewOf(r, o)
-		t.part(view.style, "%s: %s%s", Clean(string(o)), count(len(groups[o]), "principal"), when(view.said != "", ", %s", view.said))
+		t.part(view.style, "%s: %s%s", Clean(string(o)), clean.Count(len(groups[o]), "principal"), when(view.said != "", ", %s", view.said))
 		show, more := groups[o], 0
 		if o == executor.InSync {
 			show, more = few(t, show, shownInSync)
@@ -110,9 +111,9 @@ func (t *textWriter) result(res *executor.Result, known names) {
 	case executor.Drifted:
 		sign = "~"
 	}
-	head := fmt.Sprintf("%s %s: %s%s", sign, known.told(res.Principal), Clean(string(res.Outcome)), when(res.Attempts > 0, "  (%s, %s)", count(res.Attempts, "write"), spent(res)))
+	head := fmt.Sprintf("%s %s: %s%s", sign, known.told(res.Principal), Clean(string(res.Outcome)), when(res.Attempts > 0, "  (%s, %s)", clean.Count(res.Attempts, "write"), spent(res)))
 	if t.o.AfterPlan && res.Outcome == executor.Applied {
-		t.line(plain, "%s: %s", head, joined(", ", when(len(res.Grant) > 0, "%s", count(len(res.Grant), "grant")), when(len(res.Revoke) > 0, "%s", count(len(res.Revoke), "revoke"))))
+		t.line(plain, "%s: %s", head, joined(", ", when(len(res.Grant) > 0, "%s", clean.Count(len(res.Grant), "grant")), when(len(res.Revoke) > 0, "%s", clean.Count(len(res.Revoke), "revoke"))))
 		return
 	}
 	t.line(bold, "%s", head)
@@ -165,7 +166,7 @@ func ReportSummary(r *executor.Report) string {
 		}
 	}
 	return fmt.Sprintf("%s %s: %s: %s; %s; findings %s; %s, %s; %s.",
-		capital(Clean(r.Run.Command)), runOutcome(r), count(s.Principals, "principal"), strings.Join(parts, ", "),
+		capital(Clean(r.Run.Command)), runOutcome(r), clean.Count(s.Principals, "principal"), strings.Join(parts, ", "),
 		changeTotals(r), severities(planner.CountFindings(r.Findings)),
-		count(s.Requests, "request"), count(s.Retries, "retry"), runTook(r))
+		clean.Count(s.Requests, "request"), clean.Count(s.Retries, "retry"), runTook(r))
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
@@ -124,7 +125,7 @@ func disabledMark(h *planner.Holder) string {
 
 // holdersCount says how many hold a privilege.
 func holdersCount(p *planner.AskedPrivilege) string {
-	return count(p.Users, "user") + when(p.Disabled > 0, " (%d disabled)", p.Disabled) + ", " + count(p.Groups, "group")
+	return clean.Count(p.Users, "user") + when(p.Disabled > 0, " (%d disabled)", p.Disabled) + ", " + clean.Count(p.Groups, "group")
 }
 
 // askedWords says what was asked for.
@@ -132,16 +133,16 @@ func askedWords(doc *planner.Holders) string {
 	if len(doc.Privileges) == 1 {
 		return privilege(doc.Privileges[0].PrivilegeRef)
 	}
-	return count(len(doc.Privileges), "privilege")
+	return clean.Count(len(doc.Privileges), "privilege")
 }
 
 // readWords says how many were read of those that there are.
 func readWords(doc *planner.Holders) string {
 	of := func(c planner.ReadCount, noun string) string {
 		if c.Known == nil {
-			return count(c.Read, noun) + " of an unknown number"
+			return clean.Count(c.Read, noun) + " of an unknown number"
 		}
-		return fmt.Sprintf("%d of %s", c.Read, count(*c.Known, noun))
+		return fmt.Sprintf("%d of %s", c.Read, clean.Count(*c.Known, noun))
 	}
 	return of(doc.Coverage.Users, "user") + ", " + of(doc.Coverage.Groups, "group") + when(!doc.Complete, ": NOT EVERYBODY")
 }
@@ -167,7 +168,7 @@ func (t *textWriter) holders(doc *planner.Holders) {
 	t.field("read", readWords(doc))
 	t.errorFindings(doc.Findings)
 	if len(doc.Unread) > 0 {
-		t.part(alarm, "%s could not be read: whether they hold anything is not known", count(len(doc.Unread), "principal"))
+		t.part(alarm, "%s could not be read: whether they hold anything is not known", clean.Count(len(doc.Unread), "principal"))
 		for _, u := range doc.Unread {
 			t.para(alarm, 4, "  ? "+alike.holder(u.Principal)+": "+Clean(u.Message))
 		}
@@ -201,7 +202,7 @@ func markdownHolders(doc *planner.Holders) string {
 		fmt.Fprintf(&b, "\nIn project %s.\n", span(projectWords(doc.Project), clipName))
 	}
 	if len(doc.Unread) > 0 {
-		fmt.Fprintf(&b, "\n### ⛔ %s could not be read\n\n", count(len(doc.Unread), "principal"))
+		fmt.Fprintf(&b, "\n### ⛔ %s could not be read\n\n", clean.Count(len(doc.Unread), "principal"))
 		for _, u := range doc.Unread {
 			fmt.Fprintf(&b, "- %s: %s\n", mark.who(u.Principal), span(u.Message, clipMessage))
 		}
@@ -269,7 +270,7 @@ func (t *textWriter) heldAt(d *executor.HeldAt) {
 	for _, u := range d.NotSeen {
 		t.line(yellow, "%s: never looked at before then", who(u.Principal))
 	}
-	t.part(plain, "%s; %d unknown, %d never looked at before then. Whom no report covers is not known here.", count(len(d.Holders), "holder"), len(d.Unknown), len(d.NotSeen))
+	t.part(plain, "%s; %d unknown, %d never looked at before then. Whom no report covers is not known here.", clean.Count(len(d.Holders), "holder"), len(d.Unknown), len(d.NotSeen))
 }
 
 func heldThen(holds []executor.HeldThen, several bool) string {

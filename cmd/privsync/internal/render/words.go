@@ -4,27 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"privsync/clean"
 	"privsync/executor"
 	"privsync/mstrapi"
 	"privsync/planner"
 	"privsync/policy"
 )
-
-// count returns n and the noun, in the plural unless n is 1.
-func count[N int | int64](n N, noun string) string {
-	s := strconv.FormatInt(int64(n), 10) + " " + noun
-	if n == 1 {
-		return s
-	}
-	if strings.HasSuffix(noun, "y") {
-		return strings.TrimSuffix(s, "y") + "ies"
-	}
-	return s + "s"
-}
 
 // capital returns s with its first letter in upper case; "Run" for none.
 func capital(s string) string {
@@ -168,7 +156,7 @@ func failure(e *executor.Error) string {
 
 // severities says how many findings there are of each severity.
 func severities(c planner.FindingCounts) string {
-	return fmt.Sprintf("%s, %s, %s", count(c.Error, "error"), count(c.Warning, "warning"), count(c.Info, "info"))
+	return fmt.Sprintf("%s, %s, %s", clean.Count(c.Error, "error"), clean.Count(c.Warning, "warning"), clean.Count(c.Info, "info"))
 }
 
 // names resolves the ids that a document mentions to its principals, and tells apart
@@ -259,7 +247,7 @@ func andMore[T any](list []T, most int, noun string, name func(T) string) string
 	case noun == "":
 		text += fmt.Sprintf(" and %d more", more)
 	default:
-		text += " and " + count(more, noun) + " more"
+		text += " and " + clean.Count(more, noun) + " more"
 	}
 	return text
 }
@@ -309,7 +297,7 @@ func coverageText(c *planner.Coverage) string {
 	if c.Known != nil {
 		known = fmt.Sprintf("of %d on the server", *c.Known)
 	}
-	return fmt.Sprintf("%s covered, %d looked at, %s", count(c.Covered, "principal"), c.LookedAt, known)
+	return fmt.Sprintf("%s covered, %d looked at, %s", clean.Count(c.Covered, "principal"), c.LookedAt, known)
 }
 
 // rulesText says which rules were judged and how many people break each; "" for
@@ -321,7 +309,7 @@ func rulesText(c *planner.Coverage, rules []planner.RuleResult) string {
 	parts := make([]string, len(rules))
 	everybody := true
 	for i, r := range rules {
-		parts[i] = fmt.Sprintf("%s: %s", Clean(r.Name), count(r.Violations, "violation"))
+		parts[i] = fmt.Sprintf("%s: %s", Clean(r.Name), clean.Count(r.Violations, "violation"))
 		everybody = everybody && r.Complete
 	}
 	text := strings.Join(parts, ", ")
@@ -329,7 +317,7 @@ func rulesText(c *planner.Coverage, rules []planner.RuleResult) string {
 	case everybody:
 		return text + "; everybody was judged"
 	case c != nil && c.Known != nil && *c.Known >= c.LookedAt:
-		return fmt.Sprintf("%s; %s not looked at", text, count(*c.Known-c.LookedAt, "principal"))
+		return fmt.Sprintf("%s; %s not looked at", text, clean.Count(*c.Known-c.LookedAt, "principal"))
 	}
 	return text + "; not everybody was looked at"
 }
