@@ -3,6 +3,7 @@ package executor
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -187,5 +188,48 @@ func TestApprovalsAreSpentOnce(t *testing.T) {
 	}
 	if err := NewFolder(state).Unspent(t.Context(), Destination{}, &planner.Plan{Digest: "sha256:../../x"}); err == nil {
 		t.Error("a digest that is none is taken")
+	}
+}
+
+func TestApprovalsAreSpentByAReportHoweverItIsWritten(t *testing.T) {
+	day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+	plan := &planner.Plan{Format: planner.PlanFormat, CreatedAt: day, ExpiresAt: day.Add(24 * time.Hour)}
+	if err := plan.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	r := &Report{
+		Format: ReportFormat, Run: Run{ID: "one", Command: "apply", StartedAt: day}, Plan: &PlanRef{Digest: plan.Digest},
+		Commands: []CommandResult{{Name: "x", Outcome: CommandSucceeded}},
+	}
+	dir := t.TempDir()
+	paths, err := r.Deliver(t.Context(), Destination{Dir: dir}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(how string) {
+		t.Helper()
+		if err := UnspentIn(dir, plan); !errors.Is(err, ErrSpent) {
+			t.Errorf("UnspentIn a report %s = %v, want ErrSpent", how, err)
+		}
+	}
+	check("as it was written")
+	text, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var members map[string]json.RawMessage // written sorted: the principals come before the run
+	if err := json.Unmarshal(text, &members); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = json.Marshal(members); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(paths[0], text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("whose members were sorted, which leaves its digest")
+	lost := errors.New("connection lost")
+	if err := UnspentBy(Document{"r", func() (io.ReadCloser, error) { return nil, lost }}, plan); !errors.Is(err, lost) {
+		t.Errorf("UnspentBy a report that cannot be opened = %v, want %v", err, lost)
 	}
 }

@@ -68,21 +68,26 @@ func UnspentIn(reports string, plan *planner.Plan) error {
 	if err != nil {
 		return err
 	}
-	headers, _ := readPastHeaders(docs, func(string) bool { return true }, func(h *pastHeader) bool {
-		return h.Plan.Digest == plan.Digest && h.Run.Command == "apply"
-	})
-	for _, h := range headers {
-		if err := UnspentBy(h.doc); err != nil {
+	for _, doc := range docs {
+		// Whole: its members may stand in any order, or be more than a head is read of.
+		if err := UnspentBy(doc, plan); errors.Is(err, ErrSpent) {
 			return err
 		}
 	}
 	return nil
 }
 
-// UnspentBy returns an error that matches [ErrSpent] if the run of the report, which
-// applied a plan, used the approvals of that.
-func UnspentBy(report Document) error {
-	if r, err := report.Read(); err == nil && r.Wrote() {
+// UnspentBy returns an error that matches [ErrSpent] if the run of the report used the
+// approvals of plan; any other error, that it could not be opened. One that is damaged
+// tells nothing.
+func UnspentBy(report Document, plan *planner.Plan) error {
+	f, err := report.Open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := ReadReport(f)
+	if err == nil && r.Plan != nil && r.Plan.Digest == plan.Digest && r.Run.Command == "apply" && r.Wrote() {
 		return fmt.Errorf("%w: run %s, by %s", ErrSpent, r.Run.ID, report.Name)
 	}
 	return nil

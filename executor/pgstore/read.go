@@ -203,7 +203,7 @@ func (s *Store) Unspent(ctx context.Context, to executor.Destination, plan *plan
 		return err
 	}
 	for _, e := range list {
-		if err := executor.UnspentBy(s.document(e)); err != nil {
+		if err := executor.UnspentBy(s.document(e), plan); err != nil {
 			return err
 		}
 	}
