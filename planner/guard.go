@@ -102,7 +102,7 @@ func countGuard(name, flag string, actual int, written string, override *policy.
 	g := Guard{Name: name, Actual: strconv.Itoa(actual), Limit: written}
 	over := false
 	if written != "" {
-		limit, err := parseLimit(written)
+		limit, err := policy.ParseLimit(written)
 		if err != nil {
 			g.Message = fmt.Sprintf("%s: the plan's limit %s cannot be read: make a new plan", name, clean.Quote(clean.Clip(written, 20)))
 			return g, true
@@ -140,16 +140,6 @@ func exceeds(actual int, l policy.Limit, of int) bool {
 		return int64(actual)*100 > int64(l.Number)*int64(of)
 	}
 	return actual > l.Number
-}
-
-// parseLimit reads what policy.Limit's String writes.
-func parseLimit(s string) (policy.Limit, error) {
-	digits, percent := strings.CutSuffix(s, "%")
-	n, err := strconv.ParseUint(digits, 10, 31)
-	if err != nil {
-		return policy.Limit{}, err
-	}
-	return policy.Limit{Number: int(n), Percent: percent}, nil
 }
 
 func (p *Plan) protectedGuard() (Guard, bool) {

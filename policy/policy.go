@@ -4,7 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"privsync/clean"
 )
 
 // Position is a place in a policy file. Line and Column count from 1; the zero
@@ -199,6 +203,19 @@ func (l Limit) String() string {
 		return fmt.Sprintf("%d%%", l.Number)
 	}
 	return fmt.Sprint(l.Number)
+}
+
+// ParseLimit reads what [Limit.String] writes.
+func ParseLimit(s string) (Limit, error) {
+	digits, percent := strings.CutSuffix(s, "%")
+	n, err := strconv.Atoi(digits)
+	switch {
+	case err != nil || n < 0 || digits != strconv.Itoa(n):
+		return Limit{}, fmt.Errorf("%s is neither a whole number nor a percent like 10%%", clean.Quote(s))
+	case percent && n > 100:
+		return Limit{}, fmt.Errorf("%s is more than 100%%", clean.Quote(s))
+	}
+	return Limit{Number: n, Percent: percent}, nil
 }
 
 // Safety holds the guards that the policy asks for. A nil limit does not limit.

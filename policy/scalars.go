@@ -174,19 +174,16 @@ func (p *parser) limit(n *yaml.Node, what string, percent bool) (*Limit, bool) {
 	if !ok {
 		return nil, false
 	}
-	if v, ok := decimal(text, maxLimit); ok && (percent || !quoted(n)) {
-		return &Limit{Number: v, Pos: p.pos(n)}, true
-	}
-	if !percent {
+	l, err := ParseLimit(text)
+	l.Pos = p.pos(n)
+	switch {
+	case err == nil && l.Number <= maxLimit && (percent || !l.Percent && !quoted(n)):
+		return &l, true
+	case percent:
+		p.problem(n, "", `%s must be a whole number such as 25, or a percent such as "10%%"`, what)
+	default:
 		p.problem(n, "", "%s must be a whole number from 0 to %d, without quotes", what, maxLimit)
-		return nil, false
 	}
-	if digits, ok := strings.CutSuffix(text, "%"); ok {
-		if v, ok := decimal(digits, 100); ok {
-			return &Limit{Number: v, Percent: true, Pos: p.pos(n)}, true
-		}
-	}
-	p.problem(n, "", `%s must be a whole number such as 25, or a percent such as "10%%"`, what)
 	return nil, false
 }
 

@@ -270,19 +270,15 @@ func (l *limit) String() string {
 }
 
 func (l *limit) Set(s string) error {
-	digits, percent := strings.CutSuffix(s, "%")
-	n, err := strconv.Atoi(digits)
+	v, err := policy.ParseLimit(s)
 	switch {
-	case percent && !l.percentOK:
+	case !l.percentOK && strings.HasSuffix(s, "%"):
 		return fmt.Errorf("%s is a percent: this limit takes a whole number", clean.Quote(s))
-	case err != nil || n < 0 || digits != strconv.Itoa(n):
-		if l.percentOK {
-			return fmt.Errorf("%s is neither a whole number nor a percent like 10%%", clean.Quote(s))
-		}
+	case !l.percentOK && err != nil:
 		return fmt.Errorf("%s is not a whole number", clean.Quote(s))
-	case percent && n > 100:
-		return fmt.Errorf("%s is more than 100%%", clean.Quote(s))
+	case err != nil:
+		return err
 	}
-	l.limit = &policy.Limit{Number: n, Percent: percent}
+	l.limit = &v
 	return nil
 }
