@@ -135,7 +135,7 @@ func followQueue(ctx context.Context, s CommandServer, res *CommandResult, o Opt
 		default:
 			lastErr = err
 		}
-		if sleep(limited, wait) {
+		if mstrapi.Sleep(limited, wait) == nil {
 			continue
 		}
 		if watched.Err() != nil {

@@ -17,6 +17,7 @@ import (
 
 	"privsync/clean"
 	"privsync/document"
+	"privsync/mstrapi"
 )
 
 // lockPoll is the pause between two tries to take a lock.
@@ -159,7 +160,7 @@ func WaitForLock(ctx context.Context, timeout time.Duration, try func() (*Locked
 			return nil
 		case timeout <= 0:
 			return held
-		case sleep(waiting, lockPoll):
+		case mstrapi.Sleep(waiting, lockPoll) == nil:
 		case ctx.Err() != nil:
 			return errors.Join(fmt.Errorf("lock: %w", ctx.Err()), held)
 		default:

@@ -241,7 +241,7 @@ func (l *ServerLock) take(ctx context.Context, s mstrapi.LockSession, until time
 		case held.Has(id):
 			return l.taken(ctx, s, id, held)
 		case !held.Held():
-			if err := pauseFor(ctx, pause); err != nil {
+			if err := mstrapi.Sleep(ctx, pause); err != nil {
 				return err
 			}
 			continue
@@ -268,7 +268,7 @@ func (l *ServerLock) take(ctx context.Context, s mstrapi.LockSession, until time
 			told = now
 			l.o.Tell(fmt.Sprintf("waiting up to %s: %s", left.Round(time.Second), other))
 		}
-		if err := pauseFor(ctx, min(pause, left)); err != nil {
+		if err := mstrapi.Sleep(ctx, min(pause, left)); err != nil {
 			return errors.Join(err, other)
 		}
 	}
@@ -339,7 +339,7 @@ func RemoveLeftLock(ctx context.Context, r *mstrapi.Reader, ended func(runID str
 		if left <= 0 {
 			return &held, false, err
 		}
-		if e := pauseFor(ctx, min(pause, left)); e != nil {
+		if e := mstrapi.Sleep(ctx, min(pause, left)); e != nil {
 			return &held, false, e
 		}
 	}
@@ -375,12 +375,4 @@ func LockUnknown(err error) bool {
 func unauthorized(err error) bool {
 	e, ok := errors.AsType[*mstrapi.Error](err)
 	return ok && e.Status == http.StatusUnauthorized
-}
-
-// pauseFor waits, or returns why not.
-func pauseFor(ctx context.Context, d time.Duration) error {
-	if !sleep(ctx, d) {
-		return context.Cause(ctx)
-	}
-	return nil
 }

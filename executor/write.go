@@ -295,7 +295,7 @@ func (r *run) wrote() {
 // whether another reading may tell more than the last one.
 func (r *run) worthAnother(ctx context.Context, until time.Time, pause time.Duration) bool {
 	left := until.Sub(r.o.Now())
-	return left > 0 && sleep(ctx, min(pause, left))
+	return left > 0 && mstrapi.Sleep(ctx, min(pause, left)) == nil
 }
 
 // read reads the principal and remembers what it saw.
@@ -642,7 +642,7 @@ func newPause() *backoff.ExponentialBackOff {
 func (r *run) rest(d time.Duration) bool {
 	ctx, done := untilStopped(r.ctx, r.o.Stop)
 	defer done()
-	return sleep(ctx, d)
+	return mstrapi.Sleep(ctx, d) == nil
 }
 
 // untilStopped returns a context that ends with ctx, or when stop is done. The caller
@@ -653,17 +653,5 @@ func untilStopped(ctx, stop context.Context) (context.Context, func()) {
 	return both, func() {
 		off()
 		cancel(nil)
-	}
-}
-
-// sleep waits and reports whether it came to its end: false when ctx was done first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -125,7 +125,7 @@ func (c *client) tellSilence(silent time.Duration, waiting int) {
 func outlive(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	forget := context.AfterFunc(ctx, func() {
-		if sleep(longer, d) == nil {
+		if Sleep(longer, d) == nil {
 			end(context.Cause(ctx))
 		}
 	})

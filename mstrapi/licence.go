@@ -223,7 +223,7 @@ func ScanCompliance(ctx context.Context, r *Reader, patience time.Duration) (Com
 	}
 	var mixed time.Time // since when
 	for wait := 500 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		if err := sleep(ctx, wait); err != nil {
+		if err := Sleep(ctx, wait); err != nil {
 			return Compliance{}, err
 		}
 		running, err := r.ComplianceRunning(ctx)

@@ -76,7 +76,7 @@ func (p *pacer) wait(ctx context.Context, hurry bool) error {
 		}
 		if !hurry {
 			if d := p.pauseLeft(); d > 0 {
-				if err := sleep(ctx, d); err != nil {
+				if err := Sleep(ctx, d); err != nil {
 					return err
 				}
 				continue
@@ -107,7 +107,7 @@ func (p *pacer) turn(ctx context.Context, hurry bool) error {
 	if hurry {
 		d = min(d, hurryMost)
 	}
-	if err := sleep(ctx, d); err != nil {
+	if err := Sleep(ctx, d); err != nil {
 		r.Cancel()
 		return err
 	}
@@ -234,8 +234,8 @@ func (p *pacer) logRate(message string, from float64, attrs ...slog.Attr) {
 	p.log.LogAttrs(context.Background(), slog.LevelDebug, message, attrs...)
 }
 
-// sleep waits for d or until ctx ends; then it returns ctx's cause.
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d or until ctx ends; then it returns ctx's cause.
+func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

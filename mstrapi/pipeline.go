@@ -196,7 +196,7 @@ func (d *delivery) repeat(s *session, e *Error) error {
 	}
 	c.resting.Add(1)
 	defer c.resting.Add(-1)
-	if err := sleep(d.pausing, wait); err != nil {
+	if err := Sleep(d.pausing, wait); err != nil {
 		return d.ended(err)
 	}
 	return nil

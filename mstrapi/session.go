@@ -394,7 +394,7 @@ func (c *client) renew(ctx context.Context, s *session, t *authTrace, e *Error) 
 	case waitAndTry:
 		wait := t.settleWait()
 		c.logRetry(ctx, e, wait, "session not known yet")
-		if err := sleep(ctx, wait); err != nil {
+		if err := Sleep(ctx, wait); err != nil {
 			e.Err = err
 			return false
 		}

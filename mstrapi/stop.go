@@ -42,7 +42,7 @@ func (c *client) pauses(ctx context.Context, class requestClass) (context.Contex
 	}
 	waiting, cancel := context.WithCancelCause(ctx)
 	off := context.AfterFunc(stop, func() {
-		if class != writeRequest && sleep(waiting, c.cfg.Timeout) != nil {
+		if class != writeRequest && Sleep(waiting, c.cfg.Timeout) != nil {
 			return
 		}
 		cancel(ErrStopped)

@@ -311,11 +311,7 @@ func (s *Server) sleep(ctx context.Context) bool {
 		return true
 	}
 	start := time.Now()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	if mstrapi.Sleep(ctx, d) != nil {
 		return false
 	}
 	s.slept.Add(int64(time.Since(start)))
