@@ -3,6 +3,8 @@ package planner
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"privsync/mstrapi"
 	"privsync/policy"
@@ -106,9 +108,10 @@ func (l *lineage) settle(wanted, decided Set, cat *privilegeIndex) {
 			}
 		}
 		o.Inherited = o.held.inherited
-		for q, g := range f.unread {
+		if len(f.unread) > 0 {
+			q := slices.Min(slices.Collect(maps.Keys(f.unread))) // the same in every plan of this state
+			g := f.unread[q]
 			o.Err = fmt.Errorf("whether %s gives privilege %s in every project: %w", g.Principal.label(), cat.label(q), g.Err)
-			break
 		}
 	}
 }
