@@ -48,10 +48,10 @@ func (ob *observer) countKnown(ctx context.Context) error {
 		}
 		page, err := ob.r.List(kind, mstrapi.Query{}).Page(ctx, 0, 1)
 		if err != nil {
-			if ob.isFatal(ctx, err) {
+			if isFatal(ctx, err) {
 				return err
 			}
-			ob.o.Logger.DebugContext(ctx, "how many there are is not known", "kind", string(kind), "error", err)
+			ob.log.DebugContext(ctx, "how many there are is not known", "kind", string(kind), "error", err)
 			continue
 		}
 		if page.Total >= 0 {
@@ -61,18 +61,18 @@ func (ob *observer) countKnown(ctx context.Context) error {
 	return nil
 }
 
-func (ob *observer) known(kind mstrapi.Kind) (int, bool) {
-	ob.mu.Lock()
-	defer ob.mu.Unlock()
-	n, ok := ob.st.known[kind]
+func (rd *reading) known(kind mstrapi.Kind) (int, bool) {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	n, ok := rd.st.known[kind]
 	return n, ok
 }
 
 // noteTotal notes how many users or groups the server has.
-func (ob *observer) noteTotal(kind mstrapi.Kind, n int) {
-	ob.mu.Lock()
-	defer ob.mu.Unlock()
-	ob.st.known[kind] = n
+func (rd *reading) noteTotal(kind mstrapi.Kind, n int) {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	rd.st.known[kind] = n
 }
 
 // coverage counts who is covered, known and looked at.

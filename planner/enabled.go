@@ -12,14 +12,14 @@ import (
 // users have no such field by the vendor's own sample, those of a group's
 // members have. It costs a request for each such user, or the pages of the group
 // Everyone where these are fewer.
-func (ob *observer) learnEnabled(ctx context.Context) error {
+func (ob *observer) learnEnabled(ctx context.Context, known everyone) error {
 	var open []*Observed
 	for o := range ob.st.all() {
 		if o.Principal.Kind == mstrapi.User && o.Enabled == mstrapi.Unknown && !o.gone && o.Err == nil && (isExplicit(ob.pol, o.entries) || ob.st.licences.counts()) {
 			open = append(open, o)
 		}
 	}
-	return ob.askEnabled(ctx, open)
+	return ob.askEnabled(ctx, open, known)
 }
 
 // learnHoldersEnabled finds out whether the users are enabled who hold what somebody
@@ -35,20 +35,20 @@ func (ob *observer) learnHoldersEnabled(ctx context.Context) error {
 		}
 	}
 	defer ob.dropGone()
-	return ob.askEnabled(ctx, open)
+	return ob.askEnabled(ctx, open, nil)
 }
 
 // askEnabled finds out whether the users are enabled.
-func (ob *observer) askEnabled(ctx context.Context, open []*Observed) error {
+func (ob *observer) askEnabled(ctx context.Context, open []*Observed, known everyone) error {
 	if len(open) == 0 {
 		return nil
 	}
-	if err := ob.readEveryone(ctx, len(open)); err != nil {
+	if err := known.read(ctx, ob.r, len(open)); err != nil {
 		return err
 	}
 	return ob.work(ctx, len(open), func(ctx context.Context, i int) error {
 		o := open[i]
-		if row, ok := ob.everyone[o.Principal.ID]; ok && row.Enabled != mstrapi.Unknown {
+		if row, ok := known[o.Principal.ID]; ok && row.Enabled != mstrapi.Unknown {
 			o.Enabled, o.Principal.Login = row.Enabled, cmp.Or(o.Principal.Login, row.Login)
 			return nil
 		}
@@ -67,32 +67,34 @@ func (ob *observer) askEnabled(ctx context.Context, open []*Observed) error {
 			ob.lose(o)
 		} else if fatal == nil {
 			// What the user holds can be read all the same.
-			ob.o.Logger.WarnContext(ctx, "whether a user is enabled is not known", "user", o.Principal.ID, "error", err)
+			ob.log.WarnContext(ctx, "whether a user is enabled is not known", "user", o.Principal.ID, "error", err)
 		}
 		return fatal
 	})
 }
 
-// readEveryone reads the members of the group Everyone, once, if that takes no
-// more than so many requests.
-func (ob *observer) readEveryone(ctx context.Context, requests int) error {
-	if ob.everyone != nil || requests < 2 {
+// everyone are the members of the group Everyone, nil until read.
+type everyone map[mstrapi.ObjectID]mstrapi.PrincipalRow
+
+// read reads them, once, if that takes no more than so many requests.
+func (e *everyone) read(ctx context.Context, r Reader, requests int) error {
+	if *e != nil || requests < 2 {
 		return nil
 	}
-	members := ob.r.Members(mstrapi.EveryoneGroup, true)
+	members := r.Members(mstrapi.EveryoneGroup, true)
 	first, err := members.First(ctx)
 	var list []mstrapi.PrincipalRow
 	if err == nil && first.Pages() <= requests {
 		list, err = members.All(ctx)
 	}
-	if err != nil && ob.isFatal(ctx, err) {
+	if err != nil && isFatal(ctx, err) {
 		return err
 	}
 	if list != nil {
-		ob.everyone = make(map[mstrapi.ObjectID]mstrapi.PrincipalRow, len(list))
+		*e = make(everyone, len(list))
 	}
 	for _, row := range list {
-		ob.everyone[row.ID] = row
+		(*e)[row.ID] = row
 	}
 	return nil
 }

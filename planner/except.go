@@ -11,21 +11,21 @@ import (
 // without returns the rows that no exception of s takes out. The finding says why an
 // exception is not known: then nobody is known to be chosen, since who is excepted
 // must not be written to.
-func (ob *observer) without(ctx context.Context, s *policy.Selector, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, *Finding, error) {
+func (rs *resolver) without(ctx context.Context, s *policy.Selector, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, *Finding, error) {
 	kind := mstrapi.Kind(s.Kind)
 	for _, x := range s.Except {
-		if x.Expired(ob.st.Now) {
+		if x.Expired(rs.st.Now) {
 			continue
 		}
 		out := map[mstrapi.ObjectID]bool{}
 		if x.Principal != nil {
-			row, problem := ob.one(*x.Principal)
+			row, problem := rs.directory(*x.Principal).one(*x.Principal)
 			if problem != nil {
 				return nil, problem, nil
 			}
 			out[row.ID] = true
 			if row.Kind == mstrapi.Group {
-				members, err := ob.membersOf(ctx, row.ID, kind, true)
+				members, err := rs.membersOf(ctx, row.ID, kind, true)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -36,11 +36,11 @@ func (ob *observer) without(ctx context.Context, s *policy.Selector, rows []mstr
 		} else {
 			from := rows
 			if x.Selector.MemberOf != "" {
-				group, problem := ob.named(x.Selector.Group())
+				group, problem := rs.named(x.Selector.Group())
 				if problem != nil {
 					return nil, problem, nil
 				}
-				members, err := ob.membersOf(ctx, group.ID, kind, x.Selector.Nested)
+				members, err := rs.membersOf(ctx, group.ID, kind, x.Selector.Nested)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -50,7 +50,7 @@ func (ob *observer) without(ctx context.Context, s *policy.Selector, rows []mstr
 				}
 				from = slices.DeleteFunc(slices.Clone(rows), func(r mstrapi.PrincipalRow) bool { return !is[r.ID] })
 			}
-			chosen, err := ob.choose(ctx, x.Selector, from)
+			chosen, err := rs.choose(ctx, x.Selector, from)
 			if err != nil {
 				return nil, nil, err
 			}

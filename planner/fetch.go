@@ -160,7 +160,7 @@ func (ob *observer) fetchPlaces(ctx context.Context, n *needs) error {
 func (ob *observer) restOfMembers(ctx context.Context, id mstrapi.ObjectID) (*memberList, error) {
 	known := ob.st.members[id]
 	m, err := ob.completeMembers(ctx, id, known)
-	if err != nil && !ob.isFatal(ctx, err) {
+	if err != nil && !isFatal(ctx, err) {
 		return &memberList{count: known.count, keys: known.keys, left: known.left, unsteady: true}, nil
 	}
 	return m, err
@@ -263,18 +263,6 @@ func (ob *observer) fetchMembers(ctx context.Context, groups []*Observed) error 
 	return ob.readHeld(ctx, fresh)
 }
 
-// meet adds a user that nothing is wanted of; nil if it is known already.
-func (ob *observer) meet(row mstrapi.PrincipalRow) *Observed {
-	if o := ob.st.byID[row.ID]; o != nil {
-		o.Enabled = cmp.Or(o.Enabled, row.Enabled)
-		return nil
-	}
-	o := &Observed{Principal: principalOf(row), Enabled: row.Enabled}
-	ob.st.byID[row.ID] = o
-	ob.noteParents(o, row.Memberships)
-	return o
-}
-
 // fetchPrincipals reads users that are looked at for the session's sake or to
 // find holders of a required privilege.
 func (ob *observer) fetchPrincipals(ctx context.Context, rows []mstrapi.PrincipalRow) error {
@@ -312,7 +300,7 @@ func (ob *observer) fetchUsers(ctx context.Context, wanted bool) error {
 	st.usersRead = true
 	rows, err := ob.r.List(mstrapi.User, mstrapi.Query{}).All(ctx)
 	if err != nil {
-		if ob.isFatal(ctx, err) {
+		if isFatal(ctx, err) {
 			return err
 		}
 		st.usersErr = err

@@ -37,39 +37,39 @@ func IsGone(ctx context.Context, r ObjectReader, self mstrapi.ObjectID, kind mst
 }
 
 // isGone is [IsGone], whose error is fatal, as err may be.
-func (ob *observer) isGone(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, err error) (gone bool, fatal error) {
+func (rd *reading) isGone(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID, err error) (gone bool, fatal error) {
 	switch {
-	case ob.isFatal(ctx, err):
+	case isFatal(ctx, err):
 		return false, err
 	case !mstrapi.IsNotFound(err):
 		return false, nil
 	}
-	who, asked := ob.session()
+	who, asked := rd.session()
 	if asked != nil && !mstrapi.IsRouteMissing(asked) {
 		return false, nil // which ends the reading by itself
 	}
-	gone, err = IsGone(ctx, ob.r, who.ID, kind, id, err)
-	if err != nil && ob.isFatal(ctx, err) {
+	gone, err = IsGone(ctx, rd.r, who.ID, kind, id, err)
+	if err != nil && isFatal(ctx, err) {
 		return false, err
 	}
 	return gone, nil
 }
 
 // noteGone notes that what a row or a source names does not exist.
-func (ob *observer) noteGone(who Principal) {
-	ob.mu.Lock()
-	defer ob.mu.Unlock()
-	if ob.st.gone == nil {
-		ob.st.gone = make(map[mstrapi.ObjectID]Principal)
+func (rd *reading) noteGone(who Principal) {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	if rd.st.gone == nil {
+		rd.st.gone = make(map[mstrapi.ObjectID]Principal)
 	}
-	ob.st.gone[who.ID] = who
+	rd.st.gone[who.ID] = who
 }
 
 // goneGroup notes that the group which ref names stands in lists and does not
 // exist: for the policy that is as if it stood in none.
-func (ob *observer) goneGroup(ref policy.PrincipalRef, row mstrapi.PrincipalRow) *Finding {
+func (rs *resolver) goneGroup(ref policy.PrincipalRef, row mstrapi.PrincipalRow) *Finding {
 	who := principalOf(row)
-	ob.noteGone(who)
+	rs.noteGone(who)
 	return &Finding{
 		Code: CodeUnknownPrincipal, Severity: SeverityError, Principal: &who, Position: position(ref.Pos),
 		Message: fmt.Sprintf("the server has no %s: a list names it, and by its id %s it is not there", describeRef(ref), row.ID),
@@ -77,11 +77,11 @@ func (ob *observer) goneGroup(ref policy.PrincipalRef, row mstrapi.PrincipalRow)
 }
 
 // lose makes o one that is gone: it holds nothing and belongs nowhere.
-func (ob *observer) lose(o *Observed) {
-	if known := ob.st.byID[o.Principal.ID]; known != nil {
+func (rd *reading) lose(o *Observed) {
+	if known := rd.st.byID[o.Principal.ID]; known != nil {
 		o = known
 	}
-	ob.noteGone(o.Principal)
+	rd.noteGone(o.Principal)
 	o.gone = true
 	o.Err, o.held, o.Direct, o.Inherited = nil, nil, Set{}, Set{}
 	o.parents = parentList{known: true}
@@ -89,11 +89,11 @@ func (ob *observer) lose(o *Observed) {
 
 // settle records what reading about o came to: it is gone, or could not be read.
 // The error is fatal.
-func (ob *observer) settle(ctx context.Context, o *Observed, err error) error {
-	gone, fatal := ob.isGone(ctx, o.Principal.Kind, o.Principal.ID, err)
+func (rd *reading) settle(ctx context.Context, o *Observed, err error) error {
+	gone, fatal := rd.isGone(ctx, o.Principal.Kind, o.Principal.ID, err)
 	switch {
 	case gone:
-		ob.lose(o)
+		rd.lose(o)
 	case fatal == nil:
 		o.Err = err
 	}
@@ -102,8 +102,8 @@ func (ob *observer) settle(ctx context.Context, o *Observed, err error) error {
 
 // dropGone takes those who are gone out of everything that is decided about.
 // They stay findable by id, so that nothing reads them again.
-func (ob *observer) dropGone() {
-	st := ob.st
+func (rd *reading) dropGone() {
+	st := rd.st
 	if len(st.gone) == 0 {
 		return
 	}

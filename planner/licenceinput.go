@@ -92,7 +92,7 @@ func (ob *observer) fetchMemberRows(ctx context.Context, groups []*Observed) err
 			row.Kind, row.Memberships = mstrapi.User, nil
 			rows = append(rows, row)
 		})
-		if err != nil && ob.isFatal(ctx, err) {
+		if err != nil && isFatal(ctx, err) {
 			return err
 		}
 		ob.mu.Lock()
@@ -123,7 +123,7 @@ func (ob *observer) readApart(ctx context.Context) error {
 	_, err := ob.allMembers(ctx, ServiceAccounts, func(row mstrapi.PrincipalRow) { ob.st.apart[row.ID] = true })
 	switch {
 	case err == nil, mstrapi.IsNotFound(err):
-	case ob.isFatal(ctx, err):
+	case isFatal(ctx, err):
 		return err
 	default:
 		ob.st.apartErr = err

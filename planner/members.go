@@ -9,16 +9,16 @@ import (
 )
 
 // readMembers returns the members of a group, each list once.
-func (ob *observer) readMembers(ctx context.Context, group mstrapi.ObjectID, flat bool) ([]mstrapi.PrincipalRow, error) {
+func (rs *resolver) readMembers(ctx context.Context, group mstrapi.ObjectID, flat bool) ([]mstrapi.PrincipalRow, error) {
 	key := memberKey{group, flat}
-	if rows, ok := ob.memberRows[key]; ok {
+	if rows, ok := rs.memberRows[key]; ok {
 		return rows, nil
 	}
-	rows, err := ob.r.Members(group, flat).All(ctx)
+	rows, err := rs.r.Members(group, flat).All(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("members of group %s: %w", group, err)
 	}
-	ob.memberRows[key] = rows
+	rs.memberRows[key] = rows
 	return rows, nil
 }
 
@@ -29,13 +29,13 @@ type memberKey struct {
 
 // countMembers finds out how many users are in a group at any depth, from the
 // first page where that is enough.
-func (ob *observer) countMembers(ctx context.Context, group mstrapi.ObjectID) (*memberList, error) {
-	first, err := ob.r.Members(group, true).First(ctx)
+func (rd *reading) countMembers(ctx context.Context, group mstrapi.ObjectID) (*memberList, error) {
+	first, err := rd.r.Members(group, true).First(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if first.Total < 0 || len(first.Rows) == 0 && first.Total > 0 || slices.ContainsFunc(first.Rows, isGroupRow) {
-		return ob.allMembers(ctx, group, nil)
+		return rd.allMembers(ctx, group, nil)
 	}
 	m := &memberList{count: first.Total, keys: keysOf(first.Rows)}
 	if got := len(first.Rows); got < first.Total {
@@ -43,7 +43,7 @@ func (ob *observer) countMembers(ctx context.Context, group mstrapi.ObjectID) (*
 		return m, nil
 	}
 	if len(m.keys) != first.Total {
-		return ob.allMembers(ctx, group, nil)
+		return rd.allMembers(ctx, group, nil)
 	}
 	m.complete = true
 	return m, nil
@@ -52,11 +52,11 @@ func (ob *observer) countMembers(ctx context.Context, group mstrapi.ObjectID) (*
 func isGroupRow(row mstrapi.PrincipalRow) bool { return row.Kind == mstrapi.Group }
 
 // completeMembers reads the pages that a count left out.
-func (ob *observer) completeMembers(ctx context.Context, group mstrapi.ObjectID, m *memberList) (*memberList, error) {
+func (rd *reading) completeMembers(ctx context.Context, group mstrapi.ObjectID, m *memberList) (*memberList, error) {
 	// The first page is known but for its rows: their keys are enough.
-	rows, err := ob.r.Members(group, true).After(ctx, len(m.keys), m.count)
+	rows, err := rd.r.Members(group, true).After(ctx, len(m.keys), m.count)
 	if mstrapi.IsUnsteady(err) || err == nil && slices.ContainsFunc(rows, isGroupRow) {
-		return ob.allMembers(ctx, group, nil)
+		return rd.allMembers(ctx, group, nil)
 	}
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (ob *observer) completeMembers(ctx context.Context, group mstrapi.ObjectID,
 	keys := slices.Concat(m.keys, keysOf(rows))
 	sortKeys(keys)
 	if keys = slices.Compact(keys); len(keys) != m.count {
-		return ob.allMembers(ctx, group, nil)
+		return rd.allMembers(ctx, group, nil)
 	}
 	return &memberList{count: m.count, complete: true, keys: keys}, nil
 }
@@ -72,21 +72,21 @@ func (ob *observer) completeMembers(ctx context.Context, group mstrapi.ObjectID,
 // allMembers reads every user in a group at any depth; on a server that does not
 // know flatMembers also from the groups in it. Each goes to yield, if that is
 // not nil.
-func (ob *observer) allMembers(ctx context.Context, group mstrapi.ObjectID, yield func(mstrapi.PrincipalRow)) (*memberList, error) {
+func (rd *reading) allMembers(ctx context.Context, group mstrapi.ObjectID, yield func(mstrapi.PrincipalRow)) (*memberList, error) {
 	var keys []idKey
 	seen := map[mstrapi.ObjectID]bool{group: true}
 	todo := []mstrapi.ObjectID{group}
 	for len(todo) > 0 {
 		id := todo[0]
 		todo = todo[1:]
-		rows, err := ob.r.Members(id, true).All(ctx)
+		rows, err := rd.r.Members(id, true).All(ctx)
 		if err != nil && id != group {
-			gone, fatal := ob.isGone(ctx, mstrapi.Group, id, err)
+			gone, fatal := rd.isGone(ctx, mstrapi.Group, id, err)
 			if fatal != nil {
 				return nil, fatal
 			}
 			if gone {
-				ob.noteGone(Principal{Kind: mstrapi.Group, ID: id, Name: ob.st.groupName(id)})
+				rd.noteGone(Principal{Kind: mstrapi.Group, ID: id, Name: rd.st.groupName(id)})
 				continue
 			}
 		}

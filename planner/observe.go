@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -53,12 +52,12 @@ var ErrNotAllowed = errors.New("missing privilege")
 // ([mstrapi.ErrUnreachable]), the user lacks the privilege (an error that matches
 // [ErrNotAllowed]), or the catalogue cannot be read.
 func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions) (*State, error) {
-	ob := &observer{
-		r: r, pol: pol, o: o,
-		progress:   &phases{tell: o.Progress},
-		lists:      make(map[mstrapi.Kind][]mstrapi.PrincipalRow),
-		listErr:    make(map[mstrapi.Kind]error),
-		memberRows: make(map[memberKey][]mstrapi.PrincipalRow),
+	ob := &observer{pol: pol, o: o, reading: &reading{
+		r:           r,
+		concurrency: cmp.Or(max(o.Concurrency, 0), 8),
+		log:         cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		progress:    &phases{tell: o.Progress},
+		session:     sync.OnceValues(func() (mstrapi.SessionUser, error) { return r.SessionUser(ctx) }),
 		st: &State{
 			Level:      mstrapi.Level(cmp.Or(pol.Scope, policy.LevelServer)),
 			Now:        cmp.Or(o.Now, time.Now()),
@@ -78,13 +77,7 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 			unresolved: make(map[int]bool),
 			except:     make(map[[2]int]Principal),
 		},
-	}
-	if ob.o.Concurrency < 1 {
-		ob.o.Concurrency = 8
-	}
-	if ob.o.Logger == nil {
-		ob.o.Logger = slog.New(slog.DiscardHandler)
-	}
+	}}
 	ob.in = newInterner(&ob.st.refs)
 	if err := ob.observe(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -95,40 +88,19 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 	return ob.st, nil
 }
 
-// observer reads a state.
+// observer reads a state: the server and whom the policy names at once, then what
+// each of them holds, then what an evaluation of that lacks.
 type observer struct {
-	r        Reader
-	pol      *policy.Policy
-	o        ObserveOptions
-	progress *phases
-
-	st      *State
-	in      *interner
-	mu      sync.Mutex // guards st while several workers read
-	lookups map[mstrapi.Kind]*lookups
-	lists   map[mstrapi.Kind][]mstrapi.PrincipalRow // whole lists, as far as they were read
-	listErr map[mstrapi.Kind]error                  // of whole lists that are needed
-	// everyone are the members of the group Everyone, nil until read.
-	everyone   map[mstrapi.ObjectID]mstrapi.PrincipalRow
-	memberRows map[memberKey][]mstrapi.PrincipalRow
-	session    func() (mstrapi.SessionUser, error) // asks once who the session's user is
-	// unprotected says that it is not known who is protected: nobody counts as unlisted.
-	unprotected bool
+	*reading
+	pol *policy.Policy
+	o   ObserveOptions
 }
 
 func (ob *observer) observe(ctx context.Context) error {
-	ob.session = sync.OnceValues(func() (mstrapi.SessionUser, error) { return ob.r.SessionUser(ctx) })
 	if err := ob.readServerAndResolve(ctx); err != nil {
 		return err
 	}
 	st := ob.st
-	requires := func(r policy.Rule) bool { return len(r.Require) > 0 }
-	if rows := ob.lists[mstrapi.User]; rows != nil && slices.ContainsFunc(ob.pol.Rules, requires) {
-		st.setUsers(rows)
-	}
-	if err := ob.learnEnabled(ctx); err != nil {
-		return err
-	}
 	ob.dropGone()
 	if err := ob.countKnown(ctx); err != nil {
 		return err
@@ -136,7 +108,6 @@ func (ob *observer) observe(ctx context.Context) error {
 	if err := ob.readApart(ctx); err != nil {
 		return err
 	}
-	ob.lookups, ob.lists, ob.everyone, ob.memberRows = nil, nil, nil, nil
 	ob.progress.start("observe", 0)
 	g, gctx := errgroup.WithContext(ctx)
 	todo := slices.Concat(st.covered, st.unlisted, st.strangers)
@@ -163,7 +134,7 @@ func (ob *observer) observe(ctx context.Context) error {
 			ob.noteEveryone()
 			return cmp.Or(ob.readPast(ctx), ctx.Err())
 		}
-		ob.o.Logger.DebugContext(ctx, "reading more of the groups", "held", len(d.needs.held), "memberships", len(d.needs.parents),
+		ob.log.DebugContext(ctx, "reading more of the groups", "held", len(d.needs.held), "memberships", len(d.needs.parents),
 			"users", len(d.needs.users), "changed groups", len(d.needs.count)+len(d.needs.expand), "others", len(d.needs.principals))
 		if err := ob.fetch(ctx, d.needs); err != nil {
 			return err
@@ -172,58 +143,27 @@ func (ob *observer) observe(ctx context.Context) error {
 	}
 }
 
-// isFatal reports whether err makes it pointless to go on: nobody waits for the
-// result any more, or every further request would fail as well.
-func (ob *observer) isFatal(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || mstrapi.IsAuth(err) || errors.Is(err, mstrapi.ErrUnreachable)
-}
-
-// each runs work for 0…n-1, several at a time, until one returns an error.
-func (ob *observer) each(ctx context.Context, n int, work func(ctx context.Context, i int) error) error {
-	g, gctx := errgroup.WithContext(ctx)
-	// A goroutine for each worker, not for each item: a request needs a deep
-	// stack, which a new goroutine would have to grow.
-	var next atomic.Int64
-	for range min(ob.o.Concurrency, n) {
-		panics.Go(g, func() error {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return nil
-				}
-				if err := gctx.Err(); err != nil {
-					return err
-				}
-				if err := work(gctx, i); err != nil {
-					return err
-				}
-			}
-		})
-	}
-	return g.Wait()
-}
-
-// work is each, whose items are shown as progress.
-func (ob *observer) work(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
-	ob.progress.grow(n)
-	return ob.each(ctx, n, func(ctx context.Context, i int) error {
-		defer ob.progress.add(1)
-		return do(ctx, i)
-	})
-}
-
 // readServerAndResolve does both at once. That the session's user may not do
-// this at all is the more useful error, so it comes first.
+// this at all is the more useful error, so it comes first. What the lists told ends
+// with it, but for what the state needs.
 func (ob *observer) readServerAndResolve(ctx context.Context) error {
 	rctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	rs := newResolver(ob.reading, ob.pol)
 	resolved := make(chan error, 1)
-	go func() { resolved <- panics.Catch(func() error { return ob.resolve(rctx) }) }()
+	go func() { resolved <- panics.Catch(func() error { return rs.resolve(rctx) }) }()
 	err := ob.readServer(ctx)
 	if err != nil {
 		cancel()
 	}
-	return cmp.Or(err, <-resolved)
+	if err := cmp.Or(err, <-resolved); err != nil {
+		return err
+	}
+	requires := func(r policy.Rule) bool { return len(r.Require) > 0 }
+	if rows := rs.names[mstrapi.User].all; rows != nil && slices.ContainsFunc(ob.pol.Rules, requires) {
+		ob.st.setUsers(rows)
+	}
+	return ob.learnEnabled(ctx, rs.everyone)
 }
 
 // readServer reads what is the same for every policy: who is asking, the
@@ -235,10 +175,10 @@ func (ob *observer) readServer(ctx context.Context) error {
 	panics.Go(g, func() error {
 		var err error
 		if status, err = ob.r.Status(gctx); err != nil {
-			if ob.isFatal(gctx, err) {
+			if isFatal(gctx, err) {
 				return err
 			}
-			ob.o.Logger.WarnContext(gctx, "the server's versions are not known", "error", err)
+			ob.log.WarnContext(gctx, "the server's versions are not known", "error", err)
 		}
 		return nil
 	})
@@ -289,9 +229,9 @@ func (ob *observer) checkAllowed(ctx context.Context) error {
 	case err != nil:
 		return err
 	case !ob.st.work.identified:
-		ob.o.Logger.WarnContext(ctx, "the catalogue has no such privilege, so whether the session's user has it is not checked", "privilege", ManagerPrivilege)
+		ob.log.WarnContext(ctx, "the catalogue has no such privilege, so whether the session's user has it is not checked", "privilege", ManagerPrivilege)
 	case ob.st.work.untold:
-		ob.o.Logger.InfoContext(ctx, "the server does not tell whether the session's user has the privilege", "privilege", ManagerPrivilege)
+		ob.log.InfoContext(ctx, "the server does not tell whether the session's user has the privilege", "privilege", ManagerPrivilege)
 	}
 	return nil
 }
@@ -327,55 +267,4 @@ func (ob *observer) look(ctx context.Context, kind mstrapi.Kind, id mstrapi.Obje
 	seen, err := observation(kind, id, ob.st.Level, at, held, err)
 	seen.beyond = beyond
 	return seen, err
-}
-
-// noteParents keeps the memberships that a row came with. ob.mu must be held
-// or nobody else be reading.
-func (ob *observer) noteParents(o *Observed, refs []mstrapi.ObjectRef) {
-	if refs == nil || o.parents.known {
-		return
-	}
-	o.parents = ob.parentList(refs)
-	if o.Principal.Kind == mstrapi.Group {
-		ob.st.parents[o.Principal.ID] = o.parents
-	}
-}
-
-func (ob *observer) parentList(refs []mstrapi.ObjectRef) parentList {
-	ob.in.mu.Lock()
-	defer ob.in.mu.Unlock()
-	list := parentList{known: true, ids: make([]mstrapi.ObjectID, 0, len(refs))}
-	for _, ref := range refs {
-		list.ids = append(list.ids, ob.st.refs.list[ob.st.refs.number(ref)].ID)
-	}
-	slices.Sort(list.ids)
-	list.ids = slices.Compact(list.ids)
-	return list
-}
-
-// phases counts what was done of each phase. It tells from one goroutine at a
-// time.
-type phases struct {
-	tell func(phase string, done, total int)
-
-	mu          sync.Mutex
-	phase       string
-	done, total int
-}
-
-func (p *phases) start(phase string, total int) {
-	p.update(func() { p.phase, p.done, p.total = phase, 0, total })
-}
-
-func (p *phases) grow(n int) { p.update(func() { p.total += n }) }
-func (p *phases) add(n int)  { p.update(func() { p.done += n }) }
-
-func (p *phases) update(change func()) {
-	if p.tell == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	change()
-	p.tell(p.phase, p.done, p.total)
 }

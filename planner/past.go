@@ -70,10 +70,10 @@ func (ob *observer) readPast(ctx context.Context) error {
 		who := open[i].Principal
 		seen, err := ob.look(ctx, who.Kind, who.ID)
 		if err != nil {
-			if ob.isFatal(ctx, err) {
+			if isFatal(ctx, err) {
 				return err
 			}
-			ob.o.Logger.DebugContext(ctx, "whether an earlier grant is still there is not known", "principal", who.ID, "error", err)
+			ob.log.DebugContext(ctx, "whether an earlier grant is still there is not known", "principal", who.ID, "error", err)
 			return nil
 		}
 		held[i] = seen.Direct.Intersect(open[i].Privileges)

@@ -10,8 +10,8 @@ import (
 )
 
 // placeSelected covers everybody whom a selector chooses.
-func (ob *observer) placeSelected(ctx context.Context, entry int32, s *policy.Selector) error {
-	st := ob.st
+func (rs *resolver) placeSelected(ctx context.Context, entry int32, s *policy.Selector) error {
+	st := rs.st
 	fail := func(f Finding) {
 		if f.Code == CodeReadFailed {
 			st.failed[int(entry)] = fmt.Errorf("%s", f.Message)
@@ -20,7 +20,7 @@ func (ob *observer) placeSelected(ctx context.Context, entry int32, s *policy.Se
 		}
 		st.findings = append(st.findings, f)
 	}
-	rows, problem, absent, err := ob.chosen(ctx, s, ob.pol.Principals[entry].Settings.Missing)
+	rows, problem, absent, err := rs.chosen(ctx, s, rs.pol.Principals[entry].Settings.Missing)
 	switch {
 	case err != nil:
 		return err
@@ -33,7 +33,7 @@ func (ob *observer) placeSelected(ctx context.Context, entry int32, s *policy.Se
 		st.findings = append(st.findings, emptySelector(s))
 	}
 	for _, row := range rows {
-		ob.cover(entry, row)
+		rs.cover(entry, row)
 	}
 	return nil
 }
@@ -48,38 +48,38 @@ func emptySelector(s *policy.Selector) Finding {
 // chosen returns whom a selector chooses. The finding says why that is not known;
 // absent: because the server does not have the group that it chooses from, which missing
 // lets pass. An error ends the observation.
-func (ob *observer) chosen(ctx context.Context, s *policy.Selector, missing policy.Missing) (rows []mstrapi.PrincipalRow, problem *Finding, absent bool, err error) {
+func (rs *resolver) chosen(ctx context.Context, s *policy.Selector, missing policy.Missing) (rows []mstrapi.PrincipalRow, problem *Finding, absent bool, err error) {
 	kind := mstrapi.Kind(s.Kind)
 	if s.MemberOf != "" {
-		group, problem := ob.named(s.Group())
+		group, problem := rs.named(s.Group())
 		if problem != nil {
-			absent = ob.tolerate(problem, missing)
+			absent = rs.tolerate(problem, missing)
 			return nil, problem, absent, nil
 		}
-		if rows, err = ob.membersOf(ctx, group.ID, kind, s.Nested); err != nil {
-			gone, fatal := ob.isGone(ctx, mstrapi.Group, group.ID, err)
+		if rows, err = rs.membersOf(ctx, group.ID, kind, s.Nested); err != nil {
+			gone, fatal := rs.isGone(ctx, mstrapi.Group, group.ID, err)
 			if gone {
-				problem = ob.goneGroup(s.Group(), group)
-				absent = ob.tolerate(problem, missing)
+				problem = rs.goneGroup(s.Group(), group)
+				absent = rs.tolerate(problem, missing)
 				return nil, problem, absent, nil
 			}
 			err = cmp.Or(fatal, err)
 		}
 	} else {
-		rows, err = ob.lists[kind], ob.listErr[kind]
+		rows, err = rs.names[kind].all, rs.names[kind].err
 	}
 	if err == nil {
-		rows, err = ob.choose(ctx, s, rows)
+		rows, err = rs.choose(ctx, s, rows)
 	}
 	if err == nil && len(s.Except) > 0 {
-		if rows, problem, err = ob.without(ctx, s, rows); problem != nil {
+		if rows, problem, err = rs.without(ctx, s, rows); problem != nil {
 			return nil, problem, false, nil
 		}
 	}
 	switch {
 	case err == nil:
 		return rows, nil, false, nil
-	case ob.isFatal(ctx, err):
+	case isFatal(ctx, err):
 		return nil, nil, false, err
 	}
 	return nil, &Finding{
@@ -90,9 +90,9 @@ func (ob *observer) chosen(ctx context.Context, s *policy.Selector, missing poli
 
 // protectChosen protects whom a selector chooses; where that is not known, everybody
 // whom it may choose.
-func (ob *observer) protectChosen(ctx context.Context, s *policy.Selector) error {
-	st := ob.st
-	rows, problem, absent, err := ob.chosen(ctx, s, ob.pol.Defaults.Missing)
+func (rs *resolver) protectChosen(ctx context.Context, s *policy.Selector) error {
+	st := rs.st
+	rows, problem, absent, err := rs.chosen(ctx, s, rs.pol.Defaults.Missing)
 	switch {
 	case err != nil:
 		return err
@@ -106,7 +106,7 @@ func (ob *observer) protectChosen(ctx context.Context, s *policy.Selector) error
 				st.protect(o.Principal)
 			}
 		}
-		ob.unprotected = true
+		rs.unprotected = true
 	case len(rows) == 0:
 		st.findings = append(st.findings, emptySelector(s))
 	}
@@ -117,7 +117,7 @@ func (ob *observer) protectChosen(ctx context.Context, s *policy.Selector) error
 }
 
 // membersOf returns the users or groups in a group, with nested at any depth.
-func (ob *observer) membersOf(ctx context.Context, group mstrapi.ObjectID, kind mstrapi.Kind, nested bool) ([]mstrapi.PrincipalRow, error) {
+func (rs *resolver) membersOf(ctx context.Context, group mstrapi.ObjectID, kind mstrapi.Kind, nested bool) ([]mstrapi.PrincipalRow, error) {
 	// Only users are sure to be in a flat list: who looks for groups goes down
 	// group by group. A server that does not know flatMembers lists groups too;
 	// then so does who looks for users.
@@ -129,15 +129,15 @@ func (ob *observer) membersOf(ctx context.Context, group mstrapi.ObjectID, kind 
 	for len(todo) > 0 {
 		id := todo[0]
 		todo = todo[1:]
-		rows, err := ob.readMembers(ctx, id, flat)
+		rows, err := rs.readMembers(ctx, id, flat)
 		if err != nil && id != group {
 			// The group above named it; without it the rest is whole.
-			gone, fatal := ob.isGone(ctx, mstrapi.Group, id, err)
+			gone, fatal := rs.isGone(ctx, mstrapi.Group, id, err)
 			if fatal != nil {
 				return nil, fatal
 			}
 			if gone {
-				ob.noteGone(names[id])
+				rs.noteGone(names[id])
 				continue
 			}
 		}
@@ -175,7 +175,7 @@ func candidate(who Principal, enabled mstrapi.Tri) policy.Candidate {
 
 // choose returns the rows that meet the conditions of a selector; what rows lack for
 // that is read.
-func (ob *observer) choose(ctx context.Context, s *policy.Selector, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, error) {
+func (rs *resolver) choose(ctx context.Context, s *policy.Selector, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, error) {
 	match := func(row mstrapi.PrincipalRow) policy.Answer {
 		return s.Match(candidate(principalOf(row), row.Enabled))
 	}
@@ -191,7 +191,7 @@ func (ob *observer) choose(ctx context.Context, s *policy.Selector, rows []mstra
 	if len(vague) == 0 {
 		return out, nil
 	}
-	full, err := ob.fill(ctx, vague)
+	full, err := rs.fill(ctx, vague)
 	if err != nil {
 		return nil, err
 	}
@@ -208,24 +208,24 @@ func (ob *observer) choose(ctx context.Context, s *policy.Selector, rows []mstra
 
 // fill adds what rows of users lack, from the members of Everyone, whose rows
 // carry it, or by reading each user, whichever takes fewer requests.
-func (ob *observer) fill(ctx context.Context, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, error) {
-	if err := ob.readEveryone(ctx, len(rows)); err != nil {
+func (rs *resolver) fill(ctx context.Context, rows []mstrapi.PrincipalRow) ([]mstrapi.PrincipalRow, error) {
+	if err := rs.everyone.read(ctx, rs.r, len(rows)); err != nil {
 		return nil, err
 	}
 	out := make([]mstrapi.PrincipalRow, len(rows))
 	gone := make([]bool, len(rows))
-	err := ob.each(ctx, len(rows), func(ctx context.Context, i int) error {
+	err := rs.each(ctx, len(rows), func(ctx context.Context, i int) error {
 		row := rows[i]
-		if more, ok := ob.everyone[row.ID]; ok && more.Enabled != mstrapi.Unknown && more.Login != "" {
+		if more, ok := rs.everyone[row.ID]; ok && more.Enabled != mstrapi.Unknown && more.Login != "" {
 			row.Login, row.Enabled = more.Login, more.Enabled
 			out[i] = row
 			return nil
 		}
-		full, err := ob.r.Principal(ctx, row.Kind, row.ID)
+		full, err := rs.r.Principal(ctx, row.Kind, row.ID)
 		if err != nil {
-			is, fatal := ob.isGone(ctx, row.Kind, row.ID, err)
+			is, fatal := rs.isGone(ctx, row.Kind, row.ID, err)
 			if is {
-				ob.noteGone(principalOf(row))
+				rs.noteGone(principalOf(row))
 				gone[i] = true
 				return nil
 			}

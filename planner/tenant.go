@@ -19,8 +19,8 @@ type tenantReader interface {
 // readTenants reads, where several of those whom the policy names have one name, to
 // which tenant each belongs: one request for each. It is for messages only, so what
 // cannot be read is left out.
-func (ob *observer) readTenants(ctx context.Context) error {
-	r, ok := ob.r.(tenantReader)
+func (rs *resolver) readTenants(ctx context.Context) error {
+	r, ok := rs.r.(tenantReader)
 	if !ok {
 		return nil
 	}
@@ -28,7 +28,7 @@ func (ob *observer) readTenants(ctx context.Context) error {
 	rows := make(map[mstrapi.ObjectID][]*mstrapi.PrincipalRow)
 	var order []mstrapi.ObjectID
 	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
-		for _, l := range ob.lookups[kind].list {
+		for _, l := range rs.names[kind].list {
 			for i := range l.rows {
 				row := &l.rows[i]
 				if called[nameKey(row)] == nil {
@@ -44,10 +44,10 @@ func (ob *observer) readTenants(ctx context.Context) error {
 	}
 	order = slices.DeleteFunc(order, func(id mstrapi.ObjectID) bool { return len(called[nameKey(rows[id][0])]) < 2 })
 	order = order[:min(len(order), maxTenants)]
-	return ob.each(ctx, len(order), func(ctx context.Context, i int) error {
+	return rs.each(ctx, len(order), func(ctx context.Context, i int) error {
 		same := rows[order[i]]
 		tenant, err := r.Tenant(ctx, same[0].Kind, same[0].ID)
-		if err != nil && ob.isFatal(ctx, err) {
+		if err != nil && isFatal(ctx, err) {
 			return err
 		}
 		for _, row := range same {
