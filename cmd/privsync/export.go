@@ -307,6 +307,17 @@ func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, na
 	var near []string
 	rows, err := r.List(kind, q).All(ctx)
 	for _, row := range rows {
+		if kind == mstrapi.User && row.Login == "" { // servers' lists may tell none
+			full, unread := r.Principal(ctx, kind, row.ID)
+			if mstrapi.IsNotFound(unread) {
+				continue
+			}
+			if unread != nil {
+				err = cmp.Or(err, unread)
+				break
+			}
+			row, row.Kind = full, kind
+		}
 		// A login does not regard case, a group's name does.
 		if kind == mstrapi.User && strings.EqualFold(row.Login, name) || kind == mstrapi.Group && row.Name == name {
 			found = append(found, row)
