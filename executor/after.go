@@ -320,7 +320,7 @@ func (r *run) tellBroken(p planner.Principal, broken []planner.Denied) {
 	for _, d := range broken {
 		f := planner.Finding{
 			Code: planner.CodeRuleViolation, Severity: planner.SeverityError, Principal: &p,
-			Message: fmt.Sprintf("rule %s: %s holds privilege %s since this run, which the plan did not foresee", clean.Quote(d.Rule), label(p), r.names(d.Privileges)),
+			Message: fmt.Sprintf("rule %s: %s holds privilege %s since this run, which the plan did not foresee", clean.Quote(d.Rule), p.Label(), r.names(d.Privileges)),
 		}
 		if ids := d.Privileges.IDs(); len(ids) == 1 {
 			f.Privilege = &planner.PrivilegeRef{ID: ids[0], Name: cmp.Or(r.nameOf(ids[0]), ids[0].String())}

@@ -2,9 +2,7 @@ package executor
 
 import (
 	"context"
-	"fmt"
 
-	"privsync/clean"
 	"privsync/planner"
 )
 
@@ -17,23 +15,11 @@ func isGone(ctx context.Context, s PrincipalServer, actor planner.Actor, p plann
 // goneFinding tells of a principal that left the server while the run was under
 // way, after so many writes to it.
 func goneFinding(p planner.Principal, writes int) planner.Finding {
-	text := label(p) + " is not on the server any more: it was deleted meanwhile"
+	text := p.Label() + " is not on the server any more: it was deleted meanwhile"
 	if writes > 0 {
 		text += ", after this run had sent a write to it"
 	}
 	return planner.Finding{Code: planner.CodeGonePrincipal, Severity: planner.SeverityInfo, Principal: &p, Message: text}
-}
-
-// label is how messages name a principal.
-func label(p planner.Principal) string {
-	text := fmt.Sprintf("%s %s", p.Kind, clean.Quote(p.Name))
-	if p.Login != "" && p.Login != p.Name {
-		text += fmt.Sprintf(" (%s)", clean.Text(p.Login))
-	}
-	if p.Tenant != "" {
-		text += " of tenant " + clean.Quote(p.Tenant)
-	}
-	return text
 }
 
 // tell adds a finding to the report.

@@ -396,7 +396,7 @@ func (d *DeadRun) reconstruct(ctx context.Context, s RecoverServer, o RecoverOpt
 	r.lookAgain(commands)
 	for _, v := range r.again {
 		if v.err != nil && !v.gone && (!o.AcceptUnread || ctx.Err() != nil) {
-			return nil, fmt.Errorf("reading %s, which the run wrote or touched: %w", label(v.principal), v.err)
+			return nil, fmt.Errorf("reading %s, which the run wrote or touched: %w", v.principal.Label(), v.err)
 		}
 	}
 	r.conclude()

@@ -35,7 +35,7 @@ func (r *run) tellUnexpected() {
 		}
 		r.tell(planner.Finding{
 			Code: planner.CodeUnexpectedChange, Severity: planner.SeverityWarning, Principal: &who,
-			Message: fmt.Sprintf("%s: %s while this run wrote, which it did not ask for: another administrator or the server itself did it", label(who), strings.Join(parts, ", and ")),
+			Message: fmt.Sprintf("%s: %s while this run wrote, which it did not ask for: another administrator or the server itself did it", who.Label(), strings.Join(parts, ", and ")),
 		})
 	}
 	for _, p := range slices.SortedFunc(maps.Keys(pairs), func(a, b pair) int {

@@ -406,11 +406,11 @@ func (c *compiled) conflictFindings() []Finding {
 		if k.privilege != 0 {
 			lists, forbids := c.listedAt(k.first, k.privilege), c.forbiddenAt(k.second, k.privilege)
 			f = finding(CodeConflictingEntries, SeverityError, "%s is covered by an entry that lists privilege %s (%s) and by one that forbids it (%s)",
-				who.label(), c.cat.label(k.privilege), lists, forbids).of(c.cat.ref(k.privilege)).at(position(forbids))
+				who.Label(), c.cat.label(k.privilege), lists, forbids).of(c.cat.ref(k.privilege)).at(position(forbids))
 		} else {
 			first, second := c.pol.Principals[k.first].Pos, c.pol.Principals[k.second].Pos
 			f = finding(CodeConflictingEntries, SeverityError, "%s is covered by two selectors that disagree about %s (%s and %s); give it an entry of its own or make them agree",
-				who.label(), k.setting, first, second).at(position(second))
+				who.Label(), k.setting, first, second).at(position(second))
 		}
 		if at.others > 0 {
 			f.Message += fmt.Sprintf("; so %s", clean.Count(at.others, "other principal is", "other principals are"))

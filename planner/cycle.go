@@ -107,7 +107,7 @@ func (l *lineage) cycleFindings() []Finding {
 			}
 			out = append(out, Finding{
 				Code: CodeGroupCycle, Severity: SeverityError, Principal: &m,
-				Message: fmt.Sprintf("%s is in a cycle of groups, %s; nothing that rests on inheritance inside it is changed: take one out of the other on the server", m.label(), text),
+				Message: fmt.Sprintf("%s is in a cycle of groups, %s; nothing that rests on inheritance inside it is changed: take one out of the other on the server", m.Label(), text),
 			})
 		}
 	}

@@ -24,14 +24,14 @@ func (d *draft) describe(o *Observed, w *want, dec *decision) {
 		if !dec.inherited.Has(q) {
 			how = "holds it through"
 		}
-		f := finding(CodeInheritedForbidden, SeverityError, "%s is forbidden privilege %s but %s %s", o.Principal.label(), d.c.cat.label(q), how, from)
+		f := finding(CodeInheritedForbidden, SeverityError, "%s is forbidden privilege %s but %s %s", o.Principal.Label(), d.c.cat.label(q), how, from)
 		f.Sources = sources
 		d.findings = append(d.findings, f.about(o.Principal).of(d.c.cat.ref(q)).at(d.c.forbidPosition(w, q)))
 	}
 	if w.settings.Inherited == policy.InheritedReport {
 		for q := range dec.inherited.Minus(w.listed).Minus(w.forbidden).Minus(w.undecided).All() {
 			sources, from := d.sources(o, q)
-			f := finding(CodeInheritedNotListed, SeverityWarning, "%s inherits privilege %s, which is not listed for it, from %s", o.Principal.label(), d.c.cat.label(q), from)
+			f := finding(CodeInheritedNotListed, SeverityWarning, "%s inherits privilege %s, which is not listed for it, from %s", o.Principal.Label(), d.c.cat.label(q), from)
 			f.Sources = sources
 			d.findings = append(d.findings, f.about(o.Principal).of(d.c.cat.ref(q)).at(d.c.entryPosition(w)))
 		}
@@ -52,7 +52,7 @@ func (d *draft) describeRedundant(o *Observed, w *want) {
 	if n := twice.Len(); n > 1 {
 		text = fmt.Sprintf("holds %d privileges directly and inherits them as well: %s", n, joinIDs(twice.IDs()))
 	}
-	f := finding(CodeRedundantDirect, SeverityInfo, "%s %s", o.Principal.label(), text).about(o.Principal).at(d.c.entryPosition(w))
+	f := finding(CodeRedundantDirect, SeverityInfo, "%s %s", o.Principal.Label(), text).about(o.Principal).at(d.c.entryPosition(w))
 	f.Privilege = d.c.cat.only(twice)
 	d.findings = append(d.findings, f)
 }
@@ -67,7 +67,7 @@ func (d *draft) describeSpared(o *Observed, w *want) {
 	}
 	f := finding(CodeUnknownPrincipal, SeverityWarning,
 		"the revoke of %s from %s is not planned: the policy lists it for a %s that the server does not have, who may go by this name now",
-		d.c.cat.some(spared), o.Principal.label(), o.Principal.Kind).about(o.Principal).at(d.c.entryPosition(w))
+		d.c.cat.some(spared), o.Principal.Label(), o.Principal.Kind).about(o.Principal).at(d.c.entryPosition(w))
 	f.Privilege = d.c.cat.only(spared)
 	d.findings = append(d.findings, f)
 }
@@ -80,7 +80,7 @@ func (d *draft) sources(o *Observed, q mstrapi.PrivilegeID) ([]Source, string) {
 	var names []string
 	for _, g := range groups {
 		out = append(out, Source{Kind: mstrapi.Group, ID: g.Principal.ID, Name: g.Principal.Name})
-		names = append(names, g.Principal.label())
+		names = append(names, g.Principal.Label())
 	}
 	names = append(names, others.words()...)
 	if len(names) == 0 {

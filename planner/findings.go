@@ -80,7 +80,7 @@ func readFindings(c *compiled, st *State) []Finding {
 		if o.Err == nil {
 			continue
 		}
-		f := finding(CodeReadFailed, SeverityError, "%s could not be read completely, so nothing is planned for it: %v", o.Principal.label(), o.Err)
+		f := finding(CodeReadFailed, SeverityError, "%s could not be read completely, so nothing is planned for it: %v", o.Principal.Label(), o.Err)
 		if o.Covered {
 			f.Position = c.entryPosition(c.wantFor(o))
 		}
@@ -101,7 +101,7 @@ func suppressedFindings(p *projection) []Finding {
 		if p.onlyAbsent(s) {
 			code, severity = CodeUnknownPrincipal, SeverityWarning
 		}
-		f := finding(code, severity, "the revoke of privilege %s from %s is not planned: %s", p.c.cat.label(s.privilege), s.who.Principal.label(), p.whySuppressed(s))
+		f := finding(code, severity, "the revoke of privilege %s from %s is not planned: %s", p.c.cat.label(s.privilege), s.who.Principal.Label(), p.whySuppressed(s))
 		out = append(out, f.about(s.who.Principal).of(p.c.cat.ref(s.privilege)))
 	}
 	return out
@@ -121,9 +121,9 @@ func (p *projection) whySuppressed(s suppressed) string {
 	case s.by == nil:
 		return "an entry that names it could not be resolved completely"
 	case s.who.Principal.Kind == mstrapi.User:
-		return s.by.Principal.label() + ", which may give it in its place, could not be read"
+		return s.by.Principal.Label() + ", which may give it in its place, could not be read"
 	}
-	return s.by.Principal.label() + ", which may depend on it, could not be read"
+	return s.by.Principal.Label() + ", which may depend on it, could not be read"
 }
 
 // unlistedFindings tells of principals with direct grants that no entry covers.
@@ -133,7 +133,7 @@ func unlistedFindings(p *projection) []Finding {
 		if o.Err != nil || o.Direct.IsEmpty() {
 			continue
 		}
-		held := fmt.Sprintf("%s holds %s directly", o.Principal.label(), clean.Count(o.Direct.Len(), "privilege"))
+		held := fmt.Sprintf("%s holds %s directly", o.Principal.Label(), clean.Count(o.Direct.Len(), "privilege"))
 		severity, why := SeverityWarning, ""
 		switch revoke := p.c.pol.Unlisted == policy.UnlistedRevoke; {
 		case revoke && p.st.absent:
@@ -158,7 +158,7 @@ func disabledFindings(c *compiled, st *State) []Finding {
 	var out []Finding
 	for _, o := range st.covered {
 		if o.Enabled == mstrapi.No && isExplicit(c.pol, o.entries) {
-			f := finding(CodeDisabledUser, SeverityWarning, "%s is disabled on the server", o.Principal.label())
+			f := finding(CodeDisabledUser, SeverityWarning, "%s is disabled on the server", o.Principal.Label())
 			out = append(out, f.about(o.Principal).at(c.entryPosition(c.wantFor(o))))
 		}
 	}
@@ -169,7 +169,7 @@ func disabledFindings(c *compiled, st *State) []Finding {
 func goneFindings(st *State) []Finding {
 	var out []Finding
 	for _, who := range st.gone {
-		f := finding(CodeGonePrincipal, SeverityInfo, "%s was named by the server and does not exist (asked for by its id %s): nothing is decided about it", who.label(), who.ID)
+		f := finding(CodeGonePrincipal, SeverityInfo, "%s was named by the server and does not exist (asked for by its id %s): nothing is decided about it", who.Label(), who.ID)
 		out = append(out, f.about(who))
 	}
 	return out
@@ -275,7 +275,7 @@ const maxNamedUsers = 5
 func nameSome(list []*Observed) string {
 	var names []string
 	for _, o := range list[:min(len(list), maxNamedUsers)] {
-		names = append(names, o.Principal.label())
+		names = append(names, o.Principal.Label())
 	}
 	if more := len(list) - len(names); more > 0 {
 		names = append(names, clean.Count(more, "other"))
@@ -283,8 +283,8 @@ func nameSome(list []*Observed) string {
 	return joinAnd(names)
 }
 
-// label is how messages name a principal.
-func (p Principal) label() string {
+// Label is how messages name a principal.
+func (p Principal) Label() string {
 	label := fmt.Sprintf("%s %s", p.Kind, p.ID)
 	switch {
 	case p.Kind == mstrapi.Group:

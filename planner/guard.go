@@ -162,7 +162,7 @@ func (p *Plan) protectedGuard() (Guard, bool) {
 	}
 	g.Actual = strconv.Itoa(n)
 	g.Message = fmt.Sprintf("protected: %s would change, first of all %s; look at the plan first, and only if this is meant take it out of safety: {protected: …} in the policy, otherwise out of principals",
-		clean.Count(n, "protected principal"), g.Offenders[0].label())
+		clean.Count(n, "protected principal"), g.Offenders[0].Label())
 	return g, true
 }
 
@@ -171,7 +171,7 @@ func (p *Plan) ownGuard() (Guard, bool) {
 		return Guard{
 			Name: GuardOwnPrivilege, Actual: strconv.Itoa(n), Limit: "0", Offenders: slices.Clone(p.Safety.ActorRisks[:min(n, maxOffenders)]),
 			Message: fmt.Sprintf("ownPrivilege: which privileges user %s, whose session this is, works with is not known (the catalogue has no %s), and something would be revoked from that user or from groups above it: from %s, first of all %s; name them with safety: {ownPrivileges: [NUMBER]} in the policy and give that with -f, or use another account. No flag allows this",
-				clean.Quote(p.Actor.Name), clean.Quote(ManagerPrivilege), clean.Count(n, "principal"), p.Safety.ActorRisks[0].label()),
+				clean.Quote(p.Actor.Name), clean.Quote(ManagerPrivilege), clean.Count(n, "principal"), p.Safety.ActorRisks[0].Label()),
 		}, true
 	}
 	if len(p.Safety.ActorLoses) == 0 {

@@ -349,7 +349,7 @@ func LearnLicences(ctx context.Context, r LicenceReader, user Principal) (*Learn
 	case refusals == len(mstrapi.LicenceProducts()):
 		return nil, fmt.Errorf("the server refuses every product: %w", refused)
 	case len(out.Map.Products) == 0:
-		return nil, fmt.Errorf("%s: %w", user.label(), ErrNothingLearnt)
+		return nil, fmt.Errorf("%s: %w", user.Label(), ErrNothingLearnt)
 	}
 	for _, p := range list {
 		ref := PrivilegeRef{ID: p.ID, Name: p.Name}

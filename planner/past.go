@@ -122,7 +122,7 @@ func (d *draft) oscillations() []Finding {
 			}
 			f := finding(CodeOscillation, SeverityError,
 				"the plan "+turn.text+" the last run of the same policy (%s): the server, or somebody else, undoes what the policy wants; declare what belongs together under prerequisites, or make the two agree",
-				d.c.cat.some(turn.privileges), c.Principal.label(), d.st.past.Last).about(c.Principal)
+				d.c.cat.some(turn.privileges), c.Principal.Label(), d.st.past.Last).about(c.Principal)
 			if o := d.st.byID[c.Principal.ID]; o != nil && o.Covered {
 				f.Position = d.c.entryPosition(d.c.wantFor(o))
 			}
@@ -150,7 +150,7 @@ func (d *draft) noLongerListed() []Finding {
 		}
 		f := finding(CodeNoLongerListed, SeverityWarning,
 			"%s still holds %s directly, which %s granted and no entry lists any more: forbid it for a while, revoke it by hand, or list it again",
-			who.label(), d.c.cat.some(left), d.st.past.Granting).about(who)
+			who.Label(), d.c.cat.some(left), d.st.past.Granting).about(who)
 		f.Privilege = d.c.cat.only(left)
 		out = append(out, f)
 	}

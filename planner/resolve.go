@@ -204,7 +204,7 @@ func checkName(ref policy.PrincipalRef, row mstrapi.PrincipalRow) *Finding {
 	who := principalOf(row)
 	return &Finding{
 		Code: CodeNameMismatch, Severity: SeverityError, Principal: &who, Position: position(ref.Pos),
-		Message: fmt.Sprintf("the id %s belongs to %s, not to %s %s", row.ID, who.label(), ref.Kind, clean.Quote(ref.Name)),
+		Message: fmt.Sprintf("the id %s belongs to %s, not to %s %s", row.ID, who.Label(), ref.Kind, clean.Quote(ref.Name)),
 	}
 }
 
@@ -235,7 +235,7 @@ func (rs *resolver) placeExplicit(entry int32, ref policy.PrincipalRef) {
 				who := o.Principal
 				st.findings = append(st.findings, Finding{
 					Code: CodeAmbiguousPrincipal, Severity: SeverityError, Principal: &who, Position: position(ref.Pos),
-					Message: fmt.Sprintf("%s has two entries: this one and the one at %s", who.label(), first.Pos),
+					Message: fmt.Sprintf("%s has two entries: this one and the one at %s", who.Label(), first.Pos),
 				})
 				st.unresolved[int(entry)] = true
 				return

@@ -111,7 +111,7 @@ func (l *lineage) settle(wanted, decided Set, cat *privilegeIndex) {
 		if len(f.unread) > 0 {
 			q := slices.Min(slices.Collect(maps.Keys(f.unread))) // the same in every plan of this state
 			g := f.unread[q]
-			o.Err = fmt.Errorf("whether %s gives privilege %s in every project: %w", g.Principal.label(), cat.label(q), g.Err)
+			o.Err = fmt.Errorf("whether %s gives privilege %s in every project: %w", g.Principal.Label(), cat.label(q), g.Err)
 		}
 	}
 }

@@ -172,7 +172,7 @@ func (j *judgement) ruleFinding(list []*breach) {
 		p, q := Principal{Kind: a.Kind, ID: a.ID, Name: a.Name}, Principal{Kind: b.Kind, ID: b.ID, Name: b.Name}
 		return p.Compare(&q)
 	})
-	subject := who.label() + " holds"
+	subject := who.Label() + " holds"
 	if len(list) > 1 {
 		f.Principal, f.Count = nil, len(list)
 		if len(f.Sources) == 1 {
