@@ -20,7 +20,7 @@ import (
 // ObserveOptions are what observing needs besides the reader and the policy.
 type ObserveOptions struct {
 	URL         string    // of the server, for the plan
-	Concurrency int       // requests under way at once; 0: 8
+	Concurrency int       // requests under way at once; 0: [mstrapi.DefaultConcurrency]
 	Now         time.Time // what expiring entries are judged at; zero: the present
 	Judging     Judging   // whom the rules judge; zero: as a plan needs it
 	Past        Past      // what earlier runs did; zero: not known
@@ -54,7 +54,7 @@ var ErrNotAllowed = errors.New("missing privilege")
 func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions) (*State, error) {
 	ob := &observer{pol: pol, o: o, reading: &reading{
 		r:           r,
-		concurrency: cmp.Or(max(o.Concurrency, 0), 8),
+		concurrency: cmp.Or(max(o.Concurrency, 0), mstrapi.DefaultConcurrency),
 		log:         cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		progress:    &phases{tell: o.Progress},
 		session:     sync.OnceValues(func() (mstrapi.SessionUser, error) { return r.SessionUser(ctx) }),
