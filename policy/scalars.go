@@ -269,14 +269,4 @@ func (p *parser) serverURL(n *yaml.Node, what string) (string, bool) {
 }
 
 // cut shortens untrusted text for a message.
-func cut(s string) string {
-	const limit = 80
-	if len(s) <= limit {
-		return s
-	}
-	end := limit
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
-}
+func cut(s string) string { return clean.Clip(s, 80) }
