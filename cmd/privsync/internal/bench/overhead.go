@@ -40,7 +40,7 @@ func measureOverhead(ctx context.Context, b *bench) error {
 	var mine, bare float64
 	worst := int64(0)
 	for i := range pairs + 1 {
-		var m, r span
+		var m, r spent
 		for _, first := range []bool{i%2 == 0, i%2 != 0} {
 			if first {
 				m, err = timed(sim, func() error { return planOnce(ctx, sim.url, concurrency, pol) })
@@ -69,21 +69,21 @@ func measureOverhead(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// span is what some requests took.
-type span struct {
+// spent is what some requests took.
+type spent struct {
 	requests, connections int64
 	wall, own, other      time.Duration // other: CPU time of the simulator
 }
 
-func (s span) perSecond() float64 { return float64(s.requests) / s.wall.Seconds() }
+func (s spent) perSecond() float64 { return float64(s.requests) / s.wall.Seconds() }
 
-func timed(sim *simulator, work func() error) (span, error) {
+func timed(sim *simulator, work func() error) (spent, error) {
 	if err := sim.reset(); err != nil {
-		return span{}, err
+		return spent{}, err
 	}
 	cpu, start := ownCPU(), time.Now()
 	err := work()
-	s := span{wall: time.Since(start), own: ownCPU() - cpu}
+	s := spent{wall: time.Since(start), own: ownCPU() - cpu}
 	if err != nil {
 		return s, err
 	}
