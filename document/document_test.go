@@ -114,7 +114,7 @@ func TestDigestIsOfTheCanonicalForm(t *testing.T) {
 	}
 }
 
-func TestRead(t *testing.T) {
+func TestReadLongLists(t *testing.T) {
 	doc := &sample{Format: "f", Flat: []element{{Name: "x"}}, Lines: []element{{Name: "y", Parts: []element{{Name: "p"}}}}, Words: []string{"w"}, Counts: map[string]int{"a": 1}}
 	var err error
 	if doc.Digest, err = Digest(doc); err != nil {

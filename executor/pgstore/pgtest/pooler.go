@@ -17,11 +17,11 @@ type Pooler struct {
 
 // NewPooler starts a pooler with so many sessions of a role in a database.
 func (s *Server) NewPooler(sessions int, role, database string) (*Pooler, error) {
-	p := &Pooler{free: make(chan net.Conn, sessions)}
-	var err error
-	if p.relay, err = listen(func(client net.Conn) { go p.serve(client) }); err != nil {
+	r, err := listen()
+	if err != nil {
 		return nil, err
 	}
+	p := &Pooler{relay: r, free: make(chan net.Conn, sessions)}
 	for range sessions {
 		conn, err := net.Dial("unix", s.Socket())
 		if err == nil {
@@ -34,6 +34,7 @@ func (s *Server) NewPooler(sessions int, role, database string) (*Pooler, error)
 		}
 		p.free <- conn
 	}
+	p.start(func(client net.Conn) { go p.serve(client) })
 	return p, nil
 }
 

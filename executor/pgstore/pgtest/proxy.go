@@ -34,10 +34,13 @@ type Proxy struct {
 // all connections, and the text that the client sent with it, in which what it was is to be
 // found. It is called by one goroutine at a time.
 func (s *Server) NewProxy(decide func(n int, text string) Action) (*Proxy, error) {
-	p := &Proxy{socket: s.Socket(), decide: decide}
-	var err error
-	p.relay, err = listen(p.serve)
-	return p, err
+	r, err := listen()
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{relay: r, socket: s.Socket(), decide: decide}
+	p.start(p.serve)
+	return p, nil
 }
 
 // Statements returns how many statements there were.

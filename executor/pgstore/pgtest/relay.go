@@ -14,16 +14,20 @@ type relay struct {
 	conns []net.Conn
 }
 
-// listen starts a relay, which gives serve one client after the other.
-func listen(serve func(client net.Conn)) (*relay, error) {
+// listen opens a relay; start lets clients in.
+func listen() (*relay, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	r := &relay{listener: l}
+	return &relay{listener: l}, nil
+}
+
+// start gives serve one client after the other.
+func (r *relay) start(serve func(client net.Conn)) {
 	go func() {
 		for {
-			client, err := l.Accept()
+			client, err := r.listener.Accept()
 			if err != nil {
 				return
 			}
@@ -31,7 +35,6 @@ func listen(serve func(client net.Conn)) (*relay, error) {
 			serve(client)
 		}
 	}()
-	return r, nil
 }
 
 // keep notes connections that Close is to end.
