@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // MaxSize is how large a policy may be, all its files together, in bytes.
@@ -92,47 +93,54 @@ func Files(paths []string) []string { return expand(paths, &collector{}, &collec
 // expand replaces folders by their files and reports what is given twice, and in
 // warned what folders hold besides.
 func expand(paths []string, out, warned *collector) []string {
-	var files []string
-	var known []fs.FileInfo
-	stdin := false
-	add := func(path string, info fs.FileInfo) {
-		for _, other := range known {
-			if info.Mode().IsRegular() && os.SameFile(info, other) {
-				out.add(Position{File: path}, "", "the file is given twice")
-				return
-			}
-		}
-		known = append(known, info)
-		files = append(files, path)
-	}
 	if len(paths) == 0 {
 		out.add(Position{File: "policy"}, "", "no file is given")
 	}
+	l := fileList{out: out, warned: warned}
 	for _, path := range paths {
-		if path == "-" {
-			if stdin {
-				out.add(Position{File: "<stdin>"}, "", "the standard input is given twice")
-				continue
-			}
-			stdin = true
-			files = append(files, path)
-			continue
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			out.add(Position{File: path}, "", reason(err))
-			continue
-		}
-		if !info.IsDir() {
-			add(path, info)
-			continue
-		}
-		found := readFolder(path, out, warned)
-		for _, f := range found {
-			add(f.path, f.info)
-		}
+		l.take(path)
 	}
-	return files
+	return l.files
+}
+
+// fileList is what paths stand for.
+type fileList struct {
+	out, warned *collector
+	files       []string
+	known       []fs.FileInfo
+	stdin       bool
+}
+
+// take adds what a path stands for.
+func (l *fileList) take(path string) {
+	if path == "-" {
+		if l.stdin {
+			l.out.add(Position{File: "<stdin>"}, "", "the standard input is given twice")
+			return
+		}
+		l.stdin, l.files = true, append(l.files, path)
+		return
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		l.out.add(Position{File: path}, "", reason(err))
+	case info.IsDir():
+		for _, f := range readFolder(path, l.out, l.warned) {
+			l.add(f.path, f.info)
+		}
+	default:
+		l.add(path, info)
+	}
+}
+
+// add adds a file, once.
+func (l *fileList) add(path string, info fs.FileInfo) {
+	if info.Mode().IsRegular() && slices.ContainsFunc(l.known, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
+		l.out.add(Position{File: path}, "", "the file is given twice")
+		return
+	}
+	l.known, l.files = append(l.known, info), append(l.files, path)
 }
 
 // reason is an error without the path, which the position names already.
