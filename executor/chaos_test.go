@@ -312,7 +312,9 @@ func (n *night) disturb() {
 	n.admin = rand.New(rand.NewPCG(n.seed, 9))
 	var ids []mstrapi.ObjectID
 	for id := range n.parents() {
-		ids = append(ids, id)
+		if !slices.Contains(n.world.odd.Ghosts, id) { // nobody grants what is not there
+			ids = append(ids, id)
+		}
 	}
 	slices.Sort(ids)
 	privileges := n.scope.Minus(planner.SetOf(managerID)).IDs()
