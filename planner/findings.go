@@ -118,6 +118,10 @@ func (p *projection) whySuppressed(s suppressed) string {
 	switch {
 	case p.onlyAbsent(s):
 		return "an entry for the members of a group that the server does not have lists it"
+	case s.taken && s.by == nil:
+		return "an entry for groups, which may take it from one that gives it in its place, could not be resolved completely"
+	case s.taken:
+		return s.by.Principal.Label() + ", which may lose it and give it no longer, could not be read"
 	case s.by == nil:
 		return "an entry that names it could not be resolved completely"
 	case s.who.Principal.Kind == mstrapi.User:

@@ -37,6 +37,7 @@ type projection struct {
 	tainted    map[mstrapi.PrivilegeID]*Observed // group revokes that are not planned, and who could not be read (nil: an entry)
 	taint      Set
 	promised   map[mstrapi.PrivilegeID]*Observed // what groups that could not be read are meant to have (nil: an entry)
+	unseen     []unseen                          // groups that could not be read or found
 	suppressed []suppressed
 	lossy      Set
 	cut        map[mstrapi.PrivilegeID][]*Observed // groups that lose it
@@ -55,6 +56,21 @@ type suppressed struct {
 	who       *Observed
 	privilege mstrapi.PrivilegeID
 	by        *Observed // nil: an entry that could not be resolved
+	taken     bool      // by, or a group of the entry, may lose it, and who inherits it
+}
+
+// unseen is what is wanted of a group that could not be read, or of those of an entry
+// that could not be resolved.
+type unseen struct {
+	who *Observed // nil: an entry
+	*want
+}
+
+// takes reports whether g, should it hold q, is to lose it.
+func (g unseen) takes(q mstrapi.PrivilegeID) bool {
+	var d decision
+	d.own(g.want, SetOf(q).Union(g.needs.need(SetOf(q))))
+	return d.revoke().Has(q)
 }
 
 // project decides the groups and says what is missing.
@@ -165,7 +181,7 @@ func (p *projection) spareSuppressed(o *Observed, w *want, d *decision, s Set, c
 	asked := d.revoke()
 	d.spare(s, w, o.Direct)
 	for q := range asked.Minus(d.revoke()).All() {
-		p.suppressed = append(p.suppressed, suppressed{o, q, p.because(causes, q)})
+		p.suppressed = append(p.suppressed, suppressed{who: o, privilege: q, by: p.because(causes, q)})
 	}
 }
 
@@ -205,12 +221,14 @@ func (p *projection) isProtected(o *Observed) bool {
 func (p *projection) findTaint() {
 	for _, o := range p.st.covered {
 		if o.Err != nil {
-			p.mark(p.c.wantFor(o).listed, o, o.Principal.Kind == mstrapi.Group)
+			p.hide(o, p.c.wantFor(o), o.Principal.Kind == mstrapi.Group)
 		}
 	}
 	for i := range p.c.pol.Principals {
 		if p.st.failed[i] != nil {
-			p.mark(p.c.entries[i].listed, nil, isForGroups(&p.c.pol.Principals[i]))
+			var w want
+			p.c.combine([]int32{int32(i)}, &w)
+			p.hide(nil, &w, isForGroups(&p.c.pol.Principals[i]))
 		}
 	}
 	if len(p.c.doubtful) > 0 {
@@ -220,6 +238,14 @@ func (p *projection) findTaint() {
 		}
 	}
 	p.markPassedOn()
+}
+
+// hide notes what is wanted of somebody who could not be read or found.
+func (p *projection) hide(o *Observed, w *want, group bool) {
+	p.mark(w.listed, o, group)
+	if group {
+		p.unseen = append(p.unseen, unseen{o, w})
+	}
 }
 
 // mark notes that no group may lose s because of o, nil for an entry, and promised where
@@ -297,7 +323,8 @@ func (p *projection) spareUser(o *Observed, w *want, d *decision) {
 
 // spareRedundant keeps a direct grant that may be redundant only because a group
 // does not lose the privilege in this plan and will in the next: one that no
-// group may lose, or any while nobody knows whom no entry covers.
+// group may lose, one that a group may lose which was not seen, or any while nobody
+// knows whom no entry covers.
 func (p *projection) spareRedundant(o *Observed, w *want, d *decision) {
 	if o.Principal.Kind == mstrapi.Group {
 		for q := range d.redundant.All() {
@@ -305,17 +332,31 @@ func (p *projection) spareRedundant(o *Observed, w *want, d *decision) {
 		}
 	}
 	p.spareCyclic(o, w, d)
-	spared := d.redundant
-	if p.c.pol.Unlisted != policy.UnlistedRevoke || p.knowsUnlisted() {
-		spared = spared.Intersect(p.taint)
-	}
-	for q := range spared.All() {
-		p.suppressed = append(p.suppressed, suppressed{o, q, p.tainted[q]})
+	var spared Set
+	for q := range d.redundant.All() {
+		if s, ok := p.mayVanish(o, q); ok {
+			p.suppressed = append(p.suppressed, s)
+			spared.Add(q)
+		}
 	}
 	if !spared.IsEmpty() {
 		d.redundant = d.redundant.Minus(spared)
 		d.keepNeeded(w, o.Direct)
 	}
+}
+
+// mayVanish reports whether the next plan may take away what o inherits of q, and because
+// of whom.
+func (p *projection) mayVanish(o *Observed, q mstrapi.PrivilegeID) (suppressed, bool) {
+	if p.taint.Has(q) || p.c.pol.Unlisted == policy.UnlistedRevoke && !p.knowsUnlisted() {
+		return suppressed{who: o, privilege: q, by: p.tainted[q]}, true
+	}
+	for _, g := range p.unseen {
+		if g.takes(q) {
+			return suppressed{who: o, privilege: q, by: g.who, taken: true}, true
+		}
+	}
+	return suppressed{}, false
 }
 
 // spareCyclic keeps the direct grants of o that may be redundant only because of

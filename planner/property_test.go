@@ -547,7 +547,7 @@ func TestNobodyLosesInPassing(t *testing.T) {
 
 // TestFaultsDoNoHarm: whatever cannot be read, the plan says that it is
 // incomplete, and what it changes all the same takes nothing away from anybody
-// that is listed for it, read or not.
+// that is listed for it, read or not, and nothing that a complete plan would not.
 func TestFaultsDoNoHarm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawModel(t)
@@ -580,9 +580,15 @@ func TestFaultsDoNoHarm(t *testing.T) {
 		if len(plan.Blocking()) > 0 {
 			return // nothing is applied
 		}
+		whole := makeIn(t, m, pol)
 		end := m.clone()
 		for i := range plan.Changes {
 			c := &plan.Changes[i]
+			for _, r := range c.Revoke {
+				if reasonIn(whole, c.Principal.ID, r.ID) == "" {
+					t.Fatalf("%s loses %d (%s), and would keep it by a complete plan; failed: %v", c.Principal.ID, r.ID, r.Reason, failed)
+				}
+			}
 			if failed[fmt.Sprintf("Held %s %s", c.Principal.Kind, c.Principal.ID)] {
 				t.Fatalf("%s changes although it could not be read", c.Principal.ID)
 			}

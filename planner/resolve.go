@@ -99,10 +99,13 @@ func (rs *resolver) place(ctx context.Context) error {
 			if problem != nil {
 				rs.tolerate(problem, rs.pol.Defaults.Missing)
 				st.findings = append(st.findings, *problem)
-				// Whoever it may be stays protected.
-				for _, o := range st.covered {
-					if problem.Code == CodeReadFailed && mayBe(ref, o) {
-						st.protect(o.Principal)
+				if problem.Code == CodeReadFailed {
+					rs.unprotected = true
+					// Whoever it may be stays protected.
+					for _, o := range st.covered {
+						if mayBe(ref, o) {
+							st.protect(o.Principal)
+						}
 					}
 				}
 				continue
@@ -286,6 +289,7 @@ func (rs *resolver) placeUnlisted() {
 	st := rs.st
 	rs.noteEveryone()
 	asked := rs.pol.Unlisted == policy.UnlistedReport || rs.pol.Unlisted == policy.UnlistedRevoke
+	st.unscanned = asked && rs.unprotected
 	if !asked && !rs.judgesEverybody() && !rs.st.everybody {
 		return
 	}
@@ -306,7 +310,7 @@ func (rs *resolver) placeUnlisted() {
 			})
 		}
 	}
-	certain := asked && !st.unscanned && !rs.unprotected && len(st.failed) == 0 && len(st.unresolved) == 0
+	certain := asked && !st.unscanned && len(st.failed) == 0 && len(st.unresolved) == 0
 	if !certain && !rs.judgesEverybody() && !rs.st.everybody {
 		return
 	}

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"privsync/policy"
@@ -76,5 +77,70 @@ func TestReliesOnAGrantAbove(t *testing.T) {
 		if got := plan.Changes[i].Revoke[0].ReliesOn; slices.Contains(got, gains.row.ID) != test.relies {
 			t.Errorf("%s: the revoke relies on %v, want the group that gains it in there: %t", test.name, got, test.relies)
 		}
+	}
+}
+
+// TestRedundantBelowTheUnseen: a direct grant that is redundant beside what is inherited
+// stays while a group that may lose the privilege, and so everybody below it, could not be
+// found or read; and so it does while nobody knows who is protected and who unlisted.
+func TestRedundantBelowTheUnseen(t *testing.T) {
+	for _, style := range []bool{false, true} {
+		for _, test := range []struct {
+			name, fail, why string
+			above           policy.Entry
+			want            Reason
+		}{
+			{"all is read", "nothing", "", entry(policy.Group, "Top", policy.Additive), ReasonRedundant},
+			{"entry that takes it", "group", "may take it from one that gives it in its place", entry(policy.Group, "Top", policy.Authoritative), ""},
+			{"entry that leaves it", "group", "", entry(policy.Group, "Top", policy.Additive), ReasonRedundant},
+			{"unread, to lose it", "Held group AA000000000000000000000000000001", "could not be read", entry(policy.Group, "Top", policy.Authoritative), ""},
+			{"unread, to keep what it gives", "Held group AA000000000000000000000000000001", "could not be read", entry(policy.Group, "Top", policy.Authoritative, listed(3)), ""},
+		} {
+			m := newModel()
+			m.parentStyle = style
+			between := m.group("Between", nil, m.group("Top", ids(3)))
+			u := m.user("u", ids(3), between)
+			m.fail = failing(test.fail)
+			if test.fail == "group" {
+				m.fail = failing("List group", "Search group")
+			}
+			e := entry(policy.User, "u", policy.Additive, listed(3))
+			e.Settings.Redundant = policy.RedundantRevoke
+			plan := planFor(t, m, policyOf(test.above, e))
+			if got := reasonIn(plan, u.row.ID, 3); got != test.want {
+				t.Errorf("%s: the revoke from the user: %q, want %q", test.name, got, test.want)
+			}
+			told := slices.ContainsFunc(plan.Findings, func(f Finding) bool {
+				return f.Code == CodeReadFailed && f.Principal != nil && f.Principal.ID == u.row.ID && strings.Contains(f.Message, test.why)
+			})
+			if told != (test.want == "") {
+				t.Errorf("%s: findings %+v", test.name, plan.Findings)
+			}
+		}
+	}
+}
+
+// TestProtectedWhoIsNotFound: nobody loses anything for being unlisted while somebody whom
+// the policy protects could not be looked up.
+func TestProtectedWhoIsNotFound(t *testing.T) {
+	m := newModel()
+	top := m.group("Top", ids(3))
+	u := m.user("u", ids(3), top)
+	e := entry(policy.User, "listed", policy.Additive, listed(3))
+	e.Settings.Redundant = policy.RedundantRevoke
+	who := m.user("listed", ids(3), top)
+	pol := policyOf(e)
+	pol.Unlisted = policy.UnlistedRevoke
+	pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{{Kind: policy.User, ID: string(u.row.ID)}}}
+	number(pol)
+	m.bareRows = true
+	m.fail = failing("Principal " + string(u.row.ID))
+	plan := planFor(t, m, pol)
+	if plan.Complete || len(plan.Changes) > 0 {
+		t.Errorf("complete: %t, changes: %+v", plan.Complete, plan.Changes)
+	}
+	m.fail = nil
+	if plan = planFor(t, m, pol); reasonIn(plan, top.row.ID, 3) != ReasonUnlisted || reasonIn(plan, u.row.ID, 3) != "" || reasonIn(plan, who.row.ID, 3) != "" {
+		t.Errorf("once all is read: %+v", plan.Changes)
 	}
 }

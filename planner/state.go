@@ -27,7 +27,7 @@ type State struct {
 
 	byID      map[mstrapi.ObjectID]*Observed
 	covered   []*Observed // in report order
-	unscanned bool        // who is unlisted is not known: a list could not be read
+	unscanned bool        // who is unlisted is not known: a list could not be read, or who is protected
 	unlisted  []*Observed // scanned for unlisted: report or revoke, in report order
 	users     []mstrapi.PrincipalRow
 	refs      groupTable
