@@ -49,13 +49,13 @@ check: ## format, vet, lint, module files
 	$(GO) tool staticcheck ./...
 
 # What these tests look at does one thing after the other: nothing can race, and the detector would cost ten times the time.
-APART := ^(TestPaddedDocuments|TestZoo|TestLimitsHoldForAllFiles|TestReadLongLists|TestValidateText|TestValidateTextIsBounded)$$
+APART := ^(TestPaddedDocuments|TestZoo|TestLimitsHoldForAllFiles|TestReadLongLists|TestValidateText|TestValidateTextIsBounded|TestRecoverAfterACrashAnywhere)$$
 
 race: ## every test once, under the race detector; statement coverage of the core, at least 85 %
 	@echo '[2/2] every test under the race detector, with examples and import rules: about five minutes on two cores, a line for each package as it ends; the last and longest is cmd/privsync'
 	$(GO) test -race -p 4 -coverpkg=./policy,./planner,./executor,./mstrapi -coverprofile=coverage.out -timeout 14m -skip '$(APART)' $(CORE)
 	$(GO) test -race -p 4 -parallel 10 -timeout 14m -skip '$(APART)' $$($(GO) list ./... | grep -vxE 'privsync/(policy|planner|executor|mstrapi)')
-	$(GO) test -run '$(APART)' ./document ./policy ./schema ./cmd/privsync # nothing can race in these
+	$(GO) test -run '$(APART)' ./document ./policy ./executor ./schema ./cmd/privsync # nothing can race in these
 	$(GO) test -tags man ./cmd/privsync -run '^TestManPages$$'
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo "SKIPPED: the tests of the store in PostgreSQL, for there is none here (Debian's package postgresql)"
 	@$(GO) tool cover -func=coverage.out | awk '/^total:/ {sub("%","",$$3); print "statement coverage of policy, planner, executor, mstrapi: " $$3 " %"; exit ($$3 < 85)}'

@@ -565,7 +565,7 @@ func (n *night) checkState(state *planner.State, plan *planner.Plan, before map[
 		t.Error(err)
 	}
 	if plan.Complete {
-		calm, storm := withoutEffects(t, calm), withoutEffects(t, plan)
+		calm, storm := withoutEffects(calm), withoutEffects(plan)
 		if n.flatIgnored {
 			// How many users a change reaches goes by the first page of members,
 			// which may hold no group on such a server.
@@ -575,7 +575,7 @@ func (n *night) checkState(state *planner.State, plan *planner.Plan, before map[
 				}
 			}
 		}
-		if diff := cmp.Diff(changesText(calm), changesText(storm)); diff != "" {
+		if diff := cmp.Diff(indented(calm.Changes), indented(storm.Changes)); diff != "" {
 			t.Errorf("changes differ from those of a plan in peace (-peace +storm):\n%s", diff)
 		}
 		return
@@ -594,8 +594,8 @@ func (n *night) checkState(state *planner.State, plan *planner.Plan, before map[
 	}
 }
 
-func changesText(p *planner.Plan) string {
-	text, err := json.MarshalIndent(p.Changes, "", " ")
+func indented(v any) string {
+	text, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return err.Error()
 	}
@@ -629,7 +629,7 @@ func (n *night) peace() {
 		t.Fatal(err)
 	}
 	if len(again.Changes) > 0 {
-		t.Errorf("after a run in peace a plan changes %s", changesText(again))
+		t.Errorf("after a run in peace a plan changes %s", indented(again.Changes))
 	}
 	for _, wrong := range n.unfulfilled(n.sim) {
 		t.Error(wrong)

@@ -85,19 +85,19 @@ func (j *journey) run() {
 	o.Quirks.WholeRows = rapid.Bool().Draw(t, "whole rows")
 	o.Quirks.FlatIgnored = rapid.Bool().Draw(t, "flat ignored")
 	saved := rapid.Bool().Draw(t, "saved")
-	var plans [2][]byte
+	var plans [2]string
 	for _, style := range []mstrtest.SourceStyle{mstrtest.Holder, mstrtest.Parent} {
 		o.SourceStyle = style
 		sim := j.serve(o)
 		defer sim.Close()
 		plan := j.look(sim, concurrency)
-		plans[style] = planBytes(t, withoutEffects(t, plan))
+		plans[style] = indented(withoutEffects(plan))
 		j.act(sim, plan, planBytes(t, plan), concurrency, saved)
 		if t.Failed() {
 			t.Fatalf("policy:\n%s\nserver:\n%s", j.text, j.serve(o).Dump())
 		}
 	}
-	if diff := cmp.Diff(string(plans[mstrtest.Holder]), string(plans[mstrtest.Parent])); diff != "" {
+	if diff := cmp.Diff(plans[mstrtest.Holder], plans[mstrtest.Parent]); diff != "" {
 		t.Fatalf("plans differ (-holder +parent):\n%s\npolicy:\n%s", diff, j.text)
 	}
 }
@@ -105,9 +105,9 @@ func (j *journey) run() {
 // withoutEffects returns the plan without what its changes come to for users: how much
 // of that is known depends on which groups the server names, holders or parents, and
 // on what was read.
-func withoutEffects(t rapid.TB, plan *planner.Plan) *planner.Plan {
+func withoutEffects(plan *planner.Plan) *planner.Plan {
 	bare := *plan
-	bare.Changes, bare.Summary.Impact = slices.Clone(plan.Changes), nil
+	bare.Changes, bare.Summary.Impact, bare.Digest = slices.Clone(plan.Changes), nil, ""
 	for i := range bare.Changes {
 		c := &bare.Changes[i]
 		c.Impact.Effect = nil
@@ -117,9 +117,6 @@ func withoutEffects(t rapid.TB, plan *planner.Plan) *planner.Plan {
 				list[k].Impact = nil
 			}
 		}
-	}
-	if err := bare.Seal(); err != nil {
-		t.Fatal(err)
 	}
 	return &bare
 }

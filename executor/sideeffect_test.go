@@ -61,7 +61,7 @@ func TestNightsOfAGreedyServer(t *testing.T) {
 				break
 			}
 			if declared && len(codes) > 0 {
-				t.Fatalf("the policy declares the relation, and a second plan changes %s\nrelation %+v\n%s", changesText(plan), relation, w.text)
+				t.Fatalf("the policy declares the relation, and a second plan changes %s\nrelation %+v\n%s", indented(plan.Changes), relation, w.text)
 			}
 			r := executor.Apply(t.Context(), client, plan, executor.Options{RunID: "r", VerifyTimeout: -1, InSync: executor.InSyncOf(state, plan), Guards: planner.Guards(plan, planner.Overrides{})})
 			codes = append(codes, executor.ExitCode(r))

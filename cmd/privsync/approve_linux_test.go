@@ -19,6 +19,7 @@ import (
 
 // On a terminal the plan is shown and asked about, and so is the passphrase of a key.
 func TestApproveAsksOnATerminal(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		phrase, answer string
 		code           int

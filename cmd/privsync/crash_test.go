@@ -298,7 +298,7 @@ func (s *crashSite) kill(t *testing.T, m crashMoment) bool {
 func (s *crashSite) crash(t *testing.T, m crashMoment) {
 	verify := "--verify-timeout=300ms"
 	if m.what == "late" {
-		verify = "--verify-timeout=20s"
+		verify = "--verify-timeout=5s"
 		if err := s.server.Inject(mstrtest.Fault{Kind: mstrtest.LateWrite, Skip: m.n - 1, Times: 1, Delay: 700 * time.Millisecond}); err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,7 @@ import (
 // TestExamplePolicies plans and applies every example policy on the example
 // company: afterwards a second plan must be empty.
 func TestExamplePolicies(t *testing.T) {
+	t.Parallel()
 	names := []string{"policy.yaml"}
 	entries, err := fs.ReadDir(examples.Files, "policies")
 	if err != nil {

@@ -52,6 +52,7 @@ func doubleNames(rng *rand.Rand, env *mstrtest.Environment) {
 }
 
 func TestPlanningAnExportChangesNothing(t *testing.T) {
+	t.Parallel()
 	seeds := uint64(60)
 	if testing.Short() {
 		seeds = 24

@@ -34,6 +34,7 @@ func rawMarks(out string) (marks []string) {
 // answers, no output holds a raw control character or a line that is not
 // privsync's own.
 func TestHostileText(t *testing.T) {
+	t.Parallel()
 	p := newProgram(t, mstrtest.Options{})
 	quoted, err := json.Marshal(hostileName)
 	if err != nil {

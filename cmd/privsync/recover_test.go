@@ -153,6 +153,7 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 // beyond a limit. Whatever could be written, the reports of that run, of its
 // recovery and of the next run together account for every write of the server.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("no limits of this kind")
 	}

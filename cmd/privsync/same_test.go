@@ -21,6 +21,7 @@ import (
 // the byte but for times, the ids of runs, durations, requests, retries, and the
 // digests that cover them.
 func TestSameInputSameBytes(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"policy.yaml", "policies/contractors.yaml", "policies/rules.yaml", "policies/unlisted.yaml", "policies/teams"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -56,6 +56,7 @@ func TestMain(m *testing.M) {
 //	                             the id becomes another one; an empty ID unlocks
 //	lastline TEXT       compare the start of the last line on stderr
 func TestScript(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, scriptParams("script"))
 }
 

@@ -24,6 +24,7 @@ import (
 //	hold                take the server's lock in it, as a run elsewhere, until the script ends
 //	sql STATEMENT [WANT]  run a statement as the superuser, and compare the value that it returns
 func TestStore(t *testing.T) {
+	t.Parallel()
 	server, err := pgtest.Start()
 	if errors.Is(err, pgtest.ErrMissing) {
 		t.Skip(err)
