@@ -32,7 +32,7 @@ const caseChunk = 100
 func TestEndToEnd(t *testing.T) {
 	var ran, deep, refused, changed, writes atomic.Int64
 	t.Run("cases", func(t *testing.T) {
-		for chunk := range (caseCount(t, "PRIVSYNC_CASES", 300) + caseChunk - 1) / caseChunk {
+		for chunk := range (caseCount(t, "PRIVSYNC_CASES", 200) + caseChunk - 1) / caseChunk {
 			t.Run(fmt.Sprint(chunk), func(t *testing.T) {
 				t.Parallel()
 				rapid.Check(t, func(t *rapid.T) {

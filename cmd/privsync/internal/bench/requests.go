@@ -283,7 +283,7 @@ type judgement struct {
 }
 
 func measureRequests(ctx context.Context, b *bench) error {
-	s := scene{Users: b.scale(10_000, 1000), PageCap: b.scale(1000, 100)}
+	s := scene{Users: b.scale(10_000, 300), PageCap: b.scale(1000, 100)}
 	s.Stray = s.Users / 10
 	for _, sh := range withLicences(shapes()) {
 		c, err := countRequests(ctx, s, sh)

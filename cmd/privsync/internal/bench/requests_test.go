@@ -15,8 +15,8 @@ import (
 // bounded: there is no way to do with fewer.
 func TestRequests(t *testing.T) {
 	for _, s := range []scene{
-		{Users: 450, Stray: 45, PageCap: 100},
-		{Users: 450, Stray: 45, PageCap: 1000}, // lists of one page
+		{Users: 250, Stray: 25, PageCap: 100},
+		{Users: 250, Stray: 25, PageCap: 1000}, // lists of one page
 		{Users: 7, Stray: 1, PageCap: 1},       // a page for each row: lookups are fewer
 	} {
 		for _, sh := range withLicences(shapes()) {
