@@ -1,13 +1,10 @@
 package planner
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
-	"privsync/clean"
 	"privsync/mstrapi"
 	"privsync/policy"
 )
@@ -36,7 +33,7 @@ type lookup struct {
 	key  principalKey
 	text string // as the policy writes it
 	rows []mstrapi.PrincipalRow
-	near []mstrapi.PrincipalRow // where nobody is called so: some whose names begin alike
+	near []mstrapi.PrincipalRow // where nobody is meant: some whose names begin alike
 	err  error
 }
 
@@ -148,11 +145,9 @@ func (d *directory) lookUpEach(ctx context.Context, list []*lookup) error {
 	err := d.each(ctx, len(list), func(ctx context.Context, i int) error {
 		defer d.progress.add(1)
 		l := list[i]
-		rows, err := d.lookUp(ctx, l.key, l.text)
-		if err != nil && isFatal(ctx, err) {
-			return err
+		if l.err = d.lookUp(ctx, l); l.err != nil && isFatal(ctx, l.err) {
+			return l.err
 		}
-		l.rows, l.err = rows, err
 		return nil
 	})
 	if err != nil {
@@ -161,48 +156,47 @@ func (d *directory) lookUpEach(ctx context.Context, list []*lookup) error {
 	return d.readNear(ctx, list)
 }
 
-func (d *directory) lookUp(ctx context.Context, key principalKey, text string) ([]mstrapi.PrincipalRow, error) {
-	if key.id != "" {
-		row, err := d.r.Principal(ctx, key.kind, key.id)
-		if err != nil {
-			missing, fatal := d.isGone(ctx, key.kind, key.id, err)
-			if missing {
-				return nil, nil
-			}
-			return nil, cmp.Or(fatal, err)
+// lookUp asks for whom l means, and keeps of the others who come with them those who
+// may be near.
+func (d *directory) lookUp(ctx context.Context, l *lookup) error {
+	l.rows = nil
+	if l.key.id != "" {
+		row, gone, err := d.readRow(ctx, d.kind, l.key.id)
+		if err == nil && !gone {
+			l.rows = []mstrapi.PrincipalRow{row}
 		}
-		row.Kind = key.kind
-		return []mstrapi.PrincipalRow{row}, nil
+		return err
 	}
-	list, err := d.beginning(text).All(ctx)
+	list, err := d.beginning(l.text).All(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var rows []mstrapi.PrincipalRow
 	for _, row := range list {
-		if key.kind == mstrapi.Group {
-			if row.Name == key.name {
-				rows = append(rows, row)
-			}
-			continue
-		}
-		if row.Login == "" {
-			full, err := d.r.Principal(ctx, key.kind, row.ID)
-			if err != nil {
-				gone, fatal := d.isGone(ctx, key.kind, row.ID, err)
+		name := row.Name
+		if d.kind == mstrapi.User {
+			if row.Login == "" {
+				full, gone, err := d.readRow(ctx, d.kind, row.ID)
+				if err != nil {
+					return err
+				}
 				if gone {
 					d.noteGone(principalOf(row))
 					continue
 				}
-				return rows, cmp.Or(fatal, err)
+				row = full
 			}
-			row = full
+			name = policy.FoldLogin(row.Login)
 		}
-		if policy.FoldLogin(row.Login) == key.name {
-			rows = append(rows, row)
+		if name == l.key.name {
+			l.rows = append(l.rows, row)
+		} else if len(l.near) < maxBegun {
+			l.near = append(l.near, row)
 		}
 	}
-	return rows, nil
+	if len(l.rows) > 0 {
+		l.near = nil
+	}
+	return nil
 }
 
 // beginning is the list of those whose login (users) or name (groups) begins with text.
@@ -231,68 +225,29 @@ func (d *directory) one(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Finding
 		f.Message = fmt.Sprintf("%s could not be looked up: %v", describeRef(ref), l.err)
 		return mstrapi.PrincipalRow{}, f
 	}
-	if len(l.rows) == 0 {
-		f.Code = CodeUnknownPrincipal
-		f.Message = fmt.Sprintf("the server has no %s", describeRef(ref))
-		if ref.ID == "" && key.kind == mstrapi.User && d.onlyEveryone() {
-			f.Message = fmt.Sprintf("the server gives no list of its users, and %s is not among the members of the group Everyone: if it is a guest or a service account add its id", describeRef(ref))
-		}
-		if near := d.suggest(l, ref.Name); near != "" {
-			f.Message += fmt.Sprintf("; did you mean %s?", clean.Quote(near))
-			if how := policy.Difference(ref.Name, near); how != "" {
-				f.Message += " " + how
-			}
-		}
-		return mstrapi.PrincipalRow{}, f
+	not := d.notOne(l, ref)
+	f.Code, f.Message = CodeUnknownPrincipal, not.Error()
+	switch {
+	case not.IDs != "":
+		f.Code = CodeAmbiguousPrincipal
+		f.Message += "; add the id of the one that is meant: " + not.IDs
+	case not.OnlyEveryone:
+		f.Message += ": if it is a guest or a service account add its id"
 	}
-	ids := make([]string, len(l.rows))
-	for i, row := range l.rows {
-		ids[i] = string(row.ID)
-		if row.Tenant != "" {
-			ids[i] += fmt.Sprintf(" (tenant %s)", clean.Quote(row.Tenant))
-		}
+	if not.Meant != "" {
+		f.Message += "; " + not.Meant
 	}
-	slices.Sort(ids)
-	f.Code = CodeAmbiguousPrincipal
-	f.Message = fmt.Sprintf("the server has %d principals that are %s; add the id of the one that is meant: %s",
-		len(l.rows), describeRef(ref), strings.Join(firstOf(ids), ", "))
 	return mstrapi.PrincipalRow{}, f
-}
-
-func describeRef(ref policy.PrincipalRef) string {
-	if ref.ID != "" {
-		return fmt.Sprintf("%s with the id %s", ref.Kind, strings.ToUpper(ref.ID))
-	}
-	return fmt.Sprintf("%s %s", ref.Kind, clean.Quote(ref.Name))
-}
-
-// suggest returns a name that the server has and that is nearly the one that it
-// has not: among all names where these were read anyway, otherwise among those that
-// begin alike.
-func (d *directory) suggest(l *lookup, name string) string {
-	if l.key.id != "" {
-		return ""
-	}
-	rows := d.all
-	if rows == nil {
-		rows = l.near
-	}
-	names := make([]string, 0, len(rows))
-	for _, row := range rows {
-		if d.kind == mstrapi.User {
-			names = append(names, row.Login)
-		} else {
-			names = append(names, row.Name)
-		}
-	}
-	return cmp.Or(policy.LookAlike(name, names), policy.Suggest(name, names))
 }
 
 // maxNear bounds how many names that nobody has are compared with the first page of
 // those that begin alike.
 const maxNear = 10
 
-// readNear reads, for the names in list that nobody has, the names that begin alike.
+// maxBegun bounds how many are kept whose names begin with one that nobody has.
+const maxBegun = 1000
+
+// readNear reads, for the names in list that nobody has, names that begin alike.
 // What cannot be read suggests nothing.
 func (d *directory) readNear(ctx context.Context, list []*lookup) error {
 	var unknown []*lookup
@@ -311,7 +266,7 @@ func (d *directory) readNear(ctx context.Context, list []*lookup) error {
 			}
 			return nil
 		}
-		l.near = page.Rows
+		l.near = append(l.near, page.Rows...)
 		return nil
 	})
 }

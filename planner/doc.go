@@ -7,7 +7,8 @@
 // policy and a state into a [Plan]; it is pure: the same input gives the same
 // plan, and nothing that it is given changes. [Guards] judges a plan by its
 // safety limits. [Plan.Seal], [Plan.WriteTo], [ReadPlan] and [Plan.CheckSaved]
-// turn plans into documents that can be reviewed, kept and trusted.
+// turn plans into documents that can be reviewed, kept and trusted. [Find] is for who
+// names one user or group without a policy.
 //
 // The package never writes to a server and never shows anything to a person:
 // applying is the executor's work, showing is the command's.

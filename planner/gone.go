@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -53,6 +54,19 @@ func (rd *reading) isGone(ctx context.Context, kind mstrapi.Kind, id mstrapi.Obj
 		return false, err
 	}
 	return gone, nil
+}
+
+// readRow reads one user or group; gone says that it does not exist.
+func (rd *reading) readRow(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (row mstrapi.PrincipalRow, gone bool, err error) {
+	if row, err = rd.r.Principal(ctx, kind, id); err != nil {
+		gone, fatal := rd.isGone(ctx, kind, id, err)
+		if gone {
+			return row, true, nil
+		}
+		return row, false, cmp.Or(fatal, err)
+	}
+	row.Kind = kind
+	return row, false, nil
 }
 
 // noteGone notes that what a row or a source names does not exist.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,32 +51,27 @@ var ErrNotAllowed = errors.New("missing privilege")
 // ([mstrapi.ErrUnreachable]), the user lacks the privilege (an error that matches
 // [ErrNotAllowed]), or the catalogue cannot be read.
 func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions) (*State, error) {
-	ob := &observer{pol: pol, o: o, reading: &reading{
-		r:           r,
-		concurrency: cmp.Or(max(o.Concurrency, 0), mstrapi.DefaultConcurrency),
-		log:         cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		progress:    &phases{tell: o.Progress},
-		session:     sync.OnceValues(func() (mstrapi.SessionUser, error) { return r.SessionUser(ctx) }),
-		st: &State{
-			Level:      mstrapi.Level(cmp.Or(pol.Scope, policy.LevelServer)),
-			Now:        cmp.Or(o.Now, time.Now()),
-			byID:       make(map[mstrapi.ObjectID]*Observed, len(pol.Principals)),
-			byEntry:    make([]*Observed, len(pol.Principals)),
-			parents:    make(map[mstrapi.ObjectID]parentList),
-			members:    make(map[mstrapi.ObjectID]*memberList),
-			memberRows: make(map[mstrapi.ObjectID][]mstrapi.PrincipalRow),
-			judging:    o.Judging,
-			everybody:  o.Everybody,
-			past:       o.Past.sorted(),
-			licences:   o.Licences.prepare(),
-			known:      make(map[mstrapi.Kind]int),
-			reached:    make(map[mstrapi.ObjectID]bool),
-			expanded:   make(map[mstrapi.ObjectID]bool),
-			failed:     make(map[int]error),
-			unresolved: make(map[int]bool),
-			except:     make(map[[2]int]Principal),
-		},
-	}}
+	ob := &observer{pol: pol, o: o, reading: newReading(ctx, r, o.Concurrency)}
+	ob.log, ob.progress.tell = cmp.Or(o.Logger, ob.log), o.Progress
+	ob.st = &State{
+		Level:      mstrapi.Level(cmp.Or(pol.Scope, policy.LevelServer)),
+		Now:        cmp.Or(o.Now, time.Now()),
+		byID:       make(map[mstrapi.ObjectID]*Observed, len(pol.Principals)),
+		byEntry:    make([]*Observed, len(pol.Principals)),
+		parents:    make(map[mstrapi.ObjectID]parentList),
+		members:    make(map[mstrapi.ObjectID]*memberList),
+		memberRows: make(map[mstrapi.ObjectID][]mstrapi.PrincipalRow),
+		judging:    o.Judging,
+		everybody:  o.Everybody,
+		past:       o.Past.sorted(),
+		licences:   o.Licences.prepare(),
+		known:      make(map[mstrapi.Kind]int),
+		reached:    make(map[mstrapi.ObjectID]bool),
+		expanded:   make(map[mstrapi.ObjectID]bool),
+		failed:     make(map[int]error),
+		unresolved: make(map[int]bool),
+		except:     make(map[[2]int]Principal),
+	}
 	ob.in = newInterner(&ob.st.refs)
 	if err := ob.observe(ctx); err != nil {
 		if ctx.Err() != nil {

@@ -28,6 +28,15 @@ type reading struct {
 	mu sync.Mutex // guards st while several workers read
 }
 
+// newReading returns a reading with an empty state, which tells nobody what it does.
+func newReading(ctx context.Context, r Reader, concurrency int) *reading {
+	return &reading{
+		r: r, concurrency: cmp.Or(max(concurrency, 0), mstrapi.DefaultConcurrency),
+		log: slog.New(slog.DiscardHandler), progress: &phases{}, st: &State{},
+		session: sync.OnceValues(func() (mstrapi.SessionUser, error) { return r.SessionUser(ctx) }),
+	}
+}
+
 // isFatal reports whether err makes it pointless to go on: nobody waits for the
 // result any more, or every further request would fail as well.
 func isFatal(ctx context.Context, err error) bool {
@@ -47,8 +56,8 @@ func (rd *reading) each(ctx context.Context, n int, work func(ctx context.Contex
 				if i >= n {
 					return nil
 				}
-				if err := gctx.Err(); err != nil {
-					return err
+				if gctx.Err() != nil {
+					return context.Cause(gctx)
 				}
 				if err := work(gctx, i); err != nil {
 					return err

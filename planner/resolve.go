@@ -47,7 +47,15 @@ func (rs *resolver) resolve(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := rs.readTenants(ctx); err != nil {
+	var found []*mstrapi.PrincipalRow
+	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
+		for _, l := range rs.names[kind].list {
+			for i := range l.rows {
+				found = append(found, &l.rows[i])
+			}
+		}
+	}
+	if err := rs.readTenants(ctx, found, maxTenants); err != nil {
 		return err
 	}
 	return rs.place(ctx)

@@ -221,19 +221,12 @@ func (rs *resolver) fill(ctx context.Context, rows []mstrapi.PrincipalRow) ([]ms
 			out[i] = row
 			return nil
 		}
-		full, err := rs.r.Principal(ctx, row.Kind, row.ID)
-		if err != nil {
-			is, fatal := rs.isGone(ctx, row.Kind, row.ID, err)
-			if is {
-				rs.noteGone(principalOf(row))
-				gone[i] = true
-				return nil
-			}
-			return cmp.Or(fatal, err)
+		full, is, err := rs.readRow(ctx, row.Kind, row.ID)
+		if is {
+			rs.noteGone(principalOf(row))
 		}
-		full.Kind = row.Kind
-		out[i] = full
-		return nil
+		out[i], gone[i] = full, is
+		return err
 	})
 	if err != nil {
 		return nil, err

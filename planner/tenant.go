@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -16,51 +17,47 @@ type tenantReader interface {
 	Tenant(ctx context.Context, kind mstrapi.Kind, id mstrapi.ObjectID) (string, error)
 }
 
-// readTenants reads, where several of those whom the policy names have one name, to
-// which tenant each belongs: one request for each. It is for messages only, so what
-// cannot be read is left out.
-func (rs *resolver) readTenants(ctx context.Context) error {
-	r, ok := rs.r.(tenantReader)
+// ReadTenants reads, where several of rows have one name, to which tenant each of them
+// belongs: one request for each, of which concurrency are under way at once (0:
+// [mstrapi.DefaultConcurrency]). Tenants are for people only, so what cannot be read is
+// left out; an error means that every further request would fail as well.
+func ReadTenants(ctx context.Context, r Reader, concurrency int, rows []*mstrapi.PrincipalRow) error {
+	return newReading(ctx, r, concurrency).readTenants(ctx, rows, len(rows))
+}
+
+// readTenants is ReadTenants for most principals at most.
+func (rd *reading) readTenants(ctx context.Context, rows []*mstrapi.PrincipalRow, most int) error {
+	r, ok := rd.r.(tenantReader)
 	if !ok {
 		return nil
 	}
-	called := make(map[principalKey]map[mstrapi.ObjectID]bool)
-	rows := make(map[mstrapi.ObjectID][]*mstrapi.PrincipalRow)
-	var order []mstrapi.ObjectID
-	for _, kind := range []mstrapi.Kind{mstrapi.Group, mstrapi.User} {
-		for _, l := range rs.names[kind].list {
-			for i := range l.rows {
-				row := &l.rows[i]
-				if called[nameKey(row)] == nil {
-					called[nameKey(row)] = make(map[mstrapi.ObjectID]bool)
-				}
-				called[nameKey(row)][row.ID] = true
-				if rows[row.ID] == nil {
-					order = append(order, row.ID)
-				}
-				rows[row.ID] = append(rows[row.ID], row)
-			}
+	called := make(map[principalKey]map[mstrapi.ObjectID][]*mstrapi.PrincipalRow)
+	var who []*mstrapi.PrincipalRow
+	for _, row := range rows {
+		key := nameKey(row)
+		if called[key] == nil {
+			called[key] = make(map[mstrapi.ObjectID][]*mstrapi.PrincipalRow)
 		}
+		if called[key][row.ID] == nil {
+			who = append(who, row)
+		}
+		called[key][row.ID] = append(called[key][row.ID], row)
 	}
-	order = slices.DeleteFunc(order, func(id mstrapi.ObjectID) bool { return len(called[nameKey(rows[id][0])]) < 2 })
-	order = order[:min(len(order), maxTenants)]
-	return rs.each(ctx, len(order), func(ctx context.Context, i int) error {
-		same := rows[order[i]]
-		tenant, err := r.Tenant(ctx, same[0].Kind, same[0].ID)
+	who = slices.DeleteFunc(who, func(row *mstrapi.PrincipalRow) bool { return len(called[nameKey(row)]) < 2 })
+	return rd.each(ctx, min(len(who), most), func(ctx context.Context, i int) error {
+		tenant, err := r.Tenant(ctx, who[i].Kind, who[i].ID)
 		if err != nil && isFatal(ctx, err) {
 			return err
 		}
-		for _, row := range same {
+		for _, row := range called[nameKey(who[i])][who[i].ID] {
 			row.Tenant = tenant
 		}
 		return nil
 	})
 }
 
-// nameKey is the name of row as a policy gives it without an id.
+// nameKey is what a person takes for the name of row: in a group's, too, case is easily
+// overlooked.
 func nameKey(row *mstrapi.PrincipalRow) principalKey {
-	if row.Kind == mstrapi.User {
-		return principalKey{kind: row.Kind, name: policy.FoldLogin(row.Login)}
-	}
-	return principalKey{kind: row.Kind, name: row.Name}
+	return principalKey{kind: row.Kind, name: policy.FoldLogin(cmp.Or(row.Login, row.Name))}
 }

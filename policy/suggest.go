@@ -33,7 +33,7 @@ func Suggest(name string, candidates []string) string {
 		if strings.EqualFold(c, name) {
 			return c
 		}
-		if len(name) >= 3 && len(c) > len(name) && strings.EqualFold(c[:len(name)], name) {
+		if c != longer && len(name) >= 3 && len(c) > len(name) && strings.EqualFold(c[:len(name)], name) {
 			longer = c
 			begun++
 		}

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -18,6 +17,7 @@ import (
 	"privsync/document"
 	"privsync/mstrapi"
 	"privsync/panics"
+	"privsync/planner"
 	"privsync/policy"
 )
 
@@ -185,37 +185,18 @@ func (e *exporter) export(ctx context.Context, names []named, policyName string)
 	if draft.whole {
 		draft.entries = slices.DeleteFunc(slices.Clone(all), func(p exported) bool { return len(p.direct) == 0 })
 	}
-	if err := e.readTenants(ctx, draft.entries); err != nil {
-		return nil, nil, err
+	shown := make([]*mstrapi.PrincipalRow, len(draft.entries))
+	for i := range draft.entries {
+		shown[i] = &draft.entries[i].row
+	}
+	if err := planner.ReadTenants(ctx, e.r, e.concurrency, shown); err != nil {
+		return nil, nil, fmt.Errorf("read the tenants: %w", err)
 	}
 	doc, sets, err := draft.write()
 	if err != nil {
 		return nil, nil, err
 	}
 	return doc, draft.summary(len(all), sets), nil
-}
-
-// readTenants reads the tenants of those in list who share their name or login with
-// another: one request for each.
-func (e *exporter) readTenants(ctx context.Context, list []exported) error {
-	name := func(p *exported) [2]string {
-		return [2]string{string(p.row.Kind), strings.ToLower(cmp.Or(p.row.Login, p.row.Name))}
-	}
-	called := make(map[[2]string]int, len(list))
-	for i := range list {
-		called[name(&list[i])]++
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(e.concurrency)
-	for i := range list {
-		if p := &list[i]; called[name(p)] > 1 {
-			panics.Go(g, func() error {
-				p.row.Tenant = tenantOf(ctx, e.r, p.row)
-				return ctx.Err()
-			})
-		}
-	}
-	return g.Wait()
 }
 
 // read reads the direct grants of rows. An error ends it: a policy that lacks
@@ -254,117 +235,19 @@ func (e *exporter) read(ctx context.Context, rows []mstrapi.PrincipalRow) ([]exp
 	return slices.DeleteFunc(all, func(p exported) bool { return p.row.ID == "" }), err
 }
 
-// meant returns the login or the name of the principal that name, which nobody has,
-// most probably means, or "": a user's own name instead of its login, a name that
-// begins in the same way. What cannot be read suggests nothing.
-func meant(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, name string, near []string) string {
-	if kind == mstrapi.User {
-		var login string
-		count := 0
-		rows, err := r.List(kind, mstrapi.Query{NameBegins: name}).All(ctx)
-		for _, row := range rows {
-			if strings.EqualFold(row.Name, name) && row.Login != "" {
-				login = row.Login
-				count++
-			}
-		}
-		if err == nil && count == 1 {
-			return login
-		}
-	}
-	if s := policy.Suggest(name, near); s != "" {
-		return s
-	}
-	start := []rune(name)
-	if len(start) < 2 {
-		return ""
-	}
-	q := mstrapi.Query{NameBegins: string(start[:1])}
-	if kind == mstrapi.User {
-		q = mstrapi.Query{LoginBegins: string(start[:1])}
-	}
-	page, err := r.List(kind, q).First(ctx)
-	if err != nil {
-		return ""
-	}
-	for _, row := range page.Rows {
-		near = append(near, cmp.Or(row.Login, row.Name))
-	}
-	return policy.Suggest(name, near)
-}
-
-// objectID is what ids of objects look like.
-var objectID = regexp.MustCompile(`^[0-9A-Fa-f]{32}$`)
-
-// findPrincipal returns the one user with the login, or the one group with the
-// name; where nobody has the name and it is an id, who has that.
+// findPrincipal is [planner.Find], with a hint where there is not one.
 func findPrincipal(ctx context.Context, r *mstrapi.Reader, kind mstrapi.Kind, name string) (mstrapi.PrincipalRow, error) {
-	q := mstrapi.Query{NameBegins: name}
-	if kind == mstrapi.User {
-		q = mstrapi.Query{LoginBegins: name}
-	}
-	var found []mstrapi.PrincipalRow
-	var near []string
-	rows, err := r.List(kind, q).All(ctx)
-	for _, row := range rows {
-		if kind == mstrapi.User && row.Login == "" { // servers' lists may tell none
-			full, unread := r.Principal(ctx, kind, row.ID)
-			if mstrapi.IsNotFound(unread) {
-				continue
-			}
-			if unread != nil {
-				err = cmp.Or(err, unread)
-				break
-			}
-			row, row.Kind = full, kind
-		}
-		// A login does not regard case, a group's name does.
-		if kind == mstrapi.User && strings.EqualFold(row.Login, name) || kind == mstrapi.Group && row.Name == name {
-			found = append(found, row)
-		} else if len(near) < 1000 {
-			near = append(near, cmp.Or(row.Login, row.Name))
-		}
-	}
-	if id := mstrapi.ObjectID(strings.ToUpper(name)); err == nil && len(found) == 0 && objectID.MatchString(name) {
-		var row mstrapi.PrincipalRow
-		if row, err = r.Principal(ctx, kind, id); err == nil {
-			row.Kind = kind
-			found = append(found, row)
-		} else if mstrapi.IsNotFound(err) {
-			err = nil
-		}
-	}
+	row, err := planner.Find(ctx, r, kind, name)
+	var not *planner.NotOne
 	switch {
-	case err != nil:
-		return mstrapi.PrincipalRow{}, fmt.Errorf("find %s %s: %w", kind, clean.Quote(name), err)
-	case len(found) == 0 && kind == mstrapi.User && r.OnlyEveryone():
-		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server gives no list of its users, and user %s is not among the members of the group Everyone", clean.Quote(name)),
-			"check the spelling; a guest or a service account may be outside that group: name it by its id")
-	case len(found) == 0:
-		hint := "check the spelling; a user is named by its login"
-		if s := meant(ctx, r, kind, name, near); s != "" {
-			hint = fmt.Sprintf("did you mean %s?", clean.Quote(s))
-			if how := policy.Difference(name, s); how != "" {
-				hint += " " + how
-			}
-		}
-		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has no %s %s", kind, clean.Quote(name)), hint)
-	case len(found) > 1:
-		ids := make([]string, len(found))
-		for i, row := range found {
-			ids[i] = string(row.ID)
-			if tenant := tenantOf(ctx, r, row); tenant != "" {
-				ids[i] += fmt.Sprintf(" (tenant %s)", clean.Quote(tenant))
-			}
-		}
-		return mstrapi.PrincipalRow{}, hinted(fmt.Errorf("the server has %d %ss called %s", len(found), kind, clean.Quote(name)), "name one by its id: "+strings.Join(ids, ", "))
+	case err == nil:
+		return row, nil
+	case !errors.As(err, &not):
+		return row, fmt.Errorf("find %s %s: %w", kind, clean.Quote(name), err)
+	case not.IDs != "":
+		return row, hinted(err, "name one by its id: "+not.IDs)
+	case not.OnlyEveryone:
+		return row, hinted(err, cmp.Or(not.Meant, "check the spelling;")+" a guest or a service account may be outside that group: name it by its id")
 	}
-	return found[0], nil
-}
-
-// tenantOf returns the tenant of the principal of row; empty where there is none, or
-// where that cannot be read.
-func tenantOf(ctx context.Context, r *mstrapi.Reader, row mstrapi.PrincipalRow) string {
-	tenant, _ := r.Tenant(ctx, row.Kind, row.ID)
-	return tenant
+	return row, hinted(err, cmp.Or(not.Meant, "check the spelling; a user is named by its login"))
 }

@@ -150,7 +150,7 @@ func (a *app) findProject(ctx context.Context, r *mstrapi.Reader, text string) (
 		return nil, hinted(fmt.Errorf("the server has %d projects called %s", len(found), clean.Quote(text)), "name one by its id: "+strings.Join(ids, ", "))
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case objectID.MatchString(text):
+	case id.Valid():
 		a.log.Warn("the server does not show such a project to the session's user: its id is taken as it is", "project", string(id))
 		return &planner.ProjectRef{ID: id}, nil
 	case err != nil:
