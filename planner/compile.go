@@ -286,6 +286,22 @@ func (c *compiled) combine(entries []int32, w *want) {
 	}
 }
 
+// noteUnresolved takes from st which entries name nobody who is there, and of which
+// selectors it is not known whom they choose.
+func (c *compiled) noteUnresolved(st *State) {
+	c.absent, c.doubtful = make(map[mstrapi.Kind]Set), nil
+	for _, i := range st.absentees {
+		kind := mstrapi.Kind(c.pol.Principals[i].Principal.Kind)
+		c.absent[kind] = c.absent[kind].Union(c.entries[i].listed)
+	}
+	for i := range c.pol.Principals {
+		if st.failed[i] != nil && c.pol.Principals[i].Selector != nil {
+			c.doubtful = append(c.doubtful, int32(i))
+		}
+	}
+	c.doubtful = append(c.doubtful, st.vacant...)
+}
+
 // doubt takes back what a selector that could not be resolved would forbid or
 // change, should it choose o as well: what it lists is not revoked, what it
 // forbids is not granted, and settings that differ from its own take nothing

@@ -29,6 +29,7 @@ type draft struct {
 // stands in needs.
 func evaluate(c *compiled, st *State) *draft {
 	clear(c.conflicts)
+	c.noteUnresolved(st)
 	p := project(c, st)
 	d := &draft{
 		c: c, st: st, needs: p.needs, p: p, rules: newJudgement(p),
@@ -44,12 +45,12 @@ func evaluate(c *compiled, st *State) *draft {
 	d.decideUsers()
 	d.describeGroups()
 	d.judgeNow()
-	d.lost, d.risks = p.actorLoses(d.changes), p.actorRisks(d.changes)
+	d.lost, d.risks = actorLoses(p, d.changes), actorRisks(p, d.changes)
 	d.rules.checkRequired()
 	d.rules.ruleFindings()
-	licences, doubts := p.forecast(d.changes)
+	licences, doubts := forecastOf(p, d.changes)
 	d.licences, d.findings = licences, append(d.findings, doubts...)
-	d.impact = p.measure(d.changes)
+	d.impact = measure(p, d.changes)
 	if !d.needs.isEmpty() {
 		return d
 	}
@@ -71,7 +72,7 @@ func (d *draft) countMembers() {
 			d.needs.addBroken(g, m.err)
 		case len(d.c.pol.Rules) > 0 && d.st.judging == JudgeProjected && !d.st.expanded[g.Principal.ID]:
 			d.needs.expand = append(d.needs.expand, g)
-		case d.p.wantsRows(g):
+		case d.st.wantsRows(g, d.p.decisions[g].grant):
 			d.needs.rows = append(d.needs.rows, g)
 		case m == nil:
 			d.needs.count = append(d.needs.count, g)
@@ -79,9 +80,9 @@ func (d *draft) countMembers() {
 	}
 }
 
-// decideUsers goes through everybody who is not a group: those that the policy
-// covers, those that no entry covers where these lose what they hold, and those
-// whom a changed group reaches. On the way it notes whose entries contradict
+// decideUsers goes through everybody but the groups that are decided already: those
+// that the policy covers, those that no entry covers where these lose what they hold,
+// and those whom a changed group reaches. On the way it notes whose entries contradict
 // each other.
 func (d *draft) decideUsers() {
 	var own want
@@ -92,19 +93,9 @@ func (d *draft) decideUsers() {
 			d.decideUser(o, w)
 		}
 	}
-	for _, o := range d.st.unlisted {
-		if o.Principal.Kind == mstrapi.User && o.Err == nil {
-			d.decideUser(o, d.p.unlistedWant(o))
-		}
-	}
-	for _, o := range d.st.unlisted {
-		if o.Principal.Kind == mstrapi.Group && o.Err == nil && d.p.active[o] == nil {
-			d.decideUser(o, nil)
-		}
-	}
-	for _, o := range d.st.strangers {
-		if o.Err == nil {
-			d.decideUser(o, nil)
+	for _, o := range slices.Concat(d.st.unlisted, d.st.strangers) {
+		if o.Err == nil && d.p.active[o] == nil {
+			d.decideUser(o, d.c.wantOf(o, d.st))
 		}
 	}
 }
@@ -125,7 +116,7 @@ func (d *draft) judgeNow() {
 // decideUser decides about one user; w is nil for one of whom nothing is
 // wanted.
 func (d *draft) decideUser(o *Observed, w *want) {
-	judged := d.p.judged(o)
+	judged := d.st.judges(o)
 	if w == nil {
 		if judged && d.rules.projected() {
 			d.rules.judge(o, o.Direct, d.p.inheritedAfter(o, nil, true))
@@ -148,14 +139,10 @@ func (d *draft) decideUser(o *Observed, w *want) {
 }
 
 // userReliesOn returns which grants on groups a revoke on a user relies on:
-// those that are all that lets the user keep the privilege. What is forbidden
-// is revoked in any case, but not from under the session itself.
+// those that are all that lets the user keep the privilege.
 func (d *draft) userReliesOn(o *Observed, dec *decision) func(mstrapi.PrivilegeID) []mstrapi.ObjectID {
 	return func(q mstrapi.PrivilegeID) []mstrapi.ObjectID {
-		if d.p.isForbidden(dec, q) && (o != d.p.actor || !d.p.work.Has(q)) {
-			return nil
-		}
-		if len(d.p.gainers[q]) == 0 || !dec.inherited.Has(q) || d.p.stays(o, q) {
+		if d.p.revokesAnyway(o, dec, q) || len(d.p.gainers[q]) == 0 || !dec.inherited.Has(q) || d.p.stays(o, q) {
 			return nil
 		}
 		return idsOf(d.p.gainersAbove(o, q))
@@ -196,7 +183,7 @@ func (d *draft) describeGroups() {
 		if g.Covered {
 			d.describe(g, w, dec)
 		}
-		if d.rules.projected() && d.p.judged(g) {
+		if d.rules.projected() && d.st.judges(g) {
 			d.rules.judge(g, dec.direct(g.Direct), dec.inherited)
 		}
 	}

@@ -138,9 +138,9 @@ func (x *Explained) whyNot(q mstrapi.PrivilegeID) string {
 	if o != nil && o.Err != nil || !d.complete {
 		return "not everything that it depends on could be read"
 	}
-	for _, s := range d.p.suppressed {
+	for _, s := range d.p.caution.suppressed {
 		if s.who == o && s.privilege == q {
-			return "its revoke is not planned: " + d.p.whySuppressed(s)
+			return "its revoke is not planned: " + d.p.caution.whySuppressed(s)
 		}
 	}
 	if o == nil || !o.Covered {
@@ -221,7 +221,7 @@ func (x *Explained) whyUnlisted(q mstrapi.PrivilegeID) string {
 		return why + ", and nothing is revoked from such while the policy names somebody that the server does not have"
 	case d.st.onlyEveryone:
 		return why + ", and nothing is revoked from such while not all users of the server are known"
-	case !d.p.knowsUnlisted() || o == nil || !o.scanned:
+	case !d.c.knowsUnlisted(d.st) || o == nil || !o.scanned:
 		return why + ", and nothing is revoked from such while it is not known whom the policy covers"
 	}
 	return why

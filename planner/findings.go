@@ -27,8 +27,8 @@ func (f Finding) at(where *policy.Position) Finding { f.Position = where; return
 func (d *draft) allFindings() []Finding {
 	c, st := d.c, d.st
 	all := slices.Concat(
-		st.findings, c.findings, c.conflictFindings(), c.expiryFindings(st), c.exceptionFindings(), readFindings(c, st), suppressedFindings(d.p),
-		unlistedFindings(d.p), disabledFindings(c, st), goneFindings(st), d.p.kin.cycleFindings(), everyoneFindings(st, c.pol.Unlisted), oddFindings(st.odd),
+		st.findings, c.findings, c.conflictFindings(), c.expiryFindings(st), c.exceptionFindings(), readFindings(c, st), d.p.caution.findings(),
+		unlistedFindings(c, st), disabledFindings(c, st), goneFindings(st), d.p.kin.cycleFindings(), everyoneFindings(st, c.pol.Unlisted), oddFindings(st.odd),
 	)
 	if d.complete {
 		all = slices.Concat(all, d.findings, d.rules.findings, d.oscillations(), d.noLongerListed())
@@ -88,71 +88,6 @@ func readFindings(c *compiled, st *State) []Finding {
 	}
 	if st.usersErr != nil {
 		out = append(out, finding(CodeReadFailed, SeverityError, "the list of all users could not be read completely: %v", st.usersErr))
-	}
-	return out
-}
-
-// suppressedFindings tells which revokes are not planned because of somebody
-// who could not be read.
-func suppressedFindings(p *projection) []Finding {
-	var out []Finding
-	for _, s := range p.suppressed {
-		code, severity := CodeReadFailed, SeverityError
-		if p.onlyAbsent(s) {
-			code, severity = CodeUnknownPrincipal, SeverityWarning
-		}
-		f := finding(code, severity, "the revoke of privilege %s from %s is not planned: %s", p.c.cat.label(s.privilege), s.who.Principal.Label(), p.whySuppressed(s))
-		out = append(out, f.about(s.who.Principal).of(p.c.cat.ref(s.privilege)))
-	}
-	return out
-}
-
-// onlyAbsent reports whether a revoke is not planned because of somebody who is not
-// there, which the policy wants reported.
-func (p *projection) onlyAbsent(s suppressed) bool {
-	return s.by == nil && p.st.absent && len(p.st.failed) == 0
-}
-
-// whySuppressed says because of whom a revoke is not planned.
-func (p *projection) whySuppressed(s suppressed) string {
-	switch {
-	case p.onlyAbsent(s):
-		return "an entry for the members of a group that the server does not have lists it"
-	case s.taken && s.by == nil:
-		return "an entry for groups, which may take it from one that gives it in its place, could not be resolved completely"
-	case s.taken:
-		return s.by.Principal.Label() + ", which may lose it and give it no longer, could not be read"
-	case s.by == nil:
-		return "an entry that names it could not be resolved completely"
-	case s.who.Principal.Kind == mstrapi.User:
-		return s.by.Principal.Label() + ", which may give it in its place, could not be read"
-	}
-	return s.by.Principal.Label() + ", which may depend on it, could not be read"
-}
-
-// unlistedFindings tells of principals with direct grants that no entry covers.
-func unlistedFindings(p *projection) []Finding {
-	var out []Finding
-	for _, o := range p.st.unlisted {
-		if o.Err != nil || o.Direct.IsEmpty() {
-			continue
-		}
-		held := fmt.Sprintf("%s holds %s directly", o.Principal.Label(), clean.Count(o.Direct.Len(), "privilege"))
-		severity, why := SeverityWarning, ""
-		switch revoke := p.c.pol.Unlisted == policy.UnlistedRevoke; {
-		case revoke && p.st.absent:
-			why = "; nothing is revoked from it while the policy names somebody that the server does not have, who may go by this name now"
-		case revoke && p.st.onlyEveryone:
-			why = "; nothing is revoked from it while not all users of the server are known"
-		case p.c.pol.Unlisted == policy.UnlistedReport:
-		case revoke && p.isProtected(o):
-			out = append(out, finding(CodeProtectedPrincipal, SeverityInfo, "%s, no entry of the policy covers it, and it is protected: it is passed over", held).about(o.Principal))
-			continue
-		default:
-			continue
-		}
-		f := finding(CodeUnlistedPrincipal, severity, "%s and no entry of the policy covers it: %s%s", held, joinIDs(o.Direct.IDs()), why)
-		out = append(out, f.about(o.Principal))
 	}
 	return out
 }

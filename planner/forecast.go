@@ -12,13 +12,13 @@ import (
 
 // wantsRows reports whether the forecast needs to know who is below a group that is
 // granted something that may consume licences.
-func (p *projection) wantsRows(g *Observed) bool {
-	in := p.st.licences
-	if !in.counts() || p.st.expanded[g.Principal.ID] || g.Principal.ID == "" {
+func (s *State) wantsRows(g *Observed, grant Set) bool {
+	in := s.licences
+	if !in.counts() || s.expanded[g.Principal.ID] || g.Principal.ID == "" {
 		return false
 	}
-	_, read := p.st.memberRows[g.Principal.ID]
-	return !read && !p.decisions[g].grant.Minus(in.known.Minus(in.consuming)).IsEmpty()
+	_, read := s.memberRows[g.Principal.ID]
+	return !read && !grant.Minus(in.known.Minus(in.consuming)).IsEmpty()
 }
 
 // forecast is what a plan comes to in licences, in the making.
@@ -38,8 +38,8 @@ type forecast struct {
 	findings []Finding
 }
 
-// forecast counts who consumes what now and after the changes; nil without a map.
-func (p *projection) forecast(changes []Change) (*Licences, []Finding) {
+// forecastOf counts who consumes what now and after the changes; nil without a map.
+func forecastOf(p *projection, changes []Change) (*Licences, []Finding) {
 	in := p.st.licences
 	if !in.counts() {
 		return nil, nil

@@ -81,7 +81,7 @@ type gained struct {
 
 // measure fills in the effect of every change, once all are decided, and returns that of
 // all together.
-func (p *projection) measure(changes []Change) *Impact {
+func measure(p *projection, changes []Change) *Impact {
 	if p.st.judging != JudgeProjected || len(changes) == 0 || !p.needs.isEmpty() {
 		return nil
 	}

@@ -12,13 +12,8 @@ import (
 )
 
 // actorLoses returns what the session's user works with and would lose by the changes.
-func (p *projection) actorLoses(changes []Change) Set {
-	var fromGroup Set // what some group loses
-	for q := range p.work.All() {
-		if len(p.cut[q]) > 0 || p.spared.Has(q) {
-			fromGroup.Add(q)
-		}
-	}
+func actorLoses(p *projection, changes []Change) Set {
+	fromGroup := p.work.Intersect(p.lossy.Union(p.spared)) // what some group loses
 	o := p.actor
 	switch {
 	case p.st.Actor.ID == "":
@@ -31,7 +26,7 @@ func (p *projection) actorLoses(changes []Change) Set {
 	case o == nil && fromGroup.IsEmpty():
 		return Set{}
 	case o == nil:
-		p.needActor()
+		needActor(p)
 		return Set{}
 	case o.Err != nil:
 		return fromGroup
@@ -42,7 +37,7 @@ func (p *projection) actorLoses(changes []Change) Set {
 
 // actorRisks returns the session's user and the groups above it from which something
 // is revoked, where it is not known what that user works with: it may be that.
-func (p *projection) actorRisks(changes []Change) []Principal {
+func actorRisks(p *projection, changes []Change) []Principal {
 	if p.st.work.identified {
 		return nil
 	}
@@ -56,7 +51,7 @@ func (p *projection) actorRisks(changes []Change) []Principal {
 		case c.Principal.Kind == mstrapi.User:
 			continue
 		case p.actor == nil:
-			p.needActor()
+			needActor(p)
 			return nil
 		case p.actor.Err == nil && !p.kin.above(c.Principal.ID, p.actor):
 			continue
@@ -67,7 +62,7 @@ func (p *projection) actorRisks(changes []Change) []Principal {
 	return risks
 }
 
-func (p *projection) needActor() {
+func needActor(p *projection) {
 	p.needs.principals = append(p.needs.principals, mstrapi.PrincipalRow{Kind: mstrapi.User, ID: p.st.Actor.ID, Name: p.st.Actor.Name})
 }
 

@@ -34,43 +34,15 @@ type projection struct {
 	groups    []*Observed             // the same in report order
 	decisions map[*Observed]*decision // of groups
 
-	tainted    map[mstrapi.PrivilegeID]*Observed // group revokes that are not planned, and who could not be read (nil: an entry)
-	taint      Set
-	promised   map[mstrapi.PrivilegeID]*Observed // what groups that could not be read are meant to have (nil: an entry)
-	unseen     []unseen                          // groups that could not be read or found
-	suppressed []suppressed
-	lossy      Set
-	cut        map[mstrapi.PrivilegeID][]*Observed // groups that lose it
-	spared     Set                                 // privileges that a group loses and that stay inherited there (redundant)
-	gaining    Set
-	gainers    map[mstrapi.PrivilegeID][]*Observed // groups that may gain it; once groups are decided: those that do
+	caution *caution
+	lossy   Set
+	cut     map[mstrapi.PrivilegeID][]*Observed // groups that lose it
+	spared  Set                                 // privileges that a group loses and that stay inherited there (redundant)
+	gaining Set
+	gainers map[mstrapi.PrivilegeID][]*Observed // groups that may gain it; once groups are decided: those that do
 
 	kin   *lineage
 	needs *needs
-}
-
-// suppressed is a revoke that is not planned because of somebody who could not
-// be read: on a group because by may depend on it, on a user because by may be
-// what gives the user the privilege in its place.
-type suppressed struct {
-	who       *Observed
-	privilege mstrapi.PrivilegeID
-	by        *Observed // nil: an entry that could not be resolved
-	taken     bool      // by, or a group of the entry, may lose it, and who inherits it
-}
-
-// unseen is what is wanted of a group that could not be read, or of those of an entry
-// that could not be resolved.
-type unseen struct {
-	who *Observed // nil: an entry
-	*want
-}
-
-// takes reports whether g, should it hold q, is to lose it.
-func (g unseen) takes(q mstrapi.PrivilegeID) bool {
-	var d decision
-	d.own(g.want, SetOf(q).Union(g.needs.need(SetOf(q))))
-	return d.revoke().Has(q)
 }
 
 // project decides the groups and says what is missing.
@@ -79,57 +51,24 @@ func project(c *compiled, st *State) *projection {
 	p := &projection{
 		c:         c,
 		st:        st,
+		work:      st.work.privileges,
 		active:    make(map[*Observed]*want),
 		decisions: make(map[*Observed]*decision),
-		tainted:   make(map[mstrapi.PrivilegeID]*Observed),
-		promised:  make(map[mstrapi.PrivilegeID]*Observed),
+		caution:   newCaution(c, st),
 		cut:       make(map[mstrapi.PrivilegeID][]*Observed),
 		gainers:   make(map[mstrapi.PrivilegeID][]*Observed),
 		kin:       newLineage(st, n),
 		needs:     n,
 	}
-	for i := range c.pol.Principals {
-		if st.failed[i] != nil && c.pol.Principals[i].Selector != nil && !slices.Contains(c.doubtful, int32(i)) {
-			c.doubtful = append(c.doubtful, int32(i))
-		}
-	}
-	c.absent = make(map[mstrapi.Kind]Set)
-	for _, i := range st.absentees {
-		kind := mstrapi.Kind(c.pol.Principals[i].Principal.Kind)
-		c.absent[kind] = c.absent[kind].Union(c.entries[i].listed)
-	}
-	for _, i := range st.vacant {
-		if !slices.Contains(c.doubtful, i) {
-			c.doubtful = append(c.doubtful, i)
-		}
-	}
-	p.work = st.work.privileges
 	if st.Actor.ID != "" {
 		p.actor = st.byID[st.Actor.ID]
 	}
 	p.kin.findCycles()
-	p.decideGroups()
-	return p
-}
-
-// decideGroups decides all groups.
-func (p *projection) decideGroups() {
 	p.findGroups()
-	p.findTaint()
 	p.findLosses()
 	p.findGainers()
-	for _, o := range p.groups {
-		w := p.active[o]
-		d := decide(w, o.Direct, p.inheritedAfter(o, w, p.judged(o)))
-		d.spare(p.taint, w, o.Direct)
-		p.spareRedundant(o, w, &d)
-		p.decisions[o] = &d
-	}
-	p.gainers, p.gaining = make(map[mstrapi.PrivilegeID][]*Observed), Set{}
-	for _, o := range p.groups {
-		p.gain(o, p.decisions[o].grant)
-		p.spared = p.spared.Union(p.decisions[o].redundant)
-	}
+	p.decideGroups()
+	return p
 }
 
 // findGroups finds the groups that are decided about, and what is wanted of them.
@@ -138,7 +77,7 @@ func (p *projection) findGroups() {
 		if o.Principal.Kind != mstrapi.Group || o.Err != nil {
 			continue
 		}
-		if w := p.wantOf(o); w != nil {
+		if w := p.c.wantOf(o, p.st); w != nil {
 			p.active[o] = w
 			p.groups = append(p.groups, o)
 		}
@@ -152,7 +91,7 @@ func (p *projection) findLosses() {
 	for _, o := range p.groups {
 		var d decision
 		d.own(p.active[o], o.Direct)
-		p.spareSuppressed(o, p.active[o], &d, p.taint, p.tainted)
+		p.caution.suppress(o, p.active[o], &d, p.caution.taint, p.caution.tainted)
 		for q := range d.revoke().All() {
 			p.cut[q] = append(p.cut[q], o)
 			p.lossy.Add(q)
@@ -175,149 +114,35 @@ func (p *projection) gain(o *Observed, s Set) {
 	}
 }
 
-// spareSuppressed takes s out of what o is to lose, and notes what is not planned, and
-// because of whom.
-func (p *projection) spareSuppressed(o *Observed, w *want, d *decision, s Set, causes map[mstrapi.PrivilegeID]*Observed) {
-	asked := d.revoke()
-	d.spare(s, w, o.Direct)
-	for q := range asked.Minus(d.revoke()).All() {
-		p.suppressed = append(p.suppressed, suppressed{who: o, privilege: q, by: p.because(causes, q)})
+// decideGroups decides all groups, and which of those that may gain a privilege do.
+func (p *projection) decideGroups() {
+	for _, o := range p.groups {
+		w := p.active[o]
+		d := decide(w, o.Direct, p.inheritedAfter(o, w, p.st.judges(o)))
+		d.spare(p.caution.taint, w, o.Direct)
+		p.spareRedundant(o, w, &d)
+		p.decisions[o] = &d
 	}
-}
-
-// because returns who is the cause that q is not revoked: by its own account, or
-// by that of something that needs it.
-func (p *projection) because(of map[mstrapi.PrivilegeID]*Observed, q mstrapi.PrivilegeID) *Observed {
-	if by, ok := of[q]; ok {
-		return by
+	p.gainers, p.gaining = make(map[mstrapi.PrivilegeID][]*Observed), Set{}
+	for _, o := range p.groups {
+		p.gain(o, p.decisions[o].grant)
+		p.spared = p.spared.Union(p.decisions[o].redundant)
 	}
-	for r := range p.c.relation.dependents(SetOf(q)).All() {
-		if by, ok := of[r]; ok {
-			return by
-		}
-	}
-	return nil
-}
-
-// revokesUnlisted reports whether those lose what they hold whom no entry covers.
-// They do not while somebody is absent, who may be one of them by another name, nor
-// while it is not known who there is.
-func (p *projection) revokesUnlisted() bool {
-	return p.knowsUnlisted() && !p.st.absent && !p.st.onlyEveryone
-}
-
-func (p *projection) knowsUnlisted() bool {
-	return p.c.pol.Unlisted == policy.UnlistedRevoke && !p.st.unscanned && len(p.st.failed) == 0 && len(p.st.unresolved) == 0
-}
-
-func (p *projection) isProtected(o *Observed) bool {
-	return p.st.isProtected[o.Principal.ID]
-}
-
-// findTaint finds the privileges that no group may lose in this plan: those
-// that a principal which could not be read is meant to have (it may hold them
-// through any group), and those that a group which could not be read passes on.
-// What groups among them are meant to have is promised.
-func (p *projection) findTaint() {
-	for _, o := range p.st.covered {
-		if o.Err != nil {
-			p.hide(o, p.c.wantFor(o), o.Principal.Kind == mstrapi.Group)
-		}
-	}
-	for i := range p.c.pol.Principals {
-		if p.st.failed[i] != nil {
-			var w want
-			p.c.combine([]int32{int32(i)}, &w)
-			p.hide(nil, &w, isForGroups(&p.c.pol.Principals[i]))
-		}
-	}
-	if len(p.c.doubtful) > 0 {
-		for _, o := range p.st.covered {
-			w := p.c.wantFor(o)
-			p.mark(w.undecided.Minus(w.contradicted), nil, false)
-		}
-	}
-	p.markPassedOn()
-}
-
-// hide notes what is wanted of somebody who could not be read or found.
-func (p *projection) hide(o *Observed, w *want, group bool) {
-	p.mark(w.listed, o, group)
-	if group {
-		p.unseen = append(p.unseen, unseen{o, w})
-	}
-}
-
-// mark notes that no group may lose s because of o, nil for an entry, and promised where
-// groups are meant to have it.
-func (p *projection) mark(s Set, o *Observed, promised bool) {
-	for q := range s.All() {
-		if !p.taint.Has(q) {
-			p.taint.Add(q)
-			p.tainted[q] = o
-		}
-		if _, known := p.promised[q]; promised && !known {
-			p.promised[q] = o
-		}
-	}
-}
-
-// markPassedOn marks what the groups that could not be read pass on.
-func (p *projection) markPassedOn() {
-	passes := make(map[int]*Set)
-	var groups []*Observed
-	for i, ref := range p.st.refs.list {
-		if o := p.st.byID[ref.ID]; o != nil && o.Err != nil {
-			passes[i] = new(Set)
-			groups = append(groups, o)
-		}
-	}
-	if len(passes) == 0 {
-		return
-	}
-	seen := make(map[*profile]bool)
-	for _, o := range p.st.byID {
-		if o.held == nil || seen[o.held] {
-			continue
-		}
-		seen[o.held] = true
-		for q, code := range o.held.all() {
-			for _, i := range code.groups() {
-				if s := passes[i]; s != nil {
-					s.Add(q)
-				}
-			}
-		}
-	}
-	slices.SortFunc(groups, compareObserved)
-	for _, o := range groups {
-		p.mark(*passes[p.st.refs.index[o.Principal.ID]], o, false)
-	}
-}
-
-// isForGroups reports whether the entry covers groups.
-func isForGroups(e *policy.Entry) bool {
-	if e.Principal != nil {
-		return e.Principal.Kind == policy.Group
-	}
-	return e.Selector.Kind == policy.Group
 }
 
 // spareUser takes out of what a user is to lose that which a group that could
 // not be read is meant to have: the user may belong to it, and would get back
-// with the next plan what it loses with this one. What is forbidden is revoked
-// in any case, but not from under the session itself.
+// with the next plan what it loses with this one.
 func (p *projection) spareUser(o *Observed, w *want, d *decision) {
 	p.spareRedundant(o, w, d)
 	var spared Set
 	for q := range d.revoke().Minus(d.redundant).All() {
-		if _, promised := p.promised[q]; !promised || p.isForbidden(d, q) && (o != p.actor || !p.work.Has(q)) {
-			continue
+		if _, promised := p.caution.promised[q]; promised && !p.revokesAnyway(o, d, q) {
+			spared.Add(q)
 		}
-		spared.Add(q)
 	}
 	if !spared.IsEmpty() {
-		p.spareSuppressed(o, w, d, spared, p.promised)
+		p.caution.suppress(o, w, d, spared, p.caution.promised)
 	}
 }
 
@@ -332,31 +157,7 @@ func (p *projection) spareRedundant(o *Observed, w *want, d *decision) {
 		}
 	}
 	p.spareCyclic(o, w, d)
-	var spared Set
-	for q := range d.redundant.All() {
-		if s, ok := p.mayVanish(o, q); ok {
-			p.suppressed = append(p.suppressed, s)
-			spared.Add(q)
-		}
-	}
-	if !spared.IsEmpty() {
-		d.redundant = d.redundant.Minus(spared)
-		d.keepNeeded(w, o.Direct)
-	}
-}
-
-// mayVanish reports whether the next plan may take away what o inherits of q, and because
-// of whom.
-func (p *projection) mayVanish(o *Observed, q mstrapi.PrivilegeID) (suppressed, bool) {
-	if p.taint.Has(q) || p.c.pol.Unlisted == policy.UnlistedRevoke && !p.knowsUnlisted() {
-		return suppressed{who: o, privilege: q, by: p.tainted[q]}, true
-	}
-	for _, g := range p.unseen {
-		if g.takes(q) {
-			return suppressed{who: o, privilege: q, by: g.who, taken: true}, true
-		}
-	}
-	return suppressed{}, false
+	p.caution.spareVanishing(o, w, d)
 }
 
 // spareCyclic keeps the direct grants of o that may be redundant only because of
@@ -379,35 +180,16 @@ func (p *projection) spareCyclic(o *Observed, w *want, d *decision) {
 	d.keepNeeded(w, o.Direct)
 }
 
-// isForbidden reports whether q is revoked because it is forbidden, or needs
-// something that is.
-func (p *projection) isForbidden(d *decision, q mstrapi.PrivilegeID) bool {
-	return d.forbidden.Has(q) || d.dependent.Has(q) && !p.c.relation.need(SetOf(q)).Intersect(d.forbidden).IsEmpty()
-}
-
-// wantOf returns what is wanted of a principal, nil for nothing.
-func (p *projection) wantOf(o *Observed) *want {
-	switch {
-	case o.Covered:
-		return p.c.wantFor(o)
-	case o.scanned:
-		return p.unlistedWant(o)
-	}
-	return nil
-}
-
-// unlistedWant returns what is wanted of a principal that no entry covers: nil
-// for nothing.
-func (p *projection) unlistedWant(o *Observed) *want {
-	if !p.revokesUnlisted() || p.isProtected(o) {
-		return nil
-	}
-	return p.c.unlisted
+// revokesAnyway reports whether q is revoked from o whatever gives it back, because it is
+// forbidden or needs something that is; but not from under the session itself.
+func (p *projection) revokesAnyway(o *Observed, d *decision, q mstrapi.PrivilegeID) bool {
+	forbidden := d.forbidden.Has(q) || d.dependent.Has(q) && !p.c.relation.need(SetOf(q)).Intersect(d.forbidden).IsEmpty()
+	return forbidden && (o != p.actor || !p.work.Has(q))
 }
 
 // heldAfter returns what o will hold directly and inherit; ruled as for inheritedAfter.
 func (p *projection) heldAfter(o *Observed, ruled bool) (direct, inherited Set) {
-	w := p.wantOf(o)
+	w := p.c.wantOf(o, p.st)
 	inherited = p.inheritedAfter(o, w, ruled)
 	if w == nil {
 		return o.Direct, inherited
@@ -415,9 +197,6 @@ func (p *projection) heldAfter(o *Observed, ruled bool) (direct, inherited Set) 
 	d := decide(w, o.Direct, inherited)
 	return d.direct(o.Direct), inherited
 }
-
-// judged reports whether rules judge o.
-func (p *projection) judged(o *Observed) bool { return o.Covered || p.st.reached[o.Principal.ID] }
 
 // relevant returns the privileges about which it matters whether o inherits
 // them after the plan, among those whose inheritance the plan may change.
@@ -554,22 +333,18 @@ func (p *projection) holders(o *Observed, q mstrapi.PrivilegeID) (groups []*Obse
 	if o.held != nil {
 		others = o.held.others[q]
 	}
-	if p.st.judging != JudgeProjected {
-		if o.Inherited.Has(q) {
-			t := p.kin.trace(o, q)
-			groups = slices.DeleteFunc(slices.Clone(t.groups), func(g *Observed) bool { return g.Err == nil && !g.Direct.Has(q) })
-			p.kin.wantRead(t, q)
-		}
-		return groups, others
-	}
+	now := p.st.judging != JudgeProjected
 	if o.Inherited.Has(q) {
 		t := p.kin.trace(o, q)
 		for _, g := range t.groups {
-			if g.Err != nil || p.holdsAfter(g, q) {
+			if g.Err != nil || now && g.Direct.Has(q) || !now && p.holdsAfter(g, q) {
 				groups = append(groups, g)
 			}
 		}
 		p.kin.wantRead(t, q)
+	}
+	if now {
+		return groups, others
 	}
 	for _, g := range p.gainersAbove(o, q) {
 		if !slices.Contains(groups, g) {

@@ -101,7 +101,7 @@ func (j *judgement) searchOthers(short []requirement) {
 		case o == nil:
 			unread = append(unread, row)
 			continue
-		case j.p.judged(o):
+		case j.st.judges(o):
 			continue
 		}
 		scanned++

@@ -46,6 +46,9 @@ func (j *judgement) projected() bool {
 	return j.st.judging == JudgeProjected && !j.c.ruled.IsEmpty()
 }
 
+// judges reports whether rules judge o.
+func (s *State) judges(o *Observed) bool { return o.Covered || s.reached[o.Principal.ID] }
+
 func severityOf(r *policy.Rule) Severity {
 	if r.Severity == policy.RuleWarning {
 		return SeverityWarning

@@ -18,7 +18,7 @@ func (d *draft) undecided() map[mstrapi.ObjectID]string {
 			out[o.Principal.ID] = why
 		}
 	}
-	for _, s := range d.p.suppressed {
+	for _, s := range d.p.caution.suppressed {
 		put(s.who, fmt.Sprintf("the revoke of privilege %s depends on somebody who could not be read", d.c.cat.label(s.privilege)))
 	}
 	unclear := slices.ContainsFunc(d.c.entries, func(e entrySets) bool { return e.vague || e.unclear })

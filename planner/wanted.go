@@ -189,7 +189,7 @@ func (d *draft) watch(plan *Plan) {
 			continue
 		}
 		w := d.c.wantFor(o)
-		want := d.wanted(o, w, &decision{inherited: d.p.inheritedAfter(o, w, d.p.judged(o))})
+		want := d.wanted(o, w, &decision{inherited: d.p.inheritedAfter(o, w, d.st.judges(o))})
 		text, _ := json.Marshal(want) // numbers and names: it cannot fail
 		key := string(text)
 		if known := shared[key]; known != nil {
