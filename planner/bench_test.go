@@ -84,14 +84,11 @@ func crowdPolicy(users int) *policy.Policy {
 	for i := range 40 {
 		list = append(list, policy.Listed{Ref: policy.Ref{Name: fmt.Sprintf("Privilege number %d", i*5+1)}, Set: "all"})
 	}
-	pol := &policy.Policy{Name: "crowd", Scope: policy.LevelServer}
+	var entries []policy.Entry
 	for i := range users {
-		e := entry(policy.User, fmt.Sprintf("user%06d", i), policy.Authoritative)
-		e.Listed = policy.ListOf(list...)
-		e.Pos = policy.Position{File: "policy.yaml", Line: i + 1, Column: 1}
-		pol.Principals = append(pol.Principals, e)
+		entries = append(entries, entry(policy.User, fmt.Sprintf("user%06d", i), policy.Authoritative, list...))
 	}
-	return pol
+	return policyOf(entries...)
 }
 
 // BenchmarkMake is the pure planner: everything is read already.

@@ -26,11 +26,9 @@ func TestAuditRulesJudgeWhatIsThere(t *testing.T) {
 	m := newModel()
 	holder := m.user("holder", []mstrapi.PrivilegeID{5})
 	m.user("future", nil)
-	pol := policyOf(
-		policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "holder"}, Settings: policy.Settings{Mode: policy.Authoritative}},
-		policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "future"}, Listed: policy.ListOf(policy.Listed{Ref: policy.Ref{ID: 5}})},
-	)
+	pol := sketch(entry(policy.User, "holder", policy.Authoritative), entry(policy.User, "future", policy.Additive, listed(5)))
 	pol.Rules = []policy.Rule{{Name: "nobody", Deny: []policy.Ref{{ID: 5}}}}
+	pol = parsed(pol)
 	broken := auditFor(t, m, pol, true).BrokenRules()
 	if len(broken) != 1 || broken[0].Principal.ID != holder.row.ID || !broken[0].Already {
 		t.Errorf("an audit's violations = %v, want one, of the user who holds it now", broken)
@@ -47,15 +45,17 @@ func TestAuditRulesJudgeEverybody(t *testing.T) {
 	g := m.group("Stray Group", []mstrapi.PrivilegeID{5})
 	m.user("member", nil, g)
 	m.user("stray", []mstrapi.PrivilegeID{5})
-	pol := policyOf(policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "covered"}, Listed: policy.ListOf(policy.Listed{Ref: policy.Ref{ID: 6}})})
+	pol := sketch(entry(policy.User, "covered", policy.Additive, listed(6)))
 	pol.Rules = []policy.Rule{{Name: "nobody", Deny: []policy.Ref{{ID: 5}}}}
-	for _, unlisted := range []policy.Unlisted{"", policy.UnlistedReport, policy.UnlistedRevoke} {
+	for _, unlisted := range []policy.Unlisted{policy.UnlistedIgnore, policy.UnlistedReport, policy.UnlistedRevoke} {
 		pol.Unlisted = unlisted
+		pol = parsed(pol)
 		if broken := auditFor(t, m, pol, true).BrokenRules(); len(broken) != 3 {
 			t.Errorf("unlisted %q: an audit's violations = %v, want group, member and stray user", unlisted, broken)
 		}
 	}
-	pol.Unlisted = ""
+	pol.Unlisted = policy.UnlistedIgnore
+	pol = parsed(pol)
 	if broken := auditFor(t, m, pol, false).BrokenRules(); len(broken) != 0 {
 		t.Errorf("an audit of the covered only: violations = %v, want none", broken)
 	}
@@ -64,7 +64,7 @@ func TestAuditRulesJudgeEverybody(t *testing.T) {
 func TestUndecidedAreUnknown(t *testing.T) {
 	m := newModel()
 	u := m.user("u", nil)
-	pol := policyOf(policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "u"}, Listed: policy.ListOf(policy.Listed{Ref: policy.Ref{Name: "No Such Privilege"}})})
+	pol := policyOf(entry(policy.User, "u", policy.Additive, policy.Listed{Ref: policy.Ref{Name: "No Such Privilege"}}))
 	plan := planFor(t, m, pol)
 	if _, undecided := plan.Undecided(u.row.ID); !undecided || plan.Summary.Unknown != 1 || plan.Summary.InSync != 0 {
 		t.Errorf("summary = %+v, want the user unknown", plan.Summary)

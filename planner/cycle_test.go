@@ -23,13 +23,13 @@ func TestGroupCycle(t *testing.T) {
 				e.Settings.Redundant = policy.RedundantRevoke
 				return e
 			}
-			pol := policyOf(redundant(policy.Group, "A"), redundant(policy.User, "u"), redundant(policy.Group, "Apart"))
+			pol := sketch(redundant(policy.Group, "A"), redundant(policy.User, "u"), redundant(policy.Group, "Apart"))
 			if both {
 				pol.Principals = append(pol.Principals, entry(policy.Group, "B", policy.Authoritative, listed(1), listed(2)))
 			}
 			pol.Principals = append(pol.Principals, entry(policy.User, "u2", policy.Authoritative))
 			m.user("u2", ids(3))
-			plan := planFor(t, m, pol)
+			plan := planFor(t, m, parsed(pol))
 			cyclic := 0
 			for _, f := range plan.Findings {
 				if f.Code == CodeGroupCycle {

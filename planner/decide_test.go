@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"cmp"
 	"testing"
 	"time"
 
@@ -70,17 +69,28 @@ func TestTable(t *testing.T) {
 							who.direct.Add(p)
 						}
 						e := entry(kind, "demo", mode)
+						if mode == policy.Additive {
+							e = covering(kind, "demo")
+						}
+						// What one entry cannot say beside the rest stands in a second.
+						also := policy.Entry{Selector: &policy.Selector{Kind: kind, Conditions: policy.Conditions{NameMatches: "*demo"}}}
 						e.Settings.SatisfiedBy, e.Settings.Redundant = test.wants.satisfiedBy, test.wants.redundant
 						if test.wants.listed {
 							e.Listed = policy.ListOf(append(e.Listed.Items(), listed(p))...)
 						}
-						if test.wants.expired {
-							e.Listed = policy.ListOf(append(e.Listed.Items(), until(p, testNow().AddDate(0, 0, -1)))...)
+						if over := policy.ListOf(until(p, testNow().AddDate(0, 0, -1))); test.wants.expired && (test.wants.listed || test.wants.forbidden) {
+							also.Listed = over
+						} else if test.wants.expired {
+							e.Listed = over
 						}
 						if test.wants.forbidden {
 							e.Forbid = append(e.Forbid, policy.Listed{Ref: policy.Ref{ID: int(p)}})
 						}
-						plan := planFor(t, m, policyOf(e))
+						entries := []policy.Entry{e}
+						if also.Listed.Len() > 0 {
+							entries = append(entries, also)
+						}
+						plan := planFor(t, m, policyOf(entries...))
 						want := test.additive
 						if mode == policy.Authoritative {
 							want = test.authoritative
@@ -141,64 +151,27 @@ func until(p mstrapi.PrivilegeID, day time.Time) policy.Listed {
 	return l
 }
 
-// policyOf makes a policy of entries and gives everything in it a place.
-func policyOf(entries ...policy.Entry) *policy.Policy {
-	pol := &policy.Policy{Name: "test", Scope: policy.LevelServer, Principals: entries, Unlisted: policy.UnlistedIgnore, ExpiringWithinDays: 14}
-	number(pol)
-	return pol
+// covering is an entry that covers somebody and asks for nothing that makes a difference:
+// it forbids P8, which nobody has where a test uses it.
+func covering(kind policy.Kind, name string) policy.Entry {
+	e := entry(kind, name, policy.Additive)
+	e.Forbid = []policy.Listed{listed(8)}
+	return e
 }
 
-// complete fills the settings that a test leaves out, as reading a policy does.
-func complete(s policy.Settings) policy.Settings {
-	d := policy.Nothing(policy.LevelServer).Defaults
-	return policy.Settings{
-		Mode: cmp.Or(s.Mode, d.Mode), SatisfiedBy: cmp.Or(s.SatisfiedBy, d.SatisfiedBy), Redundant: cmp.Or(s.Redundant, d.Redundant),
-		Inherited: cmp.Or(s.Inherited, d.Inherited), Missing: cmp.Or(s.Missing, d.Missing),
-	}
-}
+// policyOf is the policy of these entries as it would be read from a file.
+func policyOf(entries ...policy.Entry) *policy.Policy { return parsed(sketch(entries...)) }
 
-func number(pol *policy.Policy) {
-	pol.Defaults = complete(pol.Defaults)
-	line := 0
-	next := func() policy.Position {
-		line++
-		return policy.Position{File: "policy.yaml", Line: line, Column: 3}
-	}
-	for i := range pol.Principals {
-		e := &pol.Principals[i]
-		e.Pos = next()
-		e.Settings = complete(e.Settings)
-		if e.Principal != nil {
-			e.Principal.Pos = e.Pos
-		}
-		if e.Selector != nil {
-			e.Selector.Pos, e.Selector.MemberOfPos = e.Pos, e.Pos
-		}
-		list := e.Listed.Items()
-		for j := range list {
-			list[j].Pos = next()
-		}
-		e.Listed = policy.ListOf(list...)
-		for j := range e.Forbid {
-			e.Forbid[j].Pos = next()
-		}
-	}
-	if pol.Safety != nil {
-		for _, s := range pol.Safety.ProtectedBy {
-			s.Pos = next()
-			s.MemberOfPos = s.Pos
-		}
-	}
-	for i := range pol.Rules {
-		pol.Rules[i].Pos = next()
-		for j := range pol.Rules[i].Except {
-			pol.Rules[i].Except[j].Pos = next()
-		}
-	}
+// sketch is a policy of entries that is to be completed, and read with [parsed].
+func sketch(entries ...policy.Entry) *policy.Policy {
+	return &policy.Policy{Name: "test", Principals: entries, ExpiringWithinDays: 14}
 }
 
 func observe(t testing.TB, m Reader, pol *policy.Policy) *State {
 	t.Helper()
+	if !readAsIs(pol) {
+		t.Fatal("the policy is not as it was read: parsed makes it so")
+	}
 	st, err := Observe(t.Context(), m, pol, ObserveOptions{URL: "https://bi.example.com/MicroStrategyLibrary", Now: testNow(), Concurrency: 3})
 	if err != nil {
 		t.Fatalf("Observe() error: %v", err)

@@ -28,12 +28,10 @@ func samplePlan(t *testing.T) *Plan {
 	m.actor = m.user("session", ids(managerID)).row.ID
 	e := entry(policy.User, "demo", policy.Authoritative, listed(1), listed(4), until(5, testNow()))
 	e.Forbid = []policy.Listed{{Ref: policy.Ref{ID: 2}}}
-	pol := policyOf(entry(policy.Group, "Top <&> \u2028", policy.Authoritative, listed(2)), e)
+	pol := sketch(entry(policy.Group, "Top <&> \u2028", policy.Authoritative, listed(2)), e)
 	pol.Safety = &policy.Safety{MaxRevokes: &policy.Limit{Number: 10, Percent: true}, Protected: []policy.PrincipalRef{{Kind: policy.User, Name: "session"}}}
 	pol.Commands = []policy.Command{{Name: "assign-watch-kpi-insight"}}
-	pol.Files = []policy.File{{Path: "policy.yaml", Digest: "sha256:" + strings.Repeat("0", 64)}}
-	pol.Digest = "sha256:" + strings.Repeat("1", 64)
-	plan := planFor(t, m, pol)
+	plan := planFor(t, m, parsed(pol))
 	if err := plan.Seal(); err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,11 @@ func TestPartialUserList(t *testing.T) {
 		s := mstrtest.NewServer(env, mstrtest.Options{Quirks: mstrtest.Quirks{EmptyUserList: fallback}})
 		t.Cleanup(s.Close)
 		for _, unlisted := range []policy.Unlisted{policy.UnlistedIgnore, policy.UnlistedRevoke} {
-			pol := policyOf()
+			pol := sketch()
 			pol.Unlisted = unlisted
 			pol.Rules = []policy.Rule{{Name: "nobody", Deny: []policy.Ref{{ID: int(env.Catalogue[0].ID)}}, Severity: policy.RuleWarning}}
+			pol.Commands = []policy.Command{{Name: "assign-watch-kpi-insight"}} // something to do where nobody is covered
+			pol = parsed(pol)
 			r := open(t, s)
 			st, err := Observe(t.Context(), r, pol, ObserveOptions{Judging: JudgeEverybody})
 			if err != nil {
@@ -111,7 +113,9 @@ func TestGuestsOfAServerWithoutAList(t *testing.T) {
 	s := mstrtest.NewServer(env, mstrtest.Options{Quirks: mstrtest.Quirks{EmptyUserList: true}})
 	t.Cleanup(s.Close)
 	for id, want := range map[string]int{"": 0, string(guest): 1} {
-		pol := policyOf(policy.Entry{Principal: &policy.PrincipalRef{Kind: policy.User, Name: "guest", ID: id}, Listed: policy.ListOf(listed(1))})
+		e := entry(policy.User, "guest", policy.Additive, listed(1))
+		e.Principal.ID = id
+		pol := policyOf(e)
 		st, err := Observe(t.Context(), open(t, s), pol, ObserveOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -63,7 +63,6 @@ func TestNames(t *testing.T) {
 		{"unknown", entry(policy.User, "demon", policy.Additive, listed(1)), "", CodeUnknownPrincipal, []string{`"demon"`}},
 		{"two of the name", entry(policy.Group, "Twins", policy.Additive, listed(1)), "", CodeAmbiguousPrincipal, []string{string(idOf(mstrapi.Group, 2)), string(idOf(mstrapi.Group, 3))}},
 		{"id decides", pin(entry(policy.Group, "Twins", policy.Additive, listed(1)), idOf(mstrapi.Group, 3)), idOf(mstrapi.Group, 3), "", nil},
-		{"id in lower case", pin(entry(policy.User, "demo", policy.Additive, listed(1)), mstrapi.ObjectID(strings.ToLower(string(demo)))), demo, "", nil},
 		{"id of another", pin(entry(policy.User, "abc", policy.Additive, listed(1)), demo), demo, CodeNameMismatch, []string{"Demo", `"abc"`}},
 		{"id of another group", pin(entry(policy.Group, "night shift", policy.Additive, listed(1)), nightShift), nightShift, CodeNameMismatch, []string{"Night Shift"}},
 		{"id of nobody", pin(entry(policy.User, "demo", policy.Additive, listed(1)), idOf(mstrapi.User, 99)), "", CodeUnknownPrincipal, []string{string(idOf(mstrapi.User, 99))}},
@@ -77,15 +76,16 @@ func TestNames(t *testing.T) {
 				entries := []policy.Entry{test.entry}
 				if way != "alone" {
 					// Another of the kind, so that the list is read.
-					other := entry(policy.User, "abc", policy.Additive)
+					other := covering(policy.User, "abc")
 					if test.entry.Principal.Kind == policy.Group {
-						other = entry(policy.Group, "night shift", policy.Additive)
+						other = covering(policy.Group, "night shift")
 					}
 					if test.name != "id of another group" {
 						entries = append(entries, other)
 					}
 				}
-				plan := planFor(t, m, policyOf(entries...))
+				pol := policyOf(entries...)
+				plan := planFor(t, m, pol)
 				if test.found == "" && len(plan.Changes) > 0 || test.found != "" && reasonIn(plan, test.found, 1) != ReasonListed {
 					t.Errorf("changes = %+v, want %q to be granted 1", plan.Changes, test.found)
 				}
@@ -97,8 +97,8 @@ func TestNames(t *testing.T) {
 				}
 				f := only(t, plan, test.code)
 				contains(t, f.Message, test.text...)
-				if f.Position == nil || f.Position.Line != 1 || f.Severity != SeverityError {
-					t.Errorf("finding = %+v, want an error at line 1", f)
+				if want := pol.Principals[0].Principal.Pos; f.Position == nil || *f.Position != want || f.Severity != SeverityError {
+					t.Errorf("finding = %+v, want an error at %s", f, want)
 				}
 				if len(plan.Blocking()) != 1 || !plan.Complete {
 					t.Errorf("Blocking() = %v complete %v, want the finding and true", plan.Blocking(), plan.Complete)
@@ -107,22 +107,22 @@ func TestNames(t *testing.T) {
 		}
 	}
 	t.Run("suggestion", func(t *testing.T) {
-		plan := planFor(t, build(), policyOf(entry(policy.Group, "Nigth Shift", policy.Additive), entry(policy.Group, "night shift", policy.Additive)))
+		plan := planFor(t, build(), policyOf(covering(policy.Group, "Nigth Shift"), covering(policy.Group, "night shift")))
 		contains(t, only(t, plan, CodeUnknownPrincipal).Message, `did you mean "Night Shift"?`)
 	})
 	t.Run("twice", func(t *testing.T) {
-		plan := planFor(t, build(), policyOf(
-			pin(entry(policy.User, "", policy.Additive, listed(1)), demo), entry(policy.User, "demo", policy.Additive, listed(2))))
+		pol := policyOf(pin(entry(policy.User, "Demo", policy.Additive, listed(1)), demo), entry(policy.User, "demo", policy.Additive, listed(2)))
+		plan := planFor(t, build(), pol)
 		f := only(t, plan, CodeAmbiguousPrincipal)
-		contains(t, f.Message, "policy.yaml:1:3")
-		if f.Position.Line != 3 || len(plan.Blocking()) != 1 {
-			t.Errorf("finding = %+v, want it at line 3, blocking", f)
+		contains(t, f.Message, pol.Principals[0].Principal.Pos.String())
+		if *f.Position != pol.Principals[1].Principal.Pos || len(plan.Blocking()) != 1 {
+			t.Errorf("finding = %+v, want it at the second, blocking", f)
 		}
 	})
 	t.Run("disabled", func(t *testing.T) {
 		m := build()
 		m.byID[demo].row.Enabled = mstrapi.No
-		f := only(t, planFor(t, m, policyOf(entry(policy.User, "demo", policy.Additive))), CodeDisabledUser)
+		f := only(t, planFor(t, m, policyOf(covering(policy.User, "demo"))), CodeDisabledUser)
 		if f.Severity != SeverityWarning {
 			t.Errorf("severity = %s, want warning", f.Severity)
 		}
@@ -139,9 +139,9 @@ func TestRedundantStaysWhileTheScanFails(t *testing.T) {
 		u := m.user("u", ids(1), stray)
 		e := entry(policy.User, "u", policy.Additive, listed(1))
 		e.Settings.Redundant = policy.RedundantRevoke
-		pol := policyOf(e)
+		pol := sketch(e)
 		pol.Unlisted = policy.UnlistedRevoke
-		number(pol)
+		pol = parsed(pol)
 		if fails {
 			m.fail = failWith("List group", errBroken)
 		}
@@ -166,7 +166,6 @@ func TestAwaits(t *testing.T) {
 	pol := policyOf(entry(policy.Group, "g", policy.Additive, listed(1)),
 		entry(policy.User, "lacks", policy.Additive, listed(1)), entry(policy.User, "has", policy.Additive, listed(1)),
 		entry(policy.User, "outside", policy.Additive, listed(1)))
-	number(pol)
 	plan := planFor(t, m, pol)
 	if len(plan.Changes) != 1 || len(plan.Watch) != 1 {
 		t.Fatalf("changes = %v, watch = %v; want one of each", plan.Changes, plan.Watch)
@@ -186,9 +185,7 @@ func TestMisspelledIsNotRevoked(t *testing.T) {
 		if wrong {
 			e.Listed = policy.ListOf(append(e.Listed.Items(), policy.Listed{Ref: policy.Ref{Name: "P22"}})...)
 		}
-		pol := policyOf(e)
-		number(pol)
-		plan := planFor(t, m, pol)
+		plan := planFor(t, m, policyOf(e))
 		want := map[bool]Reason{false: ReasonNotListed, true: ""}[wrong]
 		if got := reasonIn(plan, u.row.ID, 2); got != want {
 			t.Errorf("misspelled %v: reason to revoke 2 = %q, want %q", wrong, got, want)
@@ -216,7 +213,7 @@ func TestPrivilegeNames(t *testing.T) {
 			u := m.user("u", ids(3))
 			for _, where := range []string{"listed", "forbid", "rule"} {
 				e := entry(policy.User, "u", policy.Additive, listed(1))
-				pol := policyOf(e)
+				pol := sketch(e)
 				switch where {
 				case "listed":
 					pol.Principals[0].Listed = policy.ListOf(append(pol.Principals[0].Listed.Items(), policy.Listed{Ref: test.ref})...)
@@ -225,15 +222,24 @@ func TestPrivilegeNames(t *testing.T) {
 				case "rule":
 					pol.Rules = []policy.Rule{{Name: "r", Deny: []policy.Ref{test.ref}}}
 				}
-				number(pol)
+				pol = parsed(pol)
 				plan := planFor(t, m, pol)
 				f := only(t, plan, CodeUnknownPrivilege)
 				contains(t, f.Message, test.text...)
 				if len(plan.Blocking()) != 1 || reasonIn(plan, u.row.ID, 1) != ReasonListed {
 					t.Errorf("%s: plan = %+v, want it blocked and 1 still granted", where, plan.Changes)
 				}
-				if where != "rule" && f.Position.Line != 3 {
-					t.Errorf("%s: position = %v, want line 3", where, f.Position)
+				var want policy.Position
+				switch where {
+				case "listed":
+					want = pol.Principals[0].Listed.Items()[1].Pos
+				case "forbid":
+					want = pol.Principals[0].Forbid[0].Pos
+				case "rule":
+					want = pol.Rules[0].Deny[0].Pos
+				}
+				if f.Position == nil || *f.Position != want {
+					t.Errorf("%s: position = %v, want %s", where, f.Position, want)
 				}
 			}
 		})
@@ -250,9 +256,10 @@ func TestSelectors(t *testing.T) {
 	t.Run("nobody", func(t *testing.T) {
 		m := newModel()
 		m.user("u", nil)
-		f := only(t, planFor(t, m, policyOf(choose(policy.Selector{Kind: policy.User, Conditions: policy.Conditions{LoginMatches: "x*"}}))), CodeSelectorEmpty)
-		if f.Severity != SeverityWarning || f.Position.Line != 1 {
-			t.Errorf("finding = %+v, want a warning at line 1", f)
+		pol := policyOf(choose(policy.Selector{Kind: policy.User, Conditions: policy.Conditions{LoginMatches: "x*"}}))
+		f := only(t, planFor(t, m, pol), CodeSelectorEmpty)
+		if want := pol.Principals[0].Selector.Pos; f.Severity != SeverityWarning || *f.Position != want {
+			t.Errorf("finding = %+v, want a warning at %s", f, want)
 		}
 	})
 	t.Run("unknown group", func(t *testing.T) {
@@ -292,12 +299,13 @@ func TestSelectors(t *testing.T) {
 		m.user("a", ids(2))
 		m.user("b", ids(2))
 		m.user("c", ids(2))
-		one, two := choose(policy.Selector{Kind: policy.User}), choose(policy.Selector{Kind: policy.User, Conditions: policy.Conditions{LoginMatches: "*"}})
+		one, two := choose(policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "*"}}), choose(policy.Selector{Kind: policy.User, Conditions: policy.Conditions{LoginMatches: "*"}})
 		two.Settings.Mode = policy.Authoritative
 		explicit := entry(policy.User, "c", policy.Authoritative)
-		plan := planFor(t, m, policyOf(one, two, explicit))
+		pol := policyOf(one, two, explicit)
+		plan := planFor(t, m, pol)
 		f := only(t, plan, CodeConflictingEntries)
-		contains(t, f.Message, "mode", "policy.yaml:1:3", "policy.yaml:3:3", "1 other")
+		contains(t, f.Message, "mode", pol.Principals[0].Pos.String(), pol.Principals[1].Pos.String(), "1 other")
 		if len(plan.Blocking()) != 1 {
 			t.Error("selectors that disagree do not block")
 		}
@@ -310,9 +318,10 @@ func TestSelectors(t *testing.T) {
 		u := m.user("a", ids(1))
 		e := entry(policy.User, "a", policy.Authoritative)
 		e.Forbid = []policy.Listed{{Ref: policy.Ref{ID: 1}}}
-		plan := planFor(t, m, policyOf(choose(policy.Selector{Kind: policy.User}), e))
+		pol := policyOf(choose(policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "*"}}), e)
+		plan := planFor(t, m, pol)
 		f := only(t, plan, CodeConflictingEntries)
-		contains(t, f.Message, "policy.yaml:2:3", "policy.yaml:4:3", `1 "P1"`)
+		contains(t, f.Message, pol.Principals[0].Listed.Items()[0].Pos.String(), pol.Principals[1].Forbid[0].Pos.String(), `1 "P1"`)
 		if reasonIn(plan, u.row.ID, 1) != "" {
 			t.Error("the contradictory privilege is changed all the same")
 		}
@@ -358,18 +367,18 @@ func TestExpiry(t *testing.T) {
 		}
 		f := only(t, plan, test.code)
 		contains(t, f.Message, test.text...)
-		if f.Position == nil || f.Position.Line != 2 || f.Principal == nil || f.Principal.ID != u.row.ID || f.Privilege.ID != 1 {
-			t.Errorf("at %s: finding = %+v, want it at line 2 for the user", test.now, f)
+		if want := pol.Principals[0].Listed.Items()[0].Pos; f.Position == nil || *f.Position != want || f.Principal == nil || f.Principal.ID != u.row.ID || f.Privilege.ID != 1 {
+			t.Errorf("at %s: finding = %+v, want it at %s for the user", test.now, f, want)
 		}
 	}
 	// How long before is the policy's to say; 0 means never.
 	for within, want := range map[int]int{0: 0, 1: 1, 2: 1, 5: 2, 6: 3} {
 		m := newModel()
 		m.user("u", ids(1, 2, 3))
-		pol := policyOf(entry(policy.User, "u", policy.Additive,
+		pol := sketch(entry(policy.User, "u", policy.Additive,
 			until(1, testNow().AddDate(0, 0, 1)), until(2, testNow().AddDate(0, 0, 5)), until(3, testNow().AddDate(0, 0, 6))))
 		pol.ExpiringWithinDays = within
-		plan := planFor(t, m, pol)
+		plan := planFor(t, m, parsed(pol))
 		got := 0
 		for _, f := range plan.Findings {
 			if f.Code == CodeExpiringSoon {
@@ -387,7 +396,6 @@ func TestExpiry(t *testing.T) {
 	l := until(1, testNow().AddDate(0, 0, -5))
 	l.Set = "temporary"
 	pol := policyOf(entry(policy.User, "a", policy.Additive, l), entry(policy.User, "b", policy.Additive, l))
-	pol.Principals[1].Listed = pol.Principals[0].Listed
 	if f := only(t, planFor(t, m, pol), CodeExpiredEntry); f.Principal != nil {
 		t.Errorf("finding = %+v, want it for nobody in particular", f)
 	}
@@ -402,13 +410,13 @@ func TestUnlisted(t *testing.T) {
 		m.user("listed", ids(1))
 		m.user("stray", ids(4, 21))
 		m.user("empty", nil)
-		pol := policyOf(entry(policy.User, "listed", policy.Additive))
+		pol := sketch(covering(policy.User, "listed"))
 		pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{{Kind: policy.Group, Name: "System Administrators"}}}
 		return m, pol
 	}
 	m, pol := build()
 	pol.Unlisted = policy.UnlistedReport
-	plan := planFor(t, m, pol)
+	plan := planFor(t, m, parsed(pol))
 	if len(plan.Changes) != 0 || len(plan.Findings) != 3 || plan.Findings[0].Code != CodeUnlistedPrincipal || plan.Drift() {
 		t.Errorf("report: changes %v findings %v, want three findings", plan.Changes, plan.Findings)
 	}
@@ -417,7 +425,7 @@ func TestUnlisted(t *testing.T) {
 	}
 	m, pol = build()
 	pol.Unlisted = policy.UnlistedRevoke
-	plan = planFor(t, m, pol)
+	plan = planFor(t, m, parsed(pol))
 	only(t, plan, CodeProtectedPrincipal)
 	if len(plan.Changes) != 2 || reasonIn(plan, idOf(mstrapi.Group, 2), 3) != ReasonUnlisted || reasonIn(plan, idOf(mstrapi.User, 4), 4) != ReasonUnlisted {
 		t.Errorf("revoke: changes = %+v, want 3 from the group and 4 from the user", plan.Changes)
@@ -430,25 +438,25 @@ func TestUnlisted(t *testing.T) {
 		{Number: 1}: true, {Number: 2}: false, {Number: 100, Percent: true}: true,
 	} {
 		pol.Safety.MaxRevokes = &limit
-		if guards := Guards(planFor(t, m, pol), Overrides{}); (len(guards) == 1) != over {
+		if guards := Guards(planFor(t, m, parsed(pol)), Overrides{}); (len(guards) == 1) != over {
 			t.Errorf("maxRevokes %s: guards = %+v, want one: %v", limit, guards, over)
 		}
 	}
 	pol.Safety.MaxRevokes, pol.Safety.MaxChangedPrincipals = nil, &policy.Limit{Number: 1}
-	if guards := Guards(planFor(t, m, pol), Overrides{}); len(guards) != 1 || guards[0].Name != GuardMaxChangedPrincipals {
+	if guards := Guards(planFor(t, m, parsed(pol)), Overrides{}); len(guards) != 1 || guards[0].Name != GuardMaxChangedPrincipals {
 		t.Errorf("maxChangedPrincipals 1: guards = %+v, want one", guards)
 	}
 	// If it is not certain who is listed, it is not certain who is not.
 	m, pol = build()
 	pol.Unlisted = policy.UnlistedRevoke
-	pol.Principals = append(pol.Principals, entry(policy.User, "typo", policy.Additive))
-	if plan = planFor(t, m, pol); len(plan.Changes) != 0 {
+	pol.Principals = append(pol.Principals, covering(policy.User, "typo"))
+	if plan = planFor(t, m, parsed(pol)); len(plan.Changes) != 0 {
 		t.Errorf("with an unknown principal: changes = %+v, want none", plan.Changes)
 	}
 	m, pol = build()
 	pol.Unlisted = policy.UnlistedReport
 	m.fail = failing("List group", "Search group")
-	if plan = planFor(t, m, pol); plan.Complete || hasFinding(plan, CodeUnlistedPrincipal) {
+	if plan = planFor(t, m, parsed(pol)); plan.Complete || hasFinding(plan, CodeUnlistedPrincipal) {
 		t.Errorf("without the list of groups: complete %v findings %v", plan.Complete, plan.Findings)
 	}
 }
@@ -463,13 +471,13 @@ func TestRuleMessages(t *testing.T) {
 	m.user("exempt", nil, left)
 	admins := m.group("Admins", nil)
 	m.byID[idOf(mstrapi.User, 5)].parents = append(m.byID[idOf(mstrapi.User, 5)].parents, admins.row.ID)
-	pol := policyOf(entry(policy.User, "u", policy.Additive, listed(3)), entry(policy.User, "exempt", policy.Additive))
+	pol := sketch(entry(policy.User, "u", policy.Additive, listed(3)), covering(policy.User, "exempt"))
 	pol.Rules = []policy.Rule{
 		{Name: "no ones", Deny: []policy.Ref{{ID: 1}}, Except: []policy.Exception{{PrincipalRef: policy.PrincipalRef{Kind: policy.Group, Name: "Admins"}}}},
 		{Name: "four eyes", Conflict: []policy.Ref{{ID: 2}, {ID: 3}}, Severity: policy.RuleWarning},
 		{Name: "cover", Require: []policy.Ref{{ID: 5}}, AtLeast: 2},
 	}
-	number(pol)
+	pol = parsed(pol)
 	plan := planFor(t, m, pol)
 	if len(plan.Findings) != 3 {
 		t.Fatalf("findings = %v, want one for each rule", plan.Findings)
@@ -479,8 +487,8 @@ func TestRuleMessages(t *testing.T) {
 		for _, r := range pol.Rules {
 			if strings.Contains(f.Message, r.Name) {
 				byRule[r.Name] = f
-				if f.Position == nil || f.Position.Line != r.Pos.Line {
-					t.Errorf("position of %s = %v, want line %d", r.Name, f.Position, r.Pos.Line)
+				if f.Position == nil || *f.Position != r.Pos {
+					t.Errorf("position of %s = %v, want %s", r.Name, f.Position, r.Pos)
 				}
 			}
 		}
@@ -496,7 +504,7 @@ func TestRuleMessages(t *testing.T) {
 	}
 	// An exception that does not exist must not go unnoticed.
 	pol.Rules[0].Except[0].Name = "Admin"
-	if plan = planFor(t, m, pol); len(plan.Blocking()) != 1 {
+	if plan = planFor(t, m, parsed(pol)); len(plan.Blocking()) != 1 {
 		t.Errorf("Blocking() = %v, want the unknown exception", plan.Blocking())
 	}
 }
@@ -509,9 +517,9 @@ func TestRequireStopsEarly(t *testing.T) {
 			m.user(fmt.Sprintf("u%03d", i), ids(5))
 		}
 		m.user("covered", ids(5)).row.Enabled = mstrapi.No
-		pol := policyOf(entry(policy.User, "covered", policy.Additive))
+		pol := sketch(covering(policy.User, "covered"))
 		pol.Rules = []policy.Rule{{Name: "r", Require: []policy.Ref{{ID: 5}}, AtLeast: atLeast}}
-		plan := planFor(t, m, pol)
+		plan := planFor(t, m, parsed(pol))
 		if broken := len(plan.BrokenRules()) > 0; broken != (atLeast > 500) {
 			t.Errorf("atLeast %d: findings = %v", atLeast, plan.Findings)
 		}
@@ -524,16 +532,16 @@ func TestRequireStopsEarly(t *testing.T) {
 	m.user("a", ids(5))
 	b := m.user("b", ids(5))
 	m.fail = failing("Held user " + string(b.row.ID))
-	pol := policyOf(entry(policy.User, "a", policy.Additive))
+	pol := sketch(covering(policy.User, "a"))
 	pol.Rules = []policy.Rule{{Name: "r", Require: []policy.Ref{{ID: 5}}, AtLeast: 2}}
-	plan := planFor(t, m, pol)
+	plan := planFor(t, m, parsed(pol))
 	if plan.Complete || len(plan.BrokenRules()) != 1 {
 		t.Errorf("complete %v findings %v, want it incomplete and broken", plan.Complete, plan.Findings)
 	}
 	contains(t, findingIn(plan, CodeRuleViolation).Message, "1 user could not be read")
 	m.fail = failing("List user", "Search user")
 	pol.Principals[0].Principal.ID = string(idOf(mstrapi.User, 1))
-	if plan = planFor(t, m, pol); plan.Complete || len(plan.BrokenRules()) != 1 {
+	if plan = planFor(t, m, parsed(pol)); plan.Complete || len(plan.BrokenRules()) != 1 {
 		t.Errorf("without the list of users: complete %v findings %v", plan.Complete, plan.Findings)
 	}
 }

@@ -22,7 +22,7 @@ func TestGone(t *testing.T) {
 			Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "*"}}, Settings: policy.Settings{Mode: policy.Additive},
 			Forbid: []policy.Listed{{Ref: policy.Ref{ID: int(env.Catalogue[0].ID)}}},
 		})
-		number(pol)
+		pol = parsed(pol)
 		var ghosts []mstrapi.ObjectID
 		for _, u := range env.Users {
 			if u.Login != mstrtest.ServiceLogin && rng.IntN(4) == 0 {
@@ -110,7 +110,7 @@ func TestDisabledByName(t *testing.T) {
 	for _, n := range []int{1, 4, 20} {
 		var entries []policy.Entry
 		for _, u := range env.Users[4-min(n, 1) : 3+n] {
-			entries = append(entries, entry(policy.User, u.Login, policy.Additive))
+			entries = append(entries, entry(policy.User, u.Login, policy.Additive, listed(env.Catalogue[0].ID)))
 		}
 		before := s.Counts()
 		plan := planFor(t, open(t, s), policyOf(entries...))
@@ -144,7 +144,7 @@ func TestBrokenNode(t *testing.T) {
 	}
 	s := mstrtest.NewServer(env, mstrtest.Options{Quirks: mstrtest.Quirks{Ghosts: all}})
 	t.Cleanup(s.Close)
-	pinned := entry(policy.User, "", policy.Additive)
+	pinned := entry(policy.User, env.Users[1].Login, policy.Additive, listed(env.Catalogue[0].ID))
 	pinned.Principal.ID = string(env.Users[1].ID)
 	pinned.Settings.Missing = policy.MissingReport
 	for _, e := range []policy.Entry{

@@ -20,9 +20,9 @@ func manyRevokes(t *testing.T, n int, safety *policy.Safety) *Plan {
 		m.user(fmt.Sprintf("u%02d", i), direct)
 		entries = append(entries, entry(policy.User, fmt.Sprintf("u%02d", i), policy.Authoritative))
 	}
-	pol := policyOf(entries...)
+	pol := sketch(entries...)
 	pol.Safety = safety
-	return planFor(t, m, pol)
+	return planFor(t, m, parsed(pol))
 }
 
 func TestCountGuards(t *testing.T) {
@@ -88,15 +88,15 @@ func TestProtectedGuard(t *testing.T) {
 	m := newModel()
 	g := m.group("Admins", ids(1))
 	m.user("root", ids(1), g)
-	pol := policyOf(entry(policy.Group, "Admins", policy.Authoritative), entry(policy.User, "root", policy.Additive, listed(2)))
+	pol := sketch(entry(policy.Group, "Admins", policy.Authoritative), entry(policy.User, "root", policy.Additive, listed(2)))
 	pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{{Kind: policy.Group, Name: "Admins"}}}
-	plan := planFor(t, m, pol)
+	plan := planFor(t, m, parsed(pol))
 	guards := Guards(plan, Overrides{MaxRevokes: &policy.Limit{Number: 99}})
 	if len(guards) != 1 || guards[0].Name != GuardProtected || guards[0].Allowed || len(guards[0].Offenders) != 1 || guards[0].Offenders[0].ID != g.row.ID {
 		t.Errorf("Guards() = %+v, want the group alone, not its member", guards)
 	}
 	pol.Safety.Protected[0].Name = "Admin"
-	if plan = planFor(t, m, pol); !hasFinding(plan, CodeUnknownPrincipal) {
+	if plan = planFor(t, m, parsed(pol)); !hasFinding(plan, CodeUnknownPrincipal) {
 		t.Errorf("findings = %v, want the unknown protected principal", plan.Findings)
 	}
 }
@@ -226,9 +226,9 @@ func TestWorkingPrivilegeByAnyName(t *testing.T) {
 			m.actor = m.user("session", ids(3, 8, 9), inner).row.ID
 			m.user("other", ids(3, 9))
 			test.prepare(m)
-			pol := policyOf(test.entry)
+			pol := sketch(test.entry)
 			pol.Safety = test.safety
-			plan := planFor(t, m, pol)
+			plan := planFor(t, m, parsed(pol))
 			guards := Guards(plan, Overrides{})
 			if len(plan.Changes) == 0 || (len(guards) == 1) != (test.refuse != "") {
 				t.Errorf("%s: changes %+v, guards %+v; want a refusal: %v", test.name, plan.Changes, guards, test.refuse != "")
@@ -242,9 +242,9 @@ func TestWorkingPrivilegeByAnyName(t *testing.T) {
 
 	m := newModel()
 	m.actor = m.user("session", ids(9)).row.ID
-	pol := policyOf(entry(policy.User, "session", policy.Additive))
+	pol := sketch(covering(policy.User, "session"))
 	pol.Safety = own(policy.Ref{Name: "No such thing"})
-	if plan := planFor(t, m, pol); !hasFinding(plan, CodeUnknownPrivilege) || len(plan.Blocking()) == 0 {
+	if plan := planFor(t, m, parsed(pol)); !hasFinding(plan, CodeUnknownPrivilege) || len(plan.Blocking()) == 0 {
 		t.Errorf("findings = %+v, want the unknown own privilege", plan.Findings)
 	}
 }

@@ -188,8 +188,9 @@ func TestEffectOfARoleAbove(t *testing.T) {
 	staff := m.group("Staff", nil)
 	staff.other.Add(21)
 	m.user("ada", ids(21), staff)
-	pol := &policy.Policy{Scope: policy.LevelProject, Principals: []policy.Entry{entry(policy.User, "ada", policy.Additive, until(21, time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)))}}
-	plan := planFor(t, m, pol)
+	pol := sketch(entry(policy.User, "ada", policy.Additive, until(21, time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))))
+	pol.Scope = policy.LevelProject
+	plan := planFor(t, m, parsed(pol))
 	if len(plan.Changes) != 1 {
 		t.Fatalf("changes = %+v, want one revoke", plan.Changes)
 	}
@@ -201,6 +202,7 @@ func TestEffectOfARoleAbove(t *testing.T) {
 // TestEffectOfARevoke: members who keep a privilege elsewhere do not lose it, and it is
 // told where; nobody is asked about for that.
 func TestEffectOfARevoke(t *testing.T) {
+	everyUser := policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "*"}}, Forbid: []policy.Listed{listed(8)}}
 	for _, way := range []string{"everybody covered", "group alone", "second page"} {
 		t.Run(way, func(t *testing.T) {
 			m := newModel()
@@ -217,7 +219,7 @@ func TestEffectOfARevoke(t *testing.T) {
 			}
 			entries := []policy.Entry{entry(policy.Group, "Staff", policy.Authoritative, listed(2))}
 			if way != "group alone" {
-				entries = append(entries, policy.Entry{Selector: &policy.Selector{Kind: policy.User}})
+				entries = append(entries, everyUser)
 			}
 			plan := planFor(t, m, policyOf(entries...))
 			if len(plan.Changes) != 1 {
@@ -266,7 +268,7 @@ func TestEffectOfAGrant(t *testing.T) {
 			login := fmt.Sprintf("u%03d", i)
 			m.user(login, has, staff)
 			if i < c.covered {
-				entries = append(entries, entry(policy.User, login, policy.Additive))
+				entries = append(entries, covering(policy.User, login))
 			}
 		}
 		plan := planFor(t, m, policyOf(append(entries, entry(policy.Group, "Staff", policy.Additive, listed(1)))...))
@@ -301,7 +303,8 @@ func TestEffectNeedsNoAnswer(t *testing.T) {
 		}
 		return nil
 	}
-	plan := planFor(t, m, policyOf(entry(policy.Group, "Staff", policy.Additive, listed(1)), policy.Entry{Selector: &policy.Selector{Kind: policy.User}}))
+	plan := planFor(t, m, policyOf(entry(policy.Group, "Staff", policy.Additive, listed(1)),
+		policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "*"}}, Forbid: []policy.Listed{listed(8)}}))
 	if !plan.Complete || len(plan.Changes) != 1 || len(plan.Findings) > 0 {
 		t.Fatalf("complete = %t, changes = %+v, findings = %v, want a whole plan", plan.Complete, plan.Changes, plan.Findings)
 	}
@@ -317,14 +320,19 @@ func TestMarkAdministrative(t *testing.T) {
 		{PrivilegeRef: PrivilegeRef{50, "use user manager"}}, {PrivilegeRef: PrivilegeRef{53, "Monitor Database Connections"}},
 		{PrivilegeRef: PrivilegeRef{153, "Grant/Revoke privileges"}},
 	}
+	with := func(s *policy.Safety) *policy.Policy {
+		pol := sketch(covering(policy.User, "u"))
+		pol.Safety = s
+		return parsed(pol)
+	}
 	for _, c := range []struct {
 		pol  *policy.Policy
 		want []mstrapi.PrivilegeID
 	}{
 		{nil, ids(50, 153)},
-		{&policy.Policy{}, ids(50, 153)},
-		{&policy.Policy{Safety: &policy.Safety{}}, ids(50, 153)},
-		{&policy.Policy{Safety: &policy.Safety{Administrative: []policy.Ref{{ID: 53}, {Name: "Use User Manager"}}}}, ids(50, 53)},
+		{with(nil), ids(50, 153)},
+		{with(&policy.Safety{ServerLock: true}), ids(50, 153)},
+		{with(&policy.Safety{Administrative: []policy.Ref{{ID: 53}, {Name: "Use User Manager"}}}), ids(50, 53)},
 	} {
 		plan := &Plan{Changes: []Change{{Grant: slices.Clone(grants), Revoke: slices.Clone(grants)}}}
 		plan.MarkAdministrative(c.pol)

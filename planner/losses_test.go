@@ -87,7 +87,9 @@ func TestJudgeFor(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				pol = &policy.Policy{Safety: &policy.Safety{OwnPrivileges: []policy.Ref{{ID: n}}}}
+				pol = sketch(covering(policy.User, "session"))
+				pol.Safety = &policy.Safety{OwnPrivileges: []policy.Ref{{ID: n}}}
+				pol = parsed(pol)
 			}
 			judged, err := JudgeFor(t.Context(), w.m, plan, pol, Actor{ID: w.m.actor, Name: "session"})
 			if err != nil {

@@ -3,7 +3,6 @@ package planner
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +44,7 @@ func newNaive(m *model, pol *policy.Policy) *naive {
 			}
 		}
 		if e.Selector != nil && found == 0 {
-			n.findings[fmt.Sprintf("%s - - line %d", CodeSelectorEmpty, e.Selector.Pos.Line)] = true
+			n.findings[fmt.Sprintf("%s - - at %s", CodeSelectorEmpty, e.Selector.Pos)] = true
 		}
 		for l := range e.Listed.All() {
 			n.expiry(l)
@@ -59,16 +58,16 @@ func newNaive(m *model, pol *policy.Policy) *naive {
 			switch l := (policy.Listed{Terms: x.Terms}); {
 			case x.Until.IsZero():
 			case isOver(l):
-				n.findings[fmt.Sprintf("%s - - line %d", CodeExpiredEntry, x.Pos.Line)] = true
+				n.findings[fmt.Sprintf("%s - - at %s", CodeExpiredEntry, x.Pos)] = true
 			case pol.ExpiringWithinDays > 0 && daysAfter(l) <= pol.ExpiringWithinDays:
-				n.findings[fmt.Sprintf("%s - - line %d", CodeExpiringSoon, x.Pos.Line)] = true
+				n.findings[fmt.Sprintf("%s - - at %s", CodeExpiringSoon, x.Pos)] = true
 			}
 		}
 	}
 	if pol.Safety != nil {
 		for _, sel := range pol.Safety.ProtectedBy {
 			if !slices.ContainsFunc(m.principals, func(s *subject) bool { return n.covers(policy.Entry{Selector: sel}, s) }) {
-				n.findings[fmt.Sprintf("%s - - line %d", CodeSelectorEmpty, sel.Pos.Line)] = true
+				n.findings[fmt.Sprintf("%s - - at %s", CodeSelectorEmpty, sel.Pos)] = true
 			}
 		}
 	}
@@ -152,10 +151,15 @@ func (n *naive) covers(e policy.Entry, s *subject) bool {
 	return true
 }
 
-// globbed matches a text with a pattern by way of a regular expression.
+// globbed matches a text of ASCII with a pattern by trying everything that a star may be.
 func globbed(pattern, text string) bool {
-	expr := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
-	return regexp.MustCompile("^(?s:" + expr + ")$").MatchString(text)
+	switch {
+	case pattern == "":
+		return text == ""
+	case pattern[0] == '*':
+		return globbed(pattern[1:], text) || text != "" && globbed(pattern, text[1:])
+	}
+	return text != "" && (pattern[0] == '?' || pattern[0] == text[0]) && globbed(pattern[1:], text[1:])
 }
 
 // daysAfter is how many days after today l's last day is: 0 for today, negative
@@ -171,9 +175,9 @@ func (n *naive) expiry(l policy.Listed) {
 	switch {
 	case l.Until.IsZero():
 	case isOver(l):
-		n.findings[fmt.Sprintf("%s - %d line %d", CodeExpiredEntry, l.ID, l.Pos.Line)] = true
+		n.findings[fmt.Sprintf("%s - %d at %s", CodeExpiredEntry, l.ID, l.Pos)] = true
 	case n.pol.ExpiringWithinDays > 0 && daysAfter(l) <= n.pol.ExpiringWithinDays: // days before its last day
-		n.findings[fmt.Sprintf("%s - %d line %d", CodeExpiringSoon, l.ID, l.Pos.Line)] = true
+		n.findings[fmt.Sprintf("%s - %d at %s", CodeExpiringSoon, l.ID, l.Pos)] = true
 	}
 }
 
@@ -345,7 +349,7 @@ func (n *naive) judge() {
 			}
 			for _, ref := range r.Deny {
 				if p := mstrapi.PrivilegeID(ref.ID); after.Has(p) && !exempt {
-					n.findings[fmt.Sprintf("%s %s %d line %d %s already=%v from %s", CodeRuleViolation, id, p, r.Pos.Line, r.Severity, before.Has(p), n.holders(id, p))] = true
+					n.findings[fmt.Sprintf("%s %s %d at %s %s already=%v from %s", CodeRuleViolation, id, p, r.Pos, r.Severity, before.Has(p), n.holders(id, p))] = true
 				}
 			}
 			held, already := 0, true
@@ -356,7 +360,7 @@ func (n *naive) judge() {
 				}
 			}
 			if held > 1 {
-				n.findings[fmt.Sprintf("%s %s - line %d %s already=%v", CodeRuleViolation, id, r.Pos.Line, r.Severity, already)] = true
+				n.findings[fmt.Sprintf("%s %s - at %s %s already=%v", CodeRuleViolation, id, r.Pos, r.Severity, already)] = true
 			}
 		}
 		for _, ref := range r.Require {
@@ -374,7 +378,7 @@ func (n *naive) judge() {
 				}
 			}
 			if after < n.pol.Rules[i].AtLeast {
-				n.findings[fmt.Sprintf("%s - %d line %d %s already=%v", CodeRuleViolation, p, r.Pos.Line, r.Severity, before < r.AtLeast)] = true
+				n.findings[fmt.Sprintf("%s - %d at %s %s already=%v", CodeRuleViolation, p, r.Pos, r.Severity, before < r.AtLeast)] = true
 			}
 		}
 	}
@@ -411,14 +415,14 @@ func planFacts(plan *Plan) (changes, findings map[string]bool) {
 		case CodeInheritedForbidden, CodeInheritedNotListed:
 			text += " from " + strings.Join(from, ",")
 		case CodeSelectorEmpty:
-			text += fmt.Sprintf(" line %d", f.Position.Line)
+			text += fmt.Sprintf(" at %s", f.Position)
 		case CodeExpiredEntry, CodeExpiringSoon:
-			text = fmt.Sprintf("%s - %s line %d", f.Code, what, f.Position.Line)
+			text = fmt.Sprintf("%s - %s at %s", f.Code, what, f.Position)
 		case CodeRuleViolation:
 			if f.Count > 1 {
 				// One finding about many stands for one about each.
 				for _, id := range f.concerned {
-					one := fmt.Sprintf("%s %s %s line %d %s already=%v", f.Code, id, what, f.Position.Line, f.Severity, f.Already)
+					one := fmt.Sprintf("%s %s %s at %s %s already=%v", f.Code, id, what, f.Position, f.Severity, f.Already)
 					if what != "-" {
 						one += " from " + strings.Join(from, ",")
 					}
@@ -426,7 +430,7 @@ func planFacts(plan *Plan) (changes, findings map[string]bool) {
 				}
 				continue
 			}
-			text += fmt.Sprintf(" line %d %s already=%v", f.Position.Line, f.Severity, f.Already)
+			text += fmt.Sprintf(" at %s %s already=%v", f.Position, f.Severity, f.Already)
 			if what != "-" && who != "-" {
 				text += " from " + strings.Join(from, ",")
 			}

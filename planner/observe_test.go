@@ -197,8 +197,8 @@ func TestUnsteadyLists(t *testing.T) {
 		}
 		entries = append(entries,
 			entry(policy.Group, "Staff", policy.Additive, listed(1)),
-			policy.Entry{Selector: &policy.Selector{Kind: policy.User}},
-			policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff"}}})
+			policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "*"}}, Forbid: []policy.Listed{listed(8)}},
+			policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff"}}, Forbid: []policy.Listed{listed(8)}})
 		plan := planFor(t, m, policyOf(entries...))
 		if !plan.Complete || len(plan.Changes) != 1 || plan.Changes[0].Impact.Members != 20 || plan.Summary.Principals != 21 {
 			t.Errorf("%s: changes = %+v findings = %v summary %+v, want the group alone, with 20 members", way, plan.Changes, plan.Findings, plan.Summary)
@@ -403,7 +403,7 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 		m.fail = failing("Principal " + string(u.row.ID))
 		pol := policyOf(policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{NameMatches: "The u"}}, Listed: policy.ListOf(listed(1))})
 		pol.Rules = []policy.Rule{{Name: "r", Require: []policy.Ref{{ID: 5}}, AtLeast: 1}}
-		if plan := planFor(t, m, pol); plan.Complete || len(plan.BrokenRules()) != 1 || len(plan.Changes) > 0 {
+		if plan := planFor(t, m, parsed(pol)); plan.Complete || len(plan.BrokenRules()) != 1 || len(plan.Changes) > 0 {
 			t.Errorf("plan = %+v complete %v findings %v, want it broken and incomplete", plan.Changes, plan.Complete, plan.Findings)
 		}
 	})
@@ -430,9 +430,9 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 		f := build()
 		f.m.fail = failing("GroupMembers " + string(f.staff.row.ID))
 		list := append(entries()[:1], policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff"}}, Listed: policy.ListOf(listed(1))})
-		pol := policyOf(list...)
+		pol := sketch(list...)
 		pol.Unlisted = policy.UnlistedRevoke
-		plan := planFor(t, f.m, pol)
+		plan := planFor(t, f.m, parsed(pol))
 		if plan.Complete || reasonIn(plan, f.bystander.row.ID, 3) != "" || reasonIn(plan, f.top.row.ID, 1) != "" {
 			t.Errorf("plan = %+v, want neither the bystander nor privilege 1 of Top to change", plan.Changes)
 		}
@@ -451,7 +451,7 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 			case "lists":
 				chosen.Listed = policy.ListOf(listed(3), listed(1))
 			case "is additive":
-				chosen.Settings.Mode = policy.Additive
+				chosen.Settings.Mode, chosen.Forbid = policy.Additive, []policy.Listed{listed(8)}
 			}
 			list := append(entries()[:2], chosen, known)
 			plan := planFor(t, f.m, policyOf(list...))
@@ -473,9 +473,9 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 		f.m.fail = failing("Principal " + string(f.bystander.row.ID))
 		e := entry(policy.User, "bystander", policy.Additive, listed(3))
 		e.Principal.ID = string(f.bystander.row.ID)
-		pol := policyOf(e, policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff"}}, Settings: policy.Settings{Mode: policy.Authoritative}})
+		pol := sketch(e, policy.Entry{Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff"}}, Settings: policy.Settings{Mode: policy.Authoritative}})
 		pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{*e.Principal}}
-		plan := planFor(t, f.m, pol)
+		plan := planFor(t, f.m, parsed(pol))
 		if plan.Complete || len(plan.Changes) > 0 || len(plan.Safety.Protected) != 1 {
 			t.Errorf("plan = %+v complete %v protected %v, want the bystander left alone and protected", plan.Changes, plan.Complete, plan.Safety.Protected)
 		}
@@ -484,15 +484,15 @@ func TestUnknownIsNeverEmpty(t *testing.T) {
 		f := build()
 		stranger := f.m.user("stranger", nil, f.staff)
 		f.m.fail = failing("Held user " + string(stranger.row.ID))
-		pol := policyOf(entries()...)
+		pol := sketch(entries()...)
 		pol.Rules = []policy.Rule{{Name: "r", Deny: []policy.Ref{{ID: 5}}}}
-		if plan := planFor(t, f.m, pol); plan.Complete {
+		if plan := planFor(t, f.m, parsed(pol)); plan.Complete {
 			t.Error("a user whom a changed group reaches could not be read, and the plan counts as complete")
 		}
 	})
 	t.Run("another policy's state", func(t *testing.T) {
 		f := build()
-		st := observe(t, f.m, policyOf(entry(policy.Group, "Top", policy.Additive)))
+		st := observe(t, f.m, policyOf(covering(policy.Group, "Top")))
 		plan := Make(policyOf(entry(policy.Group, "Top", policy.Authoritative)), st, MakeOptions{})
 		if plan.Complete || len(plan.Changes) > 0 {
 			t.Errorf("plan = %+v complete %v, want nothing", plan.Changes, plan.Complete)
@@ -532,7 +532,7 @@ func TestObserveErrors(t *testing.T) {
 			m := newModel()
 			m.actor = m.user("demo", ids(1)).row.ID
 			test.prepare(m)
-			pol := policyOf(entry(policy.User, "demo", policy.Additive))
+			pol := policyOf(covering(policy.User, "demo"))
 			var log bytes.Buffer
 			_, err := Observe(t.Context(), m, pol, ObserveOptions{Now: testNow(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			if (err != nil) != (test.want != nil) {
@@ -569,8 +569,9 @@ func TestObserveStops(t *testing.T) {
 		for i := range 4 {
 			m.user(fmt.Sprintf("u%d", i), ids(1), g)
 		}
-		pol := policyOf(entry(policy.Group, "G", policy.Additive, listed(2)), entry(policy.User, "u1", policy.Additive, listed(2)), entry(policy.User, "u2", policy.Additive, listed(2)))
+		pol := sketch(entry(policy.Group, "G", policy.Additive, listed(2)), entry(policy.User, "u1", policy.Additive, listed(2)), entry(policy.User, "u2", policy.Additive, listed(2)))
 		pol.Rules = []policy.Rule{{Name: "r", Require: []policy.Ref{{ID: 3}}, AtLeast: 1}}
+		pol = parsed(pol)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		because := errors.New("enough")
 		n := 0
@@ -602,7 +603,7 @@ func TestProgress(t *testing.T) {
 	var entries []policy.Entry
 	for i := range 30 {
 		m.user(fmt.Sprintf("u%d", i), nil)
-		entries = append(entries, entry(policy.User, fmt.Sprintf("u%d", i), policy.Additive))
+		entries = append(entries, covering(policy.User, fmt.Sprintf("u%d", i)))
 	}
 	last := make(map[string][2]int)
 	_, err := Observe(t.Context(), m, policyOf(entries...), ObserveOptions{Progress: func(phase string, done, total int) {
@@ -652,7 +653,7 @@ func TestStateTellsSources(t *testing.T) {
 	b, a := m.group("B", ids(2, 3)), m.group("A", ids(2))
 	u := m.user("u", ids(1, 2), a, b)
 	u.other.Add(4)
-	st := observe(t, m, policyOf(entry(policy.User, "u", policy.Additive)))
+	st := observe(t, m, policyOf(covering(policy.User, "u")))
 	held := func() (list []string) {
 		for o := range st.Principals() {
 			for h := range st.Held(o) {

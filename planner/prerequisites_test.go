@@ -71,8 +71,12 @@ func TestPrerequisitesComeToRest(t *testing.T) {
 		some := rapid.SampledFrom(ids(1, 2, 3, 4, 21, 22))
 		pairs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) pair {
 			return pair{some.Draw(t, "privilege"), some.Draw(t, "needs")}
-		}), 1, 4).Draw(t, "pairs")
+		}).Filter(func(p pair) bool { return p[0] != p[1] }), 1, 4).Draw(t, "pairs")
 		pol.Prerequisites = prerequisites(pairs)
+		pol, err := policy.Parse(writtenFile, policyText(pol))
+		if err != nil {
+			return // an entry forbids what another privilege of it needs
+		}
 		plan := makeIn(t, m, pol)
 		if len(plan.Blocking()) > 0 || !plan.Complete {
 			return
@@ -145,9 +149,9 @@ func TestPrerequisites(t *testing.T) {
 			g.direct = Set{}
 		}
 		m.user("u", test.direct, g)
-		pol := policyOf(test.entry)
+		pol := sketch(test.entry)
 		pol.Prerequisites = prerequisites(pairs)
-		plan := planFor(t, m, pol)
+		plan := planFor(t, m, parsed(pol))
 		var grant []mstrapi.PrivilegeID
 		revoke := ""
 		for _, c := range plan.Changes {
@@ -178,15 +182,16 @@ func TestPrerequisites(t *testing.T) {
 	m.user("u", nil)
 	e := forbid(3)
 	e.Listed = policy.ListOf(policy.Listed{Ref: policy.Ref{Name: "P1"}})
-	pol := policyOf(e)
+	pol := sketch(e)
 	pol.Prerequisites = prerequisites(pairs)
+	pol = parsed(pol)
 	plan := planFor(t, m, pol)
 	if !hasFinding(plan, CodeConflictingEntries) || len(plan.Blocking()) == 0 {
 		t.Fatalf("findings = %+v, want the contradiction", plan.Findings)
 	}
 	for _, f := range plan.Findings {
 		if f.Code == CodeConflictingEntries {
-			contains(t, f.Message, "policy.yaml:2:3", "policy.yaml:3:3")
+			contains(t, f.Message, pol.Principals[0].Listed.Items()[0].Pos.String(), pol.Principals[0].Forbid[0].Pos.String())
 		}
 	}
 }

@@ -19,7 +19,7 @@ func TestSelectorConditions(t *testing.T) {
 		selector policy.Selector
 		want     string // logins and group names, sorted
 	}{
-		{"every user", user(policy.Selector{}), "Ann Bob SVC_two svc_one"},
+		{"every user", user(policy.Selector{Conditions: policy.Conditions{NameMatches: "*"}}), "Ann Bob SVC_two svc_one"},
 		{"memberOf", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Staff"}}), "Ann svc_one"},
 		{"memberOf, nested", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Staff", Nested: true}}), "Ann SVC_two svc_one"},
 		{"memberOf a group without direct users", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company"}}), ""},
@@ -35,7 +35,7 @@ func TestSelectorConditions(t *testing.T) {
 		{"memberOf, nested and enabled", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Staff", Nested: true, Enabled: &yes}}), "Ann SVC_two"},
 		{"loginMatches and not enabled", user(policy.Selector{Conditions: policy.Conditions{LoginMatches: "*o*", Enabled: &no}}), "Bob svc_one"},
 		{"everything", user(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company", Nested: true, LoginMatches: "svc*", NameMatches: "The *", Enabled: &yes}}), "SVC_two"},
-		{"every group", group(policy.Selector{}), "Company Night Shift Staff"},
+		{"every group", group(policy.Selector{Conditions: policy.Conditions{NameMatches: "*"}}), "Company Night Shift Staff"},
 		{"groups memberOf", group(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company"}}), "Staff"},
 		{"groups memberOf, nested", group(policy.Selector{Conditions: policy.Conditions{MemberOf: "Company", Nested: true}}), "Night Shift Staff"},
 		{"groups nameMatches", group(policy.Selector{Conditions: policy.Conditions{NameMatches: "*f*"}}), "Night Shift Staff"},
@@ -129,7 +129,11 @@ func TestRequestsForSelectors(t *testing.T) {
 // TestMayChoose: where it is not known whom a selector chooses, only what is certain
 // takes somebody out, for who is not taken out is spared or protected.
 func TestMayChoose(t *testing.T) {
-	selector := &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff", LoginMatches: "SVC_*", Enabled: new(bool)}}
+	pol := policyOf(policy.Entry{
+		Selector: &policy.Selector{Kind: policy.User, Conditions: policy.Conditions{MemberOf: "Staff", LoginMatches: "SVC_*", Enabled: new(bool)}},
+		Listed:   policy.ListOf(listed(1)),
+	})
+	selector := pol.Principals[0].Selector
 	for _, tt := range []struct {
 		login   string
 		enabled mstrapi.Tri

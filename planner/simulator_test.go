@@ -60,13 +60,16 @@ func randomPolicy(rng *rand.Rand, env *mstrtest.Environment) *policy.Policy {
 			}
 		}
 		e.Settings.Mode = []policy.Mode{policy.Additive, policy.Authoritative}[rng.IntN(2)]
+		if e.Listed.Len()+len(e.Forbid) == 0 && e.Settings.Mode == policy.Additive {
+			e.Forbid = []policy.Listed{listed(server[0])} // an additive entry wants something
+		}
 		if rng.IntN(3) == 0 {
 			e.Settings.SatisfiedBy = policy.Direct
 		} else if rng.IntN(2) == 0 {
 			e.Settings.Redundant = policy.RedundantRevoke
 		}
 	}
-	pol := policyOf()
+	pol := sketch()
 	for _, g := range env.Groups {
 		if rng.IntN(2) == 0 {
 			e := entry(policy.Group, g.Name, "")
@@ -88,8 +91,7 @@ func randomPolicy(rng *rand.Rand, env *mstrtest.Environment) *policy.Policy {
 	if rng.IntN(2) == 0 {
 		pol.Rules = []policy.Rule{{Name: "some", Require: []policy.Ref{{ID: int(server[0])}}, AtLeast: 1 + rng.IntN(4)}}
 	}
-	number(pol)
-	return pol
+	return parsed(pol)
 }
 
 // TestSimulator plans and applies over the wire: a plan sends nothing but reads,
@@ -209,9 +211,9 @@ func TestConstantRequests(t *testing.T) {
 	env := s.Environment()
 	var entries []policy.Entry
 	for _, u := range env.Users[:3] {
-		entries = append(entries, entry(policy.User, u.Login, policy.Additive))
+		entries = append(entries, entry(policy.User, u.Login, policy.Additive, listed(u.Privileges[0])))
 	}
-	entries = append(entries, entry(policy.Group, env.Groups[0].Name, policy.Additive))
+	entries = append(entries, entry(policy.Group, env.Groups[0].Name, policy.Additive, listed(env.Groups[0].Privileges[0])))
 	planFor(t, w, policyOf(entries...))
 	if err := w.Close(t.Context()); err != nil {
 		t.Fatal(err)

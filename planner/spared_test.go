@@ -90,9 +90,9 @@ func TestRedundantBelowTheUnseen(t *testing.T) {
 			above           policy.Entry
 			want            Reason
 		}{
-			{"all is read", "nothing", "", entry(policy.Group, "Top", policy.Additive), ReasonRedundant},
+			{"all is read", "nothing", "", covering(policy.Group, "Top"), ReasonRedundant},
 			{"entry that takes it", "group", "may take it from one that gives it in its place", entry(policy.Group, "Top", policy.Authoritative), ""},
-			{"entry that leaves it", "group", "", entry(policy.Group, "Top", policy.Additive), ReasonRedundant},
+			{"entry that leaves it", "group", "", covering(policy.Group, "Top"), ReasonRedundant},
 			{"unread, to lose it", "Held group AA000000000000000000000000000001", "could not be read", entry(policy.Group, "Top", policy.Authoritative), ""},
 			{"unread, to keep what it gives", "Held group AA000000000000000000000000000001", "could not be read", entry(policy.Group, "Top", policy.Authoritative, listed(3)), ""},
 		} {
@@ -129,10 +129,10 @@ func TestProtectedWhoIsNotFound(t *testing.T) {
 	e := entry(policy.User, "listed", policy.Additive, listed(3))
 	e.Settings.Redundant = policy.RedundantRevoke
 	who := m.user("listed", ids(3), top)
-	pol := policyOf(e)
+	pol := sketch(e)
 	pol.Unlisted = policy.UnlistedRevoke
-	pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{{Kind: policy.User, ID: string(u.row.ID)}}}
-	number(pol)
+	pol.Safety = &policy.Safety{Protected: []policy.PrincipalRef{{Kind: policy.User, Name: "u", ID: string(u.row.ID)}}}
+	pol = parsed(pol)
 	m.bareRows = true
 	m.fail = failing("Principal " + string(u.row.ID))
 	plan := planFor(t, m, pol)
