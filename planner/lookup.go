@@ -75,7 +75,11 @@ func (d *directory) notOne(l *lookup, ref policy.PrincipalRef) *NotOne {
 			}
 		}
 		slices.Sort(ids)
-		return &NotOne{what: fmt.Sprintf("the server has %d %ss called %s", n, ref.Kind, clean.Quote(ref.Name)), IDs: strings.Join(firstOf(ids), ", ")}
+		which := "called " + clean.Quote(ref.Name)
+		if ref.ID != "" {
+			which = "with the id " + strings.ToUpper(ref.ID)
+		}
+		return &NotOne{what: fmt.Sprintf("the server has %d %ss %s", n, ref.Kind, which), IDs: strings.Join(firstOf(ids), ", ")}
 	}
 	e := &NotOne{what: "the server has no " + describeRef(ref)}
 	if ref.ID != "" {
