@@ -12,13 +12,8 @@ import (
 	"privsync/policy"
 )
 
-// position returns where in a policy file a finding belongs, or nil.
-func position(p policy.Position) *policy.Position {
-	if p == (policy.Position{}) {
-		return nil
-	}
-	return &p
-}
+// position returns where in a policy file a finding belongs.
+func position(p policy.Position) *policy.Position { return &p }
 
 // entrySets are the privileges of one entry by what it wants with them.
 type entrySets struct {

@@ -54,7 +54,7 @@ func Observe(ctx context.Context, r Reader, pol *policy.Policy, o ObserveOptions
 	ob := &observer{pol: pol, o: o, reading: newReading(ctx, r, o.Concurrency)}
 	ob.log, ob.progress.tell = cmp.Or(o.Logger, ob.log), o.Progress
 	ob.st = &State{
-		Level:      mstrapi.Level(cmp.Or(pol.Scope, policy.LevelServer)),
+		Level:      mstrapi.Level(pol.Scope),
 		Now:        cmp.Or(o.Now, time.Now()),
 		byID:       make(map[mstrapi.ObjectID]*Observed, len(pol.Principals)),
 		byEntry:    make([]*Observed, len(pol.Principals)),

@@ -76,7 +76,7 @@ func (rs *resolver) judgesEverybody() bool {
 
 // needsList reports whether every principal of the kind is needed anyway.
 func (rs *resolver) needsList(kind mstrapi.Kind) bool {
-	if rs.pol.Unlisted == policy.UnlistedReport || rs.pol.Unlisted == policy.UnlistedRevoke || rs.judgesEverybody() || rs.st.everybody {
+	if rs.pol.Unlisted != policy.UnlistedIgnore || rs.judgesEverybody() || rs.st.everybody {
 		return true
 	}
 	fromAll := func(s *policy.Selector) bool {
@@ -200,7 +200,7 @@ func (rs *resolver) named(ref policy.PrincipalRef) (mstrapi.PrincipalRow, *Findi
 
 // checkName compares the name beside a pinned id.
 func checkName(ref policy.PrincipalRef, row mstrapi.PrincipalRow) *Finding {
-	if ref.ID == "" || ref.Name == "" {
+	if ref.ID == "" {
 		return nil
 	}
 	is := row.Name
@@ -296,7 +296,7 @@ func principalOf(row mstrapi.PrincipalRow) Principal {
 func (rs *resolver) placeUnlisted() {
 	st := rs.st
 	rs.noteEveryone()
-	asked := rs.pol.Unlisted == policy.UnlistedReport || rs.pol.Unlisted == policy.UnlistedRevoke
+	asked := rs.pol.Unlisted != policy.UnlistedIgnore
 	st.unscanned = asked && rs.unprotected
 	if !asked && !rs.judgesEverybody() && !rs.st.everybody {
 		return

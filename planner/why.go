@@ -259,7 +259,7 @@ func (c *compiled) tell(change *Change, w *want) {
 		for i := range list {
 			p := &list[i]
 			if len(w.entries) == 0 {
-				if w.unlisted && c.pol.UnlistedPos != (policy.Position{}) {
+				if w.unlisted {
 					p.Origin = &Origin{Position: c.pol.UnlistedPos}
 				}
 				continue
