@@ -52,9 +52,9 @@ func TestSourcesAreHolders(t *testing.T) {
 		m.parentStyle = style
 		top := m.group("Top", ids(3))
 		u := m.user("u", nil, m.group("Between", nil, top))
-		pol := policyOf(entry(policy.User, "u", policy.Additive, listed(3)))
+		pol := sketch(entry(policy.User, "u", policy.Additive, listed(3)))
 		pol.Rules = []policy.Rule{{Name: "nobody", Severity: policy.RuleError, Deny: []policy.Ref{{ID: 3}}}}
-		broken := auditFor(t, m, pol, false).BrokenRules()
+		broken := auditFor(t, m, parsed(pol), false).BrokenRules()
 		if len(broken) != 1 || broken[0].Principal == nil || broken[0].Principal.ID != u.row.ID {
 			t.Fatalf("violations = %+v, want one, of the user", broken)
 		}

@@ -9,6 +9,9 @@ import (
 
 func auditFor(t *testing.T, m Reader, pol *policy.Policy, everybody bool) *Plan {
 	t.Helper()
+	if !readAsIs(pol) {
+		t.Fatal("the policy is not as it was read: parsed makes it so")
+	}
 	judging := JudgeCovered
 	if everybody {
 		judging = JudgeEverybody

@@ -67,7 +67,7 @@ func TestPrerequisitesComeToRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawModel(t)
 		m.parentStyle = rapid.Bool().Draw(t, "parent style")
-		pol := drawPolicy(t, m)
+		pol := drawSketch(t, m)
 		some := rapid.SampledFrom(ids(1, 2, 3, 4, 21, 22))
 		pairs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) pair {
 			return pair{some.Draw(t, "privilege"), some.Draw(t, "needs")}
