@@ -68,11 +68,13 @@ type said struct {
 	pos     policy.Position
 	set     string
 	entry   int32
-	own     bool // the entry is the principal's own
+	own     bool            // the entry is the principal's own
+	at      policy.Position // of the entry: several have the items of a set
 }
 
 // before orders items that say the same, whatever the order of the entries: those that
-// give a reason, then those of the principal's own entry, then by place.
+// give a reason, then those of the principal's own entry, then by place, of the item and
+// of the entry.
 func (s *said) before(o *said) bool {
 	first := func(a, b bool) int {
 		switch {
@@ -84,8 +86,7 @@ func (s *said) before(o *said) bool {
 		return 1
 	}
 	return cmp.Or(first(s.reason != "", o.reason != ""), first(s.own, o.own),
-		cmp.Compare(s.pos.File, o.pos.File), cmp.Compare(s.pos.Line, o.pos.Line), cmp.Compare(s.pos.Column, o.pos.Column),
-		cmp.Compare(s.set, o.set), cmp.Compare(s.reason, o.reason)) < 0
+		comparePositions(s.pos, o.pos), cmp.Compare(s.set, o.set), cmp.Compare(s.reason, o.reason), comparePositions(s.at, o.at)) < 0
 }
 
 func (s *said) add(o said) {
@@ -204,7 +205,7 @@ func (c *compiled) shared(list []policy.Listed) *saying {
 func (g *grounds) all(of func(i int) said) (out said) {
 	for i, e := range g.entries {
 		s := of(i)
-		s.entry, s.own = e, g.c.pol.Principals[e].Principal != nil
+		s.entry, s.own, s.at = e, g.c.pol.Principals[e].Principal != nil, g.c.pol.Principals[e].Pos
 		out.add(s)
 	}
 	return out

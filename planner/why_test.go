@@ -2,6 +2,9 @@ package planner
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,6 +104,36 @@ prerequisites:
 		if got[key] != want {
 			t.Errorf("%s: %q, want %q", key, got[key], want)
 		}
+	}
+}
+
+// TestOriginInAnyOrderOfFiles: where two entries have one set, the origin is the entry that
+// stands first by its place, in whatever order the files are given.
+func TestOriginInAnyOrderOfFiles(t *testing.T) {
+	m := newModel()
+	m.user("u", nil)
+	const head = "apiVersion: privsync/v1\nkind: Policy\n"
+	dir := t.TempDir()
+	var files []string
+	for name, text := range map[string]string{
+		"a.yaml": "metadata: {name: x}\nprivilegeSets: {s: {privileges: [1]}}\nprincipals: [{users: {nameMatches: 'The *'}, sets: [s]}]\n",
+		"b.yaml": "principals: [{users: {loginMatches: u}, sets: [s]}]\n",
+	} {
+		files = append(files, filepath.Join(dir, name))
+		if err := os.WriteFile(files[len(files)-1], []byte(head+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(files)
+	for range 2 {
+		pol, err := policy.Load(files, policy.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := planFor(t, m, pol).Changes[0].Grant[0].Origin.Selector; got != `every user with a name like "The *"` {
+			t.Errorf("files %v: the origin is %q", files, got)
+		}
+		slices.Reverse(files)
 	}
 }
 

@@ -26,7 +26,7 @@ func parsed(pol *policy.Policy) *policy.Policy {
 
 // readAsIs reports whether pol is what policy.Parse made, unchanged since.
 func readAsIs(pol *policy.Policy) bool {
-	if len(pol.Files) != 1 {
+	if len(pol.Files) == 0 {
 		return false
 	}
 	f := pol.Files[0]
