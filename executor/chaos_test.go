@@ -138,7 +138,7 @@ func (a *tally) add(b tally) {
 // finishes the work. PRIVSYNC_CHAOS is how many servers there are; each has a
 // night with everything mixed and some with one kind alone.
 func TestChaos(t *testing.T) {
-	servers := caseCount(t, "PRIVSYNC_CHAOS", 60)
+	servers := caseCount(t, "PRIVSYNC_CHAOS", 40)
 	all := calamities()
 	alone := len(all) - 1
 	each := alone

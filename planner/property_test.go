@@ -277,7 +277,7 @@ func asJSON(t rapid.TB, plan *Plan) string {
 
 // naiveChunks is how many times TestAgreesWithNaive runs rapid.Check, which runs
 // a hundred cases unless told otherwise.
-const naiveChunks = 29
+const naiveChunks = 20
 
 // TestAgreesWithNaive: the planner and an evaluator that knows everything and
 // does everything the slow way decide the same, and find the same, in thousands
@@ -302,7 +302,7 @@ func TestAgreesWithNaive(t *testing.T) {
 					plan, want := d.plan(MakeOptions{}), newNaive(m, pol)
 					cases.Add(1)
 					agrees := agreesWithNaive(t, m, plan, want)
-					if chunk%8 == 0 {
+					if chunk%5 == 0 {
 						explained.check(t, m, d, plan, want)
 					}
 					switch {

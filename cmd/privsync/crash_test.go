@@ -62,7 +62,7 @@ func TestCrash(t *testing.T) {
 	}
 
 	all := os.Getenv("PRIVSYNC_CRASH") == "all"
-	step, random := 10, 12
+	step, random := 12, 9
 	if all {
 		step, random = 1, 100
 	}
