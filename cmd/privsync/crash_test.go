@@ -44,6 +44,7 @@ func (m crashMoment) String() string { return fmt.Sprintf("%s %d +%s", m.what, m
 // every change that the server made for the program: none is missing, none is
 // invented. PRIVSYNC_CRASH=all kills at every n; otherwise some are left out.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts many processes")
 	}

@@ -20,6 +20,7 @@ import (
 // TestInterruptWhileWaiting: wherever the program waits, a single signal of
 // either kind ends it with exit code 130, without a session left open.
 func TestInterruptWhileWaiting(t *testing.T) {
+	t.Parallel()
 	queue := func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/iserver/queues/") }
 	privileges := func(r *http.Request) bool {
 		return strings.HasSuffix(r.URL.Path, "/privileges") && strings.Contains(r.URL.Path, "/user")
