@@ -62,11 +62,10 @@ APART := ^(TestPaddedDocuments|TestZoo|TestLimitsHoldForAllFiles|TestRecoverAfte
 race: ## every test once, under the race detector where anything can race; statement coverage of the core, at least 85 %
 	@echo '[2/2] every test, with examples and import rules: about five minutes on two cores, a line for each package as it ends; the last and longest is cmd/privsync'
 	$(QUICK) $(GO) test -vet=off -race -p 4 -coverpkg=./policy,./planner,./executor,./mstrapi -coverprofile=coverage.out -timeout 14m -skip '$(APART)' $(CORE)
-	$(GO) test -vet=off -timeout 14m $(ALONE) & alone=$$!; bad=0; \
+	{ $(GO) test -vet=off -timeout 14m $(ALONE) && $(GO) test -tags man ./cmd/privsync -run '^TestManPages$$'; } & alone=$$!; bad=0; \
 	$(QUICK) $(GO) test -vet=off -race -p 4 -parallel 10 -timeout 14m -skip '$(APART)' $$($(GO) list ./... | sed 's,^privsync,.,' | grep -vxF "$$(printf '%s\n' $(CORE) $(ALONE))") || bad=1; \
 	wait $$alone || bad=1; exit $$bad
 	$(GO) test -vet=off -run '$(APART)' ./policy ./executor ./cmd/privsync
-	$(GO) test -tags man ./cmd/privsync -run '^TestManPages$$'
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo "SKIPPED: the tests of the store in PostgreSQL, for there is none here (Debian's package postgresql)"
 	@$(GO) tool cover -func=coverage.out | awk '/^total:/ {sub("%","",$$3); print "statement coverage of policy, planner, executor, mstrapi: " $$3 " %"; exit ($$3 < 85)}'
 
