@@ -69,8 +69,8 @@ race: ## every test once, under the race detector where anything can race; state
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo "SKIPPED: the tests of the store in PostgreSQL, for there is none here (Debian's package postgresql)"
 	@$(GO) tool cover -func=coverage.out | awk '/^total:/ {sub("%","",$$3); print "statement coverage of policy, planner, executor, mstrapi: " $$3 " %"; exit ($$3 < 85)}'
 
-chaos: ## faults of every kind, alone and mixed, on CHAOS random servers
-	PRIVSYNC_CHAOS=$(CHAOS) $(GO) test ./executor -run '^TestChaos$$' -count=1 -timeout 30m -v | grep -vE '^ *(=== |--- PASS)'
+chaos: ## faults of every kind, alone and mixed, and none, on CHAOS random servers
+	PRIVSYNC_CHAOS=$(CHAOS) PRIVSYNC_CASES=$(CHAOS) $(GO) test ./executor -run '^(TestChaos|TestEndToEnd)$$' -count=1 -timeout 30m -v | grep -vE '^ *(=== |--- PASS)'
 
 crash: ## kill the program before, in and after every write, and at random moments
 	PRIVSYNC_CRASH=all $(GO) test ./cmd/privsync -run '^(TestCrash|TestStore)$$' -count=1 -timeout 30m -v | grep -vE '^ *(=== |--- PASS)'
