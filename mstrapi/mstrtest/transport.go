@@ -10,10 +10,10 @@ import (
 )
 
 // Transport returns a [http.RoundTripper] that asks the server without a
-// network, whatever host the URL names. It honours the request's context,
-// sleeps for [Options.Latency] on the clock of a testing/synctest bubble, and
-// turns broken connections into the errors that a network would give. Gzip is
-// never used. In a bubble, make the server there too.
+// network, whatever host the URL names. What is asked arrives, even if the context of the
+// request ends at that moment; a wait ends with it. It sleeps for [Options.Latency] on the
+// clock of a testing/synctest bubble, and turns broken connections into the errors that a
+// network would give. Gzip is never used. In a bubble, make the server there too.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
 type transport struct{ server *Server }
@@ -22,9 +22,6 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		// The contract of RoundTripper: the body is always closed.
 		defer func() { _ = r.Body.Close() }()
-	}
-	if err := r.Context().Err(); err != nil {
-		return nil, err
 	}
 	var resp response
 	fate := t.server.handle(r, &resp)
