@@ -126,18 +126,17 @@ func (d *directory) matchAll(ctx context.Context) error {
 			match(d.byName[name])
 		}
 	}
-	if blind {
-		var open []*lookup
-		for _, l := range d.list {
-			// A pin's row without a login cannot be compared with the name beside it.
-			if l.key.id == "" && len(l.rows) == 0 || l.key.id != "" && len(l.rows) > 0 {
-				open = append(open, l)
-			}
+	var open []*lookup
+	for _, l := range d.list {
+		// A list may lack somebody who is there, and that of Everyone's members is what
+		// a search would read again. A pin's row without a login cannot be compared
+		// with the name beside it.
+		if pin := l.key.id != ""; len(l.rows) == 0 && (pin || blind || !d.onlyEveryone()) || blind && pin {
+			open = append(open, l)
 		}
-		return d.lookUpEach(ctx, open)
 	}
-	d.progress.add(len(d.list))
-	return nil
+	d.progress.add(len(d.list) - len(open))
+	return d.lookUpEach(ctx, open)
 }
 
 // lookUpEach asks for each of the list by itself.
@@ -171,6 +170,7 @@ func (d *directory) lookUp(ctx context.Context, l *lookup) error {
 	if err != nil {
 		return err
 	}
+	hidden := ""
 	for _, row := range list {
 		name := row.Name
 		if d.kind == mstrapi.User {
@@ -185,6 +185,9 @@ func (d *directory) lookUp(ctx context.Context, l *lookup) error {
 				}
 				row = full
 			}
+			if row.Login == "" {
+				hidden = principalOf(row).Label()
+			}
 			name = policy.FoldLogin(row.Login)
 		}
 		if name == l.key.name {
@@ -192,6 +195,9 @@ func (d *directory) lookUp(ctx context.Context, l *lookup) error {
 		} else if len(l.near) < maxBegun {
 			l.near = append(l.near, row)
 		}
+	}
+	if len(l.rows) == 0 && hidden != "" {
+		return fmt.Errorf("the server does not tell the login of %s, who may be meant", hidden)
 	}
 	if len(l.rows) > 0 {
 		l.near = nil

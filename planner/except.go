@@ -19,7 +19,7 @@ func (rs *resolver) without(ctx context.Context, s *policy.Selector, rows []mstr
 		}
 		out := map[mstrapi.ObjectID]bool{}
 		if x.Principal != nil {
-			row, problem := rs.directory(*x.Principal).one(*x.Principal)
+			row, problem := rs.named(*x.Principal)
 			if problem != nil {
 				return nil, problem, nil
 			}

@@ -29,6 +29,8 @@ type model struct {
 	noTotal        bool
 	unsteady       map[string]int                               // of "List" or "Members": so many later pages promise another total
 	bareRows       bool                                         // rows lack login and enabled
+	hidden         bool                                         // no answer tells a login
+	lacking        map[mstrapi.ObjectID]bool                    // the whole list leaves them out
 	fail           func(call string, id mstrapi.ObjectID) error // nil: nothing fails
 
 	mu    sync.Mutex
@@ -188,7 +190,7 @@ func (m *model) Catalogue(ctx context.Context) ([]mstrapi.Privilege, error) {
 func (m *model) OddPrivileges() []mstrapi.OddPrivilege { return nil }
 
 func (m *model) bare(row mstrapi.PrincipalRow) mstrapi.PrincipalRow {
-	if m.bareRows {
+	if m.bareRows || m.hidden {
 		row.Login, row.Enabled = "", mstrapi.Unknown
 	}
 	return row
@@ -220,6 +222,9 @@ func (m *model) list(kind mstrapi.Kind, q mstrapi.Query) []mstrapi.PrincipalRow 
 		return strings.ContainsAny(prefix, "*?") || strings.HasPrefix(strings.ToLower(s), strings.ToLower(prefix))
 	}
 	for _, s := range m.principals {
+		if q == (mstrapi.Query{}) && m.lacking[s.row.ID] {
+			continue
+		}
 		if s.row.Kind == kind && begins(s.row.Name, q.NameBegins) && begins(s.row.Login, q.LoginBegins) {
 			rows = append(rows, m.bare(s.row))
 		}
@@ -255,6 +260,9 @@ func (m *model) Principal(ctx context.Context, kind mstrapi.Kind, id mstrapi.Obj
 		return mstrapi.PrincipalRow{}, &mstrapi.Error{Method: "GET", Path: "/api/x", Status: 404, Code: "ERR004", Message: "no such object"}
 	}
 	row := s.row
+	if m.hidden {
+		row.Login = ""
+	}
 	row.Memberships = m.refs(s.parents)
 	return row, nil
 }
