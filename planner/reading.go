@@ -33,7 +33,25 @@ func newReading(ctx context.Context, r Reader, concurrency int) *reading {
 	return &reading{
 		r: r, concurrency: cmp.Or(max(concurrency, 0), mstrapi.DefaultConcurrency),
 		log: slog.New(slog.DiscardHandler), progress: &phases{}, st: &State{},
-		session: sync.OnceValues(func() (mstrapi.SessionUser, error) { return r.SessionUser(ctx) }),
+		session: sessionOnce(ctx, r),
+	}
+}
+
+// sessionOnce returns what asks once who the session's user is. Who waits for the answer
+// waits on a channel and not on a mutex, which the clock of testing/synctest would not see.
+func sessionOnce(ctx context.Context, r Reader) func() (mstrapi.SessionUser, error) {
+	var user mstrapi.SessionUser
+	var err error
+	asked := false
+	turn := make(chan struct{}, 1)
+	return func() (mstrapi.SessionUser, error) {
+		turn <- struct{}{}
+		defer func() { <-turn }()
+		if !asked {
+			user, err = r.SessionUser(ctx)
+			asked = true
+		}
+		return user, err
 	}
 }
 
